@@ -1,0 +1,15 @@
+"""Train a small tokenizer of MuseTok's architecture on MIDI files of one's own; goes on where it was interrupted."""
+
+from musetok_bridge.settings import run_script
+from musetok_bridge.tokenizer_settings import CONFIG_FILE, TokenizerSettings
+from musetok_bridge.tokenizer_training import train_tokenizer
+
+
+def main(settings: TokenizerSettings) -> None:
+    """Train, and say where the encoder is."""
+    path = train_tokenizer(settings)
+    print(f"The encoder is {path}: use it as model.encoder={path}. Losses, quality and settings stand beside it.")
+
+
+if __name__ == "__main__":
+    run_script(TokenizerSettings, CONFIG_FILE, __doc__ or "", main)

@@ -1,0 +1,19 @@
+"""From a symbolic score to MuseTok's bars: words, codes and latents. Knows nothing of emotion or of any dataset."""
+
+from typing import TYPE_CHECKING, Any
+
+from .bars import Bars, UnusableScore, score_to_bars
+
+if TYPE_CHECKING:
+    from .encoder import BarEncoder, load_encoder
+
+__all__ = ["BarEncoder", "Bars", "UnusableScore", "load_encoder", "score_to_bars"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the encoder, and with it torch, only where it is used: processes that convert scores start fast."""
+    if name in ("BarEncoder", "load_encoder"):
+        from . import encoder
+
+        return getattr(encoder, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,285 @@
+"""MuseTok's bar encoder: the words of a bar -> a latent and its residual codes.
+
+A post-norm transformer reads the words of one bar; its output at the first word, through a linear map, is quantized
+level by level against learned codebooks. The sum of the chosen codewords is the latent; their indices are the codes.
+Bars do not see each other: equal bars have equal latents.
+
+The modules are named so that the parameters have the names of MuseTok's released checkpoint.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, overload
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .bars import Bars
+from .checkpoint import CHECKPOINT_FOLDER, EncoderConfig, encoder_tensors, find_checkpoint
+from .provenance import tensors_digest
+from .settings import UserError
+from .vocabulary import MAX_BAR_WORDS, N_TOKENS, PAD
+
+__all__ = ["CHECKPOINT_FOLDER", "BarEncoder", "BarTransformer", "Layer", "load_encoder"]
+
+TOKENS_PER_BATCH = 16_384  # words a batch, padding included: fills two cores or a GPU, and stays under 100 MB
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention with one joint projection to queries, keys and values."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
+        self.out_proj = nn.Linear(width, width)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def forward(self, x: Tensor, mask: Tensor | None, causal: bool = False, only_first: bool = False) -> Tensor:
+        """x: (bars, words, d). mask: (bars, 1, 1, words), true where there is a word. Returns (bars, words or 1, d)."""
+        bars, words, d = x.shape
+        if only_first:
+            q = F.linear(x[:, :1], self.in_proj_weight[:d], self.in_proj_bias[:d])  # (bars, 1, d)
+            k, v = F.linear(x, self.in_proj_weight[d:], self.in_proj_bias[d:]).chunk(2, dim=-1)
+        else:
+            q, k, v = F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)  # each (bars, words, d)
+        q, k, v = (t.view(bars, -1, self.heads, d // self.heads).transpose(1, 2) for t in (q, k, v))
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)  # (bars, heads, words, d / heads)
+        return self.out_proj(y.transpose(1, 2).reshape(bars, -1, d))
+
+
+class Layer(nn.Module):
+    """A post-norm transformer layer: attention, then a feed-forward with ReLU, each added and normed."""
+
+    def __init__(self, width: int, heads: int, feed_forward: int, dropout: float = 0.0):
+        super().__init__()
+        self.self_attn = SelfAttention(width, heads)
+        self.linear1 = nn.Linear(width, feed_forward)
+        self.linear2 = nn.Linear(feed_forward, width)
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None, causal: bool = False, only_first: bool = False) -> Tensor:
+        """x: (bars, words, d) -> the same, or (bars, 1, d) for the first word only."""
+        y = self.self_attn(x, mask, causal, only_first)
+        x = self.norm1((x[:, :1] if only_first else x) + self.dropout(y))
+        return self.norm2(x + self.dropout(self.linear2(F.relu(self.linear1(x)))))
+
+
+class SimVQ(nn.Module):
+    """One level's codebook: frozen codewords seen through a learned linear map."""
+
+    frozen_codebook: Tensor
+
+    def __init__(self, size: int, latent: int):
+        super().__init__()
+        self.register_buffer("frozen_codebook", torch.randn(size, latent) / math.sqrt(latent))
+        self.code_transform = nn.Linear(latent, latent, bias=False)
+
+    def codebook(self) -> Tensor:
+        """The codewords, (size, latent)."""
+        return self.code_transform(self.frozen_codebook)
+
+
+class BarTransformer(nn.Module):
+    """The encoder's network: words of bars -> hidden first position -> vector before quantization; and the codebooks."""
+
+    def __init__(self, config: EncoderConfig, dropout: float = 0.0):
+        super().__init__()
+        self.config = config
+        c = config
+        self.token_emb = nn.ModuleDict({"emb_lookup": nn.Embedding(N_TOKENS, c.width)})
+        self.pe = _Positions(c.width)
+        layers = nn.ModuleList(Layer(c.width, c.heads, c.feed_forward, dropout) for _ in range(c.layers))
+        self.encoder = nn.ModuleDict({"tr_encoder": nn.ModuleDict({"layers": layers})})
+        self.enc_out_proj = nn.Linear(c.width, c.latent)
+        levels = nn.ModuleList(SimVQ(c.codebook, c.latent) for _ in range(c.levels))
+        self.residual_sim_vq = nn.ModuleDict({"layers": levels})
+        self._layers: list[Layer] = list(layers)  # type: ignore[arg-type]
+        self._levels: list[SimVQ] = list(levels)  # type: ignore[arg-type]
+
+    def embed(self, words: Tensor) -> Tensor:
+        """words: (bars, words) ids -> (bars, words, d)."""
+        scaled = self.token_emb["emb_lookup"](words) * math.sqrt(self.config.width)
+        return scaled + self.pe.pe[: words.shape[1], 0]
+
+    def hidden(self, words: Tensor) -> Tensor:
+        """words: (bars, words) ids, padded with PAD -> the first position's output, (bars, d)."""
+        present = words != PAD  # (bars, words)
+        mask = None if bool(present.all()) else present[:, None, None, :]
+        x = self.embed(words)  # (bars, words, d)
+        for layer in self._layers[:-1]:
+            x = layer(x, mask)
+        return self._layers[-1](x, mask, only_first=True)[:, 0]  # (bars, d)
+
+    def codebooks(self) -> Tensor:
+        """The codewords of all levels, (levels, size, latent)."""
+        return torch.stack([level.codebook() for level in self._levels])
+
+
+class _Positions(nn.Module):
+    """Sinusoids over the positions of a bar: sine on even and cosine on odd dimensions."""
+
+    pe: Tensor
+
+    def __init__(self, width: int):
+        super().__init__()
+        position = torch.arange(MAX_BAR_WORDS, dtype=torch.float32)[:, None]
+        rate = torch.exp(torch.arange(0, width, 2, dtype=torch.float32) * (-math.log(10_000.0) / width))
+        waves = torch.stack([torch.sin(position * rate), torch.cos(position * rate)], dim=-1)  # (words, d / 2, 2)
+        self.register_buffer("pe", waves.reshape(MAX_BAR_WORDS, 1, width))
+
+
+def quantize(vectors: Tensor, codebooks: Tensor) -> tuple[Tensor, Tensor]:
+    """Residual quantization by the nearest codeword, level by level.
+
+    vectors: (bars, latent). codebooks: (levels, size, latent).
+    Returns codes (bars, levels) int64 and the chosen codewords (bars, levels, latent); their sum is the latent.
+    """
+    residual = vectors
+    codes, codewords = [], []
+    for codebook in codebooks:
+        # |r - c|² without |r|², which is the same for every codeword
+        distance = codebook.square().sum(dim=1) - 2 * residual @ codebook.T  # (bars, size)
+        codes.append(distance.argmin(dim=1))
+        codewords.append(codebook[codes[-1]])  # (bars, latent)
+        residual = residual - codewords[-1]
+    return torch.stack(codes, dim=1), torch.stack(codewords, dim=1)
+
+
+@dataclass(frozen=True)
+class BarEncoder:
+    """An encoder ready for use; `load_encoder` makes one.
+
+    name: as it was asked for. width: of a latent. levels: codes a bar. digest: of the weights, 64 hex digits.
+    """
+
+    name: str
+    digest: str
+    network: BarTransformer
+    codebooks: Tensor
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def width(self) -> int:
+        """Dimensions of a latent."""
+        return self.network.config.latent
+
+    @property
+    def levels(self) -> int:
+        """Levels of the residual quantizer, which is the number of codes a bar has."""
+        return self.network.config.levels
+
+    @overload
+    def encode(self, bars: Bars) -> tuple[np.ndarray, np.ndarray]: ...
+    @overload
+    def encode(self, bars: Sequence[Bars]) -> list[tuple[np.ndarray, np.ndarray]]: ...
+    def encode(
+        self, bars: Bars | Sequence[Bars]
+    ) -> tuple[np.ndarray, np.ndarray] | list[tuple[np.ndarray, np.ndarray]]:
+        """Codes int16 (n, levels) and latents float32 (n, width) of n bars; for a list of Bars a list of such pairs.
+
+        Equal bars are encoded once, the others in batches of similar length. Words after a bar's 128th are not read.
+        """
+        if isinstance(bars, Bars):
+            return self.encode([bars])[0]
+        distinct: dict[bytes, int] = {}
+        place = [
+            np.array(
+                [
+                    distinct.setdefault(song.words[a : min(b, a + MAX_BAR_WORDS)].tobytes(), len(distinct))
+                    for a, b in zip(song.offsets[:-1].tolist(), song.offsets[1:].tolist(), strict=True)
+                ],
+                dtype=np.int64,
+            )
+            for song in bars
+        ]
+        codes, latents = self._encode_distinct([np.frombuffer(words, dtype=np.int16) for words in distinct])
+        return [(codes[at], latents[at]) for at in place]
+
+    @torch.inference_mode()
+    def _encode_distinct(self, bars: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        codes = np.empty((len(bars), self.levels), dtype=np.int16)
+        latents = np.empty((len(bars), self.width), dtype=np.float32)
+        lengths = np.array([len(bar) for bar in bars], dtype=np.int64)
+        for batch in batches_by_length(lengths, TOKENS_PER_BATCH):
+            words = torch.from_numpy(pad_words([bars[i] for i in batch])).to(self.device)
+            hidden = self.network.hidden(words)  # (bars, d)
+            vectors = self.network.enc_out_proj(hidden).float()  # (bars, latent)
+            chosen, codewords = quantize(vectors, self.codebooks)
+            codes[batch] = chosen.cpu().numpy()
+            latents[batch] = codewords.sum(dim=1).cpu().numpy()
+        return codes, latents
+
+
+def pad_words(bars: Sequence[np.ndarray]) -> np.ndarray:
+    """Bars of words side by side, int64 (bars, longest), filled up with PAD."""
+    words = np.full((len(bars), max(len(bar) for bar in bars)), PAD, dtype=np.int64)
+    for row, bar in zip(words, bars, strict=True):
+        row[: len(bar)] = bar
+    return words
+
+
+def batches_by_length(lengths: np.ndarray, tokens_per_batch: int) -> Iterator[np.ndarray]:
+    """Indices of bars in batches of similar length, short bars first; a padded batch holds at most tokens_per_batch.
+
+    A batch ends early where the next bar is over an eighth longer than its first, so that padding stays below that.
+    """
+    order = np.argsort(lengths, kind="stable")
+    in_order = lengths[order]
+    start = 0
+    while start < len(order):
+        longest = int(in_order[start] * 1.125)
+        end = int(np.searchsorted(in_order, longest, side="right"))
+        end = min(end, start + max(1, tokens_per_batch // max(1, longest)))
+        yield order[start:end]
+        start = end
+
+
+def load_encoder(name: str = "bundled", device: str = "cpu", dtype: str = "float32") -> BarEncoder:
+    """Load an encoder for inference.
+
+    name: "bundled" (comes with the project), "official" (MuseTok's release, after `01_download_musetok.py`), or the
+    path of a checkpoint, `.pt` (read as data only) or `.safetensors`.
+    device: "cpu", "cuda", "cuda:1" …, or "auto". dtype: "float32" or "bfloat16"; quantization is always in float32.
+
+    Raises UserError if there is no such file, or its tensors are not those of a MuseTok encoder.
+    """
+    if dtype not in DTYPES:
+        raise UserError(f"dtype {dtype!r} is not known: one of {', '.join(DTYPES)}")
+    place = choose_device(device)
+    config, tensors = encoder_tensors(find_checkpoint(name))
+    network = BarTransformer(config)
+    network.load_state_dict({key: torch.from_numpy(values) for key, values in tensors.items()})
+    network.eval().requires_grad_(False)
+    codebooks = network.codebooks().to(place)
+    return BarEncoder(
+        name=name,
+        digest=tensors_digest(tensors),
+        network=network.to(device=place, dtype=DTYPES[dtype]),
+        codebooks=codebooks,
+        device=place,
+        dtype=DTYPES[dtype],
+    )
+
+
+def choose_device(device: str) -> torch.device:
+    """The device of that name; "auto" takes a GPU where there is one. Raises UserError if it can't be had."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise UserError(f"device {device!r} is not to be had on this machine: use cpu or auto") from None
+    return chosen

@@ -1,0 +1,98 @@
+"""Music for training a tokenizer: bars of words from a folder or zip of MIDI files, in batches, transposed."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from .bars import UnusableScore, score_to_bars
+from .settings import UserError
+from .vocabulary import HIGHEST_PITCH, LOWEST_PITCH, MAX_BAR_WORDS, PAD, PITCH_IDS, WORDS
+
+MIDI_SUFFIXES = (".mid", ".midi")
+_PITCH_OF_ID = np.full(PAD + 1, -1)
+_PITCH_OF_ID[PITCH_IDS[LOWEST_PITCH : HIGHEST_PITCH + 1]] = np.arange(LOWEST_PITCH, HIGHEST_PITCH + 1)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Distinct bars to train on, and those of held-out songs that are not among them; int16 word ids each."""
+
+    training: list[np.ndarray]
+    validation: list[np.ndarray]
+    n_songs: int
+    n_validation_songs: int
+    n_unusable: int
+
+
+def midi_files(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of every MIDI file in a folder, its subfolders included, or in a zip; in the order of the names.
+
+    Raises UserError if the path is neither, or holds none.
+    """
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in MIDI_SUFFIXES)
+        yield from ((str(p.relative_to(path)), p.read_bytes()) for p in files)
+        found = len(files)
+    elif zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = sorted(n for n in archive.namelist() if n.lower().endswith(MIDI_SUFFIXES))
+            yield from ((name, archive.read(name)) for name in names)
+        found = len(names)
+    else:
+        raise UserError(f"{path}: neither a folder nor a zip file; give one that holds MIDI files")
+    if not found:
+        raise UserError(f"{path}: no .mid or .midi file in it")
+
+
+def read_corpus(path: Path, validation_share: float) -> Corpus:
+    """Convert all songs. A song is held out by the digest of its bytes, so that a larger corpus keeps the split.
+
+    Raises UserError if nothing is left to train on or to hold out.
+    """
+    training: dict[bytes, np.ndarray] = {}
+    held_out: dict[bytes, np.ndarray] = {}
+    n_songs = n_validation = n_unusable = 0
+    for _, data in tqdm(midi_files(path), desc="converting", unit=" songs"):
+        try:
+            bars = score_to_bars(data)
+        except UnusableScore:
+            n_unusable += 1
+            continue
+        is_validation = int.from_bytes(hashlib.sha256(data).digest()[:4]) < validation_share * 2**32
+        n_songs += 1
+        n_validation += is_validation
+        kept = held_out if is_validation else training
+        for i in range(len(bars)):
+            words = bars[i][:MAX_BAR_WORDS]
+            kept.setdefault(words.tobytes(), words)
+    validation = [words for key, words in held_out.items() if key not in training]
+    if not training or not validation:
+        raise UserError(f"{path}: too few songs: {n_songs} usable, of which {n_validation} held out; both are needed")
+    return Corpus(list(training.values()), validation, n_songs, n_validation, n_unusable)
+
+
+def transpose_words(words: np.ndarray, semitones: int, rng: np.random.Generator) -> np.ndarray:
+    """Move each bar of (bars, words) by its own random number of semitones, as far as all its notes stay in range."""
+    pitch = _PITCH_OF_ID[words]
+    is_pitch = pitch >= 0
+    down = np.minimum(np.where(is_pitch, pitch - LOWEST_PITCH, semitones).min(axis=1), semitones)
+    up = np.minimum(np.where(is_pitch, HIGHEST_PITCH - pitch, semitones).min(axis=1), semitones)
+    shift = rng.integers(-down, up + 1)
+    return np.where(is_pitch, PITCH_IDS[np.where(is_pitch, pitch + shift[:, None], LOWEST_PITCH)], words)
+
+
+def bar_notes(words: np.ndarray) -> set[tuple[str, str, str]]:
+    """The notes that the words of a bar write, each as its three words; incomplete ones are none."""
+    names = [WORDS[w] for w in words.tolist() if w != PAD]
+    return {
+        (beat, pitch, duration)
+        for beat, pitch, duration in zip(names, names[1:], names[2:], strict=False)
+        if beat.startswith("Beat") and pitch.startswith("Note_Pitch") and duration.startswith("Note_Duration")
+    }

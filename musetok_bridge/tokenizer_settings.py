@@ -1,0 +1,97 @@
+"""The settings of `config/musetok.yaml`; what each means stands there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from .checkpoint import EncoderConfig
+from .settings import Range
+
+
+@dataclass(frozen=True)
+class DownloadSettings:
+    """Where MuseTok's release comes from and goes to."""
+
+    file_id: str
+    dir: str
+    zip: str | None
+    keep_zip: bool
+
+
+@dataclass(frozen=True)
+class CorpusSettings:
+    """The music that a tokenizer is trained on."""
+
+    path: str | None
+    validation_share: Annotated[float, Range(0.01, 0.5)]
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Sizes of the tokenizer to train."""
+
+    layers: Annotated[int, Range(1, 24)]
+    heads: Annotated[int, Range(1, 16)]
+    width: Annotated[int, Range(32, 1024)]
+    feed_forward: Annotated[int, Range(32, 4096)]
+    latent: Annotated[int, Range(8, 512)]
+    levels: Annotated[int, Range(1, 32)]
+    codebook: Annotated[int, Range(16, 32767)]
+    decoder_layers: Annotated[int, Range(1, 24)]
+
+    def encoder_config(self) -> EncoderConfig:
+        """The encoder's part of the sizes."""
+        return EncoderConfig(
+            self.layers, self.heads, self.width, self.feed_forward, self.latent, self.levels, self.codebook
+        )
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a tokenizer is trained."""
+
+    max_steps: Annotated[int, Range(1, 10_000_000)]
+    max_minutes: Annotated[float, Range(0.01, 10_000)]
+    words_per_batch: Annotated[int, Range(128, 1_000_000)]
+    learning_rate: Annotated[float, Range(1e-6, 0.1)]
+    warmup_steps: Annotated[int, Range(0, 100_000)]
+    weight_decay: Annotated[float, Range(0, 1)]
+    plain_steps: Annotated[int, Range(0, 100_000)]
+    commitment: Annotated[float, Range(0, 10)]
+    transpose: Annotated[int, Range(0, 12)]
+    validate_every: Annotated[int, Range(1, 100_000)]
+    validation_bars: Annotated[int, Range(10, 1_000_000)]
+    patience: Annotated[int, Range(1, 1000)]
+    seed: Annotated[int, Range(0, 2**31 - 1)]
+    device: str
+    dtype: Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class QualitySettings:
+    """How much of the held-out music a trained tokenizer is measured on."""
+
+    reconstructed_bars: Annotated[int, Range(1, 1_000_000)]
+
+
+@dataclass(frozen=True)
+class OutputSettings:
+    """Where results go."""
+
+    dir: str
+
+
+@dataclass(frozen=True)
+class TokenizerSettings:
+    """Everything in `config/musetok.yaml`."""
+
+    download: DownloadSettings
+    corpus: CorpusSettings
+    model: ModelSettings
+    training: TrainingSettings
+    quality: QualitySettings
+    output: OutputSettings
+
+
+CONFIG_FILE = "musetok.yaml"

@@ -1,0 +1,220 @@
+"""Training a tokenizer: batches, schedule, validation, early stop, and checkpoints to go on from.
+
+Everything random is drawn from the seed and the step, so a run that was interrupted and goes on sees the batches that
+it would have seen.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from .checkpoint import save_encoder
+from .encoder import batches_by_length, choose_device, pad_words
+from .provenance import file_digest, provenance, write_json, written_whole
+from .settings import UserError
+from .tokenizer_corpus import Corpus, read_corpus, transpose_words
+from .tokenizer_model import Tokenizer
+from .tokenizer_quality import measure_quality
+from .tokenizer_settings import TokenizerSettings, TrainingSettings
+
+FINAL_LEARNING_RATE = 0.02  # of the peak
+GRADIENT_NORM = 1.0
+BARS_TO_FIT = 20_000  # bars whose vectors shape the codebooks before the quantizer is switched on
+
+
+@dataclass
+class Progress:
+    """How far a training has come."""
+
+    step: int = 0
+    minutes: float = 0.0
+    best_loss: float = math.inf
+    stale: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def train_tokenizer(settings: TokenizerSettings) -> Path:
+    """Train on the corpus of the settings, or go on from the last checkpoint; returns the encoder's file.
+
+    Writes encoder.safetensors (the best by validation), losses.csv, quality.json and run.json.
+    """
+    if settings.corpus.path is None:
+        raise UserError("no music to train on: give --set corpus.path=FOLDER or ZIP of MIDI files")
+    out = Path(settings.output.dir)
+    corpus = read_corpus(Path(settings.corpus.path), settings.corpus.validation_share)
+    print(
+        f"{corpus.n_songs:,} songs, {corpus.n_validation_songs:,} of them held out; {len(corpus.training):,} distinct "
+        f"bars to train on, {len(corpus.validation):,} to validate; {corpus.n_unusable:,} files without a usable bar"
+    )
+    device = choose_device(settings.training.device)
+    torch.manual_seed(settings.training.seed)
+    model = Tokenizer(settings.model.encoder_config(), settings.model.decoder_layers).to(device)
+    progress = _train(model, corpus, settings, out, device)
+
+    model.load_state_dict(torch.load(out / "best.pt", weights_only=True))
+    path = out / "encoder.safetensors"
+    tensors = {k: v.detach().cpu().half().numpy() for k, v in model.bar_transformer.state_dict().items()}
+    model.bar_transformer.load_state_dict({k: torch.from_numpy(v).float() for k, v in tensors.items()})
+    save_encoder(path, settings.model.encoder_config(), tensors, {"training_steps": str(progress.step)})
+    quality = measure_quality(model, corpus.validation, settings.quality.reconstructed_bars, settings.training.seed)
+    write_json(out / "quality.json", quality)
+    counts = {
+        "songs": corpus.n_songs,
+        "held_out_songs": corpus.n_validation_songs,
+        "training_bars": len(corpus.training),
+        "validation_bars": len(corpus.validation),
+    }
+    facts = {"corpus": counts, "steps": progress.step, "minutes": round(progress.minutes, 1)}
+    write_json(out / "run.json", provenance(settings, encoder_file_digest=file_digest(path), **facts))
+    for name, value in quality.items():
+        print(f"{name}: {value}")
+    return path
+
+
+def _train(model: Tokenizer, corpus: Corpus, settings: TokenizerSettings, out: Path, device: torch.device) -> Progress:
+    t = settings.training
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=t.learning_rate, weight_decay=t.weight_decay, betas=(0.9, 0.98), foreach=True
+    )
+    progress = _resume(out, model, optimizer, settings)
+    began = time.monotonic() - 60 * progress.minutes
+    validation = validation_batches(corpus, t, device)
+    recent: list[float] = []
+    bar = tqdm(initial=progress.step, total=t.max_steps, desc="training", unit=" steps")
+    for words in training_batches(corpus, t, progress.step, device):
+        progress.minutes = (time.monotonic() - began) / 60
+        finished = progress.step >= t.max_steps or progress.minutes >= t.max_minutes
+        if (progress.step % t.validate_every == 0 and recent) or finished:
+            _validate(model, validation, t, progress, float(np.mean(recent or [math.nan])))
+            recent = []
+            _save(out, model, optimizer, progress, settings)
+            bar.set_postfix(progress.history[-1])
+            if finished or progress.stale >= t.patience:
+                break
+        if progress.step == t.plain_steps:
+            _fit_codebooks(model, corpus, t, device)
+        for group in optimizer.param_groups:
+            group["lr"] = t.learning_rate * learning_rate_share(progress, t)
+        with torch.autocast(device.type, torch.bfloat16, enabled=t.dtype == "bfloat16"):
+            loss, next_word = model.loss(words, progress.step >= t.plain_steps, t.commitment)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        recent.append(float(next_word))
+        progress.step += 1
+        bar.update()
+    bar.close()
+    return progress
+
+
+def learning_rate_share(progress: Progress, t: TrainingSettings) -> float:
+    """Share of the peak: a linear warm-up, then a cosine over the steps or the minutes, whichever is further on."""
+    if progress.step < t.warmup_steps:
+        return (progress.step + 1) / t.warmup_steps
+    done = min(1.0, max(progress.step / t.max_steps, progress.minutes / t.max_minutes))
+    return FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * (1 + math.cos(math.pi * done)) / 2
+
+
+def training_batches(corpus: Corpus, t: TrainingSettings, first: int, device: torch.device) -> Iterator[Tensor]:
+    """Batches of transposed bars, (bars, words), without end, from batch number `first` on."""
+    lengths = np.array([len(bar) for bar in corpus.training])
+    number = epoch = 0
+    while True:
+        rng = np.random.default_rng([t.seed, epoch])
+        shuffled = rng.permutation(len(lengths))
+        batches = [shuffled[batch] for batch in batches_by_length(lengths[shuffled], t.words_per_batch)]
+        for k in rng.permutation(len(batches)):
+            if number >= first:
+                words = pad_words([corpus.training[i] for i in batches[k]])
+                words = transpose_words(words, t.transpose, np.random.default_rng([t.seed, 1, number]))
+                yield torch.from_numpy(words).long().to(device)
+            number += 1
+        epoch += 1
+
+
+def validation_batches(corpus: Corpus, t: TrainingSettings, device: torch.device) -> list[Tensor]:
+    """The same held-out bars for every validation, as they are written, in padded batches."""
+    order = np.random.default_rng([t.seed, 2]).permutation(len(corpus.validation))[: t.validation_bars]
+    bars = [corpus.validation[i] for i in order]
+    batches = batches_by_length(np.array([len(bar) for bar in bars]), t.words_per_batch)
+    return [torch.from_numpy(pad_words([bars[i] for i in batch])).to(device) for batch in batches]
+
+
+@torch.no_grad()
+def _validate(model: Tokenizer, batches: list[Tensor], t: TrainingSettings, progress: Progress, recent: float) -> None:
+    quantized = progress.step > t.plain_steps
+    losses, weights = [], []
+    for words in batches:
+        with torch.autocast(words.device.type, torch.bfloat16, enabled=t.dtype == "bfloat16"):
+            losses.append(float(model.loss(words, quantized, t.commitment)[1]))
+        weights.append(int((words[:, 1:] < model.dec_out_proj.out_features - 1).sum()))
+    loss = float(np.average(losses, weights=weights))
+    if not quantized:
+        progress.best_loss = math.inf  # losses without the quantizer are no measure for those with it
+    if loss < progress.best_loss:
+        progress.best_loss, progress.stale = loss, 0
+    else:
+        progress.stale += quantized
+    progress.history.append(
+        {"step": progress.step, "minutes": round(progress.minutes, 2), "training_loss": round(recent, 5)}
+        | {"validation_loss": round(loss, 5)}
+    )
+
+
+def _fit_codebooks(model: Tokenizer, corpus: Corpus, t: TrainingSettings, device: torch.device) -> None:
+    order = np.random.default_rng([t.seed, 3]).permutation(len(corpus.training))[:BARS_TO_FIT]
+    bars = [corpus.training[i] for i in order]
+    vectors = []
+    with torch.no_grad():
+        for batch in batches_by_length(np.array([len(bar) for bar in bars]), t.words_per_batch):
+            vectors.append(model.vectors(torch.from_numpy(pad_words([bars[i] for i in batch])).to(device)))
+    model.fit_codebooks(torch.cat(vectors))
+
+
+def _save(
+    out: Path, model: Tokenizer, optimizer: torch.optim.Optimizer, progress: Progress, settings: TokenizerSettings
+) -> None:
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": asdict(progress)}
+    state["training_of"] = _identity(settings)
+    with written_whole(out / "last.pt") as beside:
+        torch.save(state, beside)
+    if progress.stale == 0:
+        with written_whole(out / "best.pt") as beside:
+            torch.save(model.state_dict(), beside)
+    with written_whole(out / "losses.csv") as beside, beside.open("w", newline="") as file:
+        writer = csv.DictWriter(file, progress.history[0])
+        writer.writeheader()
+        writer.writerows(progress.history)
+
+
+def _resume(out: Path, model: Tokenizer, optimizer: torch.optim.Optimizer, settings: TokenizerSettings) -> Progress:
+    path = out / "last.pt"
+    if not path.exists():
+        return Progress()
+    state = torch.load(path, weights_only=True)
+    if state["training_of"] != _identity(settings):
+        raise UserError(f"{path}: from a training with other settings; give another output.dir, or remove it")
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    progress = Progress(**state["progress"])
+    print(f"going on from step {progress.step:,} of {path}")
+    return progress
+
+
+def _identity(settings: TokenizerSettings) -> dict[str, Any]:
+    """What must not change between a checkpoint and the run that goes on from it."""
+    free = ("max_steps", "max_minutes", "patience", "device", "validate_every")
+    training = {name: value for name, value in asdict(settings.training).items() if name not in free}
+    return {"model": asdict(settings.model), "training": training, "share": settings.corpus.validation_share}

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import symusic
@@ -124,7 +124,8 @@ def score_to_bars(source: symusic.core.ScoreTick | bytes | str | Path) -> Bars:
 def read_score(source: bytes | str | Path) -> symusic.core.ScoreTick:
     """A symusic Score from the bytes of a MIDI file or a path; raises UnusableScore if symusic can't read it."""
     try:
-        return symusic.Score.from_midi(source) if isinstance(source, bytes) else symusic.Score(source)
+        score = symusic.Score.from_midi(source) if isinstance(source, bytes) else symusic.Score(source)
+        return cast("symusic.core.ScoreTick", score)
     except SCORE_LOADING_EXCEPTIONS as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise UnusableScore("unreadable", lines[0][:200]) from None

@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from .provenance import written_whole
+from .provenance import write_tensors
 from .settings import PROJECT_ROOT, UserError
 from .vocabulary import MAX_BAR_WORDS, N_TOKENS
 
@@ -99,11 +98,8 @@ def encoder_tensors(path: Path) -> tuple[EncoderConfig, dict[str, np.ndarray]]:
     Raises UserError that names the file and the first names or shapes that do not fit.
     """
     tensors, metadata = read_tensors(path)
-    tensors = {name: values for name, values in tensors.items() if not name.startswith(NOT_NEEDED)}
+    tensors = _cut_positions({name: v for name, v in tensors.items() if not name.startswith(NOT_NEEDED)})
     config = _config_of(path, tensors, metadata)
-    positions = tensors.get(_POSITIONS)
-    if positions is not None and positions.ndim == 3 and len(positions) >= MAX_BAR_WORDS:
-        tensors[_POSITIONS] = positions[:MAX_BAR_WORDS]
     check_shapes(path, tensors, encoder_shapes(config))
     return config, {name: np.ascontiguousarray(values, dtype=np.float32) for name, values in tensors.items()}
 
@@ -126,11 +122,23 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 def save_encoder(
     path: Path, config: EncoderConfig, tensors: Mapping[str, np.ndarray], facts: Mapping[str, str]
 ) -> None:
-    """Write an encoder's tensors as safetensors, with its sizes and the given facts as metadata."""
-    check_shapes(path, tensors, encoder_shapes(config))
+    """Write an encoder as safetensors, with its sizes and the given facts as metadata.
+
+    tensors: those of `encoder_shapes`; the copies that stand beside them in a release may come along. Raises UserError
+    if a name or shape does not fit.
+    """
+    needed = {name: values for name, values in tensors.items() if not name.startswith(NOT_NEEDED)}
+    check_shapes(path, _cut_positions(needed), encoder_shapes(config))
     metadata = {name: str(size) for name, size in asdict(config).items()} | dict(facts)
-    with written_whole(path) as beside:
-        save_file({name: np.ascontiguousarray(values) for name, values in tensors.items()}, beside, metadata)
+    write_tensors(path, tensors, metadata)
+
+
+def _cut_positions(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors with no more positions than a bar has words; the release has 20,480."""
+    positions = tensors.get(_POSITIONS)
+    if positions is None or positions.ndim != 3:
+        return tensors
+    return tensors | {_POSITIONS: positions[:MAX_BAR_WORDS]}
 
 
 def check_shapes(

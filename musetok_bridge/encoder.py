@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import cast, overload
 
 import numpy as np
 import torch
@@ -20,12 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .bars import Bars
-from .checkpoint import CHECKPOINT_FOLDER, EncoderConfig, encoder_tensors, find_checkpoint
+from .checkpoint import EncoderConfig, encoder_tensors, find_checkpoint
 from .provenance import tensors_digest
 from .settings import UserError
 from .vocabulary import MAX_BAR_WORDS, N_TOKENS, PAD
-
-__all__ = ["CHECKPOINT_FOLDER", "BarEncoder", "BarTransformer", "Layer", "load_encoder"]
 
 TOKENS_PER_BATCH = 16_384  # words a batch, padding included: fills two cores or a GPU, and stays under 100 MB
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -45,7 +43,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None, causal: bool = False, only_first: bool = False) -> Tensor:
         """x: (bars, words, d). mask: (bars, 1, 1, words), true where there is a word. Returns (bars, words or 1, d)."""
-        bars, words, d = x.shape
+        bars, _, d = x.shape
         if only_first:
             q = F.linear(x[:, :1], self.in_proj_weight[:d], self.in_proj_bias[:d])  # (bars, 1, d)
             k, v = F.linear(x, self.in_proj_weight[d:], self.in_proj_bias[d:]).chunk(2, dim=-1)
@@ -91,7 +89,7 @@ class SimVQ(nn.Module):
 
 
 class BarTransformer(nn.Module):
-    """The encoder's network: words of bars -> hidden first position -> vector before quantization; and the codebooks."""
+    """The encoder's network: words of a bar -> first position's output -> vector; and the codebooks."""
 
     def __init__(self, config: EncoderConfig, dropout: float = 0.0):
         super().__init__()
@@ -104,8 +102,8 @@ class BarTransformer(nn.Module):
         self.enc_out_proj = nn.Linear(c.width, c.latent)
         levels = nn.ModuleList(SimVQ(c.codebook, c.latent) for _ in range(c.levels))
         self.residual_sim_vq = nn.ModuleDict({"layers": levels})
-        self._layers: list[Layer] = list(layers)  # type: ignore[arg-type]
-        self._levels: list[SimVQ] = list(levels)  # type: ignore[arg-type]
+        self.layers = cast("tuple[Layer, ...]", tuple(layers))
+        self.levels = cast("tuple[SimVQ, ...]", tuple(levels))
 
     def embed(self, words: Tensor) -> Tensor:
         """words: (bars, words) ids -> (bars, words, d)."""
@@ -117,13 +115,13 @@ class BarTransformer(nn.Module):
         present = words != PAD  # (bars, words)
         mask = None if bool(present.all()) else present[:, None, None, :]
         x = self.embed(words)  # (bars, words, d)
-        for layer in self._layers[:-1]:
+        for layer in self.layers[:-1]:
             x = layer(x, mask)
-        return self._layers[-1](x, mask, only_first=True)[:, 0]  # (bars, d)
+        return self.layers[-1](x, mask, only_first=True)[:, 0]  # (bars, d)
 
     def codebooks(self) -> Tensor:
         """The codewords of all levels, (levels, size, latent)."""
-        return torch.stack([level.codebook() for level in self._levels])
+        return torch.stack([level.codebook() for level in self.levels])
 
 
 class _Positions(nn.Module):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import save
 
 from .settings import settings_as_dict
 
@@ -60,6 +61,12 @@ def write_json(path: str | Path, record: Any) -> None:
         beside.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def write_tensors(path: str | Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
+    """Write tensors as safetensors, whole or not at all, readable for whoever may read the folder's other files."""
+    with written_whole(path) as beside:
+        beside.write_bytes(save({name: np.ascontiguousarray(v) for name, v in tensors.items()}, dict(metadata)))
+
+
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
     """Give a path beside `path` to write to; move it into place when the block ends without an error.
@@ -71,6 +78,6 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield beside
-        os.replace(beside, path)
+        beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ _LONGEST_DURATION = max(PLAIN_DURATIONS)
 
 
 def _grid_neighbours(grid_steps: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """For each tick of half a quarter note, after which the grid repeats: the grid point at or before it, and the next."""
+    """For each tick of half a quarter note, the grid's period: the grid point at or before it, and the next."""
     period = 240
     points = np.array(sorted({p for step in grid_steps for p in range(0, period + 1, step)}))
     after = np.searchsorted(points, np.arange(period), side="right")

@@ -12,6 +12,7 @@ Conventions: nested sections are nested frozen dataclasses; the type of a field 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import math
 import sys
@@ -158,7 +159,7 @@ def _build(kind: type[SettingsT], values: dict[str, Any], at: str, origin: dict[
         if key not in hints:
             where = origin.get(f"{at}{key}", file)
             raise SettingsError(f"{where}: unknown setting '{at}{key}'; known here: {', '.join(hints)}")
-    arguments = {}
+    arguments: dict[str, Any] = {}
     for key, hint in hints.items():
         name = f"{at}{key}"
         where = origin.get(name, file)
@@ -202,10 +203,8 @@ def _check(hint: Any, value: Any, name: str, where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if hint is float and isinstance(value, str):  # YAML reads 1e-3 as text
-        try:
+        with contextlib.suppress(ValueError):
             value = float(value)
-        except ValueError:
-            pass
     if hint is str and isinstance(value, int) and not isinstance(value, bool):  # a name or path made of digits
         return str(value)
     if type(value) is not hint or (hint is float and not math.isfinite(value)):

@@ -41,7 +41,7 @@ class Tokenizer(nn.Module):
         self.bar_transformer = BarTransformer(config)
         self.decoder = Decoder(config, decoder_layers)
         self.dec_out_proj = nn.Linear(config.width, N_TOKENS)
-        nn.init.normal_(self.bar_transformer.token_emb["emb_lookup"].weight, std=config.width**-0.5)
+        nn.init.normal_(self.bar_transformer.token_emb["emb_lookup"].get_parameter("weight"), std=config.width**-0.5)
 
     def vectors(self, words: Tensor) -> Tensor:
         """words: (bars, words) -> the vectors before quantization, float32 (bars, latent)."""
@@ -84,7 +84,7 @@ class Tokenizer(nn.Module):
         the codewords nearest. Without this a level of random codewords starts far from the residuals.
         """
         residual = vectors
-        for level in self.bar_transformer._levels:
+        for level in self.bar_transformer.levels:
             values, directions = torch.linalg.eigh(
                 residual.T.cov() + 1e-8 * torch.eye(residual.shape[1], device=vectors.device)
             )

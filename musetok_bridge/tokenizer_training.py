@@ -108,7 +108,7 @@ def _train(model: Tokenizer, corpus: Corpus, settings: TokenizerSettings, out: P
             group["lr"] = t.learning_rate * learning_rate_share(progress, t)
         with torch.autocast(device.type, torch.bfloat16, enabled=t.dtype == "bfloat16"):
             loss, next_word = model.loss(words, progress.step >= t.plain_steps, t.commitment)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

@@ -1,0 +1,15 @@
+"""Download MuseTok's released tokenizer from Google Drive, check it, and keep its encoder as safetensors."""
+
+from musetok_bridge.official_release import download_release
+from musetok_bridge.settings import run_script
+from musetok_bridge.tokenizer_settings import CONFIG_FILE, TokenizerSettings
+
+
+def main(settings: TokenizerSettings) -> None:
+    """Download, and say where the encoder is."""
+    path = download_release(settings.download)
+    print(f"MuseTok's encoder is {path}: use it as model.encoder=official, or by its path.")
+
+
+if __name__ == "__main__":
+    run_script(TokenizerSettings, CONFIG_FILE, __doc__ or "", main)

@@ -1,0 +1,119 @@
+"""MuseTok's released tokenizer: from Google Drive to an `encoder.safetensors` that `load_encoder("official")` reads.
+
+The release is a zip; in it `ckpt/best_tokenizer/model.pt` is a state dict of the whole tokenizer. Only that member is
+taken out, to a place of our choosing, so no path in the zip matters; it is read as data, and every name and shape is
+checked before anything is kept.
+"""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import gdown
+import numpy as np
+import requests
+from gdown.exceptions import DownloadError
+
+from .checkpoint import (
+    RELEASED,
+    EncoderConfig,
+    check_shapes,
+    encoder_shapes,
+    encoder_tensors,
+    layer_shapes,
+    read_tensors,
+    save_encoder,
+)
+from .provenance import file_digest, tensors_digest, write_json
+from .settings import UserError
+from .tokenizer_settings import DownloadSettings
+from .vocabulary import N_TOKENS
+
+ZIP_NAME = "musetok_release.zip"
+MEMBER = "best_tokenizer/model.pt"
+POSITIONS = 20_480  # rows of the release's table of positions
+MAX_MEMBER_BYTES = 2**30  # the released one has 376 MB; a zip that claims far more is not it
+_DRIVE = "https://drive.google.com/file/d/{}/view"
+
+
+def release_shapes(config: EncoderConfig = RELEASED) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the whole released tokenizer; 94,055,208 values at its full size."""
+    shapes = encoder_shapes(config) | {"pe.pe": (POSITIONS, 1, config.width)}
+    layer = layer_shapes(config)
+    shapes |= {f"encoder.tr_encoder_layer.{name}": shape for name, shape in layer.items()}
+    shapes["decoder.seg_emb_proj.weight"] = (config.width, config.latent)
+    for i in range(config.layers):
+        shapes |= {f"decoder.decoder_layers.{i}.{name}": shape for name, shape in layer.items()}
+    return shapes | {"dec_out_proj.weight": (N_TOKENS, config.width), "dec_out_proj.bias": (N_TOKENS,)}
+
+
+def fetch_release(settings: DownloadSettings) -> Path:
+    """The release's zip: the one given, the one in the folder, or downloaded there; a broken download goes on.
+
+    Raises UserError, with the file id and where to put the zip by hand, if it can't be had.
+    """
+    if settings.zip is not None:
+        if not Path(settings.zip).is_file():
+            raise UserError(f"download.zip: no file {settings.zip}")
+        return Path(settings.zip)
+    target = Path(settings.dir) / ZIP_NAME
+    if zipfile.is_zipfile(target):
+        print(f"using {target}, which is there already")
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        gdown.download(id=settings.file_id, output=str(target), resume=True)
+    except (DownloadError, requests.exceptions.RequestException, OSError) as error:
+        raise UserError(
+            f"can't download Google Drive file {settings.file_id} ({type(error).__name__}): try again later, which "
+            f"goes on where it stopped, or fetch {_DRIVE.format(settings.file_id)} by hand and put the zip at {target}"
+        ) from None
+    return target
+
+
+def convert_release(archive: Path, out_dir: Path, config: EncoderConfig = RELEASED) -> Path:
+    """Take the tokenizer out of the zip, check all of it, and write everything but the decoder as safetensors.
+
+    Returns the path of `encoder.safetensors`. Raises UserError, and leaves nothing behind, if anything does not fit.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    checkpoint = out_dir / "model.partial.pt"
+    try:
+        _take_member(archive, checkpoint)
+        tensors, _ = read_tensors(checkpoint)
+    finally:
+        checkpoint.unlink(missing_ok=True)
+    check_shapes(archive, tensors, release_shapes(config))
+    kept = {
+        name: np.ascontiguousarray(v) for name, v in tensors.items() if not name.startswith(("decoder.", "dec_out"))
+    }
+    path = out_dir / "encoder.safetensors"
+    save_encoder(path, config, kept, {"source": "MuseTok release", "zip_sha256": file_digest(archive)})
+    return path
+
+
+def _take_member(archive: Path, target: Path) -> None:
+    try:
+        with zipfile.ZipFile(archive) as zipped:
+            found = [info for info in zipped.infolist() if info.filename.endswith(MEMBER)]
+            if len(found) != 1:
+                raise UserError(f"{archive}: holds {len(found)} files named …/{MEMBER}, not one: not MuseTok's release")
+            if found[0].file_size > MAX_MEMBER_BYTES:
+                raise UserError(f"{archive}: {MEMBER} claims {found[0].file_size:,} bytes: not MuseTok's release")
+            with zipped.open(found[0]) as source, target.open("wb") as copy:
+                shutil.copyfileobj(source, copy)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        raise UserError(f"{archive}: not a whole zip file ({error}); remove it and download it again") from None
+
+
+def download_release(settings: DownloadSettings, config: EncoderConfig = RELEASED) -> Path:
+    """Fetch and convert the release; writes `encoder.safetensors` and `download.json` and returns the former's path."""
+    archive = fetch_release(settings)
+    path = convert_release(archive, Path(settings.dir), config)
+    digests = {"zip_sha256": file_digest(archive), "encoder_digest": tensors_digest(encoder_tensors(path)[1])}
+    write_json(path.with_name("download.json"), {"file_id": settings.file_id, **digests})
+    if not settings.keep_zip and settings.zip is None:
+        archive.unlink()
+    return path

@@ -15,6 +15,7 @@ import numpy as np
 
 from .vocabulary import METER_ID, METERS, TICKS_PER_QUARTER, TICKS_PER_WHOLE
 
+DEFAULT_TEMPO = 500_000  # microseconds per quarter note, the MIDI standard's 120 a minute
 OPEN_END = 2**50  # MuseTok ticks; beyond every score
 _TWO_FOUR = Fraction(2, 4)
 _LONGEST = max(Fraction(*meter) for meter in METERS)
@@ -153,13 +154,10 @@ def ticks_to_seconds(
 ) -> np.ndarray:
     """Seconds from tick 0 under the tempo map.
 
-    tempo_times: file ticks, ascending; the first tempo also covers the time before it; without any it is 120 a minute.
+    tempo_times: file ticks, ascending; of several at one tick the last one counts; before the first it is 120 a minute.
     """
-    if len(tempo_times) == 0:
-        tempo_times, microseconds_per_quarter = np.array([0]), np.array([500_000])
-    times = tempo_times.astype(np.float64)
-    times[0] = 0.0
-    seconds_per_tick = microseconds_per_quarter / (1e6 * ticks_per_quarter)
+    times = np.concatenate([[0], tempo_times]).astype(np.float64)
+    seconds_per_tick = np.concatenate([[DEFAULT_TEMPO], microseconds_per_quarter]) / (1e6 * ticks_per_quarter)
     at_change = np.concatenate([[0.0], np.cumsum(np.diff(times) * seconds_per_tick[:-1])])
     k = np.searchsorted(times, ticks, side="right") - 1
     return at_change[k] + (ticks - times[k]) * seconds_per_tick[k]

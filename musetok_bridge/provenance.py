@@ -62,9 +62,17 @@ def write_json(path: str | Path, record: Any) -> None:
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Write tensors as safetensors, whole or not at all, readable for whoever may read the folder's other files."""
-    with written_whole(path) as beside:
-        beside.write_bytes(save({name: np.ascontiguousarray(v) for name, v in tensors.items()}, dict(metadata)))
+    """Write tensors as safetensors, whole or not at all; the same tensors and metadata give the same bytes.
+
+    The library writes the metadata in an order that changes from run to run: the header is put in order here.
+    """
+    data = save({name: np.ascontiguousarray(values) for name, values in tensors.items()}, dict(metadata))
+    size = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # the format aligns tensors to eight bytes
+    with written_whole(path) as beside, beside.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.write(data[8 + size :])
 
 
 @contextmanager

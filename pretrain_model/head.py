@@ -121,7 +121,7 @@ def load_head(name: str = "bundled", device: str = "cpu") -> Head:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         if metadata["size"] not in get_args(Size):
             raise KeyError(f"size {metadata['size']!r}")
-        config = HeadConfig(int(metadata["width"]), metadata["size"], float(metadata["dropout"]))  # type: ignore[arg-type]
+        config = HeadConfig(int(metadata["width"]), metadata["size"], float(metadata["dropout"]))
         model = CustomMLP(config)
         model.load_state_dict({key: torch.from_numpy(values) for key, values in tensors.items()})
         encoder_digest = metadata["encoder_digest"]

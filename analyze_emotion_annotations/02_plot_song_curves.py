@@ -1,0 +1,43 @@
+"""Curves of valence and arousal over the bars and over the seconds of songs.
+
+Takes songs out of the annotations that process_gigamidi/01_annotate.py wrote (setting songs.md5), or annotates a MIDI
+file of your own first (setting songs.midi). Gives one picture a song, curves/MD5.png.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from analyze_emotion_annotations.analysis_settings import DEFAULT_FILE, AnalysisSettings
+from analyze_emotion_annotations.annotation_tables import finished_parts
+from analyze_emotion_annotations.figures import save_png
+from analyze_emotion_annotations.own_song import annotate_own_file
+from analyze_emotion_annotations.song_curves import Song, find_songs, plot_song
+from musetok_bridge.settings import UserError, run_script
+
+
+def main(settings: AnalysisSettings) -> None:
+    """Draw every song asked for and say where the pictures are."""
+    output = Path(settings.output.dir)
+    songs = _own_song(Path(settings.songs.midi), output, settings) if settings.songs.midi else _annotated(settings)
+    for song in songs:
+        picture = output / "curves" / song.picture_name
+        save_png(plot_song(song, settings.picture.dpi), picture)
+        print(picture)
+
+
+def _annotated(settings: AnalysisSettings) -> list[Song]:
+    parts, _ = finished_parts(Path(settings.input.dir))
+    return find_songs(parts, settings.songs.md5, settings.songs.first)
+
+
+def _own_song(midi: Path, output: Path, settings: AnalysisSettings) -> list[Song]:
+    if settings.songs.md5:
+        raise UserError("songs.midi and songs.md5 are both given; give one of them")
+    folder, md5 = annotate_own_file(midi, output)
+    parts, _ = finished_parts(folder)
+    return find_songs(parts, [md5], first=1)
+
+
+if __name__ == "__main__":
+    run_script(AnalysisSettings, DEFAULT_FILE, __doc__, main)

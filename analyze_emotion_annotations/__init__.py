@@ -1,0 +1,1 @@
+"""Annotations -> statistics by style and plots. Reads files only."""

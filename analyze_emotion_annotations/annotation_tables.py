@@ -1,0 +1,165 @@
+"""Finding and reading the CSV tables that process_gigamidi/01_annotate.py wrote.
+
+A folder of annotations holds `bars/part-00000.csv`, `songs/part-00000.csv` and so on: the bars of a part are those of
+its songs. A part is finished when both files stand; a part with one of the two belongs to a run that is still under
+way, or was stopped, and is left out. Songs are known by their md5, 32 hex digits.
+
+Whatever is wrong with a folder or a file raises UserError with one line that names it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from musetok_bridge.settings import UserError
+
+STYLE_COLUMNS = (  # of GigaMIDI v2.0.0; any of them may be missing in other releases and data sets
+    "music_styles_curated",
+    "music_style_scraped",
+    "music_style_audio_text_Discogs",
+    "music_style_audio_text_Lastfm",
+    "music_style_audio_text_Tagtraum",
+)
+_NUMBERS = {
+    "bar_number": "int64",
+    "valence": "float64",
+    "arousal": "float64",
+    "start_seconds": "float64",
+    "duration_seconds": "float64",
+}
+_ROWS_AT_ONCE = 200_000  # bars in memory at a time: some 2,000 songs
+
+
+@dataclass(frozen=True)
+class Part:
+    """The two tables of one finished part."""
+
+    bars: Path
+    songs: Path
+
+
+def finished_parts(folder: Path) -> tuple[list[Part], int]:
+    """The finished parts of a folder of annotations in the order of their names, and the number of unfinished ones."""
+    annotate = "python process_gigamidi/01_annotate.py --set output.dir=" + str(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; set input.dir, or annotate first: {annotate}")
+    names = {kind: {path.name for path in (folder / kind).glob("[!.]*.csv")} for kind in ("bars", "songs")}
+    both = sorted(names["bars"] & names["songs"])
+    if not both:
+        raise UserError(f"{folder}: no finished part (a bars/part-*.csv and its songs/part-*.csv); run {annotate}")
+    parts = [Part(folder / "bars" / name, folder / "songs" / name) for name in both]
+    return parts, len(names["bars"] ^ names["songs"])
+
+
+def style_columns(parts: Sequence[Part]) -> list[str]:
+    """The style columns of the songs, the same in every part. UserError if parts differ."""
+    expected = _styles_in_header(parts[0].songs)
+    for part in parts[1:]:
+        found = _styles_in_header(part.songs)
+        if found != expected:
+            raise UserError(
+                f"{part.songs}: its style columns are {', '.join(found) or 'none'}, those of {parts[0].songs.name} are "
+                f"{', '.join(expected) or 'none'}; annotate different releases into folders of their own"
+            )
+    return expected
+
+
+def read_songs(part: Part, optional: Sequence[str] = ()) -> pd.DataFrame:
+    """A part's songs: column md5 and, of the optional ones, those that the table has. Missing text is ''."""
+    header = _header(part.songs)
+    columns = ["md5", *(column for column in optional if column in header)]
+    return _read(part.songs, columns)
+
+
+def read_bars(part: Part, columns: Sequence[str], rows_at_once: int = _ROWS_AT_ONCE) -> Iterator[pd.DataFrame]:
+    """A part's bars, some rows at a time; valence and arousal are checked to lie in [−1, 1]."""
+    for bars in _read_in_pieces(part.bars, columns, rows_at_once):
+        for affect in ("valence", "arousal"):
+            if affect in bars and not np.all(np.abs(bars[affect]) <= 1):  # not a number fails this too
+                raise UserError(f"{part.bars}: {affect} is missing or outside -1 to 1 in some row; annotate it again")
+        yield bars
+
+
+def failure_reasons(folder: Path, md5s: Sequence[str]) -> dict[str, str]:
+    """Why songs could not be annotated, for those of the md5s that stand in the failures."""
+    reasons: dict[str, str] = {}
+    for path in sorted((folder / "failures").glob("[!.]*.csv")):
+        failures = _read(path, ["md5", "stage", "reason"])
+        for row in failures[failures["md5"].isin(md5s)].itertuples():
+            reasons[str(row.md5)] = f"could not be annotated: {row.reason} (stage: {row.stage})"
+    return reasons
+
+
+def style_names(cell: str) -> list[str]:
+    """The styles that a cell of a style column names, each once: a JSON list, or one style as it is."""
+    members: list[Any] = [cell]
+    if cell.lstrip().startswith("["):
+        with suppress(ValueError, RecursionError):  # else it is a style that happens to start with a bracket
+            members = json.loads(cell)
+    names = (member.strip() for member in members if isinstance(member, str))
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def _styles_in_header(path: Path) -> list[str]:
+    header = _header(path)
+    return [column for column in STYLE_COLUMNS if column in header]
+
+
+def _header(path: Path) -> list[str]:
+    with _readable(path):
+        return list(pd.read_csv(path, nrows=0, encoding_errors="replace").columns)
+
+
+def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """The whole of a table."""
+    how = _reading(path, columns)
+    with _readable(path):
+        return _without_missing_text(pd.read_csv(path, **how))
+
+
+def _read_in_pieces(path: Path, columns: Sequence[str], rows_at_once: int) -> Iterator[pd.DataFrame]:
+    """A table of any length, some rows at a time."""
+    how = _reading(path, columns)
+    with _readable(path), pd.read_csv(path, chunksize=rows_at_once, **how) as pieces:
+        for piece in pieces:
+            yield _without_missing_text(piece)
+
+
+def _reading(path: Path, columns: Sequence[str]) -> dict[str, Any]:
+    """How pandas is to read a table of annotations. UserError if it lacks a column."""
+    header = _header(path)
+    missing = [column for column in columns if column not in header]
+    if missing:
+        raise UserError(f"{path}: column {', '.join(missing)} is missing; is this what 01_annotate.py wrote?")
+    return {
+        "usecols": list(columns),
+        "dtype": {column: _NUMBERS.get(column, str) for column in columns},
+        # "NA" and "None" may be the name of a style or of a song: only an empty cell means missing
+        "keep_default_na": False,
+        "na_values": [""],
+        "encoding_errors": "replace",
+    }
+
+
+def _without_missing_text(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.fillna({column: "" for column in rows.columns if column not in _NUMBERS})
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what pandas says of an unreadable table into one line that names the file."""
+    try:
+        yield
+    except pd.errors.EmptyDataError:
+        raise UserError(f"{path}: the file is empty, without even a header; delete it and annotate again") from None
+    except (OSError, ValueError) as error:  # a ParserError is a ValueError
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{path}: can't be read as a table of annotations: {reason}") from None

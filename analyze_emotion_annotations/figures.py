@@ -1,0 +1,54 @@
+"""What all pictures share: colours for colour-blind readers too, strangers' text made fit to print, PNG out.
+
+Colours: M. Okabe and K. Ito, Color Universal Design (2008). Their yellow is left out: too faint for a line on white.
+Figures are made as objects with the Agg canvas; nothing goes through pyplot and its global state.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from musetok_bridge.provenance import written_whole
+
+BLACK = "#000000"
+ORANGE = "#E69F00"
+SKY_BLUE = "#56B4E9"
+GREEN = "#009E73"
+BLUE = "#0072B2"
+VERMILLION = "#D55E00"
+PURPLE = "#CC79A7"
+GREY = "#8A8A8A"
+FAINT = "#B0B0B0"
+
+
+def new_figure(width: float, height: float, dpi: int) -> Figure:
+    """An empty figure of a size in inches, drawn by Agg."""
+    figure = Figure(figsize=(width, height), dpi=dpi, layout=None)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    with written_whole(path) as beside, boxes_for_missing_letters():
+        figure.savefig(beside, format="png")
+
+
+@contextmanager
+def boxes_for_missing_letters() -> Iterator[None]:
+    """Let letters that the font lacks show as boxes, without a warning for each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*[Gg]lyph.*missing.*")
+        yield
+
+
+def one_line(text: str, longest: int) -> str:
+    """Someone else's text fit for a title or a table: one line, printable, at most `longest` characters."""
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"

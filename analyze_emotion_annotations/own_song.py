@@ -1,0 +1,35 @@
+"""Annotations of one MIDI file of the user's own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+from musetok_bridge.settings import UserError, load_settings
+
+_SUFFIXES = (".mid", ".midi")
+
+
+def annotate_own_file(midi: Path, output_dir: Path) -> tuple[Path, str]:
+    """Annotate a MIDI file with the default settings of process_gigamidi, anew each time: the weights may have changed.
+
+    Returns the folder of its annotations, below `output_dir` and named for the file's md5, and that md5.
+    """
+    if midi.suffix.lower() not in _SUFFIXES:
+        raise UserError(f"songs.midi: {midi} is not a MIDI file by its name; it should end in {' or '.join(_SUFFIXES)}")
+    try:
+        md5 = hashlib.md5(midi.read_bytes(), usedforsecurity=False).hexdigest()
+    except OSError as error:
+        raise UserError(f"songs.midi: {midi} can't be read: {error.strerror}") from None
+    # This phase works on tables: the models, and torch with them, are loaded only for a file that has none.
+    from process_gigamidi.annotation import annotate
+    from process_gigamidi.annotation_settings import AnnotationSettings
+
+    folder = output_dir / "annotations-of-own" / md5
+    # as JSON strings, so that YAML takes a path with ": " or "#" in it as it is
+    overrides = [f"dataset.path={json.dumps(str(midi))}", f"output.dir={json.dumps(str(folder))}", "compute.workers=0"]
+    shutil.rmtree(folder, ignore_errors=True)
+    annotate(load_settings(AnnotationSettings, "gigamidi.yaml", overrides=overrides))
+    return folder, md5

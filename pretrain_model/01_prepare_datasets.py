@@ -1,0 +1,35 @@
+"""Step 1: get EMOPIA and VGMIDI, check and count them, and write their labels as CSV.
+
+Writes emopia_labels.csv, vgmidi_labels.csv, vgmidi_ratings.csv (every listener, bar by bar), what was left out and
+why, and the MIDI files under output.dir. Both datasets are downloaded unless emopia.path and vgmidi.path say where
+they lie.
+"""
+
+from musetok_bridge.provenance import provenance, write_json
+from musetok_bridge.settings import run_script
+from pretrain_model.emopia import prepare_emopia
+from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, chosen
+from pretrain_model.raw_data import raw_data
+from pretrain_model.vgmidi import prepare_vgmidi
+
+
+def main(settings: PretrainSettings) -> None:
+    """Prepare the chosen datasets and print the counts."""
+    folder, downloads = settings.folder, settings.folder / "downloads"
+    counts: dict[str, dict[str, int]] = {}
+    for dataset in chosen(settings.data.datasets):
+        if dataset == "emopia":
+            source = settings.emopia
+            raw = raw_data(source.path, source.url, source.md5, downloads, "emopia")
+            counts[dataset] = prepare_emopia(raw, source.points, folder)
+        else:
+            rated = settings.vgmidi
+            raw = raw_data(rated.path, rated.url, rated.md5, downloads, "vgmidi")
+            counts[dataset] = prepare_vgmidi(raw, rated, folder)
+        print(f"{dataset}: " + "; ".join(f"{what}: {n:,}" for what, n in counts[dataset].items()))
+        write_json(folder / "datasets.json", provenance(settings, counts=counts))
+    print(f"labels and MIDI files: {folder.resolve()}")
+
+
+if __name__ == "__main__":
+    run_script(PretrainSettings, SETTINGS_FILE, __doc__, main)

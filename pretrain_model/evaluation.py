@@ -1,0 +1,86 @@
+"""How good a head is: agreement with the ratings, beside a constant and beside one listener.
+
+Per bar and per piece (the mean over a piece's bars). Predictors:
+
+- head: the head's predictions.
+- constant: the mean target of the dataset's training bars. Its Pearson r is undefined (empty), its concordance 0.
+- one_listener (VGMIDI only): one listener's ratings against the mean of all others'; every figure is computed for each
+  listener's number over the pieces of the split and then averaged over the listeners.
+
+EMOPIA's clips also have accuracies, from the signs of a clip's mean: of valence, of arousal, and of the quadrant.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from .latent_dataset import RatedBars
+from .metrics import (
+    concordance,
+    mean_absolute_error,
+    mean_squared_error,
+    pearson_r,
+    quadrant_accuracy,
+    sign_accuracy,
+)
+
+DIMENSIONS = ("valence", "arousal")
+FIGURES = {"mae": mean_absolute_error, "mse": mean_squared_error, "pearson_r": pearson_r, "ccc": concordance}
+COLUMNS = ["dataset", "split", "level", "predictor", "dimension", *FIGURES, "accuracy", "n"]
+
+Points = npt.NDArray[np.floating]  # (n, 2), columns valence and arousal
+
+
+def by_piece(values: Points, piece: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """Mean over the bars of each piece: (bars, 2) and the index of each bar's piece -> (pieces, 2)."""
+    sums = np.stack([np.bincount(piece, weights=values[:, d]) for d in range(values.shape[1])], axis=1)
+    return sums / np.bincount(piece)[:, None]
+
+
+def evaluate_predictor(predicted: Points, bars: RatedBars, with_accuracy: bool) -> pd.DataFrame:
+    """Rows of COLUMNS from `level` on, for predictions (bars, 2). with_accuracy: add those of signs and quadrants."""
+    rows = []
+    pieces = by_piece(predicted, bars.piece), by_piece(bars.targets, bars.piece)
+    for level, (x, y) in (("bar", (predicted, bars.targets)), ("piece", pieces)):
+        clip = with_accuracy and level == "piece"
+        for column, dimension in enumerate(DIMENSIONS):
+            figures: dict[str, float] = {name: figure(x[:, column], y[:, column]) for name, figure in FIGURES.items()}
+            if clip:
+                figures["accuracy"] = sign_accuracy(x[:, column], y[:, column])
+            rows.append({"level": level, "dimension": dimension, **figures, "n": len(x)})
+        if clip:
+            rows.append({"level": level, "dimension": "quadrant", "accuracy": quadrant_accuracy(x, y), "n": len(x)})
+    return pd.DataFrame(rows)
+
+
+def evaluate_one_listener(ratings: pd.DataFrame, bars: RatedBars) -> pd.DataFrame:
+    """Rows of COLUMNS from `level` on for one listener against the mean of the others.
+
+    ratings: piece, listener, bar_number, valence, arousal; only the pieces and bars of `bars` are used. n is the number
+    of bars or pieces.
+    """
+    wanted = pd.DataFrame({"piece": np.asarray(bars.pieces)[bars.piece], "bar_number": bars.bar_number})
+    per_bar = ratings.merge(wanted, on=["piece", "bar_number"])
+    per_piece = per_bar.groupby(["piece", "listener"], as_index=False)[list(DIMENSIONS)].mean()
+    rows = []
+    for level, table, unit in (("bar", per_bar, ["piece", "bar_number"]), ("piece", per_piece, ["piece"])):
+        grouped = table.groupby(unit)
+        listeners = grouped["listener"].transform("size")
+        for dimension in DIMENSIONS:
+            others = (grouped[dimension].transform("sum") - table[dimension]) / (listeners - 1)
+            pairs = pd.DataFrame({"listener": table["listener"], "own": table[dimension], "others": others})
+            each = [
+                {name: figure(own, rest) for name, figure in FIGURES.items()}
+                for _, group in pairs[listeners > 1].groupby("listener")
+                for own, rest in [(group["own"].to_numpy(), group["others"].to_numpy())]
+            ]
+            means = pd.DataFrame(each, columns=list(FIGURES)).mean()
+            rows.append({"level": level, "dimension": dimension, **means, "n": grouped.ngroups})
+    return pd.DataFrame(rows)
+
+
+def tidy(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """One table of COLUMNS, an undefined figure empty."""
+    return pd.concat(parts, ignore_index=True).reindex(columns=COLUMNS)

@@ -1,0 +1,96 @@
+"""Latents of every prepared piece: MIDI -> bars -> latents, one file a piece, what is done is skipped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from musetok_bridge import BarEncoder, Bars, UnusableScore, score_to_bars
+from musetok_bridge.provenance import versions, written_whole
+from musetok_bridge.settings import UserError
+
+from .latent_files import PieceLatents, latents_path, read_metadata, write_latents
+
+# dataset -> its table of labels, and the column that names a piece
+LABELS = {"emopia": ("emopia_labels.csv", "clip"), "vgmidi": ("vgmidi_labels.csv", "piece")}
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A piece that was converted and waits for the encoder."""
+
+    path: Path
+    midi_md5: str
+    bars: Bars
+
+
+def read_labels(folder: Path, dataset: str) -> pd.DataFrame:
+    """The table of labels that 01_prepare_datasets.py wrote, its column of pieces called `piece`."""
+    file, column = LABELS[dataset]
+    try:
+        return pd.read_csv(folder / file, dtype={column: str}).rename(columns={column: "piece"})
+    except FileNotFoundError:
+        raise UserError(f"{folder / file} is not there: run pretrain_model/01_prepare_datasets.py first") from None
+
+
+def extract_latents(
+    folder: Path, datasets: Sequence[str], encoder: BarEncoder, batch_pieces: int
+) -> tuple[dict[str, int], pd.DataFrame]:
+    """Write the latents of every labelled piece under `folder`/latents.
+
+    A file by the same encoder from the same MIDI bytes stays; any other is written anew. batch_pieces: pieces that the
+    encoder gets at once. Returns counts, and a table of failures: dataset, piece, reason.
+    """
+    counts: Counter[str] = Counter()
+    failures: list[tuple[str, str, str]] = []
+    waiting: list[_Waiting] = []
+    tables = {dataset: read_labels(folder, dataset).drop_duplicates("piece") for dataset in datasets}
+    pieces = [(d, str(row.piece), str(row.midi)) for d, table in tables.items() for row in table.itertuples()]
+    for dataset, piece, midi in tqdm(pieces, desc="latents", unit="piece"):
+        path = latents_path(folder, encoder, dataset, piece)
+        try:
+            content = (folder / midi).read_bytes()
+            md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+            made_by = read_metadata(path)
+            if made_by.get("encoder_digest") == encoder.digest and made_by.get("midi_md5") == md5:
+                counts["pieces done before"] += 1
+                continue
+            waiting.append(_Waiting(path, md5, score_to_bars(content)))
+        except (OSError, UnusableScore) as error:
+            failures.append(
+                (dataset, piece, error.reason if isinstance(error, UnusableScore) else type(error).__name__)
+            )
+            continue
+        if len(waiting) == batch_pieces:
+            counts.update(_encode(waiting, encoder))
+            waiting = []
+    if waiting:
+        counts.update(_encode(waiting, encoder))
+    counts["failures"] = len(failures)
+    table = pd.DataFrame(failures, columns=["dataset", "piece", "reason"])
+    failures_path = latents_path(folder, encoder, "emopia", "").parent.parent / "failures.csv"
+    with written_whole(failures_path) as beside:
+        table.to_csv(beside, index=False)
+    return dict(counts), table
+
+
+def _encode(waiting: list[_Waiting], encoder: BarEncoder) -> dict[str, int]:
+    """Encode and write a batch of pieces; return how many pieces and bars it were."""
+    encoded = encoder.encode([piece.bars for piece in waiting])
+    for piece, (codes, latents) in zip(waiting, encoded, strict=True):
+        metadata = {
+            "encoder_digest": encoder.digest,
+            "encoder_name": encoder.name,
+            "midi_md5": piece.midi_md5,
+            "versions": json.dumps(versions()),
+        }
+        made = PieceLatents(latents, codes, piece.bars.bar_number, piece.bars.n_notes)
+        write_latents(piece.path, made, metadata)
+    return {"pieces encoded": len(waiting), "bars encoded": sum(len(piece.bars) for piece in waiting)}

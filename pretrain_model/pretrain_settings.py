@@ -1,0 +1,132 @@
+"""The settings of the four scripts of this phase; meanings, units and defaults stand in config/pretrain.yaml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from musetok_bridge.settings import Range
+
+SETTINGS_FILE = "pretrain.yaml"
+
+DatasetName = Literal["emopia", "vgmidi"]
+Choice = Literal["emopia", "vgmidi", "both"]
+Split = Literal["train", "val", "test"]
+Point = Annotated[tuple[float, float], Range(-1, 1)]
+
+
+@dataclass(frozen=True)
+class OutputSettings:
+    """Where results go."""
+
+    dir: str
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which of the two datasets are used."""
+
+    datasets: Choice
+    train_on: Choice
+
+
+@dataclass(frozen=True)
+class QuadrantPoints:
+    """The point (valence, arousal) in [−1, 1]² that stands for each of EMOPIA's quadrants."""
+
+    Q1: Point
+    Q2: Point
+    Q3: Point
+    Q4: Point
+
+
+@dataclass(frozen=True)
+class EmopiaSettings:
+    """Where EMOPIA comes from and what a quadrant means."""
+
+    path: str | None
+    url: str
+    md5: str | None
+    points: QuadrantPoints
+
+
+@dataclass(frozen=True)
+class VgmidiSettings:
+    """Where VGMIDI comes from, how measures meet bars, and how games are split."""
+
+    path: str | None
+    url: str
+    md5: str | None
+    alignment: Literal["number", "time", "equal_only"]
+    split_seed: int
+    val_share: Annotated[float, Range(0, 0.5)]
+    test_share: Annotated[float, Range(0, 0.5)]
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The encoder that makes the latents."""
+
+    encoder: str
+    device: str
+    dtype: Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class ExtractSettings:
+    """How latents are extracted."""
+
+    batch_pieces: Annotated[int, Range(1, 10_000)]
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How the head is trained."""
+
+    size: Literal["small", "normal", "large"]
+    dropout: Annotated[float, Range(0, 0.9)]
+    loss: Literal["mse", "smooth_l1"]
+    learning_rate: Annotated[float, Range(1e-7, 1)]
+    weight_decay: Annotated[float, Range(0, 1)]
+    batch_size: Annotated[int, Range(1, 1_000_000)]
+    max_epochs: Annotated[int, Range(1, 100_000)]
+    patience: Annotated[int, Range(1, 100_000)]
+    seed: Annotated[int, Range(0, 2**63 - 1)]
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """Which head is evaluated, on what."""
+
+    head: str
+    splits: tuple[Split, ...]
+
+
+@dataclass(frozen=True)
+class PretrainSettings:
+    """All settings of config/pretrain.yaml."""
+
+    output: OutputSettings
+    data: DataSettings
+    emopia: EmopiaSettings
+    vgmidi: VgmidiSettings
+    model: ModelSettings
+    extract: ExtractSettings
+    train: TrainSettings
+    evaluate: EvaluateSettings
+
+    @property
+    def folder(self) -> Path:
+        """The prepared folder: labels, MIDI files and everything made from them."""
+        return Path(self.output.dir)
+
+    @property
+    def head_folder(self) -> Path:
+        """Where 03_train.py writes the head and its record."""
+        return self.folder / "head"
+
+
+def chosen(choice: Choice) -> tuple[DatasetName, ...]:
+    """The datasets that a choice names, in a fixed order."""
+    return ("emopia", "vgmidi") if choice == "both" else (choice,)

@@ -1,0 +1,105 @@
+"""Training of the head: weighted squared (or smooth absolute) error, AdamW, early stopping on the validation loss.
+
+On the CPU: the head is small, and there the same seed gives the same weights to the bit. Latents are standardised by
+the mean and spread of the training bars, which become part of the head.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler
+from tqdm import tqdm
+
+from musetok_bridge.settings import UserError
+
+from .head import CustomMLP, HeadConfig
+from .latent_dataset import BarDataset, RatedBars
+from .pretrain_settings import TrainSettings
+
+_LEAST_SPREAD = 1e-6  # below it a dimension of the latent counts as constant: rounding must not be blown up
+
+
+@dataclass(frozen=True)
+class TrainedHead:
+    """The model of the best epoch; losses: one row an epoch (epoch from 1, train_loss, val_loss)."""
+
+    model: CustomMLP
+    losses: pd.DataFrame
+    best_epoch: int
+    best_loss: float
+
+
+def train_head(train: Sequence[RatedBars], val: Sequence[RatedBars], settings: TrainSettings) -> TrainedHead:
+    """Train a head on the bars of one or more datasets; BarDataset says how they are weighted.
+
+    Raises UserError if the loss runs away.
+    """
+    train_bars, val_bars = BarDataset(train), BarDataset(val)
+    with torch.random.fork_rng(devices=[]):  # leaves the caller's random numbers alone
+        torch.manual_seed(settings.seed)
+        model = CustomMLP(HeadConfig(train_bars.latents.shape[1], settings.size, settings.dropout))
+        spread, mean = torch.std_mean(train_bars.latents.double(), dim=0, correction=0)  # each (width,)
+        model.set_scale(mean.float(), torch.where(spread < _LEAST_SPREAD, 0.0, spread).float())
+        return _fit(model, train_bars, val_bars, settings)
+
+
+def _fit(model: CustomMLP, train_bars: BarDataset, val_bars: BarDataset, settings: TrainSettings) -> TrainedHead:
+    order = RandomSampler(train_bars, generator=torch.Generator().manual_seed(settings.seed))
+    batches = DataLoader(train_bars, sampler=BatchSampler(order, settings.batch_size, drop_last=False), batch_size=None)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    rows: list[tuple[int, float, float]] = []
+    best_epoch, best_loss, best_weights = 0, math.inf, deepcopy(model.state_dict())
+    progress = tqdm(range(1, settings.max_epochs + 1), desc="training", unit="epoch")
+    for epoch in progress:
+        train_loss = _one_epoch(model, batches, optimizer, settings.loss) / len(train_bars)
+        val_loss = _validate(model, val_bars, settings.loss)
+        if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
+            raise UserError(f"the loss is {train_loss} after epoch {epoch}: set train.learning_rate lower")
+        rows.append((epoch, train_loss, val_loss))
+        progress.set_postfix(train=f"{train_loss:.4f}", val=f"{val_loss:.4f}", best=best_epoch)
+        if val_loss < best_loss:
+            best_epoch, best_loss, best_weights = epoch, val_loss, deepcopy(model.state_dict())
+        elif epoch - best_epoch >= settings.patience:
+            break
+    progress.close()
+    model.load_state_dict(best_weights)
+    model.eval()
+    return TrainedHead(model, pd.DataFrame(rows, columns=["epoch", "train_loss", "val_loss"]), best_epoch, best_loss)
+
+
+def _one_epoch(
+    model: CustomMLP,
+    batches: DataLoader[tuple[Tensor, Tensor, Tensor]],
+    optimizer: torch.optim.Optimizer,
+    loss: str,
+) -> float:
+    """One pass over the training bars; returns the sum of their weighted losses."""
+    model.train()
+    total = 0.0
+    for latents, targets, weights in batches:
+        summed = (weights * bar_loss(model(latents), targets, loss)).sum()
+        optimizer.zero_grad()
+        (summed / len(weights)).backward()
+        optimizer.step()
+        total += summed.item()
+    return total
+
+
+@torch.no_grad()
+def _validate(model: CustomMLP, bars: BarDataset, loss: str) -> float:
+    model.eval()
+    return (bars.weights * bar_loss(model(bars.latents), bars.targets, loss)).mean().item()
+
+
+def bar_loss(predicted: Tensor, targets: Tensor, loss: str) -> Tensor:
+    """The loss of each bar, mean over valence and arousal: (n, 2), (n, 2) -> (n,). loss: mse or smooth_l1."""
+    compare = F.mse_loss if loss == "mse" else F.smooth_l1_loss
+    return compare(predicted, targets, reduction="none").mean(dim=1)

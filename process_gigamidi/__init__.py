@@ -1,0 +1,1 @@
+"""A stream of GigaMIDI -> valence and arousal of every bar, as CSV."""

@@ -1,0 +1,128 @@
+"""From the bytes of a MIDI file to bars of words, in worker processes, in the order of the dataset.
+
+The workers import neither torch nor datasets, so they start fast and stay small. A song that can't be converted comes
+back as a Failure; nothing that one file holds stops the others.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from musetok_bridge.bars import Bars, UnusableScore, read_score, score_to_bars
+from musetok_bridge.meters import ticks_to_seconds
+from musetok_bridge.settings import UserError
+
+if TYPE_CHECKING:
+    from .gigamidi_source import Row
+
+SONGS_PER_TASK = 16  # enough that handing a task over costs little beside it
+TASKS_AHEAD = 8  # per worker: conversion goes on while the encoder is at work
+LONGEST_REASON = 200  # characters
+
+
+class Converted(NamedTuple):
+    """A song as bars. duration_seconds: where its last event ends, under its tempo map."""
+
+    bars: Bars
+    duration_seconds: float
+
+
+class Failure(NamedTuple):
+    """Why a song has no annotation. stage: read, parse, convert or predict; reason: one line."""
+
+    stage: str
+    reason: str
+
+
+def convert_song(music: bytes | None) -> Converted | Failure:
+    """Convert the bytes of one MIDI file. Never raises for what the bytes hold."""
+    if not music:
+        return Failure("read", "no_music: the row has no bytes")
+    stage = "parse"
+    try:
+        score = read_score(music)
+        stage = "convert"
+        bars = score_to_bars(score)
+        if not len(bars):
+            return Failure(stage, "no_bars: nothing to annotate")
+        tempos = score.tempos.numpy()
+        end = np.array([score.end()])
+        seconds = float(ticks_to_seconds(end, tempos["time"], tempos["mspq"], score.tpq)[0])
+        if not math.isfinite(seconds):
+            return Failure(stage, "no_time: its tempos give no time in seconds")
+        return Converted(bars, seconds)
+    except UnusableScore as error:
+        return Failure(stage, one_line(str(error)))
+    except Exception as error:  # a fault of ours must cost this song only, and be seen in its row
+        return Failure(stage, one_line(f"internal: {type(error).__name__}: {error}"))
+
+
+def convert_songs(songs: Sequence[bytes | None]) -> list[Converted | Failure]:
+    """Convert the files of one task."""
+    return [convert_song(music) for music in songs]
+
+
+def converted_in_order(rows: Iterable[Row], workers: int) -> Generator[tuple[Row, Converted | Failure], None, None]:
+    """Convert the rows in `workers` processes (0: in this one), reading some way ahead; give them in their order.
+
+    Raises UserError if a worker dies, which the system does to it when memory runs out.
+    """
+    if workers == 0:
+        yield from ((row, convert_song(row.music)) for row in rows)
+        return
+    # spawn: a forked copy of a process in which torch has started its threads can hang
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    try:
+        yield from _through_pool(pool.submit, iter(rows), ahead=workers * TASKS_AHEAD)
+    except BrokenProcessPool:
+        raise UserError(
+            "a conversion process died, perhaps for want of memory (try a smaller compute.workers); "
+            "whole parts are kept, the same command goes on from there"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _through_pool(
+    submit: Callable[..., Future[list[Converted | Failure]]], rows: Iterator[Row], ahead: int
+) -> Iterator[tuple[Row, Converted | Failure]]:
+    tasks: deque[tuple[list[Row], Future[list[Converted | Failure]]]] = deque()
+    while True:
+        while len(tasks) < ahead and (task := list(islice(rows, SONGS_PER_TASK))):
+            tasks.append((task, submit(convert_songs, [row.music for row in task])))
+        if not tasks:
+            return
+        done_rows, results = tasks.popleft()
+        yield from zip(done_rows, results.result(), strict=True)
+
+
+def one_line(text: str) -> str:
+    """The text in one line of at most LONGEST_REASON characters."""
+    return " ".join(text.split())[:LONGEST_REASON]
+
+
+def _start_worker() -> None:
+    """Leave ctrl-C to the main process, and end with it, however it ends: a killed one can't tell its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)

@@ -1,0 +1,98 @@
+"""What a dataset's libraries raise -> one line that says what to do.
+
+`datasets` raises its own DatasetNotFoundError for a gated, a missing and an unauthorised dataset alike and drops the
+cause, so its text decides there; the Hub's client raises a type for each.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from datasets.exceptions import DatasetNotFoundError
+from huggingface_hub import errors as hub
+
+from musetok_bridge.settings import UserError
+
+from .annotation_settings import DatasetSettings
+from .conversion import one_line
+
+GO_ON = "whole parts are kept, the same command goes on from there"
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep what the libraries log about a failure off the screen: the one line that follows says it."""
+    loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def as_user_error(error: BaseException, settings: DatasetSettings) -> UserError:
+    """The UserError for what loading or reading the dataset raised."""
+    if isinstance(error, UserError):
+        return error
+    what = settings.path or settings.name
+    if option := _option_not_there(error, settings, what):
+        return option
+    if settings.path is None:
+        for cause in _causes(error):
+            if line := _about_the_hub(cause, settings):
+                return UserError(line)
+    return UserError(one_line(f"{what}: can't be read ({type(error).__name__}: {error})") + f"; {GO_ON}")
+
+
+def _option_not_there(error: BaseException, settings: DatasetSettings, what: str) -> UserError | None:
+    """A configuration or split that there is not, which `datasets` says in a plain ValueError."""
+    text = str(error)
+    if found := re.search(r"BuilderConfig .* not found\. Available: \[(.*)\]", text):
+        key, value = "config", settings.config
+    elif found := re.search(r"(?:Bad|Unknown) split.*Available splits: \[(.*)\]", text):
+        key, value = "split", settings.split
+    else:
+        return None
+    return UserError(f"dataset.{key}: {what} has no {key} {value!r}; it has {found[1].replace(chr(39), '')}")
+
+
+def _about_the_hub(error: BaseException, settings: DatasetSettings) -> str | None:
+    page = f"https://huggingface.co/datasets/{settings.name}"
+    text = str(error)
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    not_found = isinstance(error, DatasetNotFoundError)
+    if isinstance(error, hub.GatedRepoError) or (not_found and "gated" in text):
+        if status == 403 or (status is None and "ask for access" in text):
+            return (
+                f"{settings.name}: this account has no access yet: accept the conditions at {page}, logged in with it"
+            )
+        return f"{settings.name}: you are not logged in: accept the conditions at {page}, then run `hf auth login`"
+    if isinstance(error, hub.RevisionNotFoundError) or (not_found and text.startswith("Revision")):
+        return f"dataset.revision: {settings.name} has no revision {settings.revision!r}; null takes the newest"
+    if status == 401 and not isinstance(error, hub.RepositoryNotFoundError):
+        return f"{settings.name}: the Hub refuses the token: run `hf auth login` again, or mend HF_TOKEN"
+    if isinstance(error, hub.RepositoryNotFoundError) or not_found:
+        return f"dataset.name: no {settings.name} on the Hub, or none that you may see: mend it, or run `hf auth login`"
+    if status is not None:
+        return f"{settings.name}: the Hub answers with error {status}: try later; {GO_ON}"
+    if isinstance(error, (ConnectionError, TimeoutError, hub.LocalEntryNotFoundError, hub.HTTPError)):
+        return (
+            "the Hugging Face Hub can't be reached or doesn't answer: check the connection, or set dataset.path "
+            f"to a local copy or to MIDI files; {GO_ON}"
+        )
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__

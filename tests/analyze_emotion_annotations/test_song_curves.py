@@ -1,0 +1,171 @@
+"""Curves of single songs: the right songs, the right values at the right bars and seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from analyze_emotion_annotations.annotation_tables import finished_parts
+from analyze_emotion_annotations.figures import save_png
+from analyze_emotion_annotations.own_song import annotate_own_file
+from analyze_emotion_annotations.song_curves import Song, find_songs, plot_song, steps
+from musetok_bridge import settings as settings_module
+from musetok_bridge.settings import UserError
+
+RISING = np.stack([np.linspace(-1, 1, 5), np.linspace(0.5, -0.5, 5)], axis=1)
+
+
+def md5_of(name):
+    return hashlib.md5(name.encode()).hexdigest()
+
+
+def song(**changes):
+    known = Song(
+        md5=md5_of("a"),
+        title="Tune",
+        artist="",
+        duration_seconds=9.0,
+        bar_number=np.array([2, 3, 4]),
+        start_seconds=np.array([4.0, 6.0, 7.5]),
+        valence=np.array([0.1, 0.2, -1.0]),
+        arousal=np.array([0.3, 1.0, -0.3]),
+    )
+    return dataclasses.replace(known, **changes)
+
+
+def at(x, y, place):
+    """The value that a drawn curve has at a place that is no corner."""
+    i = np.flatnonzero((x[:-1] < place) & (place < x[1:]))
+    return y[i[0]] if len(i) and y[i[0]] == y[i[0] + 1] else np.nan
+
+
+def test_a_curve_keeps_its_value_from_the_start_of_a_bar_to_its_end():
+    x, y = steps(np.array([4.0, 6.0, 7.5]), np.array([2, 3, 4]), 9.0, np.array([0.1, 0.2, -1.0]))
+    assert [at(x, y, place) for place in (4.1, 5.9, 6.1, 7.4, 7.6, 8.9)] == [0.1, 0.1, 0.2, 0.2, -1.0, -1.0]
+    assert (x[0], x[-1]) == (4.0, 9.0)
+
+
+def test_a_curve_breaks_where_bars_are_missing():
+    x, y = steps(np.array([0.0, 2.0, 8.0]), np.array([0, 1, 4]), np.nan, np.array([0.1, 0.2, 0.3]))
+    assert at(x, y, 3.9) == 0.2
+    assert np.isnan(at(x, y, 6.0))
+    assert at(x, y, 9.9) == 0.3  # as long as a bar before it
+
+
+def test_both_panels_show_the_whole_range_and_the_bars_where_they_are():
+    over_bars, over_seconds = plot_song(song(), dpi=50).axes
+    assert over_bars.get_ylim() == over_seconds.get_ylim() == (-1, 1)
+    for panel, ends in ((over_bars, (2, 5)), (over_seconds, (4.0, 9.0))):
+        curves = {line.get_label(): line.get_xydata() for line in panel.lines}
+        assert (curves["valence"][0, 0], curves["valence"][-1, 0]) == ends
+        assert set(curves["arousal"][:, 1]) == {0.3, 1.0, -0.3}
+
+
+@pytest.mark.parametrize("title", ["$\\frac{", "A $ for 2 $", "long " * 100, "夜\x00\n", ""])
+def test_any_title_can_be_drawn(title, tmp_path):
+    figure = plot_song(song(title=title, duration_seconds=float("nan")), dpi=50)
+    save_png(figure, tmp_path / "song.png")
+    assert (tmp_path / "song.png").read_bytes().startswith(b"\x89PNG")
+    written = max((text for text in figure.texts), key=lambda text: text.get_fontsize()).get_text()
+    assert 0 < len(written) <= 80
+
+
+def test_a_picture_is_1200_pixels_wide(tmp_path):
+    save_png(plot_song(song(), dpi=100), tmp_path / "song.png")
+    assert int.from_bytes((tmp_path / "song.png").read_bytes()[16:20]) == 1200
+
+
+def test_a_picture_stays_in_its_folder():
+    assert song().picture_name == f"{md5_of('a')}.png"
+    assert "/" not in song(md5="../../etc/x").picture_name
+    assert len(song(md5="f" * 5000).picture_name) < 100
+
+
+def test_songs_are_found_in_any_part_and_come_in_the_order_asked_for(annotations):
+    scales = {"a": 1, "b": 0.5, "c": 0.1}
+    named = [({"name": name, "title": name.upper()}, RISING * scale) for name, scale in scales.items()]
+    parts, _ = finished_parts(annotations(named[:1], named[1:]))
+    found = find_songs(parts, [md5_of("c"), md5_of("a").upper()], first=5)
+    assert [one.title for one in found] == ["C", "A"]
+    np.testing.assert_allclose(found[0].valence, RISING[:, 0] * 0.1)
+    np.testing.assert_allclose(found[1].arousal, RISING[:, 1])
+    np.testing.assert_allclose(found[1].start_seconds, [0, 2, 4, 6, 8])
+    assert [len(find_songs(parts, [], first=n)) for n in (1, 2, 9)] == [1, 2, 3]
+
+
+def test_bars_come_in_ascending_order_however_the_table_is_sorted(annotations):
+    folder = annotations([({"name": "a"}, RISING)])
+    path = folder / "bars" / "part-00000.csv"
+    header, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([header, *reversed(rows)]) + "\n")
+    found = find_songs(finished_parts(folder)[0], [], first=1)[0]
+    np.testing.assert_allclose(found.valence, RISING[:, 0])
+
+
+def test_an_md5_that_is_not_there_is_named_with_the_reason_if_known(annotations):
+    folder = annotations([({"name": "a"}, RISING)])
+    (folder / "failures").mkdir()
+    (folder / "failures" / "part-00000.csv").write_text(f"md5,stage,reason\n{md5_of('drums')},bars,no_notes\n")
+    parts, _ = finished_parts(folder)
+    with pytest.raises(UserError) as raised:
+        find_songs(parts, [md5_of("a"), md5_of("drums"), "0123"], first=5)
+    message = str(raised.value)
+    assert "0123: not among" in message and f"{md5_of('drums')}: could not be annotated: no_notes" in message
+    assert md5_of("a") not in message and "\n" not in message
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetStandIn:
+    path: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputStandIn:
+    dir: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ComputeStandIn:
+    workers: int
+
+
+@dataclasses.dataclass(frozen=True)
+class SettingsStandIn:
+    dataset: DatasetStandIn
+    compute: ComputeStandIn
+    output: OutputStandIn
+
+
+def test_a_file_of_ones_own_is_annotated_into_a_folder_of_its_own(tmp_path, monkeypatch):
+    asked = []
+    stand_ins = {
+        "annotation": {"annotate": asked.append},
+        "annotation_settings": {"AnnotationSettings": SettingsStandIn},
+    }
+    for name, members in stand_ins.items():
+        module = types.ModuleType(f"process_gigamidi.{name}")
+        vars(module).update(members)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    (tmp_path / "gigamidi.yaml").write_text("dataset: {path: null}\ncompute: {workers: 2}\noutput: {dir: output}\n")
+    monkeypatch.setattr(settings_module, "CONFIG_DIR", tmp_path)
+    folders = []
+    for name in ("my song: no. #1 [live].MID", "other.midi"):
+        (tmp_path / name).write_bytes(name.encode())
+        folder, md5 = annotate_own_file(tmp_path / name, tmp_path / "out")
+        assert md5 == md5_of(name)
+        assert asked[-1].dataset.path == str(tmp_path / name)
+        assert asked[-1].output.dir == str(folder)
+        folders.append(folder)
+    assert folders[0] != folders[1]
+
+
+@pytest.mark.parametrize("name", ["song.mp3", "absent.mid"])
+def test_a_file_of_ones_own_that_is_no_midi_file(tmp_path, name):
+    (tmp_path / "song.mp3").write_bytes(b"ID3")
+    with pytest.raises(UserError, match=rf"songs\.midi: .*{name}"):
+        annotate_own_file(tmp_path / name, tmp_path)

@@ -1,0 +1,201 @@
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from symusic import Note, Score, Tempo, TimeSignature, Track
+
+from musetok_bridge import UnusableScore, score_to_bars
+from musetok_bridge.vocabulary import BAR, EOS, WORDS
+
+
+def score_of(notes, signatures=(), tempos=(), ticks_per_quarter=480, drums=()):
+    """A score with a track of (start, length, pitch) notes, and one of drums."""
+    score = Score(ticks_per_quarter)
+    for is_drum, part in ((False, notes), (True, drums)):
+        track = Track("", 0, is_drum)
+        for start, length, pitch in part:
+            track.notes.append(Note(start, length, pitch, 80))
+        score.tracks.append(track)
+    for time, numerator, denominator in signatures:
+        score.time_signatures.append(TimeSignature(time, numerator, denominator))
+    for time, bpm in tempos:
+        score.tempos.append(Tempo(time, bpm))
+    return score
+
+
+def spell(words):
+    return [WORDS[w] for w in words]
+
+
+def test_a_bar_is_written_from_low_to_high_position_and_from_high_to_low_pitch():
+    bars = score_to_bars(score_of([(480, 480, 60), (0, 480, 60), (480, 240, 67)]))
+    assert spell(bars[0]) == (
+        ["Bar_None"]
+        + ["Beat_0", "Note_Pitch_60", "Note_Duration_480"]
+        + ["Beat_12", "Note_Pitch_67", "Note_Duration_240", "Beat_12", "Note_Pitch_60", "Note_Duration_480"]
+        + ["Time_Signature_4/4", "EOS_None"]
+    )
+
+
+def test_bars_are_numbered_from_tick_zero_and_leading_empty_ones_get_no_words():
+    bars = score_to_bars(score_of([(2 * 1920, 480, 60), (4 * 1920, 480, 60)]))
+    assert bars.bar_number.tolist() == [2, 3, 4]
+    assert bars.start_tick.tolist() == [3840, 5760, 7680]
+    assert bars.n_notes.tolist() == [1, 0, 1]
+    assert spell(bars[1]) == ["Bar_None", "Time_Signature_4/4"]
+
+
+def test_each_stretch_of_a_meter_has_its_own_bars():
+    notes = [(0, 480, 60), (1920, 480, 62), (1920 + 1440, 480, 64)]
+    bars = score_to_bars(score_of(notes, [(0, 4, 4), (1920, 3, 4)]))
+    assert bars.meter == ["4/4", "3/4", "3/4"]
+    assert bars.start_tick.tolist() == [0, 1920, 3360]
+    assert bars.n_notes.tolist() == [1, 1, 1]
+    assert [spell(bars[i])[-1] for i in range(2)] == ["Time_Signature_4/4", "Time_Signature_3/4"]
+
+
+def test_a_change_in_mid_bar_starts_a_bar_at_its_tick():
+    bars = score_to_bars(score_of([(0, 240, 60), (720, 240, 62)], [(0, 4, 4), (720, 3, 4)]))
+    assert bars.start_tick.tolist() == [0, 720]
+    assert spell(bars[1])[1] == "Beat_0"
+
+
+def test_a_bar_of_five_four_keeps_its_2400_ticks():
+    bars = score_to_bars(score_of([(0, 240, 60), (2400, 240, 62), (4800, 240, 62)], [(0, 5, 4)]))
+    assert bars.start_tick.tolist() == [0, 2400, 4800]
+    assert bars.meter == ["5/4"] * 3
+    assert spell(bars[0])[-1] == "Time_Signature_6/4"
+
+
+def test_one_four_is_barred_anew_as_four_four():
+    bars = score_to_bars(score_of([(0, 240, 60), (1920, 240, 62)], [(0, 1, 4)]))
+    assert bars.start_tick.tolist() == [0, 1920]
+    assert bars.meter == ["1/4", "1/4"]
+
+
+def test_an_onset_that_rounds_up_to_a_change_opens_the_next_stretch():
+    bars = score_to_bars(score_of([(0, 240, 60), (1910, 240, 62)], [(0, 4, 4), (1920, 3, 4)]))
+    assert bars.n_notes.tolist() == [1, 1]
+    assert spell(bars[1])[1:3] == ["Beat_0", "Note_Pitch_62"]
+
+
+def test_a_note_is_written_no_longer_than_its_bar():
+    bars = score_to_bars(score_of([(0, 1920, 60), (0, 120, 64)], [(0, 2, 4)]))
+    assert "Note_Duration_960" in spell(bars[0]) and "Note_Duration_1920" not in spell(bars[0])
+
+
+def test_notes_left_out_are_counted():
+    bars = score_to_bars(score_of([(0, 480, 60), (0, 480, 20), (0, 480, 109), (0, 0, 60)], drums=[(0, 120, 36)]))
+    assert bars.left_out == {"drums": 1, "zero_length": 1, "out_of_range": 2}
+    assert bars.n_notes.sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (b"", "unreadable"),
+        (b"MThd but not really a MIDI file", "unreadable"),
+        ("no/such/file.mid", "unreadable"),
+        (score_of([]), "no_notes"),
+        (score_of([], drums=[(0, 120, 36)]), "no_notes"),
+        (score_of([(0, 1, 60), (2**31 - 10, 1, 60)], [(0, 2, 4)], ticks_per_quarter=1), "too_many_bars"),
+    ],
+)
+def test_what_gives_no_bars_says_why(source, reason):
+    with pytest.raises(UnusableScore) as caught:
+        score_to_bars(source)
+    assert caught.value.reason == reason
+    assert pickle.loads(pickle.dumps(caught.value)).reason == reason  # it comes back whole from a worker process
+
+
+def test_bytes_path_and_score_give_the_same_bars(synthetic):
+    path = synthetic / "random_mix.mid"
+    from_score, from_bytes, from_path = (score_to_bars(s) for s in (Score(path), path.read_bytes(), path))
+    assert from_score.words.tolist() == from_bytes.words.tolist() == from_path.words.tolist()
+
+
+def test_the_order_of_tracks_changes_no_note(synthetic):
+    score = Score(synthetic / "two_tracks.mid")
+    turned = score.copy()
+    turned.tracks = type(score.tracks)(list(score.tracks)[::-1])
+    assert len(score.tracks) > 1
+    assert sorted(score_to_bars(turned).words.tolist()) == sorted(score_to_bars(score).words.tolist())
+
+
+ANY_NOTES = st.lists(
+    st.tuples(st.integers(0, 40_000), st.integers(1, 4000), st.integers(21, 108)), min_size=1, max_size=60
+)
+ANY_METERS = st.lists(st.tuples(st.integers(0, 40_000), st.integers(1, 17), st.sampled_from([2, 4, 8, 16])), max_size=6)
+ANY_TEMPOS = st.lists(st.tuples(st.integers(0, 40_000), st.floats(20, 300)), max_size=6)
+ANY_RESOLUTION = st.sampled_from([24, 96, 220, 384, 480, 1024])
+
+
+def midi(score):
+    """The score as a MIDI file's bytes, so that times are sorted and rounded as in any file."""
+    return score.dumps_midi()
+
+
+@settings(max_examples=150, deadline=None)
+@given(ANY_NOTES, ANY_METERS, ANY_TEMPOS, ANY_RESOLUTION)
+def test_bars_tile_the_piece_and_start_when_symusic_says(notes, meters, tempos, resolution):
+    data = midi(score_of(notes, sorted(meters), sorted(tempos), resolution))
+    bars = score_to_bars(data)
+    assert np.diff(bars.bar_number).tolist() == [1] * (len(bars) - 1)
+    assert (np.diff(bars.start_tick) > 0).all()
+    assert (np.diff(bars.offsets) == 2 + 3 * bars.n_notes + (np.arange(len(bars)) == len(bars) - 1)).all()
+    assert (bars.words[bars.offsets[:-1]] == BAR).all() and bars.words[-1] == EOS
+
+    marked = Score.from_midi(data)
+    track = Track()
+    for tick in bars.start_tick.tolist():
+        track.notes.append(Note(tick, 1, 60, 80))
+    marked.tracks.append(track)
+    seconds = marked.to("second").tracks[-1].notes.numpy()["time"]
+    assert np.abs(seconds - bars.start_seconds).max() < 1e-3
+
+
+@settings(max_examples=150, deadline=None)
+@given(ANY_NOTES, ANY_METERS, ANY_RESOLUTION)
+def test_every_note_lies_in_its_bar_within_the_grid(notes, meters, resolution):
+    data = midi(score_of(notes, sorted(meters), (), resolution))
+    bars = score_to_bars(data)
+    read = Score.from_midi(data).tracks[0].notes.numpy()
+    assert bars.n_notes.sum() == len(read["time"])
+    # an onset moves by at most half a sixteenth, so a bar's notes start at most that much before or after its span
+    slack = resolution / 4
+    edges = np.append(bars.start_tick, np.inf)
+    for k in range(len(bars)):
+        surely = ((read["time"] >= edges[k]) & (read["time"] < edges[k + 1] - slack)).sum()
+        perhaps = ((read["time"] >= edges[k] - slack) & (read["time"] < edges[k + 1])).sum()
+        assert surely <= bars.n_notes[k] <= perhaps
+
+
+@settings(max_examples=50, deadline=None)
+@given(ANY_NOTES, st.integers(-12, 12))
+def test_transposing_moves_pitches_and_nothing_else(notes, semitones):
+    notes = [n for n in notes if 33 <= n[2] <= 96] or [(0, 480, 60)]
+    plain = score_to_bars(score_of(notes))
+    moved = score_to_bars(score_of([(t, d, p + semitones) for t, d, p in notes]))
+    expected = [
+        f"Note_Pitch_{int(w.rsplit('_', 1)[1]) + semitones}" if w.startswith("Note_Pitch") else w
+        for w in spell(plain.words)
+    ]
+    assert spell(moved.words) == expected
+
+
+def test_a_long_song_is_converted_whole():
+    rng = np.random.default_rng(0)
+    starts, pitches = rng.integers(0, 2_000_000, 30_000), rng.integers(21, 109, 30_000)
+    notes = [(start, 200, pitch) for start, pitch in zip(starts.tolist(), pitches.tolist(), strict=True)]
+    bars = score_to_bars(score_of(notes))
+    assert bars.n_notes.sum() == 30_000
+
+
+def test_an_abc_tune_is_read(tmp_path):
+    tune = tmp_path / "scale.abc"
+    tune.write_text("X:1\nT:scale\nM:3/4\nL:1/4\nQ:1/4=60\nK:C\nCDE|FGA|Bcd|\n", encoding="utf-8")
+    bars = score_to_bars(tune)
+    assert bars.n_notes.tolist() == [3, 3, 3]
+    assert bars.start_seconds.tolist() == [0.0, 3.0, 6.0]

@@ -1,0 +1,200 @@
+import math
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from musetok_bridge import load_encoder, score_to_bars
+from musetok_bridge.checkpoint import encoder_tensors, save_encoder
+from musetok_bridge.encoder import batches_by_length, pad_words
+from musetok_bridge.settings import UserError
+from musetok_bridge.vocabulary import MAX_BAR_WORDS
+
+
+@pytest.fixture
+def songs(synthetic):
+    return [score_to_bars(path) for path in sorted(synthetic.glob("*.mid"))]
+
+
+def reference(state, words, heads=4):
+    """One bar through torch's own transformer layers and a search over all codewords: (codes, latent)."""
+    width = state["token_emb.emb_lookup.weight"].shape[1]
+    layer = nn.TransformerEncoderLayer(width, heads, 64, dropout=0.0, batch_first=True)
+    stack = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval()
+    prefix = "encoder.tr_encoder."
+    stack.load_state_dict({k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
+    with torch.no_grad():
+        ids = torch.from_numpy(words[:MAX_BAR_WORDS].astype(np.int64))
+        x = state["token_emb.emb_lookup.weight"][ids] * math.sqrt(width) + state["pe.pe"][: len(ids), 0]
+        residual = stack(x[None])[0, 0] @ state["enc_out_proj.weight"].T + state["enc_out_proj.bias"]
+        codes, latent = [], torch.zeros_like(residual)
+        for q in range(4):
+            name = f"residual_sim_vq.layers.{q}"
+            codebook = state[f"{name}.frozen_codebook"] @ state[f"{name}.code_transform.weight"].T
+            codes.append(int(torch.linalg.norm(codebook - residual, dim=1).argmin()))
+            residual, latent = residual - codebook[codes[-1]], latent + codebook[codes[-1]]
+    return codes, latent.numpy()
+
+
+def test_it_computes_what_torchs_own_layers_compute(tiny_checkpoint, tiny_state, songs):
+    encoder = load_encoder(str(tiny_checkpoint))
+    assert (encoder.width, encoder.levels) == (16, 4)
+    for bars in songs[::4]:
+        codes, latents = encoder.encode(bars)
+        assert codes.dtype == np.int16 and latents.dtype == np.float32
+        for i in range(len(bars)):
+            expected_codes, expected_latent = reference(tiny_state, bars[i])
+            assert codes[i].tolist() == expected_codes
+            assert np.abs(latents[i] - expected_latent).max() < 1e-5
+
+
+def test_a_latent_is_the_sum_of_its_codewords(tiny_checkpoint, songs):
+    encoder = load_encoder(str(tiny_checkpoint))
+    codes, latents = encoder.encode(songs[0])
+    codewords = np.stack([encoder.codebooks[q].numpy()[codes[:, q]] for q in range(encoder.levels)])
+    assert np.abs(codewords.sum(axis=0) - latents).max() < 1e-5
+
+
+def test_the_result_does_not_depend_on_the_batch(tiny_checkpoint, songs):
+    encoder = load_encoder(str(tiny_checkpoint))
+    together = encoder.encode(songs)
+    for bars, (codes, latents) in zip(songs, together, strict=True):
+        alone = encoder.encode(bars)
+        assert (codes == alone[0]).mean() > 0.995
+        assert np.abs(latents - alone[1]).max() < 1e-3
+
+
+def test_equal_bars_have_equal_latents_whatever_stands_around_them(tiny_checkpoint, songs):
+    encoder = load_encoder(str(tiny_checkpoint))
+    seen = {}
+    for bars, (_, latents) in zip(songs, encoder.encode(songs), strict=True):
+        for i in range(len(bars)):
+            first = seen.setdefault(bars[i][:MAX_BAR_WORDS].tobytes(), latents[i])
+            assert np.array_equal(first, latents[i])
+    assert len(seen) < sum(len(bars) for bars in songs)
+
+
+def test_words_after_the_128th_are_not_read(tiny_checkpoint, synthetic, tiny_state):
+    bars = score_to_bars(synthetic / "dense_bar.mid")
+    longest = int(np.diff(bars.offsets).argmax())
+    assert len(bars[longest]) > MAX_BAR_WORDS
+    codes, _ = load_encoder(str(tiny_checkpoint)).encode(bars)
+    assert codes[longest].tolist() == reference(tiny_state, bars[longest][:MAX_BAR_WORDS])[0]
+
+
+def test_bfloat16_stays_near_float32(tiny_checkpoint, songs):
+    exact, rough = (
+        np.concatenate([latents for _, latents in load_encoder(str(tiny_checkpoint), dtype=dtype).encode(songs)])
+        for dtype in ("float32", "bfloat16")
+    )
+    assert np.linalg.norm(rough - exact) < 0.5 * np.linalg.norm(exact)
+    assert not np.array_equal(rough, exact)
+
+
+def test_safetensors_and_pt_are_one_encoder(tiny_checkpoint, tmp_path, songs):
+    config, tensors = encoder_tensors(tiny_checkpoint)
+    save_encoder(tmp_path / "encoder.safetensors", config, tensors, {"note": "a copy"})
+    from_pt, from_safetensors = load_encoder(str(tiny_checkpoint)), load_encoder(str(tmp_path / "encoder.safetensors"))
+    assert from_pt.digest == from_safetensors.digest
+    assert np.array_equal(from_pt.encode(songs[0])[1], from_safetensors.encode(songs[0])[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda s: s.pop("enc_out_proj.bias"), "enc_out_proj.bias is missing"),
+        (
+            lambda s: s.update({"encoder.tr_encoder.layers.1.linear1.weight": torch.zeros(64, 31)}),
+            "(64, 31), not (64, 32)",
+        ),
+        (lambda s: s.update({"somebody.else": torch.zeros(1)}), "somebody.else"),
+        (lambda s: s.update({"pe.pe": torch.zeros(100, 1, 32)}), "pe.pe is (100, 1, 32)"),
+        (lambda s: s.update({"token_emb.emb_lookup.weight": torch.zeros(150, 32)}), "(150, 32), not (168, 32)"),
+        (lambda s: s.clear(), "token_emb.emb_lookup.weight"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_refused_by_name(tiny_state, tmp_path, change, told):
+    state = dict(tiny_state)
+    change(state)
+    path = tmp_path / "model.pt"
+    torch.save(state, path)
+    with pytest.raises(UserError) as caught:
+        load_encoder(str(path))
+    assert told in str(caught.value) and str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+class Hostile:
+    """Runs code when it is unpickled."""
+
+    def __init__(self, witness):
+        self.witness = witness
+
+    def __reduce__(self):
+        return (open, (str(self.witness), "w"))
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path):
+    witness = tmp_path / "witness"
+    torch.save({"weights": Hostile(witness)}, tmp_path / "model.pt")
+    (tmp_path / "bare.pt").write_bytes(pickle.dumps(Hostile(witness)))
+    for name in ("model.pt", "bare.pt"):
+        with pytest.raises(UserError):
+            load_encoder(str(tmp_path / name))
+    assert not witness.exists()
+
+
+@pytest.mark.parametrize("name", ["no/such/file.pt", "unheard-of"])
+def test_an_encoder_that_is_not_there_is_named(name):
+    with pytest.raises(UserError, match=name):
+        load_encoder(name)
+
+
+def test_a_device_or_dtype_that_is_not_there_is_named(tiny_checkpoint):
+    with pytest.raises(UserError, match="cuda:99"):
+        load_encoder(str(tiny_checkpoint), device="cuda:99")
+    with pytest.raises(UserError, match="float16"):
+        load_encoder(str(tiny_checkpoint), dtype="float16")
+
+
+def test_batches_hold_bars_of_similar_length_once_each():
+    lengths = np.random.default_rng(0).integers(2, 129, 3000)
+    batches = list(batches_by_length(lengths, 2048))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(3000))
+    for batch in batches:
+        assert len(batch) * lengths[batch].max() <= 2048
+        assert lengths[batch].max() <= 1.125 * lengths[batch].min()
+    padded = sum(len(batch) * lengths[batch].max() for batch in batches)
+    assert padded < 1.1 * lengths.sum()
+
+
+def test_padding_fills_up_to_the_longest():
+    assert pad_words([np.array([0, 162]), np.array([0, 1, 100, 60, 162])]).tolist() == [
+        [0, 162, 167, 167, 167],
+        [0, 1, 100, 60, 162],
+    ]
+
+
+def test_converting_scores_does_not_import_torch():
+    code = "import sys, musetok_bridge; musetok_bridge.score_to_bars; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("size", ["tiny", "full"])
+def test_latents_equal_musetoks_own_model(shared, size, tmp_path):
+    """The script beside the expected results writes the checkpoint that they were computed with."""
+    golden = shared / "golden"
+    path = tmp_path / "model.pt"
+    command = [sys.executable, str(golden / "make_musetok_checkpoint.py"), str(path)]
+    subprocess.run(command + (["--tiny"] if size == "tiny" else []), check=True)
+    expected = np.load(golden / f"latents_{size}.npz")
+    names = sorted({key.split("|")[0] for key in expected.files})
+    pairs = load_encoder(str(path)).encode([score_to_bars(golden / "synthetic" / name) for name in names])
+    same = np.concatenate([(c == expected[f"{n}|codes"]).ravel() for n, (c, _) in zip(names, pairs, strict=True)])
+    assert same.mean() >= 0.995
+    for name, (_, latents) in zip(names, pairs, strict=True):
+        assert np.abs(latents - expected[f"{name}|latents"]).max() < 1e-3, name

@@ -1,0 +1,76 @@
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from musetok_bridge.meters import find_stretches, ticks_to_seconds, written_meter
+
+
+@pytest.mark.parametrize(
+    ("notated", "written", "length"),
+    [
+        ((4, 4), (4, 4), Fraction(1)),
+        ((12, 8), (12, 8), Fraction(3, 2)),
+        ((8, 8), (4, 4), Fraction(1)),  # same length
+        ((4, 8), (2, 4), Fraction(1, 2)),
+        ((6, 16), (3, 8), Fraction(3, 8)),
+        ((12, 16), (6, 8), Fraction(3, 4)),
+        ((1, 4), (4, 4), Fraction(1)),  # too short: barred anew
+        ((2, 8), (4, 4), Fraction(1)),
+        ((5, 16), (4, 4), Fraction(1)),
+        ((5, 4), (6, 4), Fraction(5, 4)),  # the next longer, own length kept
+        ((5, 8), (6, 8), Fraction(5, 8)),
+        ((7, 8), (4, 4), Fraction(7, 8)),
+        ((10, 8), (12, 8), Fraction(5, 4)),
+        ((65, 4), (4, 4), Fraction(1)),  # longer than all: barred anew
+    ],
+)
+def test_every_meter_is_written_as_one_of_the_vocabulary(notated, written, length):
+    assert written_meter(*notated) == (written, length)
+
+
+def stretches(*signatures, ticks_per_quarter=480):
+    times, numerators, denominators = np.array(signatures, dtype=np.int64).reshape(-1, 3).T
+    return find_stretches(times, numerators, denominators, ticks_per_quarter)
+
+
+def test_without_a_signature_the_score_is_in_four_four():
+    found = stretches()
+    assert found.notated == ["4/4"]
+    assert found.bar_length.tolist() == [1920]
+
+
+def test_the_first_signature_covers_the_time_before_it():
+    found = stretches((1000, 3, 4))
+    assert found.notated == ["3/4"]
+    assert found.bar_start_ticks(np.arange(3)).tolist() == [0, 1440, 2880]
+
+
+def test_of_several_signatures_at_one_tick_the_last_counts():
+    assert stretches((0, 3, 4), (0, 2, 4), (0, 6, 8)).notated == ["6/8"]
+
+
+def test_a_repeated_signature_changes_nothing():
+    assert stretches((0, 4, 4), (100, 4, 4), (5000, 4, 4)).notated == ["4/4"]
+
+
+def test_a_change_cuts_the_running_bar_and_starts_a_new_one():
+    found = stretches((0, 4, 4), (2 * 1920 + 500, 3, 4))
+    assert found.bar_start_ticks(np.arange(5)).tolist() == [0, 1920, 3840, 4340, 4340 + 1440]
+    first, end = found.bar_span(np.array([0]), np.array([2]))
+    assert (first[0], end[0]) == (3840, 4340)
+
+
+def test_bar_lines_are_exact_in_any_resolution():
+    found = stretches((0, 3, 8), (6 * 330, 7, 8), ticks_per_quarter=220)
+    assert found.bar_start_ticks(np.arange(8)).tolist() == [0, 330, 660, 990, 1320, 1650, 1980, 1980 + 770]
+
+
+def test_a_signature_with_a_zero_is_no_meter():
+    assert stretches((0, 0, 4), (0, 4, 0), (10, 6, 8)).notated == ["6/8"]
+
+
+def test_seconds_follow_the_tempo_map():
+    ticks = np.array([0, 480, 960, 1440])
+    seconds = ticks_to_seconds(ticks, np.array([480, 960]), np.array([1_000_000, 250_000]), 480)
+    assert seconds.tolist() == [0.0, 0.5, 1.5, 1.75]  # 120 a minute, then 60, then 240

@@ -1,0 +1,134 @@
+import csv
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from musetok_bridge import load_encoder, score_to_bars
+from musetok_bridge.checkpoint import EncoderConfig
+from musetok_bridge.encoder import pad_words, quantize
+from musetok_bridge.settings import UserError, load_settings
+from musetok_bridge.tokenizer_corpus import bar_notes, midi_files, read_corpus, transpose_words
+from musetok_bridge.tokenizer_model import Tokenizer
+from musetok_bridge.tokenizer_quality import codebook_use, measure_quality
+from musetok_bridge.tokenizer_settings import CONFIG_FILE, TokenizerSettings
+from musetok_bridge.tokenizer_training import train_tokenizer
+from musetok_bridge.vocabulary import PAD, WORD_ID, WORDS
+
+SMALL = {"layers": 1, "heads": 2, "width": 32, "feed_forward": 64, "latent": 16, "levels": 2, "codebook": 32}
+
+
+def settings_for(corpus, out, *overrides):
+    values = [f"model.{key}={value}" for key, value in SMALL.items()]
+    values += ["model.decoder_layers=1", f"corpus.path={corpus}", f"output.dir={out}", "corpus.validation_share=0.3"]
+    values += ["training.words_per_batch=1024", "training.plain_steps=10", "training.warmup_steps=5"]
+    values += ["training.validate_every=10", "training.validation_bars=50", "training.dtype=float32"]
+    values += ["training.learning_rate=0.005", "training.device=cpu", "quality.reconstructed_bars=20"]
+    return load_settings(TokenizerSettings, CONFIG_FILE, overrides=[*values, *overrides])
+
+
+def test_training_learns_resumes_and_leaves_a_usable_encoder(synthetic, tmp_path):
+    out = tmp_path / "out"
+    train_tokenizer(settings_for(synthetic, out, "training.max_steps=20"))
+    path = train_tokenizer(settings_for(synthetic, out, "training.max_steps=60"))
+    with (out / "losses.csv").open() as file:
+        losses = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in losses] == [10, 20, 20, 30, 40, 50, 60] or [
+        int(row["step"]) for row in losses
+    ] == [10, 20, 30, 40, 50, 60]
+    assert float(losses[-1]["validation_loss"]) < float(losses[0]["validation_loss"])
+    quality = json.loads((out / "quality.json").read_text())
+    assert 0 < quality["codebook_perplexity"] <= quality["codebook_use"] <= 1
+    assert json.loads((out / "run.json").read_text())["settings"]["model"]["latent"] == 16
+    codes, latents = load_encoder(str(path)).encode(score_to_bars(synthetic / "random_mix.mid"))
+    assert codes.shape[1] == 2 and latents.shape[1] == 16
+    assert len(np.unique(latents, axis=0)) > 1
+
+
+def test_a_checkpoint_of_other_settings_is_refused(synthetic, tmp_path):
+    train_tokenizer(settings_for(synthetic, tmp_path, "training.max_steps=10"))
+    with pytest.raises(UserError, match=r"last\.pt"):
+        train_tokenizer(settings_for(synthetic, tmp_path, "training.max_steps=10", "training.seed=7"))
+
+
+def test_music_comes_from_a_folder_or_a_zip(synthetic, tmp_path):
+    with zipfile.ZipFile(tmp_path / "music.zip", "w") as zipped:
+        for path in synthetic.glob("*.mid"):
+            zipped.write(path, f"inside/{path.name}")
+    from_zip, from_folder = read_corpus(tmp_path / "music.zip", 0.3), read_corpus(synthetic, 0.3)
+    assert from_zip.n_songs == from_folder.n_songs == 32
+    assert sorted(map(bytes, from_zip.validation)) == sorted(map(bytes, from_folder.validation))
+    held_out = {bar.tobytes() for bar in from_folder.validation}
+    assert not held_out & {bar.tobytes() for bar in from_folder.training}
+
+
+@pytest.mark.parametrize("name", ["empty", "words.txt", "nowhere"])
+def test_a_corpus_without_music_is_named(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "words.txt").write_text("no music")
+    with pytest.raises(UserError, match=name):
+        list(midi_files(tmp_path / name))
+
+
+def test_transposed_bars_keep_their_shape_and_range(synthetic):
+    bars = score_to_bars(synthetic / "pitch_extremes.mid")
+    words = pad_words([bars[i] for i in range(len(bars))])
+    for seed in range(10):
+        moved = transpose_words(words, 6, np.random.default_rng(seed))
+        for before, after in zip(words, moved, strict=True):
+            distances = set()
+            for a, b in zip(before.tolist(), after.tolist(), strict=True):
+                if a != PAD and WORDS[a].startswith("Note_Pitch"):
+                    distances.add(int(WORDS[b].rsplit("_", 1)[1]) - int(WORDS[a].rsplit("_", 1)[1]))
+                else:
+                    assert a == b
+            assert len(distances) <= 1 and all(-6 <= d <= 6 for d in distances)
+
+
+def test_notes_are_read_back_from_words():
+    words = [WORD_ID[w] for w in ("Bar_None", "Beat_12", "Note_Pitch_60", "Note_Duration_480", "Time_Signature_4/4")]
+    assert bar_notes(np.array([*words, PAD])) == {("Beat_12", "Note_Pitch_60", "Note_Duration_480")}
+    assert bar_notes(np.array(words[:3])) == set()
+
+
+def test_fitted_codebooks_lie_nearer_than_random_ones():
+    torch.manual_seed(0)
+    model = Tokenizer(EncoderConfig(**SMALL), 1)
+    vectors = torch.randn(2000, 16) * torch.linspace(0.1, 5, 16)
+
+    def error():
+        return float((vectors - quantize(vectors, model.bar_transformer.codebooks())[1].sum(dim=1)).square().mean())
+
+    before = error()
+    model.fit_codebooks(vectors)
+    assert error() < 0.8 * before
+
+
+def test_the_decoder_does_not_see_the_word_it_predicts(synthetic):
+    torch.manual_seed(0)
+    model = Tokenizer(EncoderConfig(**SMALL), 1).eval()
+    bars = score_to_bars(synthetic / "chords_4_4.mid")
+    words = torch.from_numpy(bars[0][:12].astype(np.int64))[None]
+    changed = words.clone()
+    changed[0, -1] = WORD_ID["Note_Pitch_21"]
+    latent = torch.randn(1, 16)
+    with torch.no_grad():
+        assert torch.allclose(
+            model.next_word_logits(words, latent)[:, :-1], model.next_word_logits(changed, latent)[:, :-1], atol=1e-5
+        )
+
+
+def test_codebook_use_of_known_codes():
+    codes = np.array([[0, 0], [1, 0], [2, 0], [3, 0]])
+    use, perplexity = codebook_use(codes, 4)
+    assert use == pytest.approx((1 + 0.25) / 2)
+    assert perplexity == pytest.approx((1 + 0.25) / 2)
+
+
+def test_quality_of_an_untrained_model_is_poor(synthetic):
+    torch.manual_seed(0)
+    bars = score_to_bars(synthetic / "random_mix.mid")
+    quality = measure_quality(Tokenizer(EncoderConfig(**SMALL), 1).eval(), [bars[i] for i in range(4)], 4, seed=0)
+    assert quality["exact_notes"] < 0.1 and quality["next_word_loss"] > 3

@@ -1,0 +1,114 @@
+"""Evaluation: what a perfect head, a constant and a listener score."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pretrain_model.evaluation import COLUMNS, by_piece, evaluate_one_listener, evaluate_predictor, tidy
+from pretrain_model.evaluation_plot import Panel, plot_evaluation
+from pretrain_model.latent_dataset import RatedBars
+
+POINTS = np.array([[0.8, 0.6], [-0.6, 0.8], [-0.8, -0.4], [0.4, -0.6]], dtype=np.float32)
+
+
+@pytest.fixture
+def clips() -> RatedBars:
+    """Eight clips, two a quadrant, of one to eight bars."""
+    piece = np.repeat(np.arange(8), np.arange(1, 9))
+    numbers = np.concatenate([np.arange(n, dtype=np.int32) for n in range(1, 9)])
+    targets = POINTS[piece % 4]
+    return RatedBars(
+        np.zeros((len(piece), 3), np.float32), targets, numbers, piece, tuple(f"clip{k}" for k in range(8))
+    )
+
+
+def figures(table: pd.DataFrame, level: str, dimension: str) -> pd.Series:
+    return table[(table["level"] == level) & (table["dimension"] == dimension)].iloc[0]
+
+
+def test_perfect_predictions_score_perfectly(clips) -> None:
+    table = evaluate_predictor(clips.targets, clips, with_accuracy=True)
+    for level in ("bar", "piece"):
+        for dimension in ("valence", "arousal"):
+            row = figures(table, level, dimension)
+            assert row["mae"] == pytest.approx(0, abs=1e-7)
+            assert row["pearson_r"] == pytest.approx(1)
+            assert row["ccc"] == pytest.approx(1)
+    assert figures(table, "bar", "valence")["n"] == 36
+    assert figures(table, "piece", "quadrant")[["accuracy", "n"]].tolist() == [1, 8]
+
+
+def test_mirrored_predictions_miss_every_sign(clips) -> None:
+    table = evaluate_predictor(-clips.targets, clips, with_accuracy=True)
+    assert figures(table, "piece", "valence")["accuracy"] == 0
+    assert figures(table, "bar", "arousal")["ccc"] == pytest.approx(-2 / 2 * _variance_share(clips.targets[:, 1]))
+
+
+def _variance_share(rated: np.ndarray) -> float:
+    """Lin's formula for the mirror image: the means lie twice the mean apart."""
+    return float(rated.var() / (rated.var() + 2 * rated.mean() ** 2))
+
+
+def test_a_constant_has_empty_r_and_no_concordance(clips) -> None:
+    constant = np.repeat(clips.targets.mean(axis=0)[None], len(clips), axis=0)
+    table = tidy([evaluate_predictor(constant, clips, with_accuracy=True)])
+    scored = table[table["dimension"] != "quadrant"]
+    assert scored["pearson_r"].isna().all()
+    assert (scored["ccc"] == 0).all()
+    assert list(table.columns) == COLUMNS
+    assert figures(table, "bar", "valence")["mse"] == pytest.approx(clips.targets[:, 0].var(), rel=1e-5)
+
+
+def test_a_piece_is_the_mean_of_its_bars() -> None:
+    values = np.array([[0.0, 1.0], [1.0, 0.0], [0.5, 0.5]])
+    np.testing.assert_allclose(by_piece(values, np.array([0, 0, 1])), [[0.5, 0.5], [0.5, 0.5]])
+
+
+def test_errors_in_a_piece_cancel_in_its_mean(clips) -> None:
+    wobble = np.where(clips.bar_number % 2 == 0, 0.2, -0.2)[:, None]
+    even = RatedBars(*(a[clips.piece % 2 == 1] for a in (clips.latents, clips.targets, clips.bar_number)),
+                     piece=clips.piece[clips.piece % 2 == 1] // 2, pieces=clips.pieces[1::2])  # fmt: skip
+    table = evaluate_predictor(even.targets + wobble[clips.piece % 2 == 1], even, with_accuracy=False)
+    assert figures(table, "bar", "valence")["mae"] == pytest.approx(0.2)
+    assert figures(table, "piece", "valence")["mae"] == pytest.approx(0, abs=1e-6)
+
+
+def listeners(ratings: dict[int, list[float]]) -> tuple[pd.DataFrame, RatedBars]:
+    """One piece's valence by listener; arousal is its opposite."""
+    n = len(next(iter(ratings.values())))
+    rows = [("p", k, bar, v, -v) for k, values in ratings.items() for bar, v in enumerate(values)]
+    table = pd.DataFrame(rows, columns=["piece", "listener", "bar_number", "valence", "arousal"])
+    zeros = np.zeros((n, 2), np.float32)
+    return table, RatedBars(zeros, zeros, np.arange(n, dtype=np.int32), np.zeros(n, dtype=np.int64), ("p",))
+
+
+def test_listeners_who_agree_score_perfectly() -> None:
+    table = evaluate_one_listener(*listeners({1: [0, 0.5, 1], 2: [0, 0.5, 1], 3: [0, 0.5, 1]}))
+    assert figures(table, "bar", "valence")["ccc"] == pytest.approx(1)
+    assert figures(table, "bar", "arousal")["mae"] == pytest.approx(0)
+
+
+def test_a_listener_is_compared_with_the_others_without_himself() -> None:
+    table = evaluate_one_listener(*listeners({1: [0, 1], 2: [0, 1], 3: [1, 0]}))
+    # listeners 1 and 2 against the constant (½, ½): r undefined; listener 3 against (0, 1): r = −1, error 1
+    row = figures(table, "bar", "valence")
+    assert row["mae"] == pytest.approx((0.5 + 0.5 + 1) / 3)
+    assert row["pearson_r"] == pytest.approx(-1)
+    assert row["n"] == 2
+
+
+def test_only_the_bars_of_the_split_count() -> None:
+    table, bars = listeners({1: [0, 0.5, 1], 2: [0, 0.5, 1]})
+    elsewhere = table.assign(piece="q", valence=np.arange(6) % 2)
+    first = evaluate_one_listener(table, bars)
+    assert evaluate_one_listener(pd.concat([table, elsewhere]), bars).equals(first)
+
+
+def test_the_plot_is_a_picture_of_every_dataset(clips, tmp_path) -> None:
+    panels = [Panel(name, "test", clips, clips.targets) for name in ("emopia", "vgmidi")]
+    plot_evaluation(panels, tmp_path / "plots" / "evaluation.png")
+    content = (tmp_path / "plots" / "evaluation.png").read_bytes()
+    width, height = (int.from_bytes(content[i : i + 4], "big") for i in (16, 20))
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    assert width >= 1000
+    assert height >= 1000

@@ -1,0 +1,95 @@
+"""The four scripts in a row, as a user runs them, with an encoder that needs no weights."""
+
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import musetok_bridge
+from musetok_bridge.settings import PROJECT_ROOT
+from pretrain_model.head import load_head
+
+SCRIPTS = PROJECT_ROOT / "pretrain_model"
+
+
+@pytest.fixture
+def run(monkeypatch, encoder, tmp_path, emopia_zip, vgmidi_folder):
+    """Run a numbered script in this process with some settings on top of those that the small datasets need."""
+    monkeypatch.setattr(musetok_bridge, "load_encoder", lambda *_, **__: encoder, raising=False)
+
+    def run_script(name: str, *settings: str) -> None:
+        wanted = [
+            f"output.dir={tmp_path / 'out'}",
+            f"emopia.path={emopia_zip}",
+            f"vgmidi.path={vgmidi_folder}",
+            "vgmidi.split_seed=2",
+            "vgmidi.val_share=0.3",
+            "vgmidi.test_share=0.3",
+            "train.max_epochs=15",
+            "train.batch_size=16",
+            "train.size=small",
+        ]
+        arguments = [part for setting in (*wanted, *settings) for part in ("--set", setting)]
+        monkeypatch.setattr(sys, "argv", [name, *arguments])
+        runpy.run_path(str(SCRIPTS / name), run_name="__main__")
+
+    return run_script
+
+
+def test_from_archives_to_figures(run, tmp_path, encoder, capsys) -> None:
+    out = tmp_path / "out"
+    for script in ("01_prepare_datasets.py", "02_extract_latents.py", "03_train.py", "04_evaluate.py"):
+        run(script)
+    assert str(out) in capsys.readouterr().out
+    table = pd.read_csv(out / "evaluation.csv")
+    assert set(table["split"]) == {"val", "test"}
+    assert set(table[table["dataset"] == "vgmidi"]["predictor"]) == {"head", "constant", "one_listener"}
+    assert set(table[table["dataset"] == "emopia"]["predictor"]) == {"head", "constant"}
+    clips = table[(table["dataset"] == "emopia") & (table["level"] == "piece") & (table["dimension"] == "quadrant")]
+    assert clips["accuracy"].between(0, 1).all()
+    head = load_head(str(out / "head" / "head.safetensors"))
+    assert head.encoder_digest == encoder.digest
+    record = json.loads((out / "head" / "run.json").read_text())
+    losses = pd.read_csv(out / "head" / "losses.csv")
+    assert record["best_epoch"] == losses.set_index("epoch")["val_loss"].idxmin()
+    assert (out / "evaluation.png").stat().st_size > 10_000
+
+
+def test_the_same_seed_writes_the_same_head(run, tmp_path) -> None:
+    for script in ("01_prepare_datasets.py", "02_extract_latents.py", "03_train.py"):
+        run(script, "data.datasets=emopia", "data.train_on=emopia")
+    path = tmp_path / "out" / "head" / "head.safetensors"
+    first = load_head(str(path)).digest
+    run("03_train.py", "data.train_on=emopia")
+    assert load_head(str(path)).digest == first
+
+
+def test_a_step_left_out_is_one_line_and_a_failure(run, capsys) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run("03_train.py")
+    assert caught.value.code == 1
+    assert "01_prepare_datasets.py" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("script", sorted(p.name for p in SCRIPTS.glob("0*.py")))
+def test_help_shows_the_settings(script: str, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", [script, "--help"])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(SCRIPTS / script), run_name="__main__")
+    shown = capsys.readouterr().out
+    assert caught.value.code == 0
+    assert "--set" in shown
+    assert "split_seed" in shown
+
+
+def test_a_script_runs_from_any_folder(tmp_path: Path) -> None:
+    command = [sys.executable, str(SCRIPTS / "01_prepare_datasets.py"), "--set", "emopia.path=missing.zip"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert "missing.zip" in ended.stderr
+    assert "emopia.path" in ended.stderr

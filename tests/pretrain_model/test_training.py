@@ -1,0 +1,122 @@
+"""Training: repeatable, stops at its best, and lets neither dataset drown the other."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from musetok_bridge.settings import UserError, load_settings
+from pretrain_model.latent_dataset import BarDataset, RatedBars
+from pretrain_model.metrics import pearson_r
+from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, TrainSettings
+from pretrain_model.training import bar_loss, train_head
+
+
+def rated_bars(n: int, seed: int, noise: float = 0.0, offset: float = 0.0) -> RatedBars:
+    """Bars whose valence and arousal are two known directions of an 8-d latent; one dimension never changes."""
+    draw = np.random.default_rng(seed)
+    latents = draw.normal(3, 2, (n, 8)).astype(np.float32)
+    latents[:, 7] = 5
+    targets = np.tanh((latents[:, :2] - 3) / 4 + offset + noise * draw.normal(size=(n, 2))).astype(np.float32)
+    return RatedBars(latents, targets, np.arange(n, dtype=np.int32), np.zeros(n, dtype=np.int64), ("piece",))
+
+
+@pytest.fixture
+def settings() -> TrainSettings:
+    train = load_settings(PretrainSettings, SETTINGS_FILE).train
+    return replace(train, size="small", dropout=0.1, max_epochs=12, batch_size=64, learning_rate=3e-3)
+
+
+def weights_of(trained) -> dict[str, torch.Tensor]:
+    return trained.model.state_dict()
+
+
+def test_the_same_seed_gives_the_same_head_to_the_bit(settings) -> None:
+    train, val = [rated_bars(400, 1)], [rated_bars(100, 2)]
+    first, second = (train_head(train, val, settings) for _ in range(2))
+    assert first.losses.equals(second.losses)
+    assert all(torch.equal(weights_of(second)[name], values) for name, values in weights_of(first).items())
+    other = train_head(train, val, replace(settings, seed=1))
+    assert not other.losses.equals(first.losses)
+
+
+def test_training_leaves_the_callers_random_numbers_alone(settings) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    train_head([rated_bars(100, 1)], [rated_bars(50, 2)], replace(settings, max_epochs=1))
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("loss", ["mse", "smooth_l1"])
+def test_a_head_learns_what_the_latents_say(settings, loss) -> None:
+    trained = train_head([rated_bars(2000, 1)], [rated_bars(200, 2)], replace(settings, loss=loss))
+    test = rated_bars(300, 3)
+    with torch.no_grad():
+        predicted = trained.model(torch.from_numpy(test.latents)).numpy()
+    for dimension in (0, 1):
+        assert pearson_r(predicted[:, dimension], test.targets[:, dimension]) > 0.95
+    assert np.abs(predicted).max() <= 1
+
+
+def test_the_kept_weights_are_those_of_the_lowest_validation_loss(settings) -> None:
+    """Few noisy bars and a large step: the head overfits, and the last epoch is not the best."""
+    train, val = [rated_bars(60, 1, noise=1.0)], [rated_bars(200, 2, noise=1.0)]
+    trained = train_head(train, val, replace(settings, max_epochs=500, patience=8, dropout=0.0, learning_rate=1e-2))
+    losses = trained.losses.set_index("epoch")["val_loss"]
+    assert trained.best_epoch == losses.idxmin()
+    assert len(losses) == trained.best_epoch + 8  # it stopped when patience was over
+    with torch.no_grad():
+        predicted = trained.model(torch.from_numpy(val[0].latents))
+        loss = bar_loss(predicted, torch.from_numpy(val[0].targets), "mse").mean().item()
+    assert loss == pytest.approx(losses.min(), rel=1e-6)
+
+
+def test_the_scale_is_that_of_the_training_bars(settings) -> None:
+    train = rated_bars(500, 1)
+    scale = weights_of(train_head([train], [rated_bars(100, 2)], replace(settings, max_epochs=1)))
+    np.testing.assert_allclose(scale["mean"], train.latents.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(scale["std"][:7], train.latents[:, :7].std(axis=0), rtol=1e-5)
+    assert scale["std"][7] == 1  # a dimension that never changes is not blown up
+
+
+def test_two_datasets_weigh_the_same_whatever_their_size() -> None:
+    small, large = rated_bars(10, 1), rated_bars(990, 2)
+    both = BarDataset([small, large])
+    assert both.weights[:10].sum() == pytest.approx(both.weights[10:].sum().item(), rel=1e-5)
+    assert both.weights.mean() == pytest.approx(1, rel=1e-5)
+    assert torch.equal(BarDataset([large]).weights, torch.ones(990))
+
+
+def test_a_small_dataset_is_heard_beside_a_large_one(settings) -> None:
+    """Both want another level for the same latent: with equal weight the head settles half-way."""
+    low, high = rated_bars(980, 1), rated_bars(20, 2)
+    for part, level in ((low, -0.5), (high, 0.5)):
+        part.latents[:] = 1
+        part.targets[:] = level
+    trained = train_head([low, high], [low, high], replace(settings, dropout=0.0, batch_size=1000, max_epochs=100))
+    with torch.no_grad():
+        settled = trained.model(torch.ones(1, 8))
+    np.testing.assert_allclose(settled, 0, atol=0.02)  # the bars alone would put it at −0.48
+
+
+def test_a_batch_is_a_list_of_bars() -> None:
+    bars = BarDataset([rated_bars(10, 1)])
+    latents, targets, weights = bars[[3, 1]]
+    assert torch.equal(latents[1], bars[1][0])
+    assert (latents.shape, targets.shape, weights.shape) == ((2, 8), (2, 2), (2,))
+
+
+def test_smooth_l1_is_kinder_to_outliers_than_mse() -> None:
+    predicted, far, near = torch.tensor([[0.9, 0.9]]), torch.tensor([[-0.9, -0.9]]), torch.tensor([[0.5, 0.5]])
+    assert bar_loss(predicted, far, "smooth_l1").item() == pytest.approx(1.8 - 0.5)
+    assert bar_loss(predicted, far, "mse").item() == pytest.approx(1.8**2)
+    assert bar_loss(predicted, near, "smooth_l1").item() == pytest.approx(0.4**2 / 2)
+
+
+def test_a_loss_that_runs_away_is_one_line(settings) -> None:
+    broken = rated_bars(50, 1)
+    broken.latents[0, 0] = np.inf
+    with pytest.raises(UserError, match=r"train\.learning_rate"):
+        train_head([broken], [rated_bars(50, 2)], settings)

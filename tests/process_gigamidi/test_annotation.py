@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_dataset import mixed_songs, rows_of, settings_for, song, tables, write_parquet
+
+from musetok_bridge import score_to_bars
+from musetok_bridge.settings import PROJECT_ROOT, UserError
+from process_gigamidi import conversion
+from process_gigamidi.annotation import annotate
+
+SAMPLE = PROJECT_ROOT.parent / "shared" / "data" / "gigamidi_sample"
+
+
+def read(output: Path, kind: str) -> pd.DataFrame:
+    files = sorted((output / kind).glob("part-*.csv"))
+    return pd.concat([pd.read_csv(f, dtype={"md5": str}, keep_default_na=False) for f in files], ignore_index=True)
+
+
+@pytest.mark.usefixtures("models")
+def test_every_row_is_in_exactly_one_of_songs_and_failures(hub_copy: Path, tmp_path: Path) -> None:
+    totals = annotate(settings_for(hub_copy, tmp_path / "out"))
+    songs, failures = read(tmp_path / "out", "songs"), read(tmp_path / "out", "failures")
+    given = Counter(row["md5"] for row in rows_of(mixed_songs()))
+    assert Counter(songs["md5"]) + Counter(failures["md5"]) == given
+    assert not set(songs["md5"]) & set(failures["md5"])
+    assert (totals.songs, totals.failures) == (len(songs), len(failures)) == (18, 5)
+    assert failures["stage"].tolist() == ["parse", "read", "read", "convert", "parse"]
+    assert failures["reason"].str.split(":").str[0].tolist()[3] == "no_notes"
+
+
+@pytest.mark.usefixtures("models")
+def test_songs_and_bars_stand_in_the_order_of_the_dataset(hub_copy: Path, tmp_path: Path) -> None:
+    annotate(settings_for(hub_copy, tmp_path / "out"))
+    songs, bars = read(tmp_path / "out", "songs"), read(tmp_path / "out", "bars")
+    failed = set(read(tmp_path / "out", "failures")["md5"])
+    expected = [row["md5"] for row in rows_of(mixed_songs()) if row["md5"] not in failed]
+    assert songs["md5"].tolist() == expected
+    assert bars["md5"].tolist() == np.repeat(songs["md5"], songs["n_bars"]).tolist()
+    starts_song = bars["bar_number"] == 0
+    assert (bars["bar_number"].diff()[~starts_song] == 1).all()
+    assert starts_song.sum() == len(songs)
+
+
+@pytest.mark.usefixtures("models")
+def test_a_bar_of_three_quarters_at_90_a_minute_lasts_two_seconds(tmp_path: Path) -> None:
+    folder = tmp_path / "midi"
+    folder.mkdir()
+    (folder / "waltz.mid").write_bytes(song(5))
+    annotate(settings_for(folder, tmp_path / "out"))
+    bars, songs = read(tmp_path / "out", "bars"), read(tmp_path / "out", "songs")
+    assert bars["start_seconds"].tolist() == [0, 2, 4, 6, 8]
+    assert bars["start_tick"].tolist() == [0, 1440, 2880, 4320, 5760]
+    assert bars["meter"].tolist() == ["3/4"] * 5
+    assert songs.loc[0, ["n_bars", "n_notes", "duration_seconds"]].tolist() == [5, 15, 10]
+
+
+def test_a_bar_gets_the_prediction_of_its_own_words(hub_copy: Path, tmp_path: Path, models: SimpleNamespace) -> None:
+    annotate(settings_for(hub_copy, tmp_path / "out", "compute.bars_per_batch=10"))
+    bars, songs = read(tmp_path / "out", "bars"), read(tmp_path / "out", "songs")
+    by_md5 = {row["md5"]: row["music"] for row in rows_of(mixed_songs())}
+    at = 0
+    for row in songs.itertuples():
+        (_, latents), *_ = models.encoder.encode([score_to_bars(by_md5[row.md5])])
+        expected = np.tanh(latents - 0.5).astype(np.float64)
+        written = bars.loc[at : at + row.n_bars - 1, ["valence", "arousal"]].to_numpy()
+        np.testing.assert_allclose(written, expected, atol=5.1e-5)
+        summary = [row.valence_mean, row.valence_sd, row.arousal_mean, row.arousal_sd]
+        np.testing.assert_allclose(summary, np.stack([expected.mean(0), expected.std(0)]).T.ravel(), atol=5.1e-5)
+        at += row.n_bars
+    assert at == len(bars)
+
+
+@pytest.mark.usefixtures("models")
+def test_one_worker_two_workers_or_none_write_the_same_bytes(hub_copy: Path, tmp_path: Path) -> None:
+    written = []
+    for workers in (0, 1, 2):
+        output = tmp_path / f"workers{workers}"
+        annotate(settings_for(hub_copy, output, f"compute.workers={workers}"))
+        written.append(tables(output))
+    assert written[0] == written[1] == written[2]
+    assert len(written[0]) == 4 * 3  # 23 rows, 7 a part
+
+
+@pytest.mark.parametrize("stop_at", [1, 2, 3, 4])
+def test_a_stopped_run_goes_on_to_the_same_bytes(
+    hub_copy: Path, tmp_path: Path, models: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, stop_at: int
+) -> None:
+    annotate(settings_for(hub_copy, tmp_path / "whole"))
+    batches = 0
+
+    def stop() -> None:
+        nonlocal batches
+        batches += 1
+        if batches == stop_at:
+            raise KeyboardInterrupt
+
+    settings = settings_for(hub_copy, tmp_path / "stopped")
+    models.head.on_batch = stop  # a batch here is a part
+    with pytest.raises(KeyboardInterrupt):
+        annotate(settings)
+    assert len(tables(tmp_path / "stopped")) == 3 * (stop_at - 1)
+    models.head.on_batch = lambda: None
+    converted: list[bytes | None] = []
+    convert = conversion.convert_song
+    monkeypatch.setattr(conversion, "convert_song", lambda music: converted.append(music) or convert(music))
+    totals = annotate(settings)
+    assert tables(tmp_path / "stopped") == tables(tmp_path / "whole")
+    assert converted == mixed_songs()[7 * (stop_at - 1) :]
+    assert (totals.songs, totals.failures) == (18, 5)
+
+
+@pytest.mark.usefixtures("models")
+def test_a_part_whose_files_are_not_all_there_is_made_again(hub_copy: Path, tmp_path: Path) -> None:
+    settings = settings_for(hub_copy, tmp_path / "out")
+    annotate(settings)
+    before = tables(tmp_path / "out")
+    for lost in ("bars/part-00001.csv", "failures/part-00003.csv", "songs/part-00000.csv"):
+        (tmp_path / "out" / lost).unlink()
+    annotate(settings)
+    assert tables(tmp_path / "out") == before
+
+
+@pytest.mark.usefixtures("models")
+def test_a_part_that_cannot_be_moved_in_place_leaves_no_half_part(hub_copy: Path, tmp_path: Path) -> None:
+    annotate(settings_for(hub_copy, tmp_path / "whole"))
+    settings = settings_for(hub_copy, tmp_path / "out")
+    in_the_way = tmp_path / "out" / "songs" / "part-00001.csv" / "x"
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(UserError, match=r"can't be written to"):
+        annotate(settings)
+    assert not list((tmp_path / "out").rglob("*.partial"))
+    in_the_way.rmdir()
+    in_the_way.parent.rmdir()
+    annotate(settings)
+    assert tables(tmp_path / "out") == tables(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("models")
+def test_a_finished_folder_is_not_read_again(hub_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_for(hub_copy, tmp_path / "out")
+    first = annotate(settings)
+    monkeypatch.setattr(conversion, "convert_song", lambda music: pytest.fail("converted again"))
+    assert annotate(settings) == first
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [("output.songs_per_part=8", "songs_per_part"), ("dataset.limit=9", "limit"), ("model.dtype=bfloat16", "dtype")],
+)
+@pytest.mark.usefixtures("models")
+def test_other_settings_do_not_go_on_in_the_same_folder(
+    hub_copy: Path, tmp_path: Path, override: str, named: str
+) -> None:
+    annotate(settings_for(hub_copy, tmp_path / "out"))
+    before = tables(tmp_path / "out")
+    with pytest.raises(UserError, match=f"begun with .*{named}"):
+        annotate(settings_for(hub_copy, tmp_path / "out", override))
+    assert tables(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("part", ["encoder", "head"])
+def test_other_weights_do_not_go_on_in_the_same_folder(
+    hub_copy: Path, tmp_path: Path, models: SimpleNamespace, part: str
+) -> None:
+    annotate(settings_for(hub_copy, tmp_path / "out"))
+    getattr(models, part).digest = "a" * 64
+    with pytest.raises(UserError, match=f"model.{part} = .*now it is aaaaaaaaaaaa…"):
+        annotate(settings_for(hub_copy, tmp_path / "out"))
+
+
+@pytest.mark.usefixtures("models")
+def test_run_json_says_what_made_the_tables(hub_copy: Path, tmp_path: Path) -> None:
+    annotate(settings_for(hub_copy, tmp_path / "out"))
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["decides"]["model.encoder"] == "e" * 64
+    assert record["decides"]["dataset.config"] == "v2.0.0"
+    assert record["totals"]["songs"] == 18
+    assert record["settings"]["output"]["songs_per_part"] == 7
+    assert "symusic" in record["versions"]
+
+
+@pytest.mark.usefixtures("models")
+def test_a_limit_takes_the_first_songs(hub_copy: Path, tmp_path: Path) -> None:
+    annotate(settings_for(hub_copy, tmp_path / "all"))
+    totals = annotate(settings_for(hub_copy, tmp_path / "out", "dataset.limit=9"))
+    assert totals.songs + totals.failures == 9
+    whole, limited = tables(tmp_path / "all"), tables(tmp_path / "out")
+    assert limited["bars/part-00000.csv"] == whole["bars/part-00000.csv"]
+    assert whole["songs/part-00001.csv"].startswith(limited["songs/part-00001.csv"])
+
+
+@pytest.mark.usefixtures("models")
+def test_an_unforeseen_fault_in_one_song_costs_that_song(
+    hub_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    annotate(settings_for(hub_copy, tmp_path / "whole"))
+    convert = conversion.score_to_bars
+
+    def stumble(score: object) -> object:
+        bars = convert(score)  # type: ignore[arg-type]
+        if len(bars) == 5:
+            raise ZeroDivisionError("no\nsuch thing")
+        return bars
+
+    monkeypatch.setattr(conversion, "score_to_bars", stumble)
+    totals = annotate(settings_for(hub_copy, tmp_path / "out"))
+    songs, failures = read(tmp_path / "out", "songs"), read(tmp_path / "out", "failures")
+    internal = failures[failures["reason"] == "internal: ZeroDivisionError: no such thing"]
+    before = read(tmp_path / "whole", "songs")
+    assert Counter(internal["md5"]) == Counter(before[before["n_bars"] == 5]["md5"])
+    assert songs["md5"].tolist() == before[before["n_bars"] != 5]["md5"].tolist()
+    assert totals.songs + totals.failures == 23
+
+
+def _die(songs: object) -> None:
+    os._exit(9)
+
+
+@pytest.mark.usefixtures("models")
+def test_a_worker_that_dies_ends_the_run_with_one_line(
+    hub_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversion, "convert_songs", _die)
+    with pytest.raises(UserError, match=r"conversion process died"):
+        annotate(settings_for(hub_copy, tmp_path / "out", "compute.workers=1"))
+
+
+def test_predictions_that_are_no_numbers_are_failures(hub_copy: Path, tmp_path: Path, models: SimpleNamespace) -> None:
+    models.head.predict = lambda latents: np.where(latents[:, 1:] > 0.5, np.nan, latents)
+    totals = annotate(settings_for(hub_copy, tmp_path / "out"))
+    assert b"nan" not in b"".join(tables(tmp_path / "out").values())
+    assert totals.songs + totals.failures == 23
+
+
+@pytest.mark.usefixtures("models")
+def test_tags_are_written_as_they_are_lists_as_json(tmp_path: Path) -> None:
+    rows = rows_of([song(1), song(2), song(3)])
+    rows[0]["title"] = 'a "b",\r\nc\x00d; é'
+    write_parquet(tmp_path / "data" / "train.parquet", rows)
+    annotate(settings_for(tmp_path / "data", tmp_path / "out"))
+    with open(tmp_path / "out" / "songs" / "part-00000.csv", newline="", encoding="utf-8") as file:
+        songs = list(csv.DictReader(file))
+    assert [row["music_styles_curated"] for row in songs] == ['["folk", "pop"]', "[]", ""]
+    assert [row["music_style_scraped"] for row in songs] == ["rock", "", ""]
+    assert songs[0]["title"] == 'a "b", c d; é'
+    assert list(songs[0])[-3:] == ["music_styles_curated", "music_style_scraped", "title"]
+
+
+@pytest.mark.skipif(not SAMPLE.is_dir(), reason="the GigaMIDI sample in ../shared/data is not here")
+@pytest.mark.usefixtures("models")
+def test_real_songs_are_annotated_whole(tmp_path: Path) -> None:
+    annotate(settings_for(SAMPLE, tmp_path / "out", "dataset.split=validation", "output.songs_per_part=50"))
+    songs, bars = read(tmp_path / "out", "songs"), read(tmp_path / "out", "bars")
+    assert len(songs) + len(read(tmp_path / "out", "failures")) == 120
+    assert songs["n_bars"].sum() == len(bars)
+    assert songs["n_notes"].sum() == bars["n_notes"].sum()
+    last_bar = bars.groupby("md5")["start_seconds"].max()
+    assert (songs.set_index("md5")["duration_seconds"] > last_bar.reindex(songs["md5"])).all()
+    assert bars[["valence", "arousal"]].abs().max().max() <= 1

@@ -15,6 +15,21 @@ $(VENV)/ready: requirements.txt pyproject.toml
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
+demo: $(VENV)/ready
+	rm -rf $(DEMO)
+	$(RUN) samples/make_dataset.py --out $(DEMO)/dataset
+	$(RUN) process_gigamidi/01_annotate.py --set dataset.path=$(DEMO)/dataset --set output.dir=$(DEMO)/annotations
+	$(RUN) analyze_emotion_annotations/01_statistics.py --set input.dir=$(DEMO)/annotations \
+		--set output.dir=$(DEMO)/analysis --set style_plot.min_songs=1
+	$(RUN) analyze_emotion_annotations/02_plot_song_curves.py --set input.dir=$(DEMO)/annotations \
+		--set output.dir=$(DEMO)/analysis
+	@echo
+	@echo "The demo's results:"
+	@echo "  every bar:  $(DEMO)/annotations/bars/part-00000.csv"
+	@echo "  every song: $(DEMO)/annotations/songs/part-00000.csv"
+	@echo "  styles:     $(DEMO)/analysis/statistics_by_style.csv and styles.png"
+	@echo "  curves:     $(DEMO)/analysis/curves/*.png"
+
 test: $(VENV)/ready
 	$(RUN) -m pytest
 

@@ -6,7 +6,7 @@ the listeners' mean for a bar of VGMIDI, the point of its clip's quadrant for a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,9 @@ from torch.utils.data import Dataset
 from musetok_bridge.settings import UserError
 
 from .extraction import read_labels
-from .latent_files import NamedEncoder, latents_path, read_latents, read_metadata
+from .latent_files import NamedEncoder, PieceLatents, latents_path, read_latents, read_metadata
+
+Represent = Callable[[PieceLatents], npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,17 @@ class RatedBars:
         return len(self.targets)
 
 
-def load_rated_bars(folder: Path, dataset: str, split: str, encoder: NamedEncoder) -> RatedBars:
+def whole_latent(made: PieceLatents) -> npt.NDArray[np.float32]:
+    """The latent of all levels, (n, width)."""
+    return made.latents
+
+
+def load_rated_bars(
+    folder: Path, dataset: str, split: str, encoder: NamedEncoder, represent: Represent = whole_latent
+) -> RatedBars:
     """Read the bars of a split for which there are both a rating and a latent by `encoder`.
 
+    represent: what stands for the bars of a piece, in place of their latents: a PieceLatents -> float32 (n, width).
     A piece without a file (it failed in 02_extract_latents.py) is passed over. Raises UserError if none is left, or if
     a file is by another encoder.
     """
@@ -56,7 +66,7 @@ def load_rated_bars(folder: Path, dataset: str, split: str, encoder: NamedEncode
             continue
         if made_by.get("encoder_digest") != encoder.digest:
             raise UserError(f"{path} is by another encoder: run pretrain_model/02_extract_latents.py again")
-        parts.append(_rate(path, label, len(names)))
+        parts.append(_rate(read_latents(path), label, len(names), represent))
         names.append(str(name))
     if not sum(len(part[1]) for part in parts):
         why = f"no {dataset} bars of the split {split} have latents by the encoder {encoder.name}"
@@ -65,16 +75,17 @@ def load_rated_bars(folder: Path, dataset: str, split: str, encoder: NamedEncode
     return RatedBars(latents, targets, bar_number, piece, tuple(names))
 
 
-def _rate(path: Path, label: pd.DataFrame, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _rate(
+    made: PieceLatents, label: pd.DataFrame, index: int, represent: Represent
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Latents, targets, bar numbers and the piece's index, for the bars of a piece that have both."""
-    made = read_latents(path)
     if "bar_number" in label:
         numbers, at, row = np.intersect1d(made.bar_number, label["bar_number"].to_numpy(), return_indices=True)
         targets = label[["valence_mean", "arousal_mean"]].to_numpy(np.float32)[row]
     else:
         numbers, at = made.bar_number, np.arange(len(made.bar_number))
         targets = np.repeat(label[["valence", "arousal"]].to_numpy(np.float32), len(at), axis=0)
-    return made.latents[at], targets, numbers.astype(np.int32), np.full(len(at), index)
+    return represent(made)[at], targets, numbers.astype(np.int32), np.full(len(at), index)
 
 
 class BarDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):

@@ -13,9 +13,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from musetok_bridge.provenance import written_whole
+from musetok_bridge.provenance import write_tensors
 
 
 class NamedEncoder(Protocol):
@@ -47,8 +46,7 @@ def latents_path(folder: Path, encoder: NamedEncoder, dataset: str, piece: str) 
 
 def write_latents(path: Path, piece: PieceLatents, metadata: dict[str, str]) -> None:
     """Write a piece's file, whole or not at all."""
-    with written_whole(path) as beside:
-        save_file({name: np.ascontiguousarray(tensor) for name, tensor in asdict(piece).items()}, beside, metadata)
+    write_tensors(path, asdict(piece), metadata)
 
 
 def read_latents(path: Path) -> PieceLatents:

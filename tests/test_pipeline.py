@@ -1,0 +1,99 @@
+"""From ABC notation to pictures, with the bundled weights and the scripts as a user runs them."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from musetok_bridge import load_encoder, score_to_bars
+from musetok_bridge.checkpoint import BUNDLED_CHECKPOINT
+from musetok_bridge.settings import PROJECT_ROOT
+from pretrain_model.head import BUNDLED_HEAD, load_head
+
+SAMPLES = sorted((PROJECT_ROOT / "samples").glob("*.abc"))
+
+
+def run(script, *settings):
+    command = [sys.executable, str(PROJECT_ROOT / script)]
+    for setting in settings:
+        command += ["--set", setting]
+    return subprocess.run(command, capture_output=True, text=True, check=True)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """What the demo makes: dataset, annotations and analysis."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    make = [sys.executable, str(PROJECT_ROOT / "samples" / "make_dataset.py"), "--out", str(folder / "dataset")]
+    subprocess.run(make, check=True, capture_output=True)
+    annotations, analysis = f"{folder}/annotations", f"output.dir={folder}/analysis"
+    run("process_gigamidi/01_annotate.py", f"dataset.path={folder}/dataset", f"output.dir={annotations}")
+    run("analyze_emotion_annotations/01_statistics.py", f"input.dir={annotations}", analysis)
+    run("analyze_emotion_annotations/02_plot_song_curves.py", f"input.dir={annotations}", analysis, "songs.first=2")
+    return folder
+
+
+def read(folder, kind):
+    return pd.concat([pd.read_csv(path) for path in sorted((folder / "annotations" / kind).glob("*.csv"))])
+
+
+def test_every_sample_has_its_bars_in_order_and_in_range(folder):
+    songs, bars = read(folder, "songs"), read(folder, "bars")
+    assert len(songs) == 16 and len(read(folder, "failures")) == 0  # the train split
+    assert songs["n_bars"].sum() == len(bars)
+    assert bars[["valence", "arousal"]].abs().max().max() <= 1
+    for md5, of_song in bars.groupby("md5", sort=False):
+        assert (np.diff(of_song["bar_number"]) == 1).all()
+        assert (np.diff(of_song["start_seconds"]) > 0).all()
+        song = songs.set_index("md5").loc[md5]
+        assert of_song["valence"].mean() == pytest.approx(song["valence_mean"], abs=1e-3)
+
+
+def test_pieces_differ_from_each_other_and_within(folder):
+    bars = read(folder, "bars")
+    assert bars.groupby("md5")["arousal"].mean().std() > 0.02
+    assert bars.groupby("md5")["arousal"].std().mean() > 0.01
+
+
+def test_the_analysis_of_them_is_there(folder):
+    table = pd.read_csv(folder / "analysis" / "statistics_by_style.csv")
+    everything = table[table["style"] == "(all)"].iloc[0]
+    assert everything["n_songs"] == 16
+    assert (folder / "analysis" / "styles.png").read_bytes().startswith(b"\x89PNG")
+    assert len(list((folder / "analysis" / "curves").glob("*.png"))) == 2
+
+
+def test_the_run_says_what_made_it(folder):
+    record = json.loads((folder / "annotations" / "run.json").read_text())
+    text = json.dumps(record)
+    assert load_encoder("bundled").digest in text and load_head("bundled").digest in text
+    assert record["versions"]["torch"].startswith("2.")
+
+
+def test_curves_of_a_midi_file_of_ones_own(tmp_path, synthetic):
+    script = "analyze_emotion_annotations/02_plot_song_curves.py"
+    run(script, f"songs.midi={synthetic / 'random_mix.mid'}", f"output.dir={tmp_path}")
+    assert len(list((tmp_path / "curves").glob("*.png"))) == 1
+
+
+def test_the_bundled_weights_are_small_and_belong_together():
+    assert BUNDLED_CHECKPOINT.stat().st_size <= 12_000_000
+    assert BUNDLED_HEAD.stat().st_size <= 12_000_000
+    load_head("bundled").check_encoder(load_encoder("bundled"))
+
+
+def test_the_bundled_encoder_tells_the_bars_of_real_music_apart():
+    encoder = load_encoder("bundled")
+    bars = [score_to_bars(path) for path in SAMPLES]
+    pairs = encoder.encode(bars)
+    codes = np.concatenate([codes for codes, _ in pairs])
+    distinct = len({song[i].tobytes() for song in bars for i in range(len(song))})
+    assert len(np.unique(codes, axis=0)) > 0.95 * distinct
+    assert (codes >= 0).all() and codes.shape[1] == encoder.levels
+    # the levels refine: what is left of the vector shrinks, so the first codeword carries most of the latent
+    latents = np.concatenate([latents for _, latents in pairs])
+    first = encoder.codebooks[0].numpy()[codes[:, 0]]
+    assert np.linalg.norm(latents - first) < np.linalg.norm(latents)

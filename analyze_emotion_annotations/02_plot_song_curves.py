@@ -34,7 +34,7 @@ def _annotated(settings: AnalysisSettings) -> list[Song]:
 def _own_song(midi: Path, output: Path, settings: AnalysisSettings) -> list[Song]:
     if settings.songs.md5:
         raise UserError("songs.midi and songs.md5 are both given; give one of them")
-    folder, md5 = annotate_own_file(midi, output)
+    folder, md5 = annotate_own_file(midi, output, settings.songs.midi_config)
     parts, _ = finished_parts(folder)
     return find_songs(parts, [md5], first=1)
 

@@ -7,18 +7,20 @@ import json
 import shutil
 from pathlib import Path
 
+from musetok_bridge.bars import MIDI_SUFFIXES
 from musetok_bridge.settings import UserError, load_settings
 
-_SUFFIXES = (".mid", ".midi")
 
+def annotate_own_file(midi: Path, output_dir: Path, config: str | None) -> tuple[Path, str]:
+    """Annotate a MIDI file with process_gigamidi, anew each time: the weights may have changed.
 
-def annotate_own_file(midi: Path, output_dir: Path) -> tuple[Path, str]:
-    """Annotate a MIDI file with the default settings of process_gigamidi, anew each time: the weights may have changed.
-
+    config: a settings file for it; None takes config/gigamidi.yaml as it is.
     Returns the folder of its annotations, below `output_dir` and named for the file's md5, and that md5.
     """
-    if midi.suffix.lower() not in _SUFFIXES:
-        raise UserError(f"songs.midi: {midi} is not a MIDI file by its name; it should end in {' or '.join(_SUFFIXES)}")
+    if midi.suffix.lower() not in MIDI_SUFFIXES:
+        raise UserError(
+            f"songs.midi: {midi} is not a MIDI file by its name; it should end in {' or '.join(MIDI_SUFFIXES)}"
+        )
     try:
         md5 = hashlib.md5(midi.read_bytes(), usedforsecurity=False).hexdigest()
     except OSError as error:
@@ -31,5 +33,5 @@ def annotate_own_file(midi: Path, output_dir: Path) -> tuple[Path, str]:
     # as JSON strings, so that YAML takes a path with ": " or "#" in it as it is
     overrides = [f"dataset.path={json.dumps(str(midi))}", f"output.dir={json.dumps(str(folder))}", "compute.workers=0"]
     shutil.rmtree(folder, ignore_errors=True)
-    annotate(load_settings(AnnotationSettings, "gigamidi.yaml", overrides=overrides))
+    annotate(load_settings(AnnotationSettings, "gigamidi.yaml", config, overrides))
     return folder, md5

@@ -24,11 +24,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from musetok_bridge import UnusableScore, load_encoder, score_to_bars
+from musetok_bridge import load_encoder, score_to_bars
 from musetok_bridge.bars import read_score
 from musetok_bridge.settings import PROJECT_ROOT, UserError, load_settings
 from pretrain_model.head import load_head
 from process_gigamidi.annotation_settings import AnnotationSettings
+from process_gigamidi.conversion import Converted, convert_song
 from process_gigamidi.gigamidi_source import open_source
 from process_gigamidi.part_files import PartTables
 
@@ -44,17 +45,6 @@ def timed(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
     return median(seconds), result
 
 
-def usable(scores: list[Any]) -> list[tuple[Any, Any]]:
-    """The scores that have bars, and their bars."""
-    found = []
-    for score in scores:
-        try:
-            found.append((score, score_to_bars(score)))
-        except UnusableScore:
-            continue
-    return found
-
-
 def measure(arguments: argparse.Namespace, data: str) -> None:
     """Run every stage and print the table."""
     where = [f"dataset.path={data}", f"dataset.split={arguments.split}", f"model.encoder={arguments.encoder}"]
@@ -63,10 +53,9 @@ def measure(arguments: argparse.Namespace, data: str) -> None:
     seconds: dict[str, float] = {}
 
     seconds["read"], rows = timed(lambda: list(islice(source.rows(0), arguments.limit)), 1)
-    musics = [row.music for row in rows if row.music]
-    seconds["parse"], scores = timed(lambda: [read_score(music) for music in musics], arguments.repeats)
-    seconds["convert"], pairs = timed(lambda: usable(scores), arguments.repeats)
-    songs = [bars for _, bars in pairs]
+    rows = [row for row in rows if isinstance(convert_song(row.music), Converted)]
+    seconds["parse"], scores = timed(lambda: [read_score(row.music) for row in rows], arguments.repeats)
+    seconds["convert"], songs = timed(lambda: [score_to_bars(score) for score in scores], arguments.repeats)
     encoder = load_encoder(arguments.encoder, dtype=arguments.dtype)
     head = load_head() if arguments.encoder == "bundled" else None
     seconds["encode"], encoded = timed(lambda: encoder.encode(songs), 1 if arguments.encoder != "bundled" else 3)
@@ -77,7 +66,7 @@ def measure(arguments: argparse.Namespace, data: str) -> None:
 
         def write() -> None:
             tables = PartTables(source.columns)
-            for row, bars, values in zip(rows, songs, np.split(predicted, borders), strict=False):
+            for row, bars, values in zip(rows, songs, np.split(predicted, borders), strict=True):
                 tables.add_song(row.md5, bars, 0.0, values, row.described)
             with tempfile.TemporaryDirectory() as folder:
                 tables.write(Path(folder), 0)

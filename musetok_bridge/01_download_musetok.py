@@ -1,5 +1,6 @@
 """Download MuseTok's released tokenizer from Google Drive, check it, and keep its encoder as safetensors."""
 
+from musetok_bridge.checkpoint import OFFICIAL_CHECKPOINT
 from musetok_bridge.official_release import download_release
 from musetok_bridge.settings import run_script
 from musetok_bridge.tokenizer_settings import CONFIG_FILE, TokenizerSettings
@@ -8,7 +9,8 @@ from musetok_bridge.tokenizer_settings import CONFIG_FILE, TokenizerSettings
 def main(settings: TokenizerSettings) -> None:
     """Download, and say where the encoder is."""
     path = download_release(settings.download)
-    print(f"MuseTok's encoder is {path}: use it as model.encoder=official, or by its path.")
+    name = "official" if path == OFFICIAL_CHECKPOINT else path
+    print(f"MuseTok's encoder is {path}: use it as model.encoder={name}")
 
 
 if __name__ == "__main__":

@@ -31,13 +31,14 @@ from .vocabulary import (
     POSITION_TICKS,
 )
 
+MIDI_SUFFIXES = (".mid", ".midi", ".kar")
 MAX_BARS = 20_000  # some eleven hours of 4/4 at 120 a minute; files that claim more are broken or hostile
 
 SCORE_LOADING_EXCEPTIONS = (RuntimeError, ValueError, OSError, OverflowError, TypeError)  # what symusic raises
 
 
 class UnusableScore(Exception):
-    """A score that has no bars to give. `reason` is one word: unreadable, no_notes or too_many_bars."""
+    """A score that has no bars to give. `reason` is one word: unreadable, no_notes, no_time or too_many_bars."""
 
     def __init__(self, reason: str, detail: str):
         super().__init__(f"{reason}: {detail}")
@@ -78,13 +79,18 @@ class Bars:
 def score_to_bars(source: symusic.core.ScoreTick | bytes | str | Path) -> Bars:
     """Convert a score, the bytes of a MIDI file, or a path to a MIDI or ABC file.
 
-    Raises UnusableScore if it can't be read, has no note that counts, or claims more than MAX_BARS bars.
+    Raises UnusableScore if it can't be read, has no note that counts or no sense of time, or claims more than MAX_BARS
+    bars, empty ones at its head included.
     """
     score = source if not isinstance(source, bytes | str | Path) else read_score(source)
+    if score.tpq <= 0:
+        raise UnusableScore("no_time", f"{score.tpq} ticks per quarter note")
     start, length, pitch, left_out = _pitched_notes(score)
     if not len(start):
         raise UnusableScore("no_notes", f"no pitched note of {LOWEST_PITCH}..{HIGHEST_PITCH} with a length")
-    signatures = score.time_signatures.numpy()
+    if start[0] < 0:
+        raise UnusableScore("no_time", "notes before tick 0: the file's times run over")
+    signatures = _in_time_order(score.time_signatures.numpy())
     stretches = find_stretches(signatures["time"], signatures["numerator"], signatures["denominator"], score.tpq)
 
     onset, is_triplet = quantize_onsets(start, stretches)
@@ -108,7 +114,7 @@ def score_to_bars(source: symusic.core.ScoreTick | bytes | str | Path) -> Bars:
     )  # (notes, 3)
     words, offsets, n_notes = _write_words(note_words, note_bar - first_bar, stretches.meter_id[bar_stretch])
     start_tick = stretches.bar_start_ticks(bar_number)
-    tempos = score.tempos.numpy()
+    tempos = _in_time_order(score.tempos.numpy())
     return Bars(
         words=words,
         offsets=offsets,
@@ -129,6 +135,12 @@ def read_score(source: bytes | str | Path) -> symusic.core.ScoreTick:
     except SCORE_LOADING_EXCEPTIONS as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise UnusableScore("unreadable", lines[0][:200]) from None
+
+
+def _in_time_order(events: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Events by ascending time, those of one tick as they stood; a score made by hand may have them in any order."""
+    order = np.argsort(events["time"], kind="stable")
+    return {name: values[order] for name, values in events.items()}
 
 
 def _pitched_notes(
@@ -162,10 +174,9 @@ def _extent(note_bar: np.ndarray, last_end: int, stretches: Stretches) -> tuple[
     tick = np.array([last_end - 1])
     stretch = stretches.of_ticks(tick)
     last_bar = int((stretches.first_bar[stretch] + stretches.bar_in_stretch(stretch, tick))[0])
-    n_bars = last_bar - int(note_bar[0]) + 1
-    if n_bars > MAX_BARS:
-        raise UnusableScore("too_many_bars", f"{n_bars:,} bars, the limit is {MAX_BARS:,}")
-    return int(note_bar[0]), n_bars
+    if last_bar >= MAX_BARS:
+        raise UnusableScore("too_many_bars", f"{last_bar + 1:,} bars, the limit is {MAX_BARS:,}")
+    return int(note_bar[0]), last_bar - int(note_bar[0]) + 1
 
 
 def _write_words(

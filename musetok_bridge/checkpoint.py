@@ -108,15 +108,16 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """All tensors of a `.safetensors` or `.pt` file and the metadata, which a `.pt` hasn't. No code in it is run."""
     try:
         if path.suffix == ".safetensors":
-            with safe_open(path, framework="numpy") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-        state = torch.load(path, map_location="cpu", weights_only=True)
+            with safe_open(path, framework="pt") as file:
+                state, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+        else:
+            state, metadata = torch.load(path, map_location="cpu", weights_only=True), None
     except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise UserError(f"{path}: can't be read as a checkpoint of plain tensors ({why})") from None
     if not isinstance(state, Mapping) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise UserError(f"{path}: not a state dict; a checkpoint maps names to tensors and holds nothing else")
-    return {str(name): values.float().numpy() for name, values in state.items()}, {}
+    return {str(name): values.detach().float().numpy() for name, values in state.items()}, metadata or {}
 
 
 def save_encoder(

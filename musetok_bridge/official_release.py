@@ -27,6 +27,7 @@ from .checkpoint import (
     save_encoder,
 )
 from .provenance import file_digest, tensors_digest, write_json
+from .raw_data import DAMAGED_ZIP
 from .settings import UserError
 from .tokenizer_settings import DownloadSettings
 from .vocabulary import N_TOKENS
@@ -58,7 +59,7 @@ def fetch_release(settings: DownloadSettings) -> Path:
         if not Path(settings.zip).is_file():
             raise UserError(f"download.zip: no file {settings.zip}")
         return Path(settings.zip)
-    target = Path(settings.dir) / ZIP_NAME
+    target = settings.folder / ZIP_NAME
     if zipfile.is_zipfile(target):
         print(f"using {target}, which is there already")
         return target
@@ -104,14 +105,14 @@ def _take_member(archive: Path, target: Path) -> None:
                 raise UserError(f"{archive}: {MEMBER} claims {found[0].file_size:,} bytes: not MuseTok's release")
             with zipped.open(found[0]) as source, target.open("wb") as copy:
                 shutil.copyfileobj(source, copy)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except DAMAGED_ZIP as error:
         raise UserError(f"{archive}: not a whole zip file ({error}); remove it and download it again") from None
 
 
 def download_release(settings: DownloadSettings, config: EncoderConfig = RELEASED) -> Path:
     """Fetch and convert the release; writes `encoder.safetensors` and `download.json` and returns the former's path."""
     archive = fetch_release(settings)
-    path = convert_release(archive, Path(settings.dir), config)
+    path = convert_release(archive, settings.folder, config)
     digests = {"zip_sha256": file_digest(archive), "encoder_digest": tensors_digest(encoder_tensors(path)[1])}
     write_json(path.with_name("download.json"), {"file_id": settings.file_id, **digests})
     if not settings.keep_zip and settings.zip is None:

@@ -46,6 +46,8 @@ def quantize_onsets(start: np.ndarray, stretches: Stretches) -> tuple[np.ndarray
     """
     stretch = stretches.of_ticks(start)
     bar_first, bar_end = stretches.bar_span(stretch, stretches.bar_in_stretch(stretch, start))
+    # Cutting to whole ticks can leave a tick between a stretch's last bar and the next: it is that one's line.
+    start = np.where(start - bar_first < stretches.bar_length[stretch], start, bar_end)
     onset = _to_grid(start, bar_first, bar_end, _FULL_GRID)
     onsets, place = np.unique(onset, return_inverse=True)
     is_triplet = find_triplets(onsets, stretches)[place]

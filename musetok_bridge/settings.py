@@ -88,9 +88,9 @@ def load_settings(
 def run_script(
     settings_class: type[SettingsT], default_file: str, description: str, main: Callable[[SettingsT], None]
 ) -> None:
-    """Run a numbered script: parse `--config` and `--set`, call `main(settings)`, turn a UserError into one line.
+    """Run a numbered script: parse `--config` and `--set`, call `main(settings)`, turn what goes wrong into one line.
 
-    Exits with 2 for a bad setting, 1 for any other UserError, 130 for ctrl-C.
+    Exits with 2 for a bad setting, 1 for any other UserError or an OSError, 130 for ctrl-C.
     """
     default_path = CONFIG_DIR / default_file
     parser = argparse.ArgumentParser(
@@ -109,6 +109,9 @@ def run_script(
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:  # a full disk, a folder that may not be written: nothing that a traceback would explain
+        print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("stopped; what was finished is kept, and the same command goes on from there", file=sys.stderr)
         sys.exit(130)

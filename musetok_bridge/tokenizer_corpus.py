@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,44 +10,40 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from .bars import UnusableScore, score_to_bars
+from .bars import MIDI_SUFFIXES, UnusableScore, score_to_bars
+from .raw_data import RawData
 from .settings import UserError
 from .vocabulary import HIGHEST_PITCH, LOWEST_PITCH, MAX_BAR_WORDS, PAD, PITCH_IDS, WORDS
 
-MIDI_SUFFIXES = (".mid", ".midi")
 _PITCH_OF_ID = np.full(PAD + 1, -1)
 _PITCH_OF_ID[PITCH_IDS[LOWEST_PITCH : HIGHEST_PITCH + 1]] = np.arange(LOWEST_PITCH, HIGHEST_PITCH + 1)
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Distinct bars to train on, and those of held-out songs that are not among them; int16 word ids each."""
+    """Distinct bars to train on, and those of held-out songs that are not among them; int16 word ids each.
+
+    digest: sha256 over the files' digests, 64 hex digits.
+    """
 
     training: list[np.ndarray]
     validation: list[np.ndarray]
     n_songs: int
     n_validation_songs: int
     n_unusable: int
+    digest: str
 
 
-def midi_files(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of every MIDI file in a folder, its subfolders included, or in a zip; in the order of the names.
+def midi_files(path: Path) -> Iterator[bytes]:
+    """The bytes of every MIDI file in a folder, its subfolders included, or in a zip; in the order of the names.
 
-    Raises UserError if the path is neither, or holds none.
+    Raises UserError if the path is neither, holds none, or is damaged.
     """
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in MIDI_SUFFIXES)
-        yield from ((str(p.relative_to(path)), p.read_bytes()) for p in files)
-        found = len(files)
-    elif zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            names = sorted(n for n in archive.namelist() if n.lower().endswith(MIDI_SUFFIXES))
-            yield from ((name, archive.read(name)) for name in names)
-        found = len(names)
-    else:
-        raise UserError(f"{path}: neither a folder nor a zip file; give one that holds MIDI files")
-    if not found:
-        raise UserError(f"{path}: no .mid or .midi file in it")
+    music = RawData(path, "corpus.path")
+    names = [name for name in music.names if name.lower().endswith(MIDI_SUFFIXES)]
+    if not names:
+        raise UserError(f"{path}: no MIDI file in it ({', '.join(MIDI_SUFFIXES)})")
+    yield from map(music.read, names)
 
 
 def read_corpus(path: Path, validation_share: float) -> Corpus:
@@ -59,13 +54,16 @@ def read_corpus(path: Path, validation_share: float) -> Corpus:
     training: dict[bytes, np.ndarray] = {}
     held_out: dict[bytes, np.ndarray] = {}
     n_songs = n_validation = n_unusable = 0
-    for _, data in tqdm(midi_files(path), desc="converting", unit=" songs"):
+    whole = hashlib.sha256()
+    for data in tqdm(midi_files(path), desc="converting", unit=" songs"):
+        digest = hashlib.sha256(data).digest()
+        whole.update(digest)
         try:
             bars = score_to_bars(data)
         except UnusableScore:
             n_unusable += 1
             continue
-        is_validation = int.from_bytes(hashlib.sha256(data).digest()[:4]) < validation_share * 2**32
+        is_validation = int.from_bytes(digest[:4]) < validation_share * 2**32
         n_songs += 1
         n_validation += is_validation
         kept = held_out if is_validation else training
@@ -75,7 +73,7 @@ def read_corpus(path: Path, validation_share: float) -> Corpus:
     validation = [words for key, words in held_out.items() if key not in training]
     if not training or not validation:
         raise UserError(f"{path}: too few songs: {n_songs} usable, of which {n_validation} held out; both are needed")
-    return Corpus(list(training.values()), validation, n_songs, n_validation, n_unusable)
+    return Corpus(list(training.values()), validation, n_songs, n_validation, n_unusable, whole.hexdigest())
 
 
 def transpose_words(words: np.ndarray, semitones: int, rng: np.random.Generator) -> np.ndarray:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
-from .checkpoint import EncoderConfig
+from .checkpoint import OFFICIAL_CHECKPOINT, EncoderConfig
 from .settings import Range
 
 
@@ -14,9 +15,14 @@ class DownloadSettings:
     """Where MuseTok's release comes from and goes to."""
 
     file_id: str
-    dir: str
+    dir: str | None
     zip: str | None
     keep_zip: bool
+
+    @property
+    def folder(self) -> Path:
+        """The folder for the zip and the encoder."""
+        return OFFICIAL_CHECKPOINT.parent if self.dir is None else Path(self.dir)
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def train_tokenizer(settings: TokenizerSettings) -> Path:
     model = Tokenizer(settings.model.encoder_config(), settings.model.decoder_layers).to(device)
     progress = _train(model, corpus, settings, out, device)
 
-    model.load_state_dict(torch.load(out / "best.pt", weights_only=True))
+    model.load_state_dict(torch.load(out / "best.pt", map_location=device, weights_only=True))
     path = out / "encoder.safetensors"
     tensors = {k: v.detach().cpu().half().numpy() for k, v in model.bar_transformer.state_dict().items()}
     model.bar_transformer.load_state_dict({k: torch.from_numpy(v).float() for k, v in tensors.items()})
@@ -70,6 +70,7 @@ def train_tokenizer(settings: TokenizerSettings) -> Path:
     quality = measure_quality(model, corpus.validation, settings.quality.reconstructed_bars, settings.training.seed)
     write_json(out / "quality.json", quality)
     counts = {
+        "digest": corpus.digest,
         "songs": corpus.n_songs,
         "held_out_songs": corpus.n_validation_songs,
         "training_bars": len(corpus.training),
@@ -87,7 +88,7 @@ def _train(model: Tokenizer, corpus: Corpus, settings: TokenizerSettings, out: P
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=t.learning_rate, weight_decay=t.weight_decay, betas=(0.9, 0.98), foreach=True
     )
-    progress = _resume(out, model, optimizer, settings)
+    progress = _resume(out, model, optimizer, _identity(settings, corpus), device)
     began = time.monotonic() - 60 * progress.minutes
     validation = validation_batches(corpus, t, device)
     recent: list[float] = []
@@ -95,13 +96,13 @@ def _train(model: Tokenizer, corpus: Corpus, settings: TokenizerSettings, out: P
     for words in training_batches(corpus, t, progress.step, device):
         progress.minutes = (time.monotonic() - began) / 60
         finished = progress.step >= t.max_steps or progress.minutes >= t.max_minutes
-        if (progress.step % t.validate_every == 0 and recent) or finished:
+        if recent and (finished or progress.step % t.validate_every == 0):
             _validate(model, validation, t, progress, float(np.mean(recent or [math.nan])))
             recent = []
-            _save(out, model, optimizer, progress, settings)
+            _save(out, model, optimizer, progress, _identity(settings, corpus))
             bar.set_postfix(progress.history[-1])
-            if finished or progress.stale >= t.patience:
-                break
+        if finished or progress.stale >= t.patience:
+            break
         if progress.step == t.plain_steps:
             _fit_codebooks(model, corpus, t, device)
         for group in optimizer.param_groups:
@@ -184,10 +185,10 @@ def _fit_codebooks(model: Tokenizer, corpus: Corpus, t: TrainingSettings, device
 
 
 def _save(
-    out: Path, model: Tokenizer, optimizer: torch.optim.Optimizer, progress: Progress, settings: TokenizerSettings
+    out: Path, model: Tokenizer, optimizer: torch.optim.Optimizer, progress: Progress, identity: dict[str, Any]
 ) -> None:
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": asdict(progress)}
-    state["training_of"] = _identity(settings)
+    state["training_of"] = identity
     with written_whole(out / "last.pt") as beside:
         torch.save(state, beside)
     if progress.stale == 0:
@@ -199,13 +200,15 @@ def _save(
         writer.writerows(progress.history)
 
 
-def _resume(out: Path, model: Tokenizer, optimizer: torch.optim.Optimizer, settings: TokenizerSettings) -> Progress:
+def _resume(
+    out: Path, model: Tokenizer, optimizer: torch.optim.Optimizer, identity: dict[str, Any], device: torch.device
+) -> Progress:
     path = out / "last.pt"
     if not path.exists():
         return Progress()
-    state = torch.load(path, weights_only=True)
-    if state["training_of"] != _identity(settings):
-        raise UserError(f"{path}: from a training with other settings; give another output.dir, or remove it")
+    state = torch.load(path, map_location=device, weights_only=True)
+    if state["training_of"] != identity:
+        raise UserError(f"{path}: from a training with other settings or music; give another output.dir, or remove it")
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     progress = Progress(**state["progress"])
@@ -213,8 +216,9 @@ def _resume(out: Path, model: Tokenizer, optimizer: torch.optim.Optimizer, setti
     return progress
 
 
-def _identity(settings: TokenizerSettings) -> dict[str, Any]:
+def _identity(settings: TokenizerSettings, corpus: Corpus) -> dict[str, Any]:
     """What must not change between a checkpoint and the run that goes on from it."""
     free = ("max_steps", "max_minutes", "patience", "device", "validate_every")
     training = {name: value for name, value in asdict(settings.training).items() if name not in free}
-    return {"model": asdict(settings.model), "training": training, "share": settings.corpus.validation_share}
+    share = settings.corpus.validation_share
+    return {"model": asdict(settings.model), "training": training, "share": share, "corpus": corpus.digest}

@@ -7,9 +7,9 @@ they lie.
 
 from musetok_bridge.provenance import provenance, write_json
 from musetok_bridge.settings import run_script
+from pretrain_model.downloads import raw_data
 from pretrain_model.emopia import prepare_emopia
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, chosen
-from pretrain_model.raw_data import raw_data
 from pretrain_model.vgmidi import prepare_vgmidi
 
 

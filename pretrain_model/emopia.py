@@ -14,10 +14,10 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from musetok_bridge.provenance import written_whole
+from musetok_bridge.raw_data import RawData
 from musetok_bridge.settings import UserError
 
 from .pretrain_settings import QuadrantPoints
-from .raw_data import RawData
 
 LABELS_FILE = "emopia_labels.csv"
 LEFT_OUT_FILE = "emopia_left_out.csv"

@@ -12,11 +12,17 @@ EMOPIA's clips also have accuracies, from the signs of a clip's mean: of valence
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from .latent_dataset import RatedBars
+from .head import Head
+from .latent_dataset import RatedBars, load_rated_bars
+from .latent_files import NamedEncoder
 from .metrics import (
     concordance,
     mean_absolute_error,
@@ -25,12 +31,47 @@ from .metrics import (
     quadrant_accuracy,
     sign_accuracy,
 )
+from .vgmidi import RATINGS_FILE
 
 DIMENSIONS = ("valence", "arousal")
 FIGURES = {"mae": mean_absolute_error, "mse": mean_squared_error, "pearson_r": pearson_r, "ccc": concordance}
 COLUMNS = ["dataset", "split", "level", "predictor", "dimension", *FIGURES, "accuracy", "n"]
 
 Points = npt.NDArray[np.floating]  # (n, 2), columns valence and arousal
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A head's predictions, (bars, 2), for the bars of a dataset's split."""
+
+    dataset: str
+    split: str
+    bars: RatedBars
+    values: Points
+
+
+def evaluate_head(
+    head: Head, folder: Path, datasets: Sequence[str], splits: Sequence[str], encoder: NamedEncoder
+) -> tuple[pd.DataFrame, list[Predicted]]:
+    """The table of COLUMNS for a head and what it is compared with, and the head's predictions.
+
+    folder: what 01_prepare_datasets.py and 02_extract_latents.py wrote. Raises UserError if latents or ratings lack.
+    """
+    tables, predictions = [], []
+    for dataset in datasets:
+        clips = dataset == "emopia"
+        mean = load_rated_bars(folder, dataset, "train", encoder).targets.mean(axis=0)
+        for split in splits:
+            bars = load_rated_bars(folder, dataset, split, encoder)
+            predictions.append(Predicted(dataset, split, bars, head.predict(bars.latents)))
+            found = {
+                "head": evaluate_predictor(predictions[-1].values, bars, clips),
+                "constant": evaluate_predictor(np.broadcast_to(mean, bars.targets.shape), bars, clips),
+            }
+            if not clips:
+                found["one_listener"] = evaluate_one_listener(pd.read_csv(folder / RATINGS_FILE), bars)
+            tables += [t.assign(dataset=dataset, split=split, predictor=p) for p, t in found.items()]
+    return pd.concat(tables, ignore_index=True).reindex(columns=COLUMNS), predictions
 
 
 def by_piece(values: Points, piece: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
@@ -79,8 +120,3 @@ def evaluate_one_listener(ratings: pd.DataFrame, bars: RatedBars) -> pd.DataFram
             means = pd.DataFrame(each, columns=list(FIGURES)).mean()
             rows.append({"level": level, "dimension": dimension, **means, "n": grouped.ngroups})
     return pd.DataFrame(rows)
-
-
-def tidy(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """One table of COLUMNS, an undefined figure empty."""
-    return pd.concat(parts, ignore_index=True).reindex(columns=COLUMNS)

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from musetok_bridge.provenance import written_whole
 
-from .evaluation import DIMENSIONS, by_piece
-from .latent_dataset import RatedBars
+from .evaluation import DIMENSIONS, Predicted, by_piece
 from .metrics import concordance, pearson_r
 
 _NAMES = {"emopia": "EMOPIA", "vgmidi": "VGMIDI"}
 _SPREAD = 0.06  # EMOPIA has four points only; its dots are spread this far sideways so that they can be told apart
 
 
-@dataclass(frozen=True)
-class Panel:
-    """What one row of the figure shows: predictions (bars, 2) for the bars of a dataset's split."""
-
-    dataset: str
-    split: str
-    bars: RatedBars
-    predicted: npt.NDArray[np.floating]
-
-
-def plot_evaluation(panels: list[Panel], path: Path) -> None:
+def plot_evaluation(panels: list[Predicted], path: Path) -> None:
     """Write the figure as PNG: a row a dataset, a column a dimension; bars as dots, pieces as circles."""
     figure = Figure(figsize=(10, 4.8 * len(panels)), layout="constrained")
     axes = figure.subplots(len(panels), len(DIMENSIONS), squeeze=False)
@@ -41,9 +28,9 @@ def plot_evaluation(panels: list[Panel], path: Path) -> None:
         figure.savefig(beside, format="png", dpi=120)
 
 
-def _scatter(axis: Axes, panel: Panel, column: int) -> None:
-    x, y = panel.bars.targets[:, column], panel.predicted[:, column]
-    x_piece, y_piece = (by_piece(v, panel.bars.piece)[:, column] for v in (panel.bars.targets, panel.predicted))
+def _scatter(axis: Axes, panel: Predicted, column: int) -> None:
+    x, y = panel.bars.targets[:, column], panel.values[:, column]
+    x_piece, y_piece = (by_piece(v, panel.bars.piece)[:, column] for v in (panel.bars.targets, panel.values))
     few = len(np.unique(x)) <= 4
     draw = np.random.default_rng(0)
     shown, shown_piece = (v + few * draw.uniform(-_SPREAD, _SPREAD, len(v)) for v in (x, x_piece))

@@ -45,8 +45,8 @@ def extract_latents(
 ) -> tuple[dict[str, int], pd.DataFrame]:
     """Write the latents of every labelled piece under `folder`/latents.
 
-    A file by the same encoder from the same MIDI bytes stays; any other is written anew. batch_pieces: pieces that the
-    encoder gets at once. Returns counts, and a table of failures: dataset, piece, reason.
+    A file by the same encoder, in the same number format, from the same MIDI bytes stays; any other is written anew.
+    batch_pieces: pieces that the encoder gets at once. Returns counts, and a table of failures: dataset, piece, reason.
     """
     counts: Counter[str] = Counter()
     failures: list[tuple[str, str, str]] = []
@@ -59,7 +59,7 @@ def extract_latents(
             content = (folder / midi).read_bytes()
             md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
             made_by = read_metadata(path)
-            if made_by.get("encoder_digest") == encoder.digest and made_by.get("midi_md5") == md5:
+            if made_by.items() >= (_made_by(encoder) | {"midi_md5": md5}).items():
                 counts["pieces done before"] += 1
                 continue
             waiting.append(_Waiting(path, md5, score_to_bars(content)))
@@ -81,16 +81,17 @@ def extract_latents(
     return dict(counts), table
 
 
+def _made_by(encoder: BarEncoder) -> dict[str, str]:
+    """What a piece's latents depend on besides its MIDI file."""
+    return {"encoder_digest": encoder.digest, "dtype": str(encoder.dtype).removeprefix("torch.")}
+
+
 def _encode(waiting: list[_Waiting], encoder: BarEncoder) -> dict[str, int]:
     """Encode and write a batch of pieces; return how many pieces and bars it were."""
     encoded = encoder.encode([piece.bars for piece in waiting])
     for piece, (codes, latents) in zip(waiting, encoded, strict=True):
-        metadata = {
-            "encoder_digest": encoder.digest,
-            "encoder_name": encoder.name,
-            "midi_md5": piece.midi_md5,
-            "versions": json.dumps(versions()),
-        }
+        metadata = _made_by(encoder) | {"midi_md5": piece.midi_md5, "encoder_name": encoder.name}
+        metadata["versions"] = json.dumps(versions())
         made = PieceLatents(latents, codes, piece.bars.bar_number, piece.bars.n_notes)
         write_latents(piece.path, made, metadata)
     return {"pieces encoded": len(waiting), "bars encoded": sum(len(piece.bars) for piece in waiting)}

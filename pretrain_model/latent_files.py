@@ -1,7 +1,8 @@
 """The latents of one piece on disk: a `.safetensors` file that also says what made it.
 
 Tensors: latents float32 (n, width), codes int16 (n, levels), bar_number int32 (n), n_notes int32 (n), for the n bars of
-the piece. Metadata: encoder_digest and encoder_name, midi_md5 (of the MIDI file's bytes), versions (JSON).
+the piece. Metadata: encoder_digest, encoder_name and dtype (its number format), midi_md5 (of the MIDI file's bytes),
+versions (JSON).
 """
 
 from __future__ import annotations

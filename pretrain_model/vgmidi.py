@@ -25,10 +25,10 @@ from musetok_bridge import UnusableScore, score_to_bars
 from musetok_bridge.bars import read_score
 from musetok_bridge.meters import ticks_to_seconds
 from musetok_bridge.provenance import written_whole
+from musetok_bridge.raw_data import RawData
 from musetok_bridge.settings import UserError
 
 from .pretrain_settings import VgmidiSettings
-from .raw_data import RawData
 from .vgmidi_alignment import NotAligned, Playing, align
 
 LABELS_FILE = "vgmidi_labels.csv"

@@ -15,6 +15,7 @@ from typing import Any
 
 import datasets
 
+from musetok_bridge.bars import MIDI_SUFFIXES
 from musetok_bridge.settings import UserError
 
 from .annotation_settings import DatasetSettings
@@ -28,7 +29,6 @@ STYLE_COLUMNS = (
     "music_style_audio_text_Tagtraum",
 )
 DESCRIPTIVE_COLUMNS = (*STYLE_COLUMNS, "title", "artist")
-MIDI_SUFFIXES = (".mid", ".midi", ".kar")
 ROWS_PER_READ = 64  # rows decoded at once
 
 

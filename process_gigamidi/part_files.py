@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from musetok_bridge.bars import Bars
 from musetok_bridge.provenance import written_whole
@@ -137,14 +138,12 @@ def parts_done(folder: Path) -> set[int]:
 def count_part(folder: Path, part: int) -> Totals:
     """The totals of a part that is done, from its songs and failures. Raises UserError if a table can't be read."""
     try:
-        with open(part_path(folder, "songs", part), encoding="utf-8", newline="") as file:
-            bars = [int(row["n_bars"]) for row in csv.DictReader(file)]
-        with open(part_path(folder, "failures", part), encoding="utf-8", newline="") as file:
-            failures = sum(1 for _ in csv.DictReader(file))
-    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+        bars = pd.read_csv(part_path(folder, "songs", part), usecols=["n_bars"], dtype="int64")["n_bars"]
+        failures = pd.read_csv(part_path(folder, "failures", part), usecols=["stage"])
+    except (OSError, ValueError):  # pandas' own errors are ValueErrors
         name = part_path(folder, "songs", part).name
         raise UserError(f"{folder}: {name} is not whole; remove it, and the same command makes it again") from None
-    return Totals(songs=len(bars), bars=sum(bars), failures=failures)
+    return Totals(songs=len(bars), bars=int(bars.sum()), failures=len(failures))
 
 
 def as_text(value: Any) -> str:

@@ -156,7 +156,7 @@ def test_a_file_of_ones_own_is_annotated_into_a_folder_of_its_own(tmp_path, monk
     folders = []
     for name in ("my song: no. #1 [live].MID", "other.midi"):
         (tmp_path / name).write_bytes(name.encode())
-        folder, md5 = annotate_own_file(tmp_path / name, tmp_path / "out")
+        folder, md5 = annotate_own_file(tmp_path / name, tmp_path / "out", None)
         assert md5 == md5_of(name)
         assert asked[-1].dataset.path == str(tmp_path / name)
         assert asked[-1].output.dir == str(folder)
@@ -168,4 +168,4 @@ def test_a_file_of_ones_own_is_annotated_into_a_folder_of_its_own(tmp_path, monk
 def test_a_file_of_ones_own_that_is_no_midi_file(tmp_path, name):
     (tmp_path / "song.mp3").write_bytes(b"ID3")
     with pytest.raises(UserError, match=rf"songs\.midi: .*{name}"):
-        annotate_own_file(tmp_path / name, tmp_path)
+        annotate_own_file(tmp_path / name, tmp_path, None)

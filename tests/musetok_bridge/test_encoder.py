@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from musetok_bridge import load_encoder, score_to_bars
@@ -64,8 +65,8 @@ def test_the_result_does_not_depend_on_the_batch(tiny_checkpoint, songs):
     together = encoder.encode(songs)
     for bars, (codes, latents) in zip(songs, together, strict=True):
         alone = encoder.encode(bars)
-        assert (codes == alone[0]).mean() > 0.995
-        assert np.abs(latents - alone[1]).max() < 1e-3
+        assert np.array_equal(codes, alone[0])
+        assert np.abs(latents - alone[1]).max() < 1e-5
 
 
 def test_equal_bars_have_equal_latents_whatever_stands_around_them(tiny_checkpoint, songs):
@@ -91,7 +92,7 @@ def test_bfloat16_stays_near_float32(tiny_checkpoint, songs):
         np.concatenate([latents for _, latents in load_encoder(str(tiny_checkpoint), dtype=dtype).encode(songs)])
         for dtype in ("float32", "bfloat16")
     )
-    assert np.linalg.norm(rough - exact) < 0.5 * np.linalg.norm(exact)
+    assert np.linalg.norm(rough - exact) < 0.2 * np.linalg.norm(exact)
     assert not np.array_equal(rough, exact)
 
 
@@ -128,6 +129,13 @@ def test_a_checkpoint_that_does_not_fit_is_refused_by_name(tiny_state, tmp_path,
     assert "\n" not in str(caught.value)
 
 
+def test_other_number_formats_are_read(tiny_state, tiny_checkpoint, tmp_path):
+    save_file({name: values.to(torch.bfloat16) for name, values in tiny_state.items()}, tmp_path / "half.safetensors")
+    torch.save({name: nn.Parameter(values) for name, values in tiny_state.items()}, tmp_path / "parameters.pt")
+    assert load_encoder(str(tmp_path / "half.safetensors")).width == 16
+    assert load_encoder(str(tmp_path / "parameters.pt")).digest == load_encoder(str(tiny_checkpoint)).digest
+
+
 class Hostile:
     """Runs code when it is unpickled."""
 
@@ -141,7 +149,7 @@ class Hostile:
 def test_code_in_a_checkpoint_is_not_run(tmp_path):
     witness = tmp_path / "witness"
     torch.save({"weights": Hostile(witness)}, tmp_path / "model.pt")
-    (tmp_path / "bare.pt").write_bytes(pickle.dumps(Hostile(witness)))
+    (tmp_path / "bare.pt").write_bytes(pickle.dumps(Hostile(witness), protocol=2))
     for name in ("model.pt", "bare.pt"):
         with pytest.raises(UserError):
             load_encoder(str(tmp_path / name))

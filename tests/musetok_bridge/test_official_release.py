@@ -95,7 +95,7 @@ def test_wrong_shapes_are_named_and_nothing_is_left(release, tmp_path):
     assert list((tmp_path / "out").iterdir()) == []
 
 
-@pytest.mark.parametrize("content", [b"<html>quota exceeded</html>", b"PK\x03\x04 cut short"])
+@pytest.mark.parametrize("content", [b"<html>quota exceeded</html>", b"PK\x03\x04 cut short", b""])
 def test_what_is_no_zip_is_refused(tmp_path, content):
     path = tmp_path / "release.zip"
     path.write_bytes(content)

@@ -90,6 +90,10 @@ def fails(_):
     raise UserError("the folder x is empty: give another")
 
 
+def full(_):
+    raise OSError(28, "No space left on device", "out.csv")
+
+
 def interrupted(_):
     raise KeyboardInterrupt
 
@@ -99,6 +103,7 @@ def interrupted(_):
     [
         ([], fails, 1, "error: the folder x is empty: give another\n"),
         (["--set", "training.steps=0"], fails, 2, "'training.steps' is 0, outside 1 to 10\n"),
+        ([], full, 1, "error: out.csv: No space left on device"),
         ([], interrupted, 130, "stopped"),
     ],
 )

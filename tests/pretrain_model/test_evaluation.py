@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pretrain_model.evaluation import COLUMNS, by_piece, evaluate_one_listener, evaluate_predictor, tidy
-from pretrain_model.evaluation_plot import Panel, plot_evaluation
+from pretrain_model.evaluation import Predicted, by_piece, evaluate_one_listener, evaluate_predictor
+from pretrain_model.evaluation_plot import plot_evaluation
 from pretrain_model.latent_dataset import RatedBars
 
 POINTS = np.array([[0.8, 0.6], [-0.6, 0.8], [-0.8, -0.4], [0.4, -0.6]], dtype=np.float32)
@@ -51,11 +51,10 @@ def _variance_share(rated: np.ndarray) -> float:
 
 def test_a_constant_has_empty_r_and_no_concordance(clips) -> None:
     constant = np.repeat(clips.targets.mean(axis=0)[None], len(clips), axis=0)
-    table = tidy([evaluate_predictor(constant, clips, with_accuracy=True)])
+    table = evaluate_predictor(constant, clips, with_accuracy=True)
     scored = table[table["dimension"] != "quadrant"]
     assert scored["pearson_r"].isna().all()
     assert (scored["ccc"] == 0).all()
-    assert list(table.columns) == COLUMNS
     assert figures(table, "bar", "valence")["mse"] == pytest.approx(clips.targets[:, 0].var(), rel=1e-5)
 
 
@@ -105,7 +104,7 @@ def test_only_the_bars_of_the_split_count() -> None:
 
 
 def test_the_plot_is_a_picture_of_every_dataset(clips, tmp_path) -> None:
-    panels = [Panel(name, "test", clips, clips.targets) for name in ("emopia", "vgmidi")]
+    panels = [Predicted(name, "test", clips, clips.targets) for name in ("emopia", "vgmidi")]
     plot_evaluation(panels, tmp_path / "plots" / "evaluation.png")
     content = (tmp_path / "plots" / "evaluation.png").read_bytes()
     width, height = (int.from_bytes(content[i : i + 4], "big") for i in (16, 20))

@@ -57,9 +57,13 @@ def test_other_weights_or_another_midi_are_encoded_again(prepared, encoder, make
     retrained = make_encoder(digest="b" * 64)
     extract_latents(prepared, ["vgmidi"], retrained, 10)
     assert retrained.pieces_encoded == 5
+    rougher = make_encoder(digest="b" * 64, dtype="torch.bfloat16")
+    extract_latents(prepared, ["vgmidi"], rougher, 10)
+    assert rougher.pieces_encoded == 5
+    extract_latents(prepared, ["vgmidi"], retrained, 10)
     (prepared / "midi" / "2.mid").write_bytes(make_midi(20, 1))
     extract_latents(prepared, ["vgmidi"], retrained, 10)
-    assert retrained.pieces_encoded == 6
+    assert retrained.pieces_encoded == 11
     assert len(read_latents(latents_path(prepared, retrained, "vgmidi", "1_piece2")).latents) == 5
 
 

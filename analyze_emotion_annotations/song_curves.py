@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from musetok_bridge.settings import UserError
 
@@ -83,6 +84,7 @@ def plot_song(song: Song, dpi: int) -> Figure:
     _draw_curves(over_bars, song, song.bar_number, float(song.bar_number[-1] + 1))
     _draw_curves(over_seconds, song, song.start_seconds, song.duration_seconds)
     over_bars.set_xlabel("bar (counted from 0)", fontsize=12)
+    over_bars.xaxis.set_major_locator(MaxNLocator(integer=True))
     over_seconds.set_xlabel("seconds", fontsize=12)
     handles, labels = over_bars.get_legend_handles_labels()
     figure.legend(

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import symusic
@@ -35,6 +35,9 @@ MIDI_SUFFIXES = (".mid", ".midi", ".kar")
 MAX_BARS = 20_000  # some eleven hours of 4/4 at 120 a minute; files that claim more are broken or hostile
 
 SCORE_LOADING_EXCEPTIONS = (RuntimeError, ValueError, OSError, OverflowError, TypeError)  # what symusic raises
+
+
+AnyScore: TypeAlias = "symusic.core.ScoreTick | symusic.core.ScoreQuarter | symusic.core.ScoreSecond"
 
 
 class UnusableScore(Exception):
@@ -76,13 +79,15 @@ class Bars:
         return self.words[self.offsets[i] : self.offsets[i + 1]]
 
 
-def score_to_bars(source: symusic.core.ScoreTick | bytes | str | Path) -> Bars:
+def score_to_bars(source: AnyScore | bytes | str | Path) -> Bars:
     """Convert a score, the bytes of a MIDI file, or a path to a MIDI or ABC file.
+
+    A score in quarters or seconds is put in ticks first.
 
     Raises UnusableScore if it can't be read, has no note that counts or no sense of time, or claims more than MAX_BARS
     bars, empty ones at its head included.
     """
-    score = source if not isinstance(source, bytes | str | Path) else read_score(source)
+    score = read_score(source) if isinstance(source, bytes | str | Path) else _in_ticks(source)
     if score.tpq <= 0:
         raise UnusableScore("no_time", f"{score.tpq} ticks per quarter note")
     start, length, pitch, left_out = _pitched_notes(score)
@@ -135,6 +140,11 @@ def read_score(source: bytes | str | Path) -> symusic.core.ScoreTick:
     except SCORE_LOADING_EXCEPTIONS as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise UnusableScore("unreadable", lines[0][:200]) from None
+
+
+def _in_ticks(score: AnyScore) -> symusic.core.ScoreTick:
+    is_tick = isinstance(score, symusic.core.ScoreTick)
+    return cast("symusic.core.ScoreTick", score if is_tick else score.to("tick"))
 
 
 def _in_time_order(events: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -114,6 +114,11 @@ def test_what_gives_no_bars_says_why(source, reason):
     assert pickle.loads(pickle.dumps(caught.value)).reason == reason  # it comes back whole from a worker process
 
 
+def test_a_score_in_quarters_is_put_in_ticks(synthetic):
+    score = Score(synthetic / "random_mix.mid")
+    assert score_to_bars(score.to("quarter")).words.tolist() == score_to_bars(score).words.tolist()
+
+
 def test_bytes_path_and_score_give_the_same_bars(synthetic):
     path = synthetic / "random_mix.mid"
     from_score, from_bytes, from_path = (score_to_bars(s) for s in (Score(path), path.read_bytes(), path))

@@ -203,6 +203,7 @@ def test_latents_equal_musetoks_own_model(shared, size, tmp_path):
     names = sorted({key.split("|")[0] for key in expected.files})
     pairs = load_encoder(str(path)).encode([score_to_bars(golden / "synthetic" / name) for name in names])
     same = np.concatenate([(c == expected[f"{n}|codes"]).ravel() for n, (c, _) in zip(names, pairs, strict=True)])
+    apart = [np.abs(latents - expected[f"{n}|latents"]).max() for n, (_, latents) in zip(names, pairs, strict=True)]
+    print(f"{size}: {same.sum()} of {len(same)} codes equal, largest difference of a latent {max(apart):.1e}")
     assert same.mean() >= 0.995
-    for name, (_, latents) in zip(names, pairs, strict=True):
-        assert np.abs(latents - expected[f"{name}|latents"]).max() < 1e-3, name
+    assert max(apart) < 1e-3

@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -26,10 +26,15 @@ from musetok_bridge.meters import ticks_to_seconds
 from musetok_bridge.settings import UserError
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from .gigamidi_source import Row
+
+    Task: TypeAlias = list[Row]
 
 SONGS_PER_TASK = 16  # enough that handing a task over costs little beside it
 TASKS_AHEAD = 8  # per worker: conversion goes on while the encoder is at work
+DEATHS_IN_A_ROW = 8  # of processes, each on another file, after which it is not the files
 LONGEST_REASON = 200  # characters
 
 
@@ -78,36 +83,82 @@ def convert_songs(songs: Sequence[bytes | None]) -> list[Converted | Failure]:
 def converted_in_order(rows: Iterable[Row], workers: int) -> Generator[tuple[Row, Converted | Failure], None, None]:
     """Convert the rows in `workers` processes (0: in this one), reading some way ahead; give them in their order.
 
-    Raises UserError if a worker dies, which the system does to it when memory runs out.
+    A file that kills the process that converts it is a Failure like any other. Raises UserError if processes die one
+    after the other whatever they convert, as when memory runs out.
     """
     if workers == 0:
         yield from ((row, convert_song(row.music)) for row in rows)
         return
-    # spawn: a forked copy of a process in which torch has started its threads can hang
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    pool = _Pool(workers)
     try:
-        yield from _through_pool(pool.submit, iter(rows), ahead=workers * TASKS_AHEAD)
-    except BrokenProcessPool:
-        raise UserError(
-            "a conversion process died, perhaps for want of memory (try a smaller compute.workers); "
-            "whole parts are kept, the same command goes on from there"
-        ) from None
+        yield from _through_pool(pool, iter(rows), ahead=workers * TASKS_AHEAD)
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.close()
 
 
-def _through_pool(
-    submit: Callable[..., Future[list[Converted | Failure]]], rows: Iterator[Row], ahead: int
-) -> Iterator[tuple[Row, Converted | Failure]]:
-    tasks: deque[tuple[list[Row], Future[list[Converted | Failure]]]] = deque()
+class _Pool:
+    """Worker processes that are started anew when one of them dies, which ends them all."""
+
+    def __init__(self, workers: int):
+        self._workers = workers
+        self._deaths_in_a_row = 0
+        self._start()
+
+    def _start(self) -> None:
+        # spawn: a forked copy of a process in which torch has started its threads can hang
+        context = multiprocessing.get_context("spawn")
+        self._executor = ProcessPoolExecutor(self._workers, mp_context=context, initializer=_start_worker)
+
+    def close(self) -> None:
+        self._executor.shutdown(cancel_futures=True)
+
+    def submit(self, task: Task) -> Future[list[Converted | Failure]]:
+        """Convert a task's files; the future raises BrokenProcessPool if a process died meanwhile."""
+        try:
+            return self._executor.submit(convert_songs, [row.music for row in task])
+        except BrokenProcessPool as error:
+            broken: Future[list[Converted | Failure]] = Future()
+            broken.set_exception(error)
+            return broken
+
+    def convert_one_by_one(self, task: Task) -> list[Converted | Failure]:
+        """Start anew and convert a task that may have been the death of a process, each file for itself."""
+        self._restart()
+        results: list[Converted | Failure] = []
+        for row in task:
+            try:
+                results += self.submit([row]).result()
+                self._deaths_in_a_row = 0
+            except BrokenProcessPool:
+                self._restart()
+                self._deaths_in_a_row += 1
+                results.append(Failure("convert", "crashed: the process that converted it died"))
+                if self._deaths_in_a_row == DEATHS_IN_A_ROW:
+                    raise UserError(
+                        "conversion processes die one after the other, perhaps for want of memory (try a smaller "
+                        "compute.workers); whole parts are kept, the same command goes on from there"
+                    ) from None
+        return results
+
+    def _restart(self) -> None:
+        self.close()  # waits until every future of the old processes has its end
+        self._start()
+
+
+def _through_pool(pool: _Pool, rows: Iterator[Row], ahead: int) -> Iterator[tuple[Row, Converted | Failure]]:
+    tasks: deque[tuple[Task, Future[list[Converted | Failure]]]] = deque()
     while True:
         while len(tasks) < ahead and (task := list(islice(rows, SONGS_PER_TASK))):
-            tasks.append((task, submit(convert_songs, [row.music for row in task])))
+            tasks.append((task, pool.submit(task)))
         if not tasks:
             return
-        done_rows, results = tasks.popleft()
-        yield from zip(done_rows, results.result(), strict=True)
+        task, future = tasks.popleft()
+        try:
+            results = future.result()
+        except BrokenProcessPool:
+            results = pool.convert_one_by_one(task)
+            tasks = deque((t, pool.submit(t) if f.cancelled() or f.exception() else f) for t, f in tasks)
+        yield from zip(task, results, strict=True)
 
 
 def one_line(text: str) -> str:

@@ -225,12 +225,41 @@ def _die(songs: object) -> None:
     os._exit(9)
 
 
+DEADLY = b"this kills the process that reads it"
+
+
+def _die_of_one(songs: list[bytes | None]) -> list[conversion.Converted | conversion.Failure]:
+    if DEADLY in songs:
+        os._exit(9)
+    return [conversion.convert_song(music) for music in songs]
+
+
 @pytest.mark.usefixtures("models")
-def test_a_worker_that_dies_ends_the_run_with_one_line(
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_file_that_kills_its_process_costs_one_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    rows = rows_of([song(1 + i % 5) for i in range(40)])
+    deadly = (3, 21, 22, 39)
+    for i, row in enumerate(rows):
+        row["md5"] = f"{i:032x}"
+        row["music"] = DEADLY if i in deadly else row["music"]
+    write_parquet(tmp_path / "data" / "train.parquet", rows)
+    monkeypatch.setattr(conversion, "convert_songs", _die_of_one)
+    totals = annotate(settings_for(tmp_path / "data", tmp_path / "out", f"compute.workers={workers}"))
+    assert (totals.songs, totals.failures) == (36, 4)
+    failures = read(tmp_path / "out", "failures")
+    assert failures["md5"].tolist() == [rows[i]["md5"] for i in deadly]
+    assert failures["reason"].str.startswith("crashed").all()
+    assert read(tmp_path / "out", "songs")["md5"].tolist() == [r["md5"] for i, r in enumerate(rows) if i not in deadly]
+
+
+@pytest.mark.usefixtures("models")
+def test_processes_that_die_of_everything_end_the_run_with_one_line(
     hub_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conversion, "convert_songs", _die)
-    with pytest.raises(UserError, match=r"conversion process died"):
+    with pytest.raises(UserError, match=r"die one after the other"):
         annotate(settings_for(hub_copy, tmp_path / "out", "compute.workers=1"))
 
 

@@ -114,7 +114,7 @@ def _summary(song: Song) -> str:
     facts = [f"{len(song.valence):,} bar{'s'[: len(song.valence) != 1]}"]
     if np.isfinite(song.duration_seconds):
         facts.append(f"{song.duration_seconds:,.0f} seconds")
-    facts += [f"mean {affect} {getattr(song, affect).mean():+.2f}" for affect, _ in _CURVES]
+    facts += [f"mean {affect} {getattr(song, affect).mean():+z.2f}" for affect, _ in _CURVES]
     return "   ·   ".join(facts)
 
 

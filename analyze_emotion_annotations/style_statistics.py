@@ -137,6 +137,8 @@ def _tally_part(part: Part, columns: Sequence[str]) -> Iterable[tuple[StyleKey, 
     first_rows = pd.Series(songs.index, index=songs["md5"])
     first_rows = first_rows[~first_rows.index.duplicated()]
     for bars in read_bars(part, ["md5", "valence", "arousal"]):
+        if bars.empty:  # every song of the part failed
+            continue
         bars["song"] = bars["md5"].map(first_rows)
         strangers = bars.loc[bars["song"].isna(), "md5"]
         if len(strangers):
@@ -144,7 +146,7 @@ def _tally_part(part: Part, columns: Sequence[str]) -> Iterable[tuple[StyleKey, 
         counted = styles_of_song.merge(bars, on="song").sort_values("style", kind="stable")  # a row a bar and style
         styles, starts = np.unique(counted["style"], return_index=True)
         pieces = np.split(counted[["valence", "arousal"]].to_numpy(), starts[1:])
-        for style, affect in zip(styles, pieces, strict=False):  # without bars there is a piece but no style
+        for style, affect in zip(styles, pieces, strict=True):
             yield keys[style], tally_bars(affect)
 
 

@@ -49,6 +49,12 @@ class Range:
     low: float = -math.inf
     high: float = math.inf
 
+    def __str__(self) -> str:
+        """How a message names the range."""
+        if math.isinf(self.high):
+            return f"{self.low:g} or more"
+        return f"from {self.low:g} to {self.high:g}"
+
 
 def load_settings(
     settings_class: type[SettingsT],
@@ -185,7 +191,7 @@ def _check(hint: Any, value: Any, name: str, where: str) -> Any:
         for bounds in arguments[1:]:
             for number in checked if isinstance(checked, tuple) else (checked,):
                 if isinstance(bounds, Range) and number is not None and not bounds.low <= number <= bounds.high:
-                    raise SettingsError(f"{where}: '{name}' is {number}, outside {bounds.low:g} to {bounds.high:g}")
+                    raise SettingsError(f"{where}: '{name}' is {number}, which is not {bounds}")
         return checked
     if origin is Literal:
         if value not in arguments:

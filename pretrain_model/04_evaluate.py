@@ -6,7 +6,7 @@ evaluation.png (predicted against rated, last of the splits) and evaluation.json
 
 from musetok_bridge import load_encoder
 from musetok_bridge.provenance import provenance, write_json, written_whole
-from musetok_bridge.settings import SettingsError, run_script
+from musetok_bridge.settings import SettingsError, UserError, run_script
 from pretrain_model.evaluation import evaluate_head
 from pretrain_model.evaluation_plot import plot_evaluation
 from pretrain_model.head import load_head
@@ -18,8 +18,10 @@ def main(settings: PretrainSettings) -> None:
     if not settings.evaluate.splits:
         raise SettingsError("'evaluate.splits' is empty: name one or more of train, val, test")
     folder = settings.folder
-    name = settings.evaluate.head
-    head = load_head(str(settings.head_folder / "head.safetensors") if name == "trained" else name, device="cpu")
+    name, trained = settings.evaluate.head, settings.head_folder / "head.safetensors"
+    if name == "trained" and not trained.exists():
+        raise UserError(f"{trained} is not there: run pretrain_model/03_train.py first, or set evaluate.head")
+    head = load_head(str(trained) if name == "trained" else name, device="cpu")
     encoder = load_encoder(settings.model.encoder, device=settings.model.device, dtype=settings.model.dtype)
     head.check_encoder(encoder)
     datasets = chosen(settings.data.datasets)

@@ -119,8 +119,8 @@ def load_head(name: str = "bundled", device: str = "cpu") -> Head:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        if metadata["size"] not in get_args(Size):
-            raise KeyError(f"size {metadata['size']!r}")
+        if metadata.get("size") not in get_args(Size):
+            raise ValueError("its metadata name no size of CustomMLP")
         config = HeadConfig(int(metadata["width"]), metadata["size"], float(metadata["dropout"]))
         model = CustomMLP(config)
         model.load_state_dict({key: torch.from_numpy(values) for key, values in tensors.items()})

@@ -15,6 +15,8 @@ def main(settings: AnnotationSettings) -> None:
     totals = annotate(settings)
     print(f"{totals.songs:,} songs annotated, {totals.bars:,} bars; {totals.failures:,} songs failed")
     print(f"bars, songs, failures and run.json are in {settings.folder}")
+    if totals.failures:
+        print(f"why songs failed: {settings.folder / 'failures'}/*.csv")
 
 
 if __name__ == "__main__":

@@ -86,8 +86,8 @@ def annotate_part(
         before = replace(tables.totals)
         for row, outcome, predicted in _predicted(batch, models):
             if isinstance(outcome, Failure):
-                which = "" if row.md5 else f"{row.described.get('title') or f'row {row.number}'}: "
-                tables.add_failure(row.md5, outcome.stage, which + outcome.reason)
+                which = row.file or ("" if row.md5 else row.described.get("title") or f"row {row.number}")
+                tables.add_failure(row.md5, outcome.stage, outcome.reason + (f" ({which})" if which else ""))
             else:
                 tables.add_song(row.md5, outcome.bars, outcome.duration_seconds, predicted, row.described)
         progress.add(tables.totals.since(before))

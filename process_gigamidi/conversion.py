@@ -55,7 +55,7 @@ class Failure(NamedTuple):
 def convert_song(music: bytes | None) -> Converted | Failure:
     """Convert the bytes of one MIDI file. Never raises for what the bytes hold."""
     if not music:
-        return Failure("read", "no_music: the row has no bytes")
+        return Failure("read", "no_music: there are no bytes to read")
     stage = "parse"
     try:
         score = read_score(music)

@@ -34,12 +34,16 @@ ROWS_PER_READ = 64  # rows decoded at once
 
 @dataclass(frozen=True)
 class Row:
-    """One song. number: its place in the dataset, from 0. music: None where there is nothing to read."""
+    """One song. number: its place in the dataset, from 0. music: None where there is nothing to read.
+
+    file: its path within a folder of MIDI files, empty elsewhere.
+    """
 
     number: int
     md5: str
     music: bytes | None
     described: Mapping[str, Any]
+    file: str = ""
 
 
 @dataclass(frozen=True)
@@ -143,8 +147,8 @@ def _midi_source(path: Path) -> Source:
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     files = [file for file in files if file.suffix.lower() in MIDI_SUFFIXES]
     if not files:
-        kind = "is not" if path.is_file() else "holds neither Parquet nor"
-        raise UserError(f"dataset.path: {path} {kind} MIDI files ({', '.join(MIDI_SUFFIXES)})")
+        kind = "is not a MIDI file" if path.is_file() else "holds neither Parquet nor MIDI files"
+        raise UserError(f"dataset.path: {path} {kind} ({', '.join(MIDI_SUFFIXES)})")
     root = path if path.is_dir() else path.parent
     listing = "".join(f"{file.relative_to(root).as_posix()}\n{file.stat().st_size}\n" for file in files)
     identity = {"dataset.path": str(path), "files in dataset.path": _md5(listing.encode(errors="surrogateescape"))}
@@ -155,8 +159,8 @@ def _midi_source(path: Path) -> Source:
                 music = file.read_bytes()
             except OSError:
                 music = None
-            described = {"title": file.relative_to(root).as_posix()}
-            yield Row(number, "" if music is None else _md5(music), music, described)
+            name = file.relative_to(root).as_posix()
+            yield Row(number, "" if music is None else _md5(music), music, {"title": name}, name)
 
     return Source(identity, ("title",), len(files), rows)
 

@@ -176,3 +176,17 @@ def test_bars_of_a_song_that_is_not_listed_are_refused(annotations):
     songs.write_text(songs.read_text().splitlines()[0] + "\n")
     with pytest.raises(UserError, match=r"part-00000\.csv: bars of .* a song that .* lacks"):
         table_of(folder)
+
+
+def test_a_part_whose_songs_all_failed_adds_nothing(annotations, library):
+    folder = annotations(library[:30], library[30:])
+    before = table_of(folder)
+    for kind in ("bars", "songs"):
+        header = (folder / kind / "part-00000.csv").read_text().splitlines()[0]
+        (folder / kind / "part-00002.csv").write_text(header + "\n")
+    pd.testing.assert_frame_equal(table_of(folder), before)
+    for kind in ("bars", "songs"):
+        for number in (0, 1):
+            (folder / kind / f"part-0000{number}.csv").unlink()
+    with pytest.raises(UserError, match="no bar was annotated"):
+        tally_styles(finished_parts(folder)[0])

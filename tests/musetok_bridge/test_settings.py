@@ -54,7 +54,7 @@ def test_defaults_a_file_and_the_command_line_lie_on_each_other(tmp_path):
     [
         ("training.step=3", "unknown setting 'training.step'"),
         ("trainin.steps=3", "unknown setting 'trainin'"),
-        ("training.steps=11", "'training.steps' is 11, outside 1 to 10"),
+        ("training.steps=11", "'training.steps' is 11, which is not from 1 to 10"),
         ("training.steps=2.5", "'training.steps' is 2.5, which is not a whole number"),
         ("training.steps=true", "not a whole number"),
         ("training.rate=fast", "'training.rate' is 'fast', which is not a number"),
@@ -102,7 +102,7 @@ def interrupted(_):
     ("arguments", "main", "code", "told"),
     [
         ([], fails, 1, "error: the folder x is empty: give another\n"),
-        (["--set", "training.steps=0"], fails, 2, "'training.steps' is 0, outside 1 to 10\n"),
+        (["--set", "training.steps=0"], fails, 2, "'training.steps' is 0, which is not from 1 to 10\n"),
         ([], full, 1, "error: out.csv: No space left on device"),
         ([], interrupted, 130, "stopped"),
     ],

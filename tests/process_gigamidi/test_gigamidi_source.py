@@ -124,7 +124,7 @@ def test_a_path_that_is_not_there_or_holds_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"neither Parquet nor MIDI"):
         open_source(local(tmp_path))
     (tmp_path / "a.txt").write_text("x")
-    with pytest.raises(UserError, match=r"is not MIDI files"):
+    with pytest.raises(UserError, match=r"is not a MIDI file"):
         open_source(local(tmp_path / "a.txt"))
 
 

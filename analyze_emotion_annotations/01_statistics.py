@@ -13,7 +13,7 @@ from analyze_emotion_annotations.annotation_tables import finished_parts
 from analyze_emotion_annotations.figures import save_png
 from analyze_emotion_annotations.style_plot import choose_column, plot_styles, styles_to_draw
 from analyze_emotion_annotations.style_statistics import OVERALL, in_short, statistics_table, tally_styles
-from musetok_bridge.provenance import file_digest, provenance, write_json, written_whole
+from musetok_bridge.provenance import file_digest, provenance, write_json, write_table
 from musetok_bridge.settings import run_script
 
 
@@ -25,8 +25,7 @@ def main(settings: AnalysisSettings) -> None:
     plotted = settings.style_plot
     column = choose_column(tallies, plotted.column)
     table = statistics_table(tallies)
-    with written_whole(output / "statistics_by_style.csv") as beside:
-        table.to_csv(beside, index=False, float_format="%.6f")
+    write_table(output / "statistics_by_style.csv", table, decimals=6)
     drawn = styles_to_draw(tallies, column, plotted.min_songs, plotted.max_styles)
     save_png(plot_styles(drawn, column, settings.picture.dpi), output / "styles.png")
     run_record = annotations / "run.json"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
 
 from musetok_bridge.bars import MIDI_SUFFIXES
+from musetok_bridge.provenance import midi_md5
 from musetok_bridge.settings import UserError, load_settings
 
 
@@ -22,7 +22,7 @@ def annotate_own_file(midi: Path, output_dir: Path, config: str | None) -> tuple
             f"songs.midi: {midi} is not a MIDI file by its name; it should end in {' or '.join(MIDI_SUFFIXES)}"
         )
     try:
-        md5 = hashlib.md5(midi.read_bytes(), usedforsecurity=False).hexdigest()
+        md5 = midi_md5(midi.read_bytes())
     except OSError as error:
         raise UserError(f"songs.midi: {midi} can't be read: {error.strerror}") from None
     # This phase works on tables: the models, and torch with them, are loaded only for a file that has none.

@@ -20,6 +20,7 @@ import symusic
 
 from .meters import Stretches, find_stretches, ticks_to_seconds, to_musetok_ticks
 from .quantization import cut_overlaps, quantize_durations, quantize_onsets
+from .settings import first_line
 from .vocabulary import (
     BAR,
     BEAT_IDS,
@@ -119,13 +120,12 @@ def score_to_bars(source: AnyScore | bytes | str | Path) -> Bars:
     )  # (notes, 3)
     words, offsets, n_notes = _write_words(note_words, note_bar - first_bar, stretches.meter_id[bar_stretch])
     start_tick = stretches.bar_start_ticks(bar_number)
-    tempos = _in_time_order(score.tempos.numpy())
     return Bars(
         words=words,
         offsets=offsets,
         bar_number=bar_number.astype(np.int32),
         start_tick=start_tick,
-        start_seconds=ticks_to_seconds(start_tick, tempos["time"], tempos["mspq"], score.tpq),
+        start_seconds=seconds_at(score, start_tick),
         n_notes=n_notes,
         meter=[stretches.notated[k] for k in bar_stretch.tolist()],
         left_out=left_out,
@@ -138,8 +138,13 @@ def read_score(source: bytes | str | Path) -> symusic.core.ScoreTick:
         score = symusic.Score.from_midi(source) if isinstance(source, bytes) else symusic.Score(source)
         return cast("symusic.core.ScoreTick", score)
     except SCORE_LOADING_EXCEPTIONS as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise UnusableScore("unreadable", lines[0][:200]) from None
+        raise UnusableScore("unreadable", first_line(error)) from None
+
+
+def seconds_at(score: symusic.core.ScoreTick, ticks: np.ndarray) -> np.ndarray:
+    """Seconds from tick 0 at each of a score's ticks, under its tempo map. float64, same shape."""
+    tempos = _in_time_order(score.tempos.numpy())
+    return ticks_to_seconds(ticks, tempos["time"], tempos["mspq"], score.tpq)
 
 
 def _in_ticks(score: AnyScore) -> symusic.core.ScoreTick:

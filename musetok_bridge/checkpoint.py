@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from .provenance import write_tensors
-from .settings import PROJECT_ROOT, UserError
+from .settings import PROJECT_ROOT, UserError, first_line
 from .vocabulary import MAX_BAR_WORDS, N_TOKENS
 
 CHECKPOINT_FOLDER = Path(__file__).resolve().parent / "weights"
@@ -113,8 +113,7 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         else:
             state, metadata = torch.load(path, map_location="cpu", weights_only=True), None
     except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise UserError(f"{path}: can't be read as a checkpoint of plain tensors ({why})") from None
+        raise UserError(f"{path}: can't be read as a checkpoint of plain tensors ({first_line(error)})") from None
     if not isinstance(state, Mapping) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise UserError(f"{path}: not a state dict; a checkpoint maps names to tensors and holds nothing else")
     return {str(name): values.detach().float().numpy() for name, values in state.items()}, metadata or {}

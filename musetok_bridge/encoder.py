@@ -57,20 +57,19 @@ class SelfAttention(nn.Module):
 class Layer(nn.Module):
     """A post-norm transformer layer: attention, then a feed-forward with ReLU, each added and normed."""
 
-    def __init__(self, width: int, heads: int, feed_forward: int, dropout: float = 0.0):
+    def __init__(self, width: int, heads: int, feed_forward: int):
         super().__init__()
         self.self_attn = SelfAttention(width, heads)
         self.linear1 = nn.Linear(width, feed_forward)
         self.linear2 = nn.Linear(feed_forward, width)
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None, causal: bool = False, only_first: bool = False) -> Tensor:
         """x: (bars, words, d) -> the same, or (bars, 1, d) for the first word only."""
         y = self.self_attn(x, mask, causal, only_first)
-        x = self.norm1((x[:, :1] if only_first else x) + self.dropout(y))
-        return self.norm2(x + self.dropout(self.linear2(F.relu(self.linear1(x)))))
+        x = self.norm1((x[:, :1] if only_first else x) + y)
+        return self.norm2(x + self.linear2(F.relu(self.linear1(x))))
 
 
 class SimVQ(nn.Module):
@@ -91,13 +90,13 @@ class SimVQ(nn.Module):
 class BarTransformer(nn.Module):
     """The encoder's network: words of a bar -> first position's output -> vector; and the codebooks."""
 
-    def __init__(self, config: EncoderConfig, dropout: float = 0.0):
+    def __init__(self, config: EncoderConfig):
         super().__init__()
         self.config = config
         c = config
         self.token_emb = nn.ModuleDict({"emb_lookup": nn.Embedding(N_TOKENS, c.width)})
         self.pe = _Positions(c.width)
-        layers = nn.ModuleList(Layer(c.width, c.heads, c.feed_forward, dropout) for _ in range(c.layers))
+        layers = nn.ModuleList(Layer(c.width, c.heads, c.feed_forward) for _ in range(c.layers))
         self.encoder = nn.ModuleDict({"tr_encoder": nn.ModuleDict({"layers": layers})})
         self.enc_out_proj = nn.Linear(c.width, c.latent)
         levels = nn.ModuleList(SimVQ(c.codebook, c.latent) for _ in range(c.levels))

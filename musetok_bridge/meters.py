@@ -18,7 +18,6 @@ from .vocabulary import METER_ID, METERS, TICKS_PER_QUARTER, TICKS_PER_WHOLE
 DEFAULT_TEMPO = 500_000  # microseconds per quarter note, the MIDI standard's 120 a minute
 OPEN_END = 2**50  # MuseTok ticks; beyond every score
 _TWO_FOUR = Fraction(2, 4)
-_LONGEST = max(Fraction(*meter) for meter in METERS)
 
 
 def to_musetok_ticks(ticks: np.ndarray, ticks_per_quarter: int) -> np.ndarray:

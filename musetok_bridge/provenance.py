@@ -10,12 +10,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors.numpy import save
 
 from .settings import settings_as_dict
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _PACKAGES = ("valence-arousal", "symusic", "torch", "numpy", "safetensors", "datasets", "pandas")
 
@@ -24,6 +27,11 @@ def file_digest(path: str | Path) -> str:
     """sha256 of a file's bytes, as 64 hex digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def midi_md5(content: bytes) -> str:
+    """md5 of a file's bytes, as 32 hex digits: the name that GigaMIDI gives a MIDI file."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def tensors_digest(tensors: Mapping[str, np.ndarray]) -> str:
@@ -59,6 +67,12 @@ def write_json(path: str | Path, record: Any) -> None:
     """Write a record as indented JSON, whole or not at all."""
     with written_whole(path) as beside:
         beside.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_table(path: str | Path, table: pd.DataFrame, decimals: int | None = None) -> None:
+    """Write a table as CSV without its index, whole or not at all. decimals: of every float; None keeps them all."""
+    with written_whole(path) as beside:
+        table.to_csv(beside, index=False, float_format=None if decimals is None else f"%.{decimals}f")
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:

@@ -42,6 +42,11 @@ class SettingsError(UserError):
     exit_code = 2
 
 
+def first_line(error: BaseException) -> str:
+    """What a library's error says, as the part of one line: at most 200 characters, its type if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
 @dataclasses.dataclass(frozen=True)
 class Range:
     """Bounds of a number, both ends included."""

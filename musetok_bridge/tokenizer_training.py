@@ -27,6 +27,7 @@ from .tokenizer_corpus import Corpus, read_corpus, transpose_words
 from .tokenizer_model import Tokenizer
 from .tokenizer_quality import measure_quality
 from .tokenizer_settings import TokenizerSettings, TrainingSettings
+from .vocabulary import PAD
 
 FINAL_LEARNING_RATE = 0.02  # of the peak
 GRADIENT_NORM = 1.0
@@ -88,7 +89,8 @@ def _train(model: Tokenizer, corpus: Corpus, settings: TokenizerSettings, out: P
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=t.learning_rate, weight_decay=t.weight_decay, betas=(0.9, 0.98), foreach=True
     )
-    progress = _resume(out, model, optimizer, _identity(settings, corpus), device)
+    identity = _identity(settings, corpus)
+    progress = _resume(out, model, optimizer, identity, device)
     began = time.monotonic() - 60 * progress.minutes
     validation = validation_batches(corpus, t, device)
     recent: list[float] = []
@@ -97,9 +99,9 @@ def _train(model: Tokenizer, corpus: Corpus, settings: TokenizerSettings, out: P
         progress.minutes = (time.monotonic() - began) / 60
         finished = progress.step >= t.max_steps or progress.minutes >= t.max_minutes
         if recent and (finished or progress.step % t.validate_every == 0):
-            _validate(model, validation, t, progress, float(np.mean(recent or [math.nan])))
+            _validate(model, validation, t, progress, float(np.mean(recent)))
             recent = []
-            _save(out, model, optimizer, progress, _identity(settings, corpus))
+            _save(out, model, optimizer, progress, identity)
             bar.set_postfix(progress.history[-1])
         if finished or progress.stale >= t.patience:
             break
@@ -160,7 +162,7 @@ def _validate(model: Tokenizer, batches: list[Tensor], t: TrainingSettings, prog
     for words in batches:
         with torch.autocast(words.device.type, torch.bfloat16, enabled=t.dtype == "bfloat16"):
             losses.append(float(model.loss(words, quantized, t.commitment)[1]))
-        weights.append(int((words[:, 1:] < model.dec_out_proj.out_features - 1).sum()))
+        weights.append(int((words[:, 1:] != PAD).sum()))
     loss = float(np.average(losses, weights=weights))
     if not quantized:
         progress.best_loss = math.inf  # losses without the quantizer are no measure for those with it

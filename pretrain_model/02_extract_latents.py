@@ -7,7 +7,7 @@ is skipped; what another one made is written anew. A piece that can't be used is
 from musetok_bridge import load_encoder
 from musetok_bridge.settings import run_script
 from pretrain_model.extraction import extract_latents
-from pretrain_model.latent_files import latents_path
+from pretrain_model.latent_files import latents_folder
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, chosen
 
 
@@ -19,7 +19,7 @@ def main(settings: PretrainSettings) -> None:
     print("; ".join(f"{what}: {n:,}" for what, n in counts.items()))
     for row in failures.itertuples():
         print(f"left out: {row.dataset} {row.piece}: {row.reason}")
-    print(f"latents: {latents_path(settings.folder, encoder, datasets[0], '').parent.parent.resolve()}")
+    print(f"latents: {latents_folder(settings.folder, encoder).resolve()}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ or on both (data.train_on); stops when the validation loss has not fallen for tr
 """
 
 from musetok_bridge import load_encoder
-from musetok_bridge.provenance import provenance, write_json, written_whole
+from musetok_bridge.provenance import provenance, write_json, write_table
 from musetok_bridge.settings import run_script
 from pretrain_model.head import load_head, save_head
 from pretrain_model.latent_dataset import load_rated_bars
@@ -25,8 +25,7 @@ def main(settings: PretrainSettings) -> None:
     facts |= {"best_epoch": trained.best_epoch, "validation_loss": f"{trained.best_loss:.6f}", "encoder": encoder.name}
     path = folder / "head.safetensors"
     save_head(path, trained.model, encoder.digest, {name: str(fact) for name, fact in facts.items()})
-    with written_whole(folder / "losses.csv") as beside:
-        trained.losses.to_csv(beside, index=False)
+    write_table(folder / "losses.csv", trained.losses)
     bars = {d: {"train": len(t), "val": len(v)} for d, t, v in zip(datasets, train, val, strict=True)}
     record = provenance(
         settings, encoder_digest=encoder.digest, head_digest=load_head(str(path)).digest, bars=bars, **facts

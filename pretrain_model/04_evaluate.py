@@ -5,7 +5,7 @@ evaluation.png (predicted against rated, last of the splits) and evaluation.json
 """
 
 from musetok_bridge import load_encoder
-from musetok_bridge.provenance import provenance, write_json, written_whole
+from musetok_bridge.provenance import provenance, write_json, write_table
 from musetok_bridge.settings import SettingsError, UserError, run_script
 from pretrain_model.evaluation import evaluate_head
 from pretrain_model.evaluation_plot import plot_evaluation
@@ -26,8 +26,7 @@ def main(settings: PretrainSettings) -> None:
     head.check_encoder(encoder)
     datasets = chosen(settings.data.datasets)
     table, predicted = evaluate_head(head, folder, datasets, settings.evaluate.splits, encoder)
-    with written_whole(folder / "evaluation.csv") as beside:
-        table.to_csv(beside, index=False, float_format="%.6f")
+    write_table(folder / "evaluation.csv", table, decimals=6)
     last = [p for p in predicted if p.split == settings.evaluate.splits[-1]]
     plot_evaluation(last, folder / "evaluation.png")
     record = provenance(settings, encoder_digest=encoder.digest, head_digest=head.digest)

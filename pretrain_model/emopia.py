@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from musetok_bridge.provenance import written_whole
+from musetok_bridge.provenance import write_table, written_whole
 from musetok_bridge.raw_data import RawData
 from musetok_bridge.settings import UserError
 
@@ -58,8 +58,7 @@ def prepare_emopia(raw: RawData, points: QuadrantPoints, folder: Path) -> dict[s
         ]
     )
     for file, table in ((LABELS_FILE, labels), (LEFT_OUT_FILE, left_out)):
-        with written_whole(folder / file) as beside:
-            table.to_csv(beside, index=False)
+        write_table(folder / file, table)
     counts = {"clips": len(labels), "songs": labels["song"].nunique()}
     counts |= {f"clips in {split}": int((labels["split"] == split).sum()) for split in SPLITS}
     counts |= {f"clips in Q{q}": int((labels["quadrant"] == q).sum()) for q in (1, 2, 3, 4)}

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from .head import Head
+from .head import DIMENSIONS, Head
 from .latent_dataset import RatedBars, load_rated_bars
 from .latent_files import NamedEncoder
 from .metrics import (
@@ -33,7 +33,6 @@ from .metrics import (
 )
 from .vgmidi import RATINGS_FILE
 
-DIMENSIONS = ("valence", "arousal")
 FIGURES = {"mae": mean_absolute_error, "mse": mean_squared_error, "pearson_r": pearson_r, "ccc": concordance}
 COLUMNS = ["dataset", "split", "level", "predictor", "dimension", *FIGURES, "accuracy", "n"]
 
@@ -60,6 +59,7 @@ def evaluate_head(
     tables, predictions = [], []
     for dataset in datasets:
         clips = dataset == "emopia"
+        ratings = None if clips else pd.read_csv(folder / RATINGS_FILE)
         mean = load_rated_bars(folder, dataset, "train", encoder).targets.mean(axis=0)
         for split in splits:
             bars = load_rated_bars(folder, dataset, split, encoder)
@@ -68,8 +68,8 @@ def evaluate_head(
                 "head": evaluate_predictor(predictions[-1].values, bars, clips),
                 "constant": evaluate_predictor(np.broadcast_to(mean, bars.targets.shape), bars, clips),
             }
-            if not clips:
-                found["one_listener"] = evaluate_one_listener(pd.read_csv(folder / RATINGS_FILE), bars)
+            if ratings is not None:
+                found["one_listener"] = evaluate_one_listener(ratings, bars)
             tables += [t.assign(dataset=dataset, split=split, predictor=p) for p, t in found.items()]
     return pd.concat(tables, ignore_index=True).reindex(columns=COLUMNS), predictions
 

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from musetok_bridge.provenance import written_whole
 
-from .evaluation import DIMENSIONS, Predicted, by_piece
+from .evaluation import Predicted, by_piece
+from .head import DIMENSIONS
 from .metrics import concordance, pearson_r
 
 _NAMES = {"emopia": "EMOPIA", "vgmidi": "VGMIDI"}

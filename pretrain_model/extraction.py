@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -13,10 +12,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from musetok_bridge import BarEncoder, Bars, UnusableScore, score_to_bars
-from musetok_bridge.provenance import versions, written_whole
+from musetok_bridge.provenance import midi_md5, versions, write_table
 from musetok_bridge.settings import UserError
 
-from .latent_files import PieceLatents, latents_path, read_metadata, write_latents
+from .latent_files import PieceLatents, latents_folder, latents_path, read_metadata, write_latents
 
 # dataset -> its table of labels, and the column that names a piece
 LABELS = {"emopia": ("emopia_labels.csv", "clip"), "vgmidi": ("vgmidi_labels.csv", "piece")}
@@ -57,7 +56,7 @@ def extract_latents(
         path = latents_path(folder, encoder, dataset, piece)
         try:
             content = (folder / midi).read_bytes()
-            md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+            md5 = midi_md5(content)
             made_by = read_metadata(path)
             if made_by.items() >= (_made_by(encoder) | {"midi_md5": md5}).items():
                 counts["pieces done before"] += 1
@@ -75,9 +74,7 @@ def extract_latents(
         counts.update(_encode(waiting, encoder))
     counts["failures"] = len(failures)
     table = pd.DataFrame(failures, columns=["dataset", "piece", "reason"])
-    failures_path = latents_path(folder, encoder, "emopia", "").parent.parent / "failures.csv"
-    with written_whole(failures_path) as beside:
-        table.to_csv(beside, index=False)
+    write_table(latents_folder(folder, encoder) / "failures.csv", table)
     return dict(counts), table
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from musetok_bridge.encoder import BarEncoder, choose_device
 from musetok_bridge.provenance import tensors_digest, write_tensors
-from musetok_bridge.settings import UserError
+from musetok_bridge.settings import UserError, first_line
 
 DIMENSIONS = ("valence", "arousal")
 BUNDLED_HEAD = Path(__file__).resolve().parent / "weights" / "bundled_head.safetensors"
@@ -126,8 +126,7 @@ def load_head(name: str = "bundled", device: str = "cpu") -> Head:
         model.load_state_dict({key: torch.from_numpy(values) for key, values in tensors.items()})
         encoder_digest = metadata["encoder_digest"]
     except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise UserError(f"{path}: not a valence/arousal head ({why})") from None
+        raise UserError(f"{path}: not a valence/arousal head ({first_line(error)})") from None
     place = choose_device(device)
     model.eval().requires_grad_(False).to(place)
     return Head(name, tensors_digest(tensors), encoder_digest, model, place)

@@ -40,9 +40,14 @@ class PieceLatents:
     n_notes: npt.NDArray[np.int32]
 
 
+def latents_folder(folder: Path, encoder: NamedEncoder) -> Path:
+    """Where the latents by an encoder lie; a checkpoint given by its path is called by its file name."""
+    return folder / "latents" / Path(encoder.name).stem
+
+
 def latents_path(folder: Path, encoder: NamedEncoder, dataset: str, piece: str) -> Path:
-    """Where the latents of a piece lie; a checkpoint given by its path is called by its file name."""
-    return folder / "latents" / Path(encoder.name).stem / dataset / f"{piece}.safetensors"
+    """Where the latents of a piece lie."""
+    return latents_folder(folder, encoder) / dataset / f"{piece}.safetensors"
 
 
 def write_latents(path: Path, piece: PieceLatents, metadata: dict[str, str]) -> None:

@@ -22,9 +22,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from musetok_bridge import UnusableScore, score_to_bars
-from musetok_bridge.bars import read_score
-from musetok_bridge.meters import ticks_to_seconds
-from musetok_bridge.provenance import written_whole
+from musetok_bridge.bars import read_score, seconds_at
+from musetok_bridge.provenance import write_table, written_whole
 from musetok_bridge.raw_data import RawData
 from musetok_bridge.settings import UserError
 
@@ -107,9 +106,9 @@ def prepare_vgmidi(raw: RawData, settings: VgmidiSettings, folder: Path) -> dict
         raise UserError(f"{raw.path}: no rated piece with a MIDI file inside; is this VGMIDI, with labelled/midi?")
     table = pd.concat(labels, ignore_index=True)
     without = pd.DataFrame(left_out, columns=["piece", "midi", "reason"])
-    _write(folder / LABELS_FILE, table)
-    _write(folder / RATINGS_FILE, pd.concat(ratings, ignore_index=True))
-    _write(folder / LEFT_OUT_FILE, without)
+    write_table(folder / LABELS_FILE, table)
+    write_table(folder / RATINGS_FILE, pd.concat(ratings, ignore_index=True))
+    write_table(folder / LEFT_OUT_FILE, without)
     return _count(table, without) | dict(counts)
 
 
@@ -188,8 +187,7 @@ def _play(content: bytes) -> Playing:
     bars = score_to_bars(score)
     notes = [track.notes.numpy() for track in score.tracks]
     end = np.concatenate([n["time"].astype(np.int64) + n["duration"] for n in notes]).max()
-    tempos = score.tempos.numpy()
-    end_seconds = ticks_to_seconds(np.array([end]), tempos["time"], tempos["mspq"], score.tpq)
+    end_seconds = seconds_at(score, np.array([end]))
     return Playing(bars.bar_number, bars.start_seconds, float(end) / score.tpq, float(end_seconds[0]))
 
 
@@ -217,8 +215,3 @@ def _rating_rows(
             "arousal": by_bar[:, :, 1].ravel().round(_DECIMALS),
         }
     )
-
-
-def _write(path: Path, table: pd.DataFrame) -> None:
-    with written_whole(path) as beside:
-        table.to_csv(beside, index=False)

@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from musetok_bridge.bars import Bars, UnusableScore, read_score, score_to_bars
-from musetok_bridge.meters import ticks_to_seconds
+from musetok_bridge.bars import Bars, UnusableScore, read_score, score_to_bars, seconds_at
 from musetok_bridge.settings import UserError
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ SONGS_PER_TASK = 16  # enough that handing a task over costs little beside it
 TASKS_AHEAD = 8  # per worker: conversion goes on while the encoder is at work
 DEATHS_IN_A_ROW = 8  # of processes, each on another file, after which it is not the files
 LONGEST_REASON = 200  # characters
+GO_ON = "whole parts are kept, the same command goes on from there"
 
 
 class Converted(NamedTuple):
@@ -63,9 +63,7 @@ def convert_song(music: bytes | None) -> Converted | Failure:
         bars = score_to_bars(score)
         if not len(bars):
             return Failure(stage, "no_bars: nothing to annotate")
-        tempos = score.tempos.numpy()
-        end = np.array([score.end()])
-        seconds = float(ticks_to_seconds(end, tempos["time"], tempos["mspq"], score.tpq)[0])
+        seconds = float(seconds_at(score, np.array([score.end()]))[0])
         if not math.isfinite(seconds):
             return Failure(stage, "no_time: its tempos give no time in seconds")
         return Converted(bars, seconds)
@@ -136,7 +134,7 @@ class _Pool:
                 if self._deaths_in_a_row == DEATHS_IN_A_ROW:
                     raise UserError(
                         "conversion processes die one after the other, perhaps for want of memory (try a smaller "
-                        "compute.workers); whole parts are kept, the same command goes on from there"
+                        f"compute.workers); {GO_ON}"
                     ) from None
         return results
 

@@ -17,9 +17,7 @@ from huggingface_hub import errors as hub
 from musetok_bridge.settings import UserError
 
 from .annotation_settings import DatasetSettings
-from .conversion import one_line
-
-GO_ON = "whole parts are kept, the same command goes on from there"
+from .conversion import GO_ON, one_line
 
 
 @contextmanager

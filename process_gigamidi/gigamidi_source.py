@@ -7,7 +7,6 @@ within the folder.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import datasets
 
 from musetok_bridge.bars import MIDI_SUFFIXES
+from musetok_bridge.provenance import midi_md5
 from musetok_bridge.settings import UserError
 
 from .annotation_settings import DatasetSettings
@@ -139,7 +139,7 @@ def _parquet_source(
 def _row(number: int, values: dict[str, Any]) -> Row:
     music = values.pop("music")
     music = music if isinstance(music, bytes) else None
-    md5 = values.pop("md5", None) or ("" if music is None else _md5(music))
+    md5 = values.pop("md5", None) or ("" if music is None else midi_md5(music))
     return Row(number, str(md5), music, values)
 
 
@@ -151,7 +151,7 @@ def _midi_source(path: Path) -> Source:
         raise UserError(f"dataset.path: {path} {kind} ({', '.join(MIDI_SUFFIXES)})")
     root = path if path.is_dir() else path.parent
     listing = "".join(f"{file.relative_to(root).as_posix()}\n{file.stat().st_size}\n" for file in files)
-    identity = {"dataset.path": str(path), "files in dataset.path": _md5(listing.encode(errors="surrogateescape"))}
+    identity = {"dataset.path": str(path), "files in dataset.path": midi_md5(listing.encode(errors="surrogateescape"))}
 
     def rows(start: int) -> Generator[Row, None, None]:
         for number, file in enumerate(files[start:], start):
@@ -160,10 +160,6 @@ def _midi_source(path: Path) -> Source:
             except OSError:
                 music = None
             name = file.relative_to(root).as_posix()
-            yield Row(number, "" if music is None else _md5(music), music, {"title": name}, name)
+            yield Row(number, "" if music is None else midi_md5(music), music, {"title": name}, name)
 
     return Source(identity, ("title",), len(files), rows)
-
-
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()

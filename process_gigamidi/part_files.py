@@ -26,6 +26,8 @@ from musetok_bridge.bars import Bars
 from musetok_bridge.provenance import written_whole
 from musetok_bridge.settings import UserError
 
+from .conversion import GO_ON
+
 ORDER_OF_MOVES = ("bars", "failures", "songs")
 BARS_COLUMNS = ("md5", "bar_number", "valence", "arousal", "start_tick", "start_seconds", "meter", "n_notes")
 SONGS_COLUMNS = (
@@ -115,10 +117,7 @@ class PartTables:
                 with written_whole(path) as beside:
                     beside.write_text(self._text[kind].getvalue(), encoding="utf-8", errors="replace", newline="")
         except OSError as error:
-            raise UserError(
-                f"output.dir: {folder} can't be written to ({error.strerror or error}); "
-                "whole parts are kept, the same command goes on from there"
-            ) from error
+            raise UserError(f"output.dir: {folder} can't be written to ({error.strerror or error}); {GO_ON}") from error
 
 
 def part_path(folder: Path, kind: str, part: int) -> Path:

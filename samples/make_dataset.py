@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import symusic
 
-from musetok_bridge.provenance import written_whole
+from musetok_bridge.provenance import midi_md5, written_whole
 from musetok_bridge.settings import UserError
 
 SAMPLES = Path(__file__).resolve().parent
@@ -130,7 +129,7 @@ def make_row(path: Path, styles: list[str]) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(COLUMNS_V2.names)
     row |= {name: [] for name in SEARCHED_FOR}
     row |= {
-        "md5": hashlib.md5(music, usedforsecurity=False).hexdigest(),
+        "md5": midi_md5(music),
         "music": music,
         "num_tracks": len(score.tracks),
         "TPQN": score.tpq,

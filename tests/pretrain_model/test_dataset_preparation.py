@@ -10,13 +10,11 @@ import pandas as pd
 import pytest
 
 from musetok_bridge.raw_data import RawData
-from musetok_bridge.settings import PROJECT_ROOT, UserError, load_settings
+from musetok_bridge.settings import UserError, load_settings
 from pretrain_model.downloads import raw_data
 from pretrain_model.emopia import prepare_emopia
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
 from pretrain_model.vgmidi import prepare_vgmidi, split_of
-
-SHARED = PROJECT_ROOT.parent / "shared" / "data"
 
 
 @pytest.fixture
@@ -170,14 +168,15 @@ def test_another_dataset_is_recognised_as_such(emopia_zip, vgmidi_folder, settin
         prepare_vgmidi(RawData(vgmidi_folder, "vgmidi.path"), settings.vgmidi, tmp_path)
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason=f"the real datasets are not at {SHARED}")
-def test_real_datasets(settings, tmp_path) -> None:
-    counts = prepare_emopia(RawData(SHARED / "EMOPIA_2.2.zip", "emopia.path"), settings.emopia.points, tmp_path)
+def test_real_datasets(shared, settings, tmp_path) -> None:
+    counts = prepare_emopia(
+        RawData(shared / "data" / "EMOPIA_2.2.zip", "emopia.path"), settings.emopia.points, tmp_path
+    )
     assert [counts[f"clips in {split}"] for split in ("train", "val", "test")] == [767, 115, 83]
-    counts = prepare_vgmidi(RawData(SHARED / "vgmidi.zip", "vgmidi.path"), settings.vgmidi, tmp_path)
+    counts = prepare_vgmidi(RawData(shared / "data" / "vgmidi.zip", "vgmidi.path"), settings.vgmidi, tmp_path)
     assert counts["pieces"] + counts["left out, measures_of_another_length"] == 158
     labels = pd.read_csv(tmp_path / "vgmidi_labels.csv")
     assert (labels.groupby("game")["split"].nunique() == 1).all()
     assert labels[["valence_mean", "arousal_mean"]].abs().to_numpy().max() <= 1
     shutil.rmtree(tmp_path / "midi")
-    assert Path(SHARED / "vgmidi.zip").exists()
+    assert Path(shared / "data" / "vgmidi.zip").exists()

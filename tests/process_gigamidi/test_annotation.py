@@ -13,11 +13,9 @@ import pytest
 from small_dataset import mixed_songs, rows_of, settings_for, song, tables, write_parquet
 
 from musetok_bridge import score_to_bars
-from musetok_bridge.settings import PROJECT_ROOT, UserError
+from musetok_bridge.settings import UserError
 from process_gigamidi import conversion
 from process_gigamidi.annotation import annotate
-
-SAMPLE = PROJECT_ROOT.parent / "shared" / "data" / "gigamidi_sample"
 
 
 def read(output: Path, kind: str) -> pd.DataFrame:
@@ -284,10 +282,10 @@ def test_tags_are_written_as_they_are_lists_as_json(tmp_path: Path) -> None:
     assert list(songs[0])[-3:] == ["music_styles_curated", "music_style_scraped", "title"]
 
 
-@pytest.mark.skipif(not SAMPLE.is_dir(), reason="the GigaMIDI sample in ../shared/data is not here")
 @pytest.mark.usefixtures("models")
-def test_real_songs_are_annotated_whole(tmp_path: Path) -> None:
-    annotate(settings_for(SAMPLE, tmp_path / "out", "dataset.split=validation", "output.songs_per_part=50"))
+def test_real_songs_are_annotated_whole(shared: Path, tmp_path: Path) -> None:
+    sample = shared / "data" / "gigamidi_sample"
+    annotate(settings_for(sample, tmp_path / "out", "dataset.split=validation", "output.songs_per_part=50"))
     songs, bars = read(tmp_path / "out", "songs"), read(tmp_path / "out", "bars")
     assert len(songs) + len(read(tmp_path / "out", "failures")) == 120
     assert songs["n_bars"].sum() == len(bars)

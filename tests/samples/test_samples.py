@@ -19,7 +19,6 @@ from musetok_bridge.settings import PROJECT_ROOT
 
 SAMPLES = PROJECT_ROOT / "samples"
 PIECES = sorted(SAMPLES.glob("*.abc"))
-HUB_COPY = PROJECT_ROOT.parent / "shared" / "data" / "gigamidi_sample"
 
 # What the samples use of ABC: a meter, a triplet of three notes, a note, chord or rest with its length, a bar line.
 TOKEN = re.compile(
@@ -165,10 +164,8 @@ def test_without_a_name_the_old_release_is_loaded(dataset: Path, tmp_path: Path)
     assert set(next(iter(stream))) == {"md5", "music"}
 
 
-def test_the_columns_are_those_of_the_hub(dataset: Path):
-    if not HUB_COPY.is_dir():
-        pytest.skip("the copy of GigaMIDI's layout is not there (../shared/data/gigamidi_sample)")
-    theirs = pq.read_schema(HUB_COPY / "v2.0.0" / "train" / "train-00000.parquet")
+def test_the_columns_are_those_of_the_hub(dataset: Path, shared: Path):
+    theirs = pq.read_schema(shared / "data" / "gigamidi_sample" / "v2.0.0" / "train" / "train-00000.parquet")
     for path in sorted((dataset / "v2.0.0").glob("*/*.parquet")):
         assert pq.read_schema(path).equals(theirs)
 

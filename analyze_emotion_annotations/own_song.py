@@ -6,8 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
-from musetok_bridge.bars import MIDI_SUFFIXES
 from musetok_bridge.provenance import midi_md5
+from musetok_bridge.scores import MIDI_SUFFIXES
 from musetok_bridge.settings import UserError, load_settings
 
 
@@ -31,7 +31,7 @@ def annotate_own_file(midi: Path, output_dir: Path, config: str | None) -> tuple
 
     folder = output_dir / "annotations-of-own" / md5
     # as JSON strings, so that YAML takes a path with ": " or "#" in it as it is
-    overrides = [f"dataset.path={json.dumps(str(midi))}", f"output.dir={json.dumps(str(folder))}", "compute.workers=0"]
+    overrides = [f"dataset.path={json.dumps(str(midi))}", f"output.dir={json.dumps(str(folder))}", "compute.workers=1"]
     shutil.rmtree(folder, ignore_errors=True)
     annotate(load_settings(AnnotationSettings, "gigamidi.yaml", config, overrides))
     return folder, md5

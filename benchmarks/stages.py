@@ -11,11 +11,11 @@ parsing of the same bytes. Seconds depend on the machine; the shares and the mul
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -23,10 +23,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from measured_music import music_folder
 
 from musetok_bridge import load_encoder, score_to_bars
-from musetok_bridge.bars import read_score
-from musetok_bridge.settings import PROJECT_ROOT, UserError, load_settings
+from musetok_bridge.scores import read_score
+from musetok_bridge.settings import UserError, load_settings
 from pretrain_model.head import load_head
 from process_gigamidi.annotation_settings import AnnotationSettings
 from process_gigamidi.conversion import Converted, convert_song
@@ -53,9 +54,10 @@ def measure(arguments: argparse.Namespace, data: str) -> None:
     seconds: dict[str, float] = {}
 
     seconds["read"], rows = timed(lambda: list(islice(source.rows(0), arguments.limit)), 1)
-    rows = [row for row in rows if isinstance(convert_song(row.music), Converted)]
+    rows = [row for row in rows if isinstance(convert_song(row.music, settings.bars, settings.limits), Converted)]
     seconds["parse"], scores = timed(lambda: [read_score(row.music) for row in rows], arguments.repeats)
-    seconds["convert"], songs = timed(lambda: [score_to_bars(score) for score in scores], arguments.repeats)
+    options = asdict(settings.bars)
+    seconds["convert"], songs = timed(lambda: [score_to_bars(score, **options) for score in scores], arguments.repeats)
     encoder = load_encoder(arguments.encoder, dtype=arguments.dtype)
     head = load_head() if arguments.encoder == "bundled" else None
     seconds["encode"], encoded = timed(lambda: encoder.encode(songs), 1 if arguments.encoder != "bundled" else 3)
@@ -94,14 +96,11 @@ def main() -> None:
     parser.add_argument("--encoder", default="bundled", help="bundled, official or the path of a checkpoint")
     parser.add_argument("--dtype", default="float32", help="float32 or bfloat16")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        if not arguments.data:
-            script = PROJECT_ROOT / "samples" / "make_dataset.py"
-            subprocess.run([sys.executable, str(script), "--out", folder], check=True, stdout=subprocess.DEVNULL)
-        try:
-            measure(arguments, arguments.data or folder)
-        except UserError as error:
-            sys.exit(f"error: {error}")
+    try:
+        with music_folder(arguments.data) as data:
+            measure(arguments, data)
+    except UserError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from .bars import Bars, UnusableScore, score_to_bars
+from .bars import Bars, score_to_bars
+from .scores import Limits, UnusableScore
 
 if TYPE_CHECKING:
     from .encoder import BarEncoder, load_encoder
 
-__all__ = ["BarEncoder", "Bars", "UnusableScore", "load_encoder", "score_to_bars"]
+__all__ = ["BarEncoder", "Bars", "Limits", "UnusableScore", "load_encoder", "score_to_bars"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,44 +13,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, cast
 
 import numpy as np
-import symusic
 
-from .meters import Stretches, find_stretches, ticks_to_seconds, to_musetok_ticks
+from .meters import Stretches, find_stretches, meter_changes, to_musetok_ticks
 from .quantization import cut_overlaps, quantize_durations, quantize_onsets
-from .settings import first_line
-from .vocabulary import (
-    BAR,
-    BEAT_IDS,
-    DURATION_IDS,
-    EOS,
-    HIGHEST_PITCH,
-    LOWEST_PITCH,
-    PITCH_IDS,
-    POSITION_TICKS,
+from .scores import (
+    AnyScore,
+    Limits,
+    PitchedNotes,
+    UnusableScore,
+    in_ticks,
+    in_time_order,
+    pitched_notes,
+    read_score,
+    seconds_at,
 )
-
-MIDI_SUFFIXES = (".mid", ".midi", ".kar")
-MAX_BARS = 20_000  # some eleven hours of 4/4 at 120 a minute; files that claim more are broken or hostile
-
-SCORE_LOADING_EXCEPTIONS = (RuntimeError, ValueError, OSError, OverflowError, TypeError)  # what symusic raises
-
-
-AnyScore: TypeAlias = "symusic.core.ScoreTick | symusic.core.ScoreQuarter | symusic.core.ScoreSecond"
-
-
-class UnusableScore(Exception):
-    """A score that has no bars to give. `reason` is one word: unreadable, no_notes, no_time or too_many_bars."""
-
-    def __init__(self, reason: str, detail: str):
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.reason, self.detail)
+from .texture import not_doubled, thinned
+from .vocabulary import BAR, BEAT_IDS, DURATION_IDS, EOS, PITCH_IDS, POSITION_TICKS
 
 
 @dataclass(frozen=True)
@@ -60,7 +40,8 @@ class Bars:
     words: int16 word ids of all bars, one after the other. offsets: int64 (n + 1); bar i is
     `words[offsets[i]:offsets[i + 1]]`. bar_number: int32 (n), ascending by one, 0 is the bar at tick 0.
     start_tick: int64 (n), file ticks. start_seconds: float64 (n), under the tempo map. n_notes: int32 (n).
-    meter: n strings, as notated. left_out: notes of the score that are in no bar, counted by why.
+    meter: n strings, as notated. left_out: notes of the score
+    that are in no bar, counted by why: drums, zero_length, out_of_range, merged, thinned.
     """
 
     words: np.ndarray
@@ -80,45 +61,58 @@ class Bars:
         return self.words[self.offsets[i] : self.offsets[i + 1]]
 
 
-def score_to_bars(source: AnyScore | bytes | str | Path) -> Bars:
+def score_to_bars(
+    source: AnyScore | bytes | str | Path,
+    *,
+    merge_doubled: bool = False,
+    thin_long_bars: bool = False,
+    limits: Limits | None = None,
+) -> Bars:
     """Convert a score, the bytes of a MIDI file, or a path to a MIDI or ABC file.
 
-    A score in quarters or seconds is put in ticks first.
+    A score in quarters or seconds is put in ticks first. merge_doubled: of notes with the same quantized onset and
+    pitch only the longest stays. thin_long_bars: a bar of more words than MuseTok's encoder reads loses inner notes
+    until it fits. With both off and one meter that MuseTok has, every word is as MuseTok's own conversion writes it.
 
-    Raises UnusableScore if it can't be read, has no note that counts or no sense of time, or claims more than MAX_BARS
-    bars, empty ones at its head included.
+    Raises UnusableScore if it can't be read, has no note that counts or no sense of time, or goes beyond the limits.
     """
-    score = read_score(source) if isinstance(source, bytes | str | Path) else _in_ticks(source)
-    if score.tpq <= 0:
-        raise UnusableScore("no_time", f"{score.tpq} ticks per quarter note")
-    start, length, pitch, left_out = _pitched_notes(score)
-    if not len(start):
-        raise UnusableScore("no_notes", f"no pitched note of {LOWEST_PITCH}..{HIGHEST_PITCH} with a length")
-    if start[0] < 0:
-        raise UnusableScore("no_time", "notes before tick 0: the file's times run over")
-    signatures = _in_time_order(score.time_signatures.numpy())
-    stretches = find_stretches(signatures["time"], signatures["numerator"], signatures["denominator"], score.tpq)
+    limits = limits or Limits()
+    score = read_score(source, limits) if isinstance(source, bytes | str | Path) else in_ticks(source)
+    pitched = pitched_notes(score, limits)
+    signatures = in_time_order(score.time_signatures.numpy())
+    changes = meter_changes(signatures["time"], signatures["numerator"], signatures["denominator"])
+    _check_bars(len(changes), limits)  # every change opens one
+    stretches = find_stretches(changes, score.tpq)
+    left_out = pitched.left_out
 
-    onset, is_triplet = quantize_onsets(start, stretches)
-    duration = quantize_durations(start + length - onset, is_triplet)
-    duration = cut_overlaps(onset, duration, stretches)
+    notes = _quantized(pitched, stretches, score.tpq)
+    if merge_doubled:
+        stays = not_doubled(notes.onset, notes.pitch, notes.duration)
+        left_out["merged"] = int((~stays).sum())
+        notes = notes.only(stays)
+    duration = cut_overlaps(notes.onset, notes.duration, stretches)
+    notes = _Notes(notes.onset, notes.pitch, duration)
 
-    stretch = stretches.of_ticks(onset)
-    bar_in_stretch = stretches.bar_in_stretch(stretch, onset)
-    note_bar = stretches.first_bar[stretch] + bar_in_stretch
-    first_bar, n_bars = _extent(note_bar, int(onset[-1] + duration[-1]), stretches)
-    bar_number = np.arange(first_bar, first_bar + n_bars)
-    bar_stretch = stretches.of_bars(bar_number)
-    position = onset - stretches.bar_span(stretch, bar_in_stretch)[0]
+    note_bar, bar_first, _ = stretches.bar_of_ticks(notes.onset)
+    last_bar = int(stretches.bar_of_ticks(notes.onset[-1:] + duration[-1:] - 1)[0][0])
+    _check_bars(last_bar + 1, limits)
+    bar_number = np.arange(note_bar[0], last_bar + 1)
+    note_bar -= bar_number[0]
+    if thin_long_bars:
+        stays = thinned(note_bar, notes.onset, notes.pitch, notes.duration, len(bar_number))
+        left_out["thinned"] = int((~stays).sum())
+        notes, note_bar, bar_first = notes.only(stays), note_bar[stays], bar_first[stays]
+
+    stretch = stretches.of_bars(bar_number)
     note_words = np.stack(
         [
-            BEAT_IDS[position // POSITION_TICKS],
-            PITCH_IDS[pitch],
-            DURATION_IDS[np.minimum(duration, stretches.bar_length[stretch])],
+            BEAT_IDS[(notes.onset - bar_first) // POSITION_TICKS],
+            PITCH_IDS[notes.pitch],
+            DURATION_IDS[np.minimum(notes.duration, stretches.bar_length[stretch[note_bar]])],
         ],
         axis=1,
     )  # (notes, 3)
-    words, offsets, n_notes = _write_words(note_words, note_bar - first_bar, stretches.meter_id[bar_stretch])
+    words, offsets, n_notes = _write_words(note_words, note_bar, stretches.meter_id[stretch])
     start_tick = stretches.bar_start_ticks(bar_number)
     return Bars(
         words=words,
@@ -127,71 +121,37 @@ def score_to_bars(source: AnyScore | bytes | str | Path) -> Bars:
         start_tick=start_tick,
         start_seconds=seconds_at(score, start_tick),
         n_notes=n_notes,
-        meter=[stretches.notated[k] for k in bar_stretch.tolist()],
+        meter=[stretches.notated[k] for k in stretch.tolist()],
         left_out=left_out,
     )
 
 
-def read_score(source: bytes | str | Path) -> symusic.core.ScoreTick:
-    """A symusic Score from the bytes of a MIDI file or a path; raises UnusableScore if symusic can't read it."""
-    try:
-        score = symusic.Score.from_midi(source) if isinstance(source, bytes) else symusic.Score(source)
-        return cast("symusic.core.ScoreTick", score)
-    except SCORE_LOADING_EXCEPTIONS as error:
-        raise UnusableScore("unreadable", first_line(error)) from None
+@dataclass(frozen=True)
+class _Notes:
+    """Notes in MuseTok's order; int64 arrays over notes. onset: on the time line. duration: in MuseTok ticks."""
+
+    onset: np.ndarray
+    pitch: np.ndarray
+    duration: np.ndarray
+
+    def only(self, stays: np.ndarray) -> _Notes:
+        """The notes that stay."""
+        return _Notes(self.onset[stays], self.pitch[stays], self.duration[stays])
 
 
-def seconds_at(score: symusic.core.ScoreTick, ticks: np.ndarray) -> np.ndarray:
-    """Seconds from tick 0 at each of a score's ticks, under its tempo map. float64, same shape."""
-    tempos = _in_time_order(score.tempos.numpy())
-    return ticks_to_seconds(ticks, tempos["time"], tempos["mspq"], score.tpq)
+def _quantized(pitched: PitchedNotes, stretches: Stretches, ticks_per_quarter: int) -> _Notes:
+    """The notes on MuseTok's grid, by start, then from high to low, then by track and start in file ticks."""
+    start = stretches.on_time_line(pitched.start)
+    order = np.lexsort([pitched.start, pitched.track, -pitched.pitch, start])
+    start = start[order]
+    length = to_musetok_ticks(pitched.length[order], ticks_per_quarter)
+    onset, is_triplet = quantize_onsets(start, stretches)
+    return _Notes(onset, pitched.pitch[order], quantize_durations(start + length - onset, is_triplet))
 
 
-def _in_ticks(score: AnyScore) -> symusic.core.ScoreTick:
-    is_tick = isinstance(score, symusic.core.ScoreTick)
-    return cast("symusic.core.ScoreTick", score if is_tick else score.to("tick"))
-
-
-def _in_time_order(events: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Events by ascending time, those of one tick as they stood; a score made by hand may have them in any order."""
-    order = np.argsort(events["time"], kind="stable")
-    return {name: values[order] for name, values in events.items()}
-
-
-def _pitched_notes(
-    score: symusic.core.ScoreTick,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, int]]:
-    """Start and length in MuseTok ticks and pitch of the notes that count, in MuseTok's order; and counts of the rest.
-
-    The order is by start, then from high to low; ties stand by track, then by start in file ticks.
-    """
-    left_out = {"drums": 0, "zero_length": 0, "out_of_range": 0}
-    columns: list[np.ndarray] = []
-    for i, track in enumerate(score.tracks):
-        if track.is_drum:
-            left_out["drums"] += len(track.notes)
-            continue
-        notes = track.notes.numpy()
-        time, duration, pitch = (notes[name].astype(np.int64) for name in ("time", "duration", "pitch"))
-        sounds = duration > 0
-        in_range = (pitch >= LOWEST_PITCH) & (pitch <= HIGHEST_PITCH)
-        left_out["zero_length"] += int((~sounds).sum())
-        left_out["out_of_range"] += int((sounds & ~in_range).sum())
-        columns.append(np.stack([time, duration, pitch, np.full_like(time, i)])[:, sounds & in_range])
-    time, duration, pitch, track_index = np.concatenate([*columns, np.empty((4, 0), dtype=np.int64)], axis=1)
-    start, length = (to_musetok_ticks(ticks, score.tpq) for ticks in (time, duration))
-    order = np.lexsort([time, track_index, -pitch, start])
-    return start[order], length[order], pitch[order], left_out
-
-
-def _extent(note_bar: np.ndarray, last_end: int, stretches: Stretches) -> tuple[int, int]:
-    """The first bar's number, and how many bars there are up to the one in which the last note ends."""
-    tick = np.array([last_end - 1])
-    stretch = stretches.of_ticks(tick)
-    last_bar = int((stretches.first_bar[stretch] + stretches.bar_in_stretch(stretch, tick))[0])
-    if last_bar >= MAX_BARS:
-        raise UnusableScore("too_many_bars", f"{last_bar + 1:,} bars, the limit is {MAX_BARS:,}")
-    return int(note_bar[0]), last_bar - int(note_bar[0]) + 1
+def _check_bars(n_bars: int, limits: Limits) -> None:
+    if n_bars > limits.bars:
+        raise UnusableScore("too_many_bars", f"{n_bars:,} bars, the limit is {limits.bars:,}")
 
 
 def _write_words(

@@ -1,4 +1,4 @@
-"""Where the bars of a score are: time signatures, the stretches between their changes, and the tempo map.
+"""Where the bars of a score are: time signatures, and the stretches between their changes.
 
 A stretch is the time under one meter. Its bars are counted from its own first tick and all have the meter's length,
 except the last, which the next change may cut short. Two clocks run side by side: file ticks (the score's own
@@ -15,7 +15,6 @@ import numpy as np
 
 from .vocabulary import METER_ID, METERS, TICKS_PER_QUARTER, TICKS_PER_WHOLE
 
-DEFAULT_TEMPO = 500_000  # microseconds per quarter note, the MIDI standard's 120 a minute
 OPEN_END = 2**50  # MuseTok ticks; beyond every score
 _TWO_FOUR = Fraction(2, 4)
 
@@ -61,102 +60,89 @@ def _is_compound(numerator: int) -> bool:
 class Stretches:
     """The stretches of a score between its meter changes; arrays over stretches, in time order.
 
-    file_start: first file tick. bar_ticks: a bar's length in file ticks, exact. n_bars: bars up to the next change
-    (0 for the last stretch, which has no end). first_bar: number of the stretch's first bar, from 0 at tick 0.
-    start, end: first MuseTok tick and the one after the last. bar_length: in MuseTok ticks.
-    meter_id: word id of the written meter. notated: the meter as notated, "5/4".
+    Each has its own clock of MuseTok ticks, which begins at its first file tick, so that what comes before it does not
+    matter to its rhythm; end to end these clocks make one time line.
+
+    file_start: first file tick. bar_ticks: int64 (stretches, 2), a bar's length in file ticks as numerator and
+    denominator. first_bar: number of the stretch's first bar, from 0 at tick 0. start: first tick of the time line.
+    bar_length: in MuseTok ticks. meter_id: word id of the written meter. notated: the meter as notated, "5/4".
     """
 
+    ticks_per_quarter: int
     file_start: np.ndarray
-    bar_ticks: list[Fraction]
-    n_bars: np.ndarray
+    bar_ticks: np.ndarray
     first_bar: np.ndarray
     start: np.ndarray
-    end: np.ndarray
     bar_length: np.ndarray
     meter_id: np.ndarray
     notated: list[str]
 
+    def on_time_line(self, file_ticks: np.ndarray) -> np.ndarray:
+        """File ticks as ticks of the time line, int64."""
+        stretch = np.searchsorted(self.file_start, file_ticks, side="right") - 1
+        return self.start[stretch] + to_musetok_ticks(file_ticks - self.file_start[stretch], self.ticks_per_quarter)
+
     def of_ticks(self, ticks: np.ndarray) -> np.ndarray:
-        """Index of the stretch that holds each MuseTok tick."""
+        """Index of the stretch that holds each tick of the time line."""
         return np.searchsorted(self.start, ticks, side="right") - 1
 
-    def bar_in_stretch(self, stretch: np.ndarray, ticks: np.ndarray) -> np.ndarray:
-        """Index within its stretch of the bar that holds each MuseTok tick."""
-        bar = (ticks - self.start[stretch]) // self.bar_length[stretch]
-        # Cutting to whole ticks can leave one tick behind a stretch's last bar: it is that bar's.
-        return np.where(self.end[stretch] == OPEN_END, bar, np.minimum(bar, self.n_bars[stretch] - 1))
+    def bar_of_ticks(self, ticks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The bar that holds each tick of the time line: its number, first tick, and the tick after its last.
 
-    def bar_span(self, stretch: np.ndarray, bar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """First MuseTok tick of each bar and the one after its last, a cut at the stretch's end included."""
+        A bar that a meter change cuts short ends there.
+        """
+        stretch = self.of_ticks(ticks)
+        bar = (ticks - self.start[stretch]) // self.bar_length[stretch]
         first = self.start[stretch] + bar * self.bar_length[stretch]
-        cut = (bar == self.n_bars[stretch] - 1) & (self.end[stretch] != OPEN_END)
-        return first, np.where(cut, self.end[stretch], first + self.bar_length[stretch])
+        cut = np.append(self.start[1:], OPEN_END)[stretch]
+        return self.first_bar[stretch] + bar, first, np.minimum(first + self.bar_length[stretch], cut)
 
     def bar_start_ticks(self, bar_number: np.ndarray) -> np.ndarray:
         """File tick of each numbered bar's line, to the nearest tick. int64."""
         stretch = self.of_bars(bar_number)
-        result = np.empty(len(bar_number), dtype=np.int64)
-        for k in np.unique(stretch):
-            here = stretch == k
-            index = bar_number[here] - self.first_bar[k]
-            ticks = self.bar_ticks[k]
-            # floor(x + 1/2) in whole numbers: exact however long the score claims to be
-            result[here] = self.file_start[k] + (2 * index * ticks.numerator + ticks.denominator) // (
-                2 * ticks.denominator
-            )
-        return result
+        index = bar_number - self.first_bar[stretch]
+        numerator, denominator = self.bar_ticks[stretch].T
+        # floor(x + 1/2) in whole numbers: exact however long the score claims to be
+        return self.file_start[stretch] + (2 * index * numerator + denominator) // (2 * denominator)
 
     def of_bars(self, bar_number: np.ndarray) -> np.ndarray:
         """Index of the stretch that each numbered bar belongs to."""
         return np.searchsorted(self.first_bar, bar_number, side="right") - 1
 
 
-def find_stretches(
-    times: np.ndarray, numerators: np.ndarray, denominators: np.ndarray, ticks_per_quarter: int
-) -> Stretches:
-    """Cut a score's time at its meter changes.
+def meter_changes(times: np.ndarray, numerators: np.ndarray, denominators: np.ndarray) -> np.ndarray:
+    """The time signatures that begin a stretch, int64 (stretches, 3): file tick, numerator, denominator.
 
-    times, numerators, denominators: the time signatures, ascending in time, file ticks. The first also covers the time
-    before it; of several at one tick the last one counts; one that repeats the running meter changes nothing; one with
-    a zero is no meter. Without any the score is in 4/4.
+    times: file ticks, ascending. The first signature also covers the time before it; of several at one tick the last
+    one counts; one that repeats the running meter changes nothing; one with a zero is no meter. Without any the score
+    is in 4/4.
     """
-    by_time = {
-        t: (n, d) for t, n, d in zip(times.tolist(), numerators.tolist(), denominators.tolist(), strict=True) if n and d
-    }
-    kept: list[tuple[int, tuple[int, int]]] = []
-    for time, meter in by_time.items() or [(0, (4, 4))]:
-        if not kept or kept[-1][1] != meter:
-            kept.append((time if kept else 0, meter))
+    signatures = np.stack([times, numerators, denominators], axis=1).astype(np.int64)
+    signatures = signatures[(signatures[:, 1:] > 0).all(axis=1)]
+    if not len(signatures):
+        return np.array([[0, 4, 4]])
+    signatures = signatures[np.append(signatures[1:, 0] != signatures[:-1, 0], True)]
+    signatures = signatures[np.append(True, (signatures[1:, 1:] != signatures[:-1, 1:]).any(axis=1))]
+    signatures[0, 0] = 0
+    return signatures
 
-    file_start = np.array([time for time, _ in kept], dtype=np.int64)
-    written = [written_meter(*meter) for _, meter in kept]
-    bar_ticks = [4 * ticks_per_quarter * length for _, length in written]
-    spans = np.diff(file_start).tolist()
-    n_bars = np.array([-(-span // ticks) for span, ticks in zip(spans, bar_ticks, strict=False)] + [0], dtype=np.int64)
-    start = to_musetok_ticks(file_start, ticks_per_quarter)
+
+def find_stretches(changes: np.ndarray, ticks_per_quarter: int) -> Stretches:
+    """Lay out the stretches between a score's meter changes, which are as `meter_changes` gives them."""
+    file_start = changes[:, 0]
+    meters = [(n, d) for n, d in changes[:, 1:].tolist()]
+    written = [written_meter(*meter) for meter in meters]
+    lengths = [4 * ticks_per_quarter * length for _, length in written]
+    bar_ticks = np.array([(ticks.numerator, ticks.denominator) for ticks in lengths], dtype=np.int64)
+    spans = np.diff(file_start)
+    n_bars = -(-spans * bar_ticks[:-1, 1] // bar_ticks[:-1, 0])
     return Stretches(
+        ticks_per_quarter=ticks_per_quarter,
         file_start=file_start,
         bar_ticks=bar_ticks,
-        n_bars=n_bars,
-        first_bar=np.concatenate([[0], np.cumsum(n_bars[:-1])]),
-        start=start,
-        end=np.append(start[1:], OPEN_END),
+        first_bar=np.concatenate([[0], np.cumsum(n_bars)]),
+        start=np.concatenate([[0], np.cumsum(to_musetok_ticks(spans, ticks_per_quarter))]),
         bar_length=np.array([int(TICKS_PER_WHOLE * length) for _, length in written], dtype=np.int64),
         meter_id=np.array([METER_ID[meter] for meter, _ in written], dtype=np.int16),
-        notated=[f"{n}/{d}" for _, (n, d) in kept],
+        notated=[f"{n}/{d}" for n, d in meters],
     )
-
-
-def ticks_to_seconds(
-    ticks: np.ndarray, tempo_times: np.ndarray, microseconds_per_quarter: np.ndarray, ticks_per_quarter: int
-) -> np.ndarray:
-    """Seconds from tick 0 under the tempo map.
-
-    tempo_times: file ticks, ascending; of several at one tick the last one counts; before the first it is 120 a minute.
-    """
-    times = np.concatenate([[0], tempo_times]).astype(np.float64)
-    seconds_per_tick = np.concatenate([[DEFAULT_TEMPO], microseconds_per_quarter]) / (1e6 * ticks_per_quarter)
-    at_change = np.concatenate([[0.0], np.cumsum(np.diff(times) * seconds_per_tick[:-1])])
-    k = np.searchsorted(times, ticks, side="right") - 1
-    return at_change[k] + (ticks - times[k]) * seconds_per_tick[k]

@@ -44,10 +44,7 @@ def quantize_onsets(start: np.ndarray, stretches: Stretches) -> tuple[np.ndarray
 
     Returns the onsets, where the end of a bar means the start of the next, and which notes are triplet notes.
     """
-    stretch = stretches.of_ticks(start)
-    bar_first, bar_end = stretches.bar_span(stretch, stretches.bar_in_stretch(stretch, start))
-    # Cutting to whole ticks can leave a tick between a stretch's last bar and the next: it is that one's line.
-    start = np.where(start - bar_first < stretches.bar_length[stretch], start, bar_end)
+    _, bar_first, bar_end = stretches.bar_of_ticks(start)
     onset = _to_grid(start, bar_first, bar_end, _FULL_GRID)
     onsets, place = np.unique(onset, return_inverse=True)
     is_triplet = find_triplets(onsets, stretches)[place]
@@ -77,8 +74,7 @@ def find_triplets(onsets: np.ndarray, stretches: Stretches) -> np.ndarray:
     stretch = stretches.of_ticks(onsets)
     candidates = np.flatnonzero((onsets - stretches.start[stretch]) % TRIPLET_SIXTEENTH == 0)
     first = onsets[candidates]
-    stretch = stretch[candidates]
-    bar_end = stretches.bar_span(stretch, stretches.bar_in_stretch(stretch, first))[1]
+    _, _, bar_end = stretches.bar_of_ticks(first)
     run = np.full(len(first), -1)
     for r, (step, steps) in enumerate(TRIPLET_RUNS):
         fits = np.flatnonzero((run < 0) & (first + step * steps < bar_end))

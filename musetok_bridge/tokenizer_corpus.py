@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from .bars import MIDI_SUFFIXES, UnusableScore, score_to_bars
+from .bars import score_to_bars
 from .raw_data import RawData
+from .scores import MIDI_SUFFIXES, UnusableScore
 from .settings import UserError
 from .vocabulary import HIGHEST_PITCH, LOWEST_PITCH, MAX_BAR_WORDS, PAD, PITCH_IDS, WORDS
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from itertools import groupby, islice
 from typing import NamedTuple
 
@@ -22,10 +23,11 @@ from musetok_bridge.settings import UserError
 from pretrain_model.head import Head, load_head
 
 from .annotation_settings import AnnotationSettings
-from .conversion import Converted, Failure, converted_in_order
+from .conversion import Converted, Failure, convert_song
 from .gigamidi_source import Row, Source, open_source
 from .part_files import PartTables, Totals, count_part, parts_done
 from .run_record import begin_or_continue, what_decides, write_record
+from .worker_processes import converted_in_order
 
 Song = tuple[Row, Converted | Failure]
 
@@ -43,7 +45,7 @@ def annotate(settings: AnnotationSettings) -> Totals:
     Raises UserError if the dataset, the weights or the folder can't be used; parts that are whole stay so.
     """
     models = load_models(settings)
-    source = open_source(settings.dataset)
+    source = open_source(settings.dataset, settings.limits.file_bytes)
     digests = {"model.encoder": models.encoder.digest, "model.head": models.head.digest}
     decides = what_decides(settings, source.identity, digests)
     parts = begin_or_continue(settings, decides)
@@ -53,7 +55,13 @@ def annotate(settings: AnnotationSettings) -> Totals:
         totals.add(count_part(settings.folder, part))
     if parts is not None and done == set(range(parts)):
         return totals
-    songs = converted_in_order(_rows_to_do(source, settings, done), settings.compute.workers)
+    songs = converted_in_order(
+        _rows_to_do(source, settings, done),
+        partial(convert_song, bars=settings.bars, limits=settings.limits),
+        settings.compute.workers,
+        settings.limits.seconds,
+        settings.limits.memory_mb,
+    )
     with closing(Progress(source, settings, totals)) as progress, closing(songs):
         for part, songs_of_part in groupby(songs, lambda song: song[0].number // settings.output.songs_per_part):
             totals.add(annotate_part(part, songs_of_part, source.columns, models, settings, progress))

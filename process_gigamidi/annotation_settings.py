@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+from musetok_bridge.scores import Limits
 from musetok_bridge.settings import Range
 
 SETTINGS_FILE = "gigamidi.yaml"
+GO_ON = "whole parts are kept, the same command goes on from there"  # how messages end that tell of a stop
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,22 @@ class ModelSettings:
 
 
 @dataclass(frozen=True)
+class BarSettings:
+    """How many tracks become the one piano that the encoder reads."""
+
+    merge_doubled: bool
+    thin_long_bars: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitSettings(Limits):
+    """What one file may hold, and the time and memory that its conversion may take; far above any honest file."""
+
+    seconds: Annotated[float, Range(0.1, 3600)]
+    memory_mb: Annotated[int, Range(20, 1_000_000)]
+
+
+@dataclass(frozen=True)
 class ComputeSettings:
     """How the work is spread: changes how fast a result comes, not the result."""
 
@@ -55,6 +73,8 @@ class AnnotationSettings:
 
     dataset: DatasetSettings
     model: ModelSettings
+    bars: BarSettings
+    limits: LimitSettings
     compute: ComputeSettings
     output: OutputSettings
 

@@ -16,8 +16,8 @@ from huggingface_hub import errors as hub
 
 from musetok_bridge.settings import UserError
 
-from .annotation_settings import DatasetSettings
-from .conversion import GO_ON, one_line
+from .annotation_settings import GO_ON, DatasetSettings
+from .conversion import one_line
 
 
 @contextmanager

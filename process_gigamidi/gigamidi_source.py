@@ -7,6 +7,7 @@ within the folder.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,8 @@ from typing import Any
 
 import datasets
 
-from musetok_bridge.bars import MIDI_SUFFIXES
 from musetok_bridge.provenance import midi_md5
+from musetok_bridge.scores import MIDI_SUFFIXES
 from musetok_bridge.settings import UserError
 
 from .annotation_settings import DatasetSettings
@@ -61,8 +62,10 @@ class Source:
     rows: Callable[[int], Generator[Row, None, None]]
 
 
-def open_source(settings: DatasetSettings) -> Source:
+def open_source(settings: DatasetSettings, most_bytes: int | None = None) -> Source:
     """Find the songs that the settings name.
+
+    most_bytes: of a MIDI file only so many are read, and one more, which says that it is larger.
 
     Raises UserError if there are none: no access, no network, no such configuration, split or path.
     """
@@ -80,7 +83,7 @@ def open_source(settings: DatasetSettings) -> Source:
     if path.is_dir() and next(path.rglob("*.parquet"), None):
         folder, config = _local_dataset(path, settings.config)
         return _parquet_source(settings, str(folder), config, {"dataset.path": str(path)})
-    return _midi_source(path)
+    return _midi_source(path, most_bytes)
 
 
 def _local_dataset(path: Path, config: str) -> tuple[Path, str | None]:
@@ -143,7 +146,7 @@ def _row(number: int, values: dict[str, Any]) -> Row:
     return Row(number, str(md5), music, values)
 
 
-def _midi_source(path: Path) -> Source:
+def _midi_source(path: Path, most_bytes: int | None) -> Source:
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     files = [file for file in files if file.suffix.lower() in MIDI_SUFFIXES]
     if not files:
@@ -156,10 +159,13 @@ def _midi_source(path: Path) -> Source:
     def rows(start: int) -> Generator[Row, None, None]:
         for number, file in enumerate(files[start:], start):
             try:
-                music = file.read_bytes()
+                with file.open("rb") as opened:
+                    music = opened.read(-1 if most_bytes is None else most_bytes + 1)
+                    opened.seek(0)
+                    md5 = hashlib.file_digest(opened, "md5").hexdigest()
             except OSError:
-                music = None
+                music, md5 = None, ""
             name = file.relative_to(root).as_posix()
-            yield Row(number, "" if music is None else midi_md5(music), music, {"title": name}, name)
+            yield Row(number, md5, music, {"title": name}, name)
 
     return Source(identity, ("title",), len(files), rows)

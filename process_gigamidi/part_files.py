@@ -24,9 +24,10 @@ import pandas as pd
 
 from musetok_bridge.bars import Bars
 from musetok_bridge.provenance import written_whole
+from musetok_bridge.scores import WHY_LEFT_OUT
 from musetok_bridge.settings import UserError
 
-from .conversion import GO_ON
+from .annotation_settings import GO_ON
 
 ORDER_OF_MOVES = ("bars", "failures", "songs")
 BARS_COLUMNS = ("md5", "bar_number", "valence", "arousal", "start_tick", "start_seconds", "meter", "n_notes")
@@ -39,6 +40,7 @@ SONGS_COLUMNS = (
     "valence_sd",
     "arousal_mean",
     "arousal_sd",
+    *(f"left_out_{why}" for why in WHY_LEFT_OUT),
 )
 FAILURES_COLUMNS = ("md5", "stage", "reason")
 
@@ -99,7 +101,8 @@ class PartTables:
         statistics = [f"{value:z.4f}" for value in (mean[0], sd[0], mean[1], sd[1])]
         tags = [as_text(described.get(column)) for column in self.described_columns]
         counts = (len(bars), int(bars.n_notes.sum()), f"{duration_seconds:z.3f}")
-        self._csv["songs"].writerow((md5, *counts, *statistics, *tags))
+        left_out = [bars.left_out[why] for why in WHY_LEFT_OUT]
+        self._csv["songs"].writerow((md5, *counts, *statistics, *left_out, *tags))
         self.totals.add(Totals(songs=1, bars=len(bars)))
 
     def add_failure(self, md5: str, stage: str, reason: str) -> None:

@@ -26,6 +26,8 @@ def what_decides(settings: AnnotationSettings, identity: Mapping[str, str | None
         "dataset.limit": settings.dataset.limit,
         **digests,
         "model.dtype": settings.model.dtype,
+        **{f"bars.{name}": value for name, value in asdict(settings.bars).items()},
+        **{f"limits.{name}": value for name, value in asdict(settings.limits).items()},
         "output.songs_per_part": settings.output.songs_per_part,
     }
 

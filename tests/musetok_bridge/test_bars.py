@@ -2,28 +2,12 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from symusic import Note, Score, Tempo, TimeSignature, Track
+from made_scores import score_of
+from symusic import Score
 
-from musetok_bridge import UnusableScore, score_to_bars
+from musetok_bridge import Limits, UnusableScore, score_to_bars
 from musetok_bridge.tokenizer_corpus import bar_notes
-from musetok_bridge.vocabulary import BAR, EOS, WORDS
-
-
-def score_of(notes, signatures=(), tempos=(), ticks_per_quarter=480, drums=()):
-    """A score with a track of (start, length, pitch) notes, and one of drums."""
-    score = Score(ticks_per_quarter)
-    for is_drum, part in ((False, notes), (True, drums)):
-        track = Track("", 0, is_drum)
-        for start, length, pitch in part:
-            track.notes.append(Note(start, length, pitch, 80))
-        score.tracks.append(track)
-    for time, numerator, denominator in signatures:
-        score.time_signatures.append(TimeSignature(time, numerator, denominator))
-    for time, bpm in tempos:
-        score.tempos.append(Tempo(time, bpm))
-    return score
+from musetok_bridge.vocabulary import WORDS
 
 
 def spell(words):
@@ -89,7 +73,7 @@ def test_a_note_is_written_no_longer_than_its_bar():
 
 def test_notes_left_out_are_counted():
     bars = score_to_bars(score_of([(0, 480, 60), (0, 480, 20), (0, 480, 109), (0, 0, 60)], drums=[(0, 120, 36)]))
-    assert bars.left_out == {"drums": 1, "zero_length": 1, "out_of_range": 2}
+    assert bars.left_out == {"drums": 1, "zero_length": 1, "out_of_range": 2, "merged": 0, "thinned": 0}
     assert bars.n_notes.sum() == 1
 
 
@@ -101,8 +85,11 @@ def test_notes_left_out_are_counted():
         ("no/such/file.mid", "unreadable"),
         (score_of([]), "no_notes"),
         (score_of([], drums=[(0, 120, 36)]), "no_notes"),
-        (score_of([(0, 1, 60), (2**31 - 10, 1, 60)], [(0, 2, 4)], ticks_per_quarter=1), "too_many_bars"),
-        (score_of([(2**31 - 10, 1, 60)]), "too_many_bars"),
+        (score_of([(0, 1, 60), (10**9 - 1, 1, 60)], [(0, 2, 4)], ticks_per_quarter=1), "too_many_bars"),
+        (score_of([(10**9 - 1, 1, 60)]), "too_many_bars"),
+        (score_of([(2**31 - 10, 1, 60)]), "too_many_ticks"),
+        (score_of([(2**31 - 10, 100, 60)]), "too_many_ticks"),
+        (score_of([(0, 480, 60)], [(i, 3 + i % 2, 4) for i in range(20_001)]), "too_many_bars"),
         (score_of([(-480, 480, 60)]), "no_time"),
         (score_of([(0, 480, 60)], ticks_per_quarter=0), "no_time"),
     ],
@@ -112,6 +99,36 @@ def test_what_gives_no_bars_says_why(source, reason):
         score_to_bars(source)
     assert caught.value.reason == reason
     assert pickle.loads(pickle.dumps(caught.value)).reason == reason  # it comes back whole from a worker process
+
+
+SONG = [(480 * i, 480, 60) for i in range(16)]  # four bars, 7,680 ticks
+
+
+@pytest.mark.parametrize(("limit", "reached"), [("notes", 16), ("ticks", 7680), ("bars", 4)])
+def test_a_score_is_converted_up_to_a_limit_and_refused_beyond(limit, reached):
+    assert len(score_to_bars(score_of(SONG), limits=Limits(**{limit: reached}))) == 4
+    with pytest.raises(UnusableScore, match=f"too_many_{limit}: {reached:,} {limit}, the limit is {reached - 1:,}"):
+        score_to_bars(score_of(SONG), limits=Limits(**{limit: reached - 1}))
+
+
+def test_a_file_is_read_up_to_a_size_and_refused_beyond(tmp_path):
+    music = score_of(SONG).dumps_midi()
+    path = tmp_path / "song.mid"
+    path.write_bytes(music)
+    for source in (music, path):
+        assert len(score_to_bars(source, limits=Limits(file_bytes=len(music)))) == 4
+        with pytest.raises(UnusableScore, match="too_large: more than"):
+            score_to_bars(source, limits=Limits(file_bytes=len(music) - 1))
+
+
+def test_notes_in_drum_tracks_count_toward_the_limit_of_notes():
+    with pytest.raises(UnusableScore, match="too_many_notes: 17"):
+        score_to_bars(score_of(SONG, drums=[(0, 120, 36)]), limits=Limits(notes=16))
+
+
+def test_why_there_is_no_note_is_told_in_numbers():
+    with pytest.raises(UnusableScore, match=r"no_notes: .*\(2 drums, 1 out of range\)"):
+        score_to_bars(score_of([(0, 480, 20)], drums=[(0, 120, 36), (480, 120, 36)]))
 
 
 def test_a_score_in_quarters_is_put_in_ticks(synthetic):
@@ -149,67 +166,6 @@ def test_a_tick_left_over_by_rounding_belongs_to_the_next_stretch():
     bars = score_to_bars(score_of([(0, 486, 60), (8342, 486, 62)], [(0, 4, 4), (3969, 9, 4), (8343, 3, 4)], (), 486))
     assert bars.meter[-1] == "3/4" and bars.n_notes[-1] == 1
     assert spell(bars[len(bars) - 1])[1] == "Beat_0"
-
-
-ANY_NOTES = st.lists(
-    st.tuples(st.integers(0, 40_000), st.integers(1, 4000), st.integers(21, 108)), min_size=1, max_size=60
-)
-ANY_METERS = st.lists(st.tuples(st.integers(0, 40_000), st.integers(1, 17), st.sampled_from([2, 4, 8, 16])), max_size=6)
-ANY_TEMPOS = st.lists(st.tuples(st.integers(0, 40_000), st.floats(20, 300)), max_size=6)
-ANY_RESOLUTION = st.sampled_from([24, 96, 220, 384, 480, 486, 489, 1024])
-
-
-def midi(score):
-    """The score as a MIDI file's bytes, so that times are sorted and rounded as in any file."""
-    return score.dumps_midi()
-
-
-@settings(max_examples=150, deadline=None)
-@given(ANY_NOTES, ANY_METERS, ANY_TEMPOS, ANY_RESOLUTION)
-def test_bars_tile_the_piece_and_start_when_symusic_says(notes, meters, tempos, resolution):
-    data = midi(score_of(notes, sorted(meters), sorted(tempos), resolution))
-    bars = score_to_bars(data)
-    assert np.diff(bars.bar_number).tolist() == [1] * (len(bars) - 1)
-    assert (np.diff(bars.start_tick) > 0).all()
-    assert (np.diff(bars.offsets) == 2 + 3 * bars.n_notes + (np.arange(len(bars)) == len(bars) - 1)).all()
-    assert (bars.words[bars.offsets[:-1]] == BAR).all() and bars.words[-1] == EOS
-
-    marked = Score.from_midi(data)
-    track = Track()
-    for tick in bars.start_tick.tolist():
-        track.notes.append(Note(tick, 1, 60, 80))
-    marked.tracks.append(track)
-    seconds = marked.to("second").tracks[-1].notes.numpy()["time"]
-    assert np.abs(seconds - bars.start_seconds).max() < 1e-3
-
-
-@settings(max_examples=150, deadline=None)
-@given(ANY_NOTES, ANY_METERS, ANY_RESOLUTION)
-def test_every_note_lies_in_its_bar_within_the_grid(notes, meters, resolution):
-    data = midi(score_of(notes, sorted(meters), (), resolution))
-    bars = score_to_bars(data)
-    read = Score.from_midi(data).tracks[0].notes.numpy()
-    assert bars.n_notes.sum() == len(read["time"])
-    # an onset moves by at most half a sixteenth, so a bar's notes start at most that much before or after its span
-    slack = resolution / 4
-    edges = np.append(bars.start_tick, np.inf)
-    for k in range(len(bars)):
-        surely = ((read["time"] >= edges[k]) & (read["time"] < edges[k + 1] - slack)).sum()
-        perhaps = ((read["time"] >= edges[k] - slack) & (read["time"] < edges[k + 1])).sum()
-        assert surely <= bars.n_notes[k] <= perhaps
-
-
-@settings(max_examples=50, deadline=None)
-@given(ANY_NOTES, st.integers(-12, 12))
-def test_transposing_moves_pitches_and_nothing_else(notes, semitones):
-    notes = [n for n in notes if 33 <= n[2] <= 96] or [(0, 480, 60)]
-    plain = score_to_bars(score_of(notes))
-    moved = score_to_bars(score_of([(t, d, p + semitones) for t, d, p in notes]))
-    expected = [
-        f"Note_Pitch_{int(w.rsplit('_', 1)[1]) + semitones}" if w.startswith("Note_Pitch") else w
-        for w in spell(plain.words)
-    ]
-    assert spell(moved.words) == expected
 
 
 def test_a_long_song_is_converted_whole():

@@ -3,7 +3,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from musetok_bridge.meters import find_stretches, ticks_to_seconds, written_meter
+from musetok_bridge.meters import find_stretches, meter_changes, written_meter
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,7 @@ def test_every_meter_is_written_as_one_of_the_vocabulary(notated, written, lengt
 
 
 def stretches(*signatures, ticks_per_quarter=480):
-    times, numerators, denominators = np.array(signatures, dtype=np.int64).reshape(-1, 3).T
-    return find_stretches(times, numerators, denominators, ticks_per_quarter)
+    return find_stretches(meter_changes(*np.array(signatures, dtype=np.int64).reshape(-1, 3).T), ticks_per_quarter)
 
 
 def test_without_a_signature_the_score_is_in_four_four():
@@ -57,8 +56,10 @@ def test_a_repeated_signature_changes_nothing():
 def test_a_change_cuts_the_running_bar_and_starts_a_new_one():
     found = stretches((0, 4, 4), (2 * 1920 + 500, 3, 4))
     assert found.bar_start_ticks(np.arange(5)).tolist() == [0, 1920, 3840, 4340, 4340 + 1440]
-    first, end = found.bar_span(np.array([0]), np.array([2]))
-    assert (first[0], end[0]) == (3840, 4340)
+    number, first, end = found.bar_of_ticks(np.array([3840, 4339, 4340]))
+    assert number.tolist() == [2, 2, 3]
+    assert first.tolist() == [3840, 3840, 4340]
+    assert end.tolist() == [4340, 4340, 4340 + 1440]
 
 
 def test_bar_lines_are_exact_in_any_resolution():
@@ -70,7 +71,13 @@ def test_a_signature_with_a_zero_is_no_meter():
     assert stretches((0, 0, 4), (0, 4, 0), (10, 6, 8)).notated == ["6/8"]
 
 
-def test_seconds_follow_the_tempo_map():
-    ticks = np.array([0, 480, 960, 1440])
-    seconds = ticks_to_seconds(ticks, np.array([480, 960]), np.array([1_000_000, 250_000]), 480)
-    assert seconds.tolist() == [0.0, 0.5, 1.5, 1.75]  # 120 a minute, then 60, then 240
+def test_the_rhythm_of_a_stretch_is_counted_from_its_own_start():
+    # 25 ticks of 24 a quarter are 500 of MuseTok's; 26 and 27 are one and two steps of 20 into the next stretch
+    found = stretches((0, 4, 4), (25, 3, 4), ticks_per_quarter=24)
+    assert found.on_time_line(np.array([24, 25, 26, 27])).tolist() == [480, 500, 520, 540]
+
+
+def test_as_many_changes_as_a_hostile_file_may_hold_are_sorted_out_by_arrays():
+    times = np.repeat(np.arange(200_000), 2)
+    changes = meter_changes(times, np.tile([3, 4], 200_000), np.full(400_000, 4))
+    assert changes.tolist() == [[0, 4, 4]]

@@ -3,7 +3,7 @@ import numpy as np
 from musetok_bridge.meters import find_stretches
 from musetok_bridge.quantization import cut_overlaps, find_triplets, quantize_durations, quantize_onsets
 
-FOUR_FOUR = find_stretches(np.array([0]), np.array([4]), np.array([4]), 480)
+FOUR_FOUR = find_stretches(np.array([[0, 4, 4]]), 480)
 
 
 def onsets(*starts):

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from small_dataset import mixed_songs, rows_of, settings_for, song, tables, write_parquet
+from symusic import Note, Score, Track
+from treacherous_reader import convert_with_treacherous_reader
 
 from musetok_bridge import score_to_bars
 from musetok_bridge.settings import UserError
-from process_gigamidi import conversion
+from process_gigamidi import annotation, conversion
 from process_gigamidi.annotation import annotate
 
 
@@ -108,8 +110,10 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     assert len(tables(tmp_path / "stopped")) == 3 * (stop_at - 1)
     models.head.on_batch = lambda: None
     converted: list[bytes | None] = []
-    convert = conversion.convert_song
-    monkeypatch.setattr(conversion, "convert_song", lambda music: converted.append(music) or convert(music))
+    convert = annotation.convert_song
+    monkeypatch.setattr(
+        annotation, "convert_song", lambda music, **how: converted.append(music) or convert(music, **how)
+    )
     totals = annotate(settings)
     assert tables(tmp_path / "stopped") == tables(tmp_path / "whole")
     assert converted == mixed_songs()[7 * (stop_at - 1) :]
@@ -146,7 +150,7 @@ def test_a_part_that_cannot_be_moved_in_place_leaves_no_half_part(hub_copy: Path
 def test_a_finished_folder_is_not_read_again(hub_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = settings_for(hub_copy, tmp_path / "out")
     first = annotate(settings)
-    monkeypatch.setattr(conversion, "convert_song", lambda music: pytest.fail("converted again"))
+    monkeypatch.setattr(annotation, "convert_song", lambda music, **_: pytest.fail("converted again"))
     assert annotate(settings) == first
 
 
@@ -203,8 +207,8 @@ def test_an_unforeseen_fault_in_one_song_costs_that_song(
     annotate(settings_for(hub_copy, tmp_path / "whole"))
     convert = conversion.score_to_bars
 
-    def stumble(score: object) -> object:
-        bars = convert(score)  # type: ignore[arg-type]
+    def stumble(score: object, **how: object) -> object:
+        bars = convert(score, **how)  # type: ignore[arg-type]
         if len(bars) == 5:
             raise ZeroDivisionError("no\nsuch thing")
         return bars
@@ -219,46 +223,71 @@ def test_an_unforeseen_fault_in_one_song_costs_that_song(
     assert totals.songs + totals.failures == 23
 
 
-def _die(songs: object) -> None:
-    os._exit(9)
-
-
-DEADLY = b"this kills the process that reads it"
-
-
-def _die_of_one(songs: list[bytes | None]) -> list[conversion.Converted | conversion.Failure]:
-    if DEADLY in songs:
-        os._exit(9)
-    return [conversion.convert_song(music) for music in songs]
-
-
 @pytest.mark.usefixtures("models")
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_file_that_kills_its_process_costs_one_row(
+def test_files_that_crash_hang_or_bloat_their_process_cost_their_rows_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
-    rows = rows_of([song(1 + i % 5) for i in range(40)])
-    deadly = (3, 21, 22, 39)
-    for i, row in enumerate(rows):
-        row["md5"] = f"{i:032x}"
-        row["music"] = DEADLY if i in deadly else row["music"]
+    files = [song(1 + i % 5, 40 + i) for i in range(40)]  # each a file of its own
+    rows = rows_of(files)
     write_parquet(tmp_path / "data" / "train.parquet", rows)
-    monkeypatch.setattr(conversion, "convert_songs", _die_of_one)
-    totals = annotate(settings_for(tmp_path / "data", tmp_path / "out", f"compute.workers={workers}"))
-    assert (totals.songs, totals.failures) == (36, 4)
+    annotate(settings_for(tmp_path / "data", tmp_path / "whole"))
+    fates = {3: "crashed", 21: "crashed", 22: "too_large", 23: "timeout", 39: "crashed"}
+    treacherous = partial(convert_with_treacherous_reader, {rows[i]["md5"]: fate for i, fate in fates.items()})
+    monkeypatch.setattr(annotation, "convert_song", treacherous)
+    limits = ("limits.seconds=2", "limits.memory_mb=100")
+    totals = annotate(settings_for(tmp_path / "data", tmp_path / "out", f"compute.workers={workers}", *limits))
+    assert (totals.songs, totals.failures) == (35, 5)
     failures = read(tmp_path / "out", "failures")
-    assert failures["md5"].tolist() == [rows[i]["md5"] for i in deadly]
-    assert failures["reason"].str.startswith("crashed").all()
-    assert read(tmp_path / "out", "songs")["md5"].tolist() == [r["md5"] for i, r in enumerate(rows) if i not in deadly]
+    assert dict(zip(failures["md5"], failures["reason"].str.split(":").str[0], strict=True)) == {
+        rows[i]["md5"]: fate for i, fate in fates.items()
+    }
+    for kind in ("songs", "bars"):
+        whole = read(tmp_path / "whole", kind)
+        expected = whole[~whole["md5"].isin(failures["md5"])].reset_index(drop=True)
+        pd.testing.assert_frame_equal(read(tmp_path / "out", kind), expected)
 
 
 @pytest.mark.usefixtures("models")
-def test_processes_that_die_of_everything_end_the_run_with_one_line(
-    hub_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(conversion, "convert_songs", _die)
-    with pytest.raises(UserError, match=r"die one after the other"):
-        annotate(settings_for(hub_copy, tmp_path / "out", "compute.workers=1"))
+def test_what_was_left_out_of_a_song_is_counted_in_its_row(tmp_path: Path) -> None:
+    score = Score.from_midi(song(2))  # six notes
+    score.tracks.append(score.tracks[0].copy())  # doubled
+    score.tracks.append(Track(is_drum=True))
+    score.tracks[-1].notes.append(Note(0, 100, 36, 80))
+    for pitch in (20, 109):
+        score.tracks[0].notes.append(Note(0, 480, pitch, 80))
+    score.tracks[0].notes.extend([Note(0, 480, pitch, 80) for pitch in range(40, 80) if pitch != 60])
+    score.tracks[0].notes.append(Note(960, 0, 50, 80))
+    (tmp_path / "midi").mkdir()
+    (tmp_path / "midi" / "song.mid").write_bytes(score.dumps_midi())
+    annotate(settings_for(tmp_path / "midi", tmp_path / "out"))
+    row = read(tmp_path / "out", "songs").iloc[0]
+    counts = ["n_notes", *(f"left_out_{why}" for why in ("drums", "zero_length", "out_of_range", "merged"))]
+    assert row[counts].tolist() == [45, 1, 1, 2, 6]
+    as_it_is = ("bars.merge_doubled=false", "bars.thin_long_bars=false")
+    annotate(settings_for(tmp_path / "midi", tmp_path / "plain", *as_it_is))
+    assert read(tmp_path / "plain", "songs").loc[0, ["n_notes", "left_out_merged"]].tolist() == [45 + 6, 0]
+
+
+@pytest.mark.usefixtures("models")
+@pytest.mark.parametrize(("thin", "in_words"), [("true", 42), ("false", 52)])
+def test_thick_bars_are_thinned_if_so_set(tmp_path: Path, thin: str, in_words: int) -> None:
+    score = Score.from_midi(song(2))
+    score.tracks[0].notes.extend([Note(0, 480, pitch, 80) for pitch in range(40, 90) if pitch != 60])
+    (tmp_path / "midi").mkdir()
+    (tmp_path / "midi" / "song.mid").write_bytes(score.dumps_midi())
+    annotate(settings_for(tmp_path / "midi", tmp_path / "out", f"bars.thin_long_bars={thin}"))
+    assert read(tmp_path / "out", "bars")["n_notes"].tolist() == [in_words, 3]
+    assert read(tmp_path / "out", "songs")["left_out_thinned"].tolist() == [52 - in_words]
+
+
+@pytest.mark.usefixtures("models")
+def test_a_limit_in_the_settings_is_a_reason_in_failures(hub_copy: Path, tmp_path: Path) -> None:
+    annotate(settings_for(hub_copy, tmp_path / "out", "limits.bars=5", "limits.notes=30"))
+    songs, failures = read(tmp_path / "out", "songs"), read(tmp_path / "out", "failures")
+    reasons = Counter(failures["reason"].str.split(":").str[0])
+    assert songs["n_bars"].max() == 5
+    assert (reasons["too_many_bars"], reasons["too_many_notes"]) == (5, 2)  # of 6 to 10 bars; 11 and 12, over 30 notes
 
 
 def test_predictions_that_are_no_numbers_are_failures(hub_copy: Path, tmp_path: Path, models: SimpleNamespace) -> None:

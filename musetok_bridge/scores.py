@@ -1,0 +1,149 @@
+"""Scores as symusic reads them: loading, limits, the notes that count, and seconds under the tempo map.
+
+Conventions: times are in file ticks, the score's own resolution, unless a name says otherwise. A score that can't be
+used is refused with one word that names the reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias, cast
+
+import numpy as np
+import symusic
+
+from .settings import Range, first_line
+from .vocabulary import HIGHEST_PITCH, LOWEST_PITCH
+
+MIDI_SUFFIXES = (".mid", ".midi", ".kar")
+LOADING_EXCEPTIONS = (RuntimeError, ValueError, OSError, OverflowError, TypeError)  # what symusic raises
+
+WHY_LEFT_OUT = ("drums", "zero_length", "out_of_range", "merged", "thinned")  # reasons for which a note has no words
+
+AnyScore: TypeAlias = "symusic.core.ScoreTick | symusic.core.ScoreQuarter | symusic.core.ScoreSecond"
+
+
+class UnusableScore(Exception):
+    """A score that has no bars to give.
+
+    `reason` is one word: unreadable, no_notes, no_time, too_large, too_many_notes, too_many_ticks or too_many_bars.
+    """
+
+    def __init__(self, reason: str, detail: str):
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.reason, self.detail)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a score may hold, far above any honest one; they bound the time and memory that its conversion takes.
+
+    file_bytes: of a MIDI file. notes: of all tracks, drums too. ticks: to the end of the last note, in file ticks.
+    bars: to the last one, empty bars at the head included.
+    """
+
+    file_bytes: Annotated[int, Range(1)] = 8_000_000
+    notes: Annotated[int, Range(1)] = 300_000
+    ticks: Annotated[int, Range(1, 2_000_000_000)] = 1_000_000_000  # symusic counts them in 32 bits
+    bars: Annotated[int, Range(1, 100_000)] = 20_000  # some eleven hours of 4/4 at 120 a minute
+
+
+@dataclass(frozen=True)
+class PitchedNotes:
+    """The notes that can have words; arrays over notes, in file ticks, by track and then as the track has them.
+
+    start, length, pitch, track: int64. left_out: the other notes of the score, counted by why.
+    """
+
+    start: np.ndarray
+    length: np.ndarray
+    pitch: np.ndarray
+    track: np.ndarray
+    left_out: dict[str, int]
+
+
+def read_score(source: bytes | str | Path, limits: Limits | None = None) -> symusic.core.ScoreTick:
+    """A symusic Score from the bytes of a MIDI file, or a path to a MIDI or ABC file.
+
+    Raises UnusableScore if symusic can't read it, or it is larger than the limits allow.
+    """
+    limits = limits or Limits()
+    try:
+        size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
+        if size > limits.file_bytes:
+            raise UnusableScore("too_large", f"more than {limits.file_bytes:,} bytes")
+        score = symusic.Score.from_midi(source) if isinstance(source, bytes) else symusic.Score(source)
+    except LOADING_EXCEPTIONS as error:
+        raise UnusableScore("unreadable", first_line(error)) from None
+    return cast("symusic.core.ScoreTick", score)
+
+
+def in_ticks(score: AnyScore) -> symusic.core.ScoreTick:
+    """The score itself, or one in quarters or seconds put in ticks."""
+    is_tick = isinstance(score, symusic.core.ScoreTick)
+    return cast("symusic.core.ScoreTick", score if is_tick else score.to("tick"))
+
+
+def in_time_order(events: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Events by ascending time, those of one tick as they stood; a score made by hand may have them in any order."""
+    order = np.argsort(events["time"], kind="stable")
+    return {name: values[order] for name, values in events.items()}
+
+
+def pitched_notes(score: symusic.core.ScoreTick, limits: Limits) -> PitchedNotes:
+    """The notes of a piano's range that sound, drum tracks left aside.
+
+    Raises UnusableScore if there is none, if the notes' times make no sense, or if they go beyond the limits.
+    """
+    if score.tpq <= 0:
+        raise UnusableScore("no_time", f"{score.tpq} ticks per quarter note")
+    n_notes = sum(len(track.notes) for track in score.tracks)
+    if n_notes > limits.notes:
+        raise UnusableScore("too_many_notes", f"{n_notes:,} notes, the limit is {limits.notes:,}")
+    left_out = dict.fromkeys(WHY_LEFT_OUT, 0)
+    columns: list[np.ndarray] = []
+    for i, track in enumerate(score.tracks):
+        if track.is_drum:
+            left_out["drums"] += len(track.notes)
+            continue
+        notes = track.notes.numpy()
+        start, length, pitch = (notes[name].astype(np.int64) for name in ("time", "duration", "pitch"))
+        sounds = length > 0
+        in_range = (pitch >= LOWEST_PITCH) & (pitch <= HIGHEST_PITCH)
+        left_out["zero_length"] += int((~sounds).sum())
+        left_out["out_of_range"] += int((sounds & ~in_range).sum())
+        columns.append(np.stack([start, length, pitch, np.full_like(start, i)])[:, sounds & in_range])
+    start, length, pitch, track_index = np.concatenate([*columns, np.empty((4, 0), dtype=np.int64)], axis=1)
+    if not len(start):
+        others = ", ".join(f"{count:,} {why.replace('_', ' ')}" for why, count in left_out.items() if count)
+        wanted = f"no pitched note of {LOWEST_PITCH}..{HIGHEST_PITCH} with a length"
+        raise UnusableScore("no_notes", f"{wanted} ({others or 'no note at all'})")
+    if start.min() < 0:
+        raise UnusableScore("no_time", "notes before tick 0: the file's times run over")
+    last_tick = int((start + length).max())
+    if last_tick > limits.ticks:
+        raise UnusableScore("too_many_ticks", f"{last_tick:,} ticks, the limit is {limits.ticks:,}")
+    return PitchedNotes(start, length, pitch, track_index, left_out)
+
+
+def seconds_at(score: symusic.core.ScoreTick, ticks: np.ndarray) -> np.ndarray:
+    """Seconds from tick 0 at each of a score's ticks, under its tempo map. float64, same shape.
+
+    The conversion is symusic's own, so that bar lines and notes converted with `Score.to("second")` share one clock:
+    in single precision, 120 a minute before the first tempo, and of several tempos at one tick mostly the last, but
+    where there are dozens of tempos another one, as its sorting has it.
+    """
+    times = ticks.astype(np.int32)
+    filler = np.ones(len(times), dtype=np.int8)
+    marks = symusic.core.TrackTick()
+    marks.notes = cast("symusic.core.NoteTickList", symusic.Note.from_numpy(times, np.ones_like(times), filler, filler))
+    clock = symusic.core.ScoreTick(score.tpq)
+    clock.tempos = score.tempos
+    clock.tracks.append(marks)
+    in_seconds = cast("symusic.core.ScoreSecond", clock.to("second"))
+    return in_seconds.tracks[0].notes.numpy()["time"].astype(np.float64)

@@ -1,0 +1,224 @@
+"""Conversion in processes of their own, in the dataset's order, whatever a file does to the process that reads it.
+
+symusic is native code: a file may crash it, keep it busy for ever, or make it fill the memory. Each process is minded
+by a thread here, which hands it songs and takes one answer after the other; so it is known which song a process died
+of, and only that process is started anew. What a song is charged with, it has done to a fresh process too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import re
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from musetok_bridge.settings import UserError
+
+from .annotation_settings import GO_ON
+from .conversion import Converted, Failure
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from .gigamidi_source import Row
+
+    Convert: TypeAlias = Callable[[bytes | None], Converted | Failure]
+
+SONGS_PER_TASK = 16  # enough that handing a task over costs little beside it
+BYTES_PER_TASK = 1_000_000  # unless one song alone has more
+TASKS_AHEAD = 8  # per worker: conversion goes on while the encoder is at work
+ATTEMPTS = 2  # at a song, each in a fresh process: the first death may have been another's fault
+SECONDS_TO_START = 120
+READY = "ready"
+
+
+def converted_in_order(
+    rows: Iterable[Row], convert: Convert, workers: int, seconds: float, memory_mb: int
+) -> Generator[tuple[Row, Converted | Failure], None, None]:
+    """Convert the rows in `workers` processes, reading some way ahead; give them in their order.
+
+    convert: a function of a song's bytes that can be pickled. A song that takes over `seconds` is a Failure `timeout`,
+    one that needs over `memory_mb` megabytes (10⁶ bytes, on top of what the process has; held to on Linux) `too_large`,
+    one that kills its process `crashed`. With 0 workers songs are converted here, and nothing guards against them.
+    Raises UserError if processes can't be started.
+    """
+    if workers == 0:
+        yield from ((row, convert(row.music)) for row in rows)
+        return
+    everyone = [_Worker(convert, seconds, memory_mb) for _ in range(workers)]
+    idle: SimpleQueue[_Worker] = SimpleQueue()
+    for worker in everyone:
+        idle.put(worker)
+
+    def minded(songs: Sequence[bytes | None]) -> list[Converted | Failure]:
+        worker = idle.get()
+        try:
+            return worker.convert(songs)
+        finally:
+            idle.put(worker)
+
+    threads = ThreadPoolExecutor(workers)
+    try:
+        tasks = _tasks(rows)
+        under_way: deque[tuple[list[Row], Future[list[Converted | Failure]]]] = deque()
+        while True:
+            while len(under_way) < workers * TASKS_AHEAD and (task := next(tasks, None)):
+                under_way.append((task, threads.submit(minded, [row.music for row in task])))
+            if not under_way:
+                return
+            task, future = under_way.popleft()
+            yield from zip(task, future.result(), strict=True)
+    finally:
+        for worker in everyone:
+            worker.close()
+        threads.shutdown(cancel_futures=True)  # waits for the threads, and they for the ends of their processes
+
+
+def _tasks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Cut rows into lists that are handed over at once."""
+    task: list[Row] = []
+    n_bytes = 0
+    for row in rows:
+        size = len(row.music or b"")
+        if task and (len(task) == SONGS_PER_TASK or n_bytes + size > BYTES_PER_TASK):
+            yield task
+            task, n_bytes = [], 0
+        task.append(row)
+        n_bytes += size
+    if task:
+        yield task
+
+
+class _Worker:
+    """A process that converts, as the thread that minds it sees it."""
+
+    def __init__(self, convert: Convert, seconds: float, memory_mb: int):
+        self._convert = convert
+        self._seconds = seconds
+        self._memory_mb = memory_mb
+        self._closed = False
+        self._process: BaseProcess | None = None
+        self._connection: Connection
+
+    def convert(self, songs: Sequence[bytes | None]) -> list[Converted | Failure]:
+        """Convert songs, in as many processes as it takes."""
+        if self._process is None:
+            self._start()
+        results: list[Converted | Failure] = []
+        attempts = 0  # at the first song without a result
+        while len(results) < len(songs):
+            answers, failure = self._ask(songs[len(results) :])
+            results += answers
+            if failure is None:
+                break
+            if self._closed:
+                raise CancelledError
+            attempts = 1 if answers else attempts + 1
+            if attempts == ATTEMPTS:
+                results.append(failure)
+                attempts = 0
+            self._start()
+        return results
+
+    def _ask(self, songs: Sequence[bytes | None]) -> tuple[list[Converted | Failure], Failure | None]:
+        """The answers up to the song that ended the process, and what that one's failure is; None if all went well."""
+        answers: list[Converted | Failure] = []
+        try:
+            self._connection.send(songs)
+            while len(answers) < len(songs):
+                if not self._connection.poll(self._seconds):
+                    return answers, Failure("convert", f"timeout: over {self._seconds:g} seconds")
+                answer = self._connection.recv()
+                if answer is None:
+                    return answers, Failure("convert", f"too_large: over {self._memory_mb} MB of memory")
+                answers.append(answer)
+        except (EOFError, OSError):
+            return answers, Failure("convert", f"crashed: {self._last_words()} in the process that converted it")
+        return answers, None
+
+    def _last_words(self) -> str:
+        """The signal that ended the process, or its exit code."""
+        assert self._process is not None
+        self._process.join(1)
+        code = self._process.exitcode
+        try:
+            return signal.Signals(-(code or 0)).name
+        except ValueError:
+            return f"exit code {code}"
+
+    def _start(self) -> None:
+        """Start the process, anew if there was one, and wait until it can work."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._connection.close()
+        # spawn: a forked copy of a process in which torch has started its threads can hang
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        process = context.Process(target=_work, args=(theirs, self._convert, self._memory_mb), daemon=True)
+        process.start()
+        theirs.close()  # so that the end of the process is the end of the connection
+        self._process = process
+        if self._closed:
+            process.kill()
+        with contextlib.suppress(EOFError, OSError):
+            if self._connection.poll(SECONDS_TO_START) and self._connection.recv() == READY:
+                return
+        raise UserError(
+            f"compute.workers: a process that converts songs ended as it began ({self._last_words()}), perhaps for "
+            f"want of memory; {GO_ON}"
+        )
+
+    def close(self) -> None:
+        """End the process for good, whatever it is doing, and with it what its thread is waiting for."""
+        self._closed = True
+        if self._process is not None:
+            self._process.kill()
+
+
+def _work(connection: Connection, convert: Convert, memory_mb: int) -> None:
+    """What the process does: take songs, answer each, and None in the place of one that there is no memory for."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C is the main process's to deal with
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _limit_memory(memory_mb)
+    connection.send(READY)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what native code cries as it dies; the song's row tells it
+    with contextlib.suppress(EOFError, OSError):
+        try:
+            while True:
+                for song in connection.recv():
+                    connection.send(convert(song))
+        except MemoryError:
+            connection.send(None)
+
+
+def _limit_memory(memory_mb: int) -> None:
+    """Let no more than so much be allocated on top of what there is, where the system can hold to it (Linux)."""
+    try:
+        import resource
+
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except (ImportError, OSError):
+        return
+    found = re.search(r"VmData:\s+(\d+) kB", status)
+    if found:
+        most = int(found[1]) * 1024 + memory_mb * 1_000_000
+        resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+
+def _end_with_parent() -> None:
+    """End when the main process does, however it ended: a killed one can't tell its workers."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

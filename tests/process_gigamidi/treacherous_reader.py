@@ -1,0 +1,36 @@
+"""A reader that does to the process what native code may do: crash, hang, or fill the memory, on chosen files."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import symusic
+
+from musetok_bridge.scores import read_score
+from process_gigamidi import conversion
+from process_gigamidi.conversion import Converted, Failure
+
+
+def convert_with_treacherous_reader(fates: Mapping[str, str], music: bytes | None, **how: Any) -> Converted | Failure:
+    """As convert_song, but files whose md5 is in `fates` meet theirs when they are read.
+
+    For worker processes only: it takes the place of the reader in the process that it runs in.
+    """
+
+    def read(data: bytes, limits: Any) -> symusic.core.ScoreTick:
+        fate = fates.get(hashlib.md5(data).hexdigest())
+        if fate == "crashed":
+            ctypes.string_at(0)  # a null pointer: the process dies of SIGSEGV as it would of a fault in native code
+        if fate == "timeout":
+            time.sleep(3600)
+        if fate == "too_large":
+            eaten = [bytearray(10_000_000) for _ in range(1000)]
+            raise AssertionError(f"ate {len(eaten)} times 10 MB and nothing happened")
+        return read_score(data, limits)
+
+    conversion.read_score = read
+    return conversion.convert_song(music, **how)

@@ -27,6 +27,7 @@ from process_gigamidi.annotation_settings import AnnotationSettings, BarSettings
 from process_gigamidi.conversion import Failure, convert_song
 from process_gigamidi.gigamidi_source import open_source
 
+FEWEST_BARS = 10  # of a meter that gets a row of its own
 STEPS = {
     "as it is": BarSettings(merge_doubled=False, thin_long_bars=False),
     "merged": BarSettings(merge_doubled=True, thin_long_bars=False),
@@ -82,11 +83,18 @@ class Census:
         for why, fate in zip(WHY_LEFT_OUT, ["left out"] * 3 + ["the longest stays", "left out"], strict=True):
             print(self._row(why, f"notes: {why.replace('_', ' ')}", fate))
         print("\n| meter outside the vocabulary | files | bars | written as |\n|---|---|---|---|")
-        meters = sorted((what for what in self.bars if what.startswith("meter ")), key=lambda m: -self.bars[m])
-        for what in meters:
-            fate = fate_of(what.split()[1])
-            if fate != "itself":
-                print(f"| {what.split()[1]} | {self.files[what]:,} | {self.bars[what]:,} | {fate} |")
+        meters = [what.split()[1] for what, _ in self.bars.most_common() if what.startswith("meter ")]
+        fates = {meter: fate_of(meter) for meter in meters}
+        for meter in meters:
+            if fates[meter] != "itself" and self.bars[f"meter {meter}"] >= FEWEST_BARS:
+                counts = f"{self.files[f'meter {meter}']:,} | {self.bars[f'meter {meter}']:,}"
+                print(f"| {meter} | {counts} | {fates[meter]} |")
+        for anew, fate in ((True, "barred anew as 4/4"), (False, "another meter's word, its own length")):
+            rare = [meter for meter in meters if self.bars[f"meter {meter}"] < FEWEST_BARS and fates[meter] != "itself"]
+            rare = [f"meter {meter}" for meter in rare if fates[meter].startswith("barred anew") == anew]
+            files, bars = (sum(count[what] for what in rare) for count in (self.files, self.bars))
+            if rare:
+                print(f"| {len(rare)} more | {files:,} | {bars:,} | {fate} |")
         print(f"\nfailures: {', '.join(f'{why} {n:,}' for why, n in self.failures.most_common()) or 'none'}")
 
     def _row(self, what: str, name: str, fate: str) -> str:

@@ -105,20 +105,23 @@ def pitched_notes(score: symusic.core.ScoreTick, limits: Limits) -> PitchedNotes
     n_notes = sum(len(track.notes) for track in score.tracks)
     if n_notes > limits.notes:
         raise UnusableScore("too_many_notes", f"{n_notes:,} notes, the limit is {limits.notes:,}")
-    left_out = dict.fromkeys(WHY_LEFT_OUT, 0)
-    columns: list[np.ndarray] = []
-    for i, track in enumerate(score.tracks):
-        if track.is_drum:
-            left_out["drums"] += len(track.notes)
-            continue
-        notes = track.notes.numpy()
-        start, length, pitch = (notes[name].astype(np.int64) for name in ("time", "duration", "pitch"))
-        sounds = length > 0
-        in_range = (pitch >= LOWEST_PITCH) & (pitch <= HIGHEST_PITCH)
-        left_out["zero_length"] += int((~sounds).sum())
-        left_out["out_of_range"] += int((sounds & ~in_range).sum())
-        columns.append(np.stack([start, length, pitch, np.full_like(start, i)])[:, sounds & in_range])
-    start, length, pitch, track_index = np.concatenate([*columns, np.empty((4, 0), dtype=np.int64)], axis=1)
+    n_drums = sum(len(track.notes) for track in score.tracks if track.is_drum)
+    columns: tuple[list[np.ndarray], ...] = ([], [], [])
+    for part in score.tracks:
+        if not part.is_drum:
+            notes = part.notes.numpy()
+            for column, name in zip(columns, ("time", "duration", "pitch"), strict=True):
+                column.append(notes[name].astype(np.int64))  # a copy holds less memory than a view of the score
+    start, length, pitch = (np.concatenate([np.empty(0, np.int64), *column]) for column in columns)
+    track = np.repeat(np.arange(len(columns[0])), [len(part) for part in columns[0]])
+    sounds = length > 0
+    counts = sounds & (pitch >= LOWEST_PITCH) & (pitch <= HIGHEST_PITCH)
+    left_out = dict.fromkeys(WHY_LEFT_OUT, 0) | {
+        "drums": n_drums,
+        "zero_length": int((~sounds).sum()),
+        "out_of_range": int((sounds & ~counts).sum()),
+    }
+    start, length, pitch, track = start[counts], length[counts], pitch[counts], track[counts]
     if not len(start):
         others = ", ".join(f"{count:,} {why.replace('_', ' ')}" for why, count in left_out.items() if count)
         wanted = f"no pitched note of {LOWEST_PITCH}..{HIGHEST_PITCH} with a length"
@@ -128,7 +131,7 @@ def pitched_notes(score: symusic.core.ScoreTick, limits: Limits) -> PitchedNotes
     last_tick = int((start + length).max())
     if last_tick > limits.ticks:
         raise UnusableScore("too_many_ticks", f"{last_tick:,} ticks, the limit is {limits.ticks:,}")
-    return PitchedNotes(start, length, pitch, track_index, left_out)
+    return PitchedNotes(start, length, pitch, track, left_out)
 
 
 def seconds_at(score: symusic.core.ScoreTick, ticks: np.ndarray) -> np.ndarray:

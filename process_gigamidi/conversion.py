@@ -43,8 +43,6 @@ def convert_song(music: bytes | None, bars: BarSettings, limits: LimitSettings) 
         score = read_score(music, limits)
         stage = "convert"
         converted = score_to_bars(score, **asdict(bars), limits=limits)
-        if not len(converted):
-            return Failure(stage, "no_bars: nothing to annotate")
         seconds = float(seconds_at(score, np.array([score.end()]))[0])
         if not math.isfinite(seconds):
             return Failure(stage, "no_time: its tempos give no time in seconds")

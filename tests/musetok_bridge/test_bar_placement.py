@@ -142,7 +142,7 @@ def test_a_file_split_at_a_meter_change_gives_the_same_bars(notes, meters, resol
     notes = [n for n in notes if not at - resolution / 8 - 2 <= n[0] < at]  # these round up to the change itself
     notes += [(0, 480, 60), (at, 480, 62)]
     whole, first, second = (
-        score_to_bars(midi(*music, resolution)) for music in ((notes, meters, ()), *split(notes, meters, (), at))
+        score_to_bars(score_of(*music, resolution)) for music in ((notes, meters, ()), *split(notes, meters, (), at))
     )
     bars_before = int(whole.bar_number[np.searchsorted(whole.start_tick, at)])
     assert content(first) | content(second, bars_before, at) == content(whole)
@@ -155,8 +155,8 @@ def test_a_file_split_at_a_bar_line_gives_the_same_bars(notes, meter, tempos, n_
     notes = [n for n in notes if not at - 60 <= n[0] < at]  # these round up to the bar line itself
     notes += [(0, 480, 60), (at, 480, 62)]
     tempos = list({time: (time, bpm) for time, bpm in tempos}.values())
-    whole = score_to_bars(midi(notes, [(0, *meter)], tempos))
-    first, second = (score_to_bars(midi(*half)) for half in split(notes, [(0, *meter)], tempos, at))
+    whole = score_to_bars(score_of(notes, [(0, *meter)], tempos))
+    first, second = (score_to_bars(score_of(*half)) for half in split(notes, [(0, *meter)], tempos, at))
 
     def without_durations(words):  # a note may be cut by one beyond the split
         return [w for w in words if not WORDS[w].startswith("Note_Duration")]

@@ -1,0 +1,72 @@
+"""A conversion that looks at its own result: what must hold of the bars of any file, however broken."""
+
+from __future__ import annotations
+
+import re
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import symusic
+
+from musetok_bridge.bars import Bars
+from musetok_bridge.vocabulary import BAR, EOS, MAX_BAR_WORDS, METER_ID, PAD
+from process_gigamidi.conversion import Converted, Failure, convert_song
+
+REASONS = {
+    "no_music",
+    "unreadable",
+    "no_notes",
+    "no_time",
+    "too_large",
+    "too_many_notes",
+    "too_many_ticks",
+    "too_many_bars",
+    "timeout",
+    "crashed",
+}
+
+
+def convert_and_check(music: bytes | None, **how: Any) -> Converted | Failure:
+    """As convert_song with both options on, but bars that can't be true are a Failure `wrong: …`."""
+    outcome = convert_song(music, **how)
+    if isinstance(outcome, Converted):
+        assert music is not None
+        wrong = [name for name, holds in facts(outcome.bars, music) if not holds]
+        if wrong:
+            return Failure("check", f"wrong: {', '.join(wrong)}")
+    return outcome
+
+
+def facts(bars: Bars, music: bytes) -> list[tuple[str, bool]]:
+    """What must hold: (what it is, whether it does)."""
+    n_words = np.diff(bars.offsets)
+    is_last = np.arange(len(bars)) == len(bars) - 1
+    n_notes = sum(len(track.notes) for track in symusic.Score.from_midi(music).tracks)
+    return [
+        ("there are bars", len(bars) > 0),
+        ("words are of the vocabulary", bool(((bars.words >= 0) & (bars.words < PAD)).all())),
+        ("bars hold three words a note", bool((n_words == 2 + 3 * bars.n_notes + is_last).all())),
+        ("bars begin with Bar", bool((bars.words[bars.offsets[:-1]] == BAR).all())),
+        ("only the last ends with EOS", np.flatnonzero(bars.words == EOS).tolist() == [len(bars.words) - 1]),
+        ("each has a meter", bool(np.isin(bars.words[bars.offsets[1:] - 1 - is_last], list(METER_ID.values())).all())),
+        ("the encoder reads them whole", bool((n_words <= MAX_BAR_WORDS).all())),
+        ("bars are numbered one by one", bool((np.diff(bars.bar_number) == 1).all() and bars.bar_number[0] >= 0)),
+        ("bars start one after the other", bool((np.diff(bars.start_tick) >= 0).all() and bars.start_tick[0] >= 0)),
+        ("time goes on", bool(np.isfinite(bars.start_seconds).all() and (np.diff(bars.start_seconds) >= 0).all())),
+        ("every note is counted", int(bars.n_notes.sum()) + sum(bars.left_out.values()) == n_notes),
+    ]
+
+
+def convert_and_weigh(music: bytes, answer: Connection, how: dict[str, Any]) -> None:
+    """Convert a file in a process of its own; tell how it ended, the process's peak memory in MB, and the seconds."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # only what comes from here on counts
+    began = time.perf_counter()
+    outcome = convert_song(music, **how)
+    seconds = time.perf_counter() - began
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    peak = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert peak
+    answer.send(("bars" if isinstance(outcome, Converted) else outcome.reason, int(peak[1]) / 1000, seconds))

@@ -23,6 +23,7 @@ from .scores import (
     Limits,
     PitchedNotes,
     UnusableScore,
+    check_times,
     in_ticks,
     in_time_order,
     pitched_notes,
@@ -78,6 +79,7 @@ def score_to_bars(
     """
     limits = limits or Limits()
     score = read_score(source, limits) if isinstance(source, bytes | str | Path) else in_ticks(source)
+    check_times(score)
     pitched = pitched_notes(score, limits)
     signatures = in_time_order(score.time_signatures.numpy())
     changes = meter_changes(signatures["time"], signatures["numerator"], signatures["denominator"])

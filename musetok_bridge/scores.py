@@ -27,7 +27,8 @@ AnyScore: TypeAlias = "symusic.core.ScoreTick | symusic.core.ScoreQuarter | symu
 class UnusableScore(Exception):
     """A score that has no bars to give.
 
-    `reason` is one word: unreadable, no_notes, no_time, too_large, too_many_notes, too_many_ticks or too_many_bars.
+    `reason` is one word: unreadable, no_notes, no_time, too_large, too_many_tracks,
+    too_many_notes, too_many_ticks or too_many_bars.
     """
 
     def __init__(self, reason: str, detail: str):
@@ -43,11 +44,12 @@ class UnusableScore(Exception):
 class Limits:
     """What a score may hold, far above any honest one; they bound the time and memory that its conversion takes.
 
-    file_bytes: of a MIDI file. notes: of all tracks, drums too. ticks: to the end of the last note, in file ticks.
-    bars: to the last one, empty bars at the head included.
+    file_bytes: of a file. tracks: chunks and changes of program, each of which may open a track. notes: of all tracks,
+    drums too. ticks: to the end of the last note, in file ticks. bars: to the last one, empty ones at the head too.
     """
 
     file_bytes: Annotated[int, Range(1)] = 8_000_000
+    tracks: Annotated[int, Range(1)] = 30_000
     notes: Annotated[int, Range(1)] = 300_000
     ticks: Annotated[int, Range(1, 2_000_000_000)] = 1_000_000_000  # symusic counts them in 32 bits
     bars: Annotated[int, Range(1, 100_000)] = 20_000  # some eleven hours of 4/4 at 120 a minute
@@ -77,10 +79,24 @@ def read_score(source: bytes | str | Path, limits: Limits | None = None) -> symu
         size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
         if size > limits.file_bytes:
             raise UnusableScore("too_large", f"more than {limits.file_bytes:,} bytes")
-        score = symusic.Score.from_midi(source) if isinstance(source, bytes) else symusic.Score(source)
+        if not isinstance(source, bytes) and Path(source).suffix.lower() == ".abc":
+            return cast("symusic.core.ScoreTick", symusic.Score(Path(source)))
+        music = source if isinstance(source, bytes) else Path(source).read_bytes()
+        n_tracks = _most_tracks(music)
+        if n_tracks > limits.tracks:
+            raise UnusableScore("too_many_tracks", f"perhaps {n_tracks:,} tracks, the limit is {limits.tracks:,}")
+        return cast("symusic.core.ScoreTick", symusic.Score.from_midi(music))
     except LOADING_EXCEPTIONS as error:
         raise UnusableScore("unreadable", first_line(error)) from None
-    return cast("symusic.core.ScoreTick", score)
+
+
+def _most_tracks(music: bytes) -> int:
+    """How many tracks a MIDI file can have: symusic makes one of each program in each chunk, some kilobytes each.
+
+    Bytes of texts that look like a change of program are counted too: the limit is far above what texts hold.
+    """
+    program_changes = (np.frombuffer(music, dtype=np.uint8) & 0xF0) == 0xC0
+    return music.count(b"MTrk") + int(program_changes.sum())
 
 
 def in_ticks(score: AnyScore) -> symusic.core.ScoreTick:
@@ -95,13 +111,20 @@ def in_time_order(events: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: values[order] for name, values in events.items()}
 
 
+def check_times(score: symusic.core.ScoreTick) -> None:
+    """Raise UnusableScore where the score's ticks are no measure of time."""
+    if score.tpq <= 0:
+        raise UnusableScore("no_time", f"{score.tpq} ticks per quarter note")
+    for what, events in (("meters", score.time_signatures), ("tempos", score.tempos)):
+        if len(events) and events.numpy()["time"].min() < 0:
+            raise UnusableScore("no_time", f"{what} before tick 0: the file's times run over")
+
+
 def pitched_notes(score: symusic.core.ScoreTick, limits: Limits) -> PitchedNotes:
     """The notes of a piano's range that sound, drum tracks left aside.
 
     Raises UnusableScore if there is none, if the notes' times make no sense, or if they go beyond the limits.
     """
-    if score.tpq <= 0:
-        raise UnusableScore("no_time", f"{score.tpq} ticks per quarter note")
     n_notes = sum(len(track.notes) for track in score.tracks)
     if n_notes > limits.notes:
         raise UnusableScore("too_many_notes", f"{n_notes:,} notes, the limit is {limits.notes:,}")

@@ -65,7 +65,7 @@ class Source:
 def open_source(settings: DatasetSettings, most_bytes: int | None = None) -> Source:
     """Find the songs that the settings name.
 
-    most_bytes: of a MIDI file only so many are read, and one more, which says that it is larger.
+    most_bytes: a file keeps only so many of its bytes, and one more, which says that it is larger.
 
     Raises UserError if there are none: no access, no network, no such configuration, split or path.
     """
@@ -76,13 +76,13 @@ def open_source(settings: DatasetSettings, most_bytes: int | None = None) -> Sou
     if settings.path is None:
         revision = {"revision": settings.revision} if settings.revision else {}
         identity = {"dataset.name": settings.name, "dataset.revision": settings.revision}
-        return _parquet_source(settings, settings.name, settings.config, identity, **revision)
+        return _parquet_source(settings, settings.name, settings.config, identity, most_bytes, **revision)
     path = Path(settings.path).expanduser().resolve()
     if not path.exists():
         raise UserError(f"dataset.path: {settings.path} does not exist")
     if path.is_dir() and next(path.rglob("*.parquet"), None):
         folder, config = _local_dataset(path, settings.config)
-        return _parquet_source(settings, str(folder), config, {"dataset.path": str(path)})
+        return _parquet_source(settings, str(folder), config, {"dataset.path": str(path)}, most_bytes)
     return _midi_source(path, most_bytes)
 
 
@@ -104,7 +104,12 @@ def _local_dataset(path: Path, config: str) -> tuple[Path, str | None]:
 
 
 def _parquet_source(
-    settings: DatasetSettings, name: str, config: str | None, identity: Mapping[str, str | None], **revision: str
+    settings: DatasetSettings,
+    name: str,
+    config: str | None,
+    identity: Mapping[str, str | None],
+    most_bytes: int | None,
+    **revision: str,
 ) -> Source:
     def load(**options: Any) -> datasets.IterableDataset:
         try:
@@ -132,17 +137,19 @@ def _parquet_source(
             if table is None:
                 return
             for values in table.to_pylist():
-                yield _row(number, values)
+                yield _row(number, values, most_bytes)
                 number += 1
 
     named = {**identity, "dataset.config": settings.config, "dataset.split": settings.split}
     return Source(named, columns, n_rows or None, rows)
 
 
-def _row(number: int, values: dict[str, Any]) -> Row:
+def _row(number: int, values: dict[str, Any], most_bytes: int | None) -> Row:
     music = values.pop("music")
     music = music if isinstance(music, bytes) else None
     md5 = values.pop("md5", None) or ("" if music is None else midi_md5(music))
+    if music is not None and most_bytes is not None:
+        music = music[: most_bytes + 1]
     return Row(number, str(md5), music, values)
 
 

@@ -40,6 +40,8 @@ TASKS_AHEAD = 8  # per worker: conversion goes on while the encoder is at work
 ATTEMPTS = 2  # at a song, each in a fresh process: the first death may have been another's fault
 SECONDS_TO_START = 120
 READY = "ready"
+# A whole note of middle C: a process that dies of this one would die of any file.
+HARMLESS = bytes.fromhex("4d546864000000060000000101e04d54726b0000000c00903c508f003c0000ff2f00")
 
 
 def converted_in_order(
@@ -55,6 +57,14 @@ def converted_in_order(
     if workers == 0:
         yield from ((row, convert(row.music)) for row in rows)
         return
+    trouble: list[Exception] = []
+
+    def readable() -> Iterator[Row]:
+        try:
+            yield from rows
+        except Exception as error:  # raised again when all that was read before has been given
+            trouble.append(error)
+
     everyone = [_Worker(convert, seconds, memory_mb) for _ in range(workers)]
     idle: SimpleQueue[_Worker] = SimpleQueue()
     for worker in everyone:
@@ -69,19 +79,21 @@ def converted_in_order(
 
     threads = ThreadPoolExecutor(workers)
     try:
-        tasks = _tasks(rows)
+        tasks = _tasks(readable())
         under_way: deque[tuple[list[Row], Future[list[Converted | Failure]]]] = deque()
         while True:
             while len(under_way) < workers * TASKS_AHEAD and (task := next(tasks, None)):
                 under_way.append((task, threads.submit(minded, [row.music for row in task])))
             if not under_way:
-                return
+                break
             task, future = under_way.popleft()
             yield from zip(task, future.result(), strict=True)
+        if trouble:
+            raise trouble[0]
     finally:
         for worker in everyone:
             worker.close()
-        threads.shutdown(cancel_futures=True)  # waits for the threads, and they for the ends of their processes
+        threads.shutdown(cancel_futures=True)
 
 
 def _tasks(rows: Iterable[Row]) -> Iterator[list[Row]]:
@@ -124,17 +136,23 @@ class _Worker:
             if self._closed:
                 raise CancelledError
             attempts = 1 if answers else attempts + 1
+            self._start()
             if attempts == ATTEMPTS:
+                if self._ask([HARMLESS])[1]:
+                    raise UserError(
+                        f"compute.workers: processes that convert songs die whatever they convert ({failure.reason}), "
+                        f"perhaps for want of memory; {GO_ON}"
+                    )
                 results.append(failure)
                 attempts = 0
-            self._start()
         return results
 
     def _ask(self, songs: Sequence[bytes | None]) -> tuple[list[Converted | Failure], Failure | None]:
         """The answers up to the song that ended the process, and what that one's failure is; None if all went well."""
         answers: list[Converted | Failure] = []
         try:
-            self._connection.send(songs)
+            with contextlib.suppress(BrokenPipeError):  # why it takes no more may stand in its last answer
+                self._connection.send(songs)
             while len(answers) < len(songs):
                 if not self._connection.poll(self._seconds):
                     return answers, Failure("convert", f"timeout: over {self._seconds:g} seconds")
@@ -164,15 +182,21 @@ class _Worker:
             self._connection.close()
         # spawn: a forked copy of a process in which torch has started its threads can hang
         context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, self._convert, self._memory_mb), daemon=True)
-        process.start()
+        try:
+            self._connection, theirs = context.Pipe()
+            work = (theirs, self._convert, self._seconds, self._memory_mb)
+            process = context.Process(target=_work, args=work, daemon=True)
+            process.start()
+        except OSError as error:
+            raise UserError(f"compute.workers: a process can't be started ({error}); {GO_ON}") from error
         theirs.close()  # so that the end of the process is the end of the connection
         self._process = process
         if self._closed:
             process.kill()
         with contextlib.suppress(EOFError, OSError):
-            if self._connection.poll(SECONDS_TO_START) and self._connection.recv() == READY:
+            if not self._connection.poll(SECONDS_TO_START):
+                raise UserError(f"compute.workers: a process took over {SECONDS_TO_START} s to start; {GO_ON}")
+            if self._connection.recv() == READY:
                 return
         raise UserError(
             f"compute.workers: a process that converts songs ended as it began ({self._last_words()}), perhaps for "
@@ -184,9 +208,10 @@ class _Worker:
         self._closed = True
         if self._process is not None:
             self._process.kill()
+            self._process.join()
 
 
-def _work(connection: Connection, convert: Convert, memory_mb: int) -> None:
+def _work(connection: Connection, convert: Convert, seconds: float, memory_mb: int) -> None:
     """What the process does: take songs, answer each, and None in the place of one that there is no memory for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C is the main process's to deal with
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -197,9 +222,21 @@ def _work(connection: Connection, convert: Convert, memory_mb: int) -> None:
         try:
             while True:
                 for song in connection.recv():
-                    connection.send(convert(song))
+                    _alarm(2 * seconds)
+                    answer = convert(song)
+                    _alarm(0)
+                    connection.send(answer)
         except MemoryError:
             connection.send(None)
+
+
+def _alarm(seconds: float) -> None:
+    """End the process after so long, whatever it is doing; 0: don't. For when there is no one left to mind it.
+
+    The system does it: native code that hangs may hold the interpreter, and with it every thread here.
+    """
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _limit_memory(memory_mb: int) -> None:
@@ -213,7 +250,9 @@ def _limit_memory(memory_mb: int) -> None:
     found = re.search(r"VmData:\s+(\d+) kB", status)
     if found:
         most = int(found[1]) * 1024 + memory_mb * 1_000_000
-        resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+        limits = resource.getrlimit(resource.RLIMIT_DATA)
+        lowest = min([most, *(limit for limit in limits if limit != resource.RLIM_INFINITY)])
+        resource.setrlimit(resource.RLIMIT_DATA, (lowest, limits[1]))
 
 
 def _end_with_parent() -> None:

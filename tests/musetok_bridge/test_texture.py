@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from symusic import Note, Score, TimeSignature, Track
 
@@ -111,6 +111,7 @@ ANY_TRACKS = st.lists(
 
 @settings(max_examples=100, deadline=None)
 @given(ANY_TRACKS)
+@example([[(1021, 900, 30), (1021, 1, 30)]])  # of two last notes the longer stays, and ends a bar later
 def test_what_is_left_is_what_was_there_without_doubles_and_within_the_encoders_reach(tracks):
     plain = score_to_bars(score_of(*tracks))
     merged = score_to_bars(score_of(*tracks), merge_doubled=True)
@@ -120,7 +121,9 @@ def test_what_is_left_is_what_was_there_without_doubles_and_within_the_encoders_
     assert (np.diff(thin.offsets) <= MAX_BAR_WORDS).all()
     assert thin.start_tick.tolist() == merged.start_tick.tolist()
     for i in range(len(merged)):
-        assert bar_notes(thin[i]) <= bar_notes(merged[i]) <= bar_notes(plain[i])
+        assert bar_notes(thin[i]) <= bar_notes(merged[i])
+        if i < len(plain):
+            assert bar_notes(merged[i]) <= bar_notes(plain[i])
         if len(merged[i]) <= MAX_BAR_WORDS:
             assert thin[i].tolist() == merged[i].tolist()
         else:

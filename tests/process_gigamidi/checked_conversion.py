@@ -21,6 +21,7 @@ REASONS = {
     "no_notes",
     "no_time",
     "too_large",
+    "too_many_tracks",
     "too_many_notes",
     "too_many_ticks",
     "too_many_bars",
@@ -35,6 +36,8 @@ def convert_and_check(music: bytes | None, **how: Any) -> Converted | Failure:
     if isinstance(outcome, Converted):
         assert music is not None
         wrong = [name for name, holds in facts(outcome.bars, music) if not holds]
+        if outcome.duration_seconds < outcome.bars.start_seconds[-1]:
+            wrong.append("the song ends before its last bar")
         if wrong:
             return Failure("check", f"wrong: {', '.join(wrong)}")
     return outcome
@@ -56,6 +59,7 @@ def facts(bars: Bars, music: bytes) -> list[tuple[str, bool]]:
         ("bars are numbered one by one", bool((np.diff(bars.bar_number) == 1).all() and bars.bar_number[0] >= 0)),
         ("bars start one after the other", bool((np.diff(bars.start_tick) >= 0).all() and bars.start_tick[0] >= 0)),
         ("time goes on", bool(np.isfinite(bars.start_seconds).all() and (np.diff(bars.start_seconds) >= 0).all())),
+        ("time begins at zero", bool(bars.start_seconds[0] >= 0)),
         ("every note is counted", int(bars.n_notes.sum()) + sum(bars.left_out.values()) == n_notes),
     ]
 

@@ -174,10 +174,17 @@ def worst_files(most_bytes: int, most_notes: int, most_bars: int) -> Iterator[tu
     yield "meters of one tick", midi_file(filled(b"\x00" + meters[1:8]), NOTE)
     yield "tempos", midi_file(filled(b"\x01\xff\x51\x03\x07\xa1\x20"), NOTE)
     yield "lyrics", midi_file(filled(b"\x00\xff\x05\x01a"), NOTE)
-    yield "tracks", midi_file(*[NOTE] * 65_535)
+    yield "tracks", midi_file(*[NOTE] * 30_000)
+    yield "too many tracks", midi_file(*[NOTE] * 65_535)
     length = most_bytes - 200
     in_sevens = bytes([0x80 | length >> 21, 0x80 | length >> 14 & 0x7F, 0x80 | length >> 7 & 0x7F, length & 0x7F])
+    programs = b"".join(bytes([0, 0xC0 | c, p, 0, 0x90 | c, 60, 80, 1, 60, 0]) for p in range(128) for c in range(16))
+    yield "tracks by program", midi_file(*[programs] * 14)
+    yield "too many tracks by program", midi_file(*[programs] * 200)
     yield "one long text", midi_file(b"\x00\xff\x01" + in_sevens + bytes(length), NOTE)
+    late = b"\xff\xff\xff\x7f\xb0\x01\x01" * 10
+    yield "meters beyond the end of time", midi_file(late + meters * 2, NOTE)
+    yield "tempos beyond the end of time", midi_file(late + b"\x00\xff\x51\x03\x07\xa1\x20", NOTE)
     yield "the end of time", midi_file(NOTE + b"\xff\xff\xff\x7f\x3c\x50\x10\x3c\x00" * 20, division=1)
     yield "ticks of no size", midi_file(NOTE * 100, division=32_767)
 

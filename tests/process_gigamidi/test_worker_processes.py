@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,13 +26,16 @@ def rows(songs: list[bytes]) -> Iterator[Row]:
 
 def echo(music: bytes | None) -> Failure:
     """Answers with what it was given; b"die N" ends the process with exit code N, b"hang" never answers."""
-    text = (music or b"").decode()
+    text = (music or b"").decode(errors="replace")
     if text.startswith("die"):
         os._exit(int(text.split()[1]))
     if text == "hang":
         threading.Event().wait()
     if text == "eat":
-        bytearray(10**12)
+        eaten = [bytearray(10_000_000) for _ in range(100)]
+        return Failure("echo", f"ate {len(eaten)} times 10 MB")
+    if text == "hang in native code":
+        ctypes.PyDLL(None).sleep(3600)  # holds the interpreter meanwhile
     return Failure("echo", text)
 
 
@@ -44,15 +50,46 @@ def test_answers_come_in_the_order_of_the_songs(workers: int) -> None:
 
 
 def test_a_song_that_ends_its_process_is_told_by_how_and_its_neighbours_are_converted() -> None:
-    songs = [b"a", b"die 7", b"b", b"die 9", b"die 9", b"eat", b"c"]
+    songs = [b"a", b"die 7", b"b", b"die 9", b"die 9", b"c"]
     assert answers(songs) == [
         "a",
         "crashed: exit code 7 in the process that converted it",
         "b",
         *["crashed: exit code 9 in the process that converted it"] * 2,
-        "too_large: over 100 MB of memory",
         "c",
     ]
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux holds a process to its memory")
+def test_a_song_that_eats_memory_is_told_so_and_its_neighbours_are_converted() -> None:
+    assert answers([b"a", b"eat", b"b"]) == ["a", "too_large: over 100 MB of memory", "b"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux holds a process to its memory")
+def test_a_song_that_does_not_fit_in_the_memory_is_too_large() -> None:
+    assert answers([b"a", bytes(300_000_000), b"b"]) == ["a", "too_large: over 100 MB of memory", "b"]
+
+
+def die_of_everything(music: bytes | None) -> Failure:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def test_processes_that_die_of_every_file_end_the_run_with_one_line() -> None:
+    with pytest.raises(UserError, match=r"compute.workers: .*die whatever they convert \(crashed: SIGKILL"):
+        list(converted_in_order(rows([b"a"]), die_of_everything, 1, 20, 100))
+
+
+def test_what_was_read_before_the_source_failed_is_converted() -> None:
+    def failing() -> Iterator[Row]:
+        yield from rows([b"a"] * 50)
+        raise UserError("the connection is lost")
+
+    found = []
+    with pytest.raises(UserError, match="the connection is lost"):
+        for _, answer in converted_in_order(failing(), echo, 2, 20, 100):
+            found.append(answer.reason)
+    assert found == ["a"] * 50
 
 
 def test_any_number_of_such_songs_in_a_row_stops_nothing() -> None:
@@ -62,6 +99,32 @@ def test_any_number_of_such_songs_in_a_row_stops_nothing() -> None:
 
 def test_a_song_that_hangs_is_given_up() -> None:
     assert answers([b"a", b"hang", b"b"], seconds=1) == ["a", "timeout: over 1 seconds", "b"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to see the processes")
+def test_a_process_that_hangs_in_native_code_ends_though_nobody_minds_it_any_more() -> None:
+    minder = subprocess.Popen([sys.executable, __file__], stdout=subprocess.PIPE, text=True)
+    assert minder.stdout and minder.stdout.readline() == "hanging\n"
+    children = [
+        child
+        for task in Path(f"/proc/{minder.pid}/task").iterdir()
+        for child in (task / "children").read_text().split()
+        if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()
+    ]
+    assert children
+    minder.kill()
+    minder.wait()
+    deadline = time.monotonic() + 60
+    while any(is_running(child) for child in children) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(is_running(child) for child in children)
+
+
+def is_running(process: str) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def die_the_first_time(marks: Path, music: bytes | None) -> Failure:
@@ -118,3 +181,13 @@ def test_leaving_early_ends_the_processes_whatever_they_are_doing() -> None:
     while processes() - before and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not processes() - before
+
+
+def _hang() -> None:
+    """For the test of processes whose minder is killed: a minder of one that hangs."""
+    threading.Timer(3, lambda: print("hanging", flush=True)).start()
+    answers([b"hang in native code"], workers=1, seconds=4)
+
+
+if __name__ == "__main__":
+    _hang()

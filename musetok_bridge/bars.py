@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import symusic.core
 
 from .meters import Stretches, find_stretches, meter_changes, to_musetok_ticks
 from .quantization import cut_overlaps, quantize_durations, quantize_onsets
@@ -40,9 +41,9 @@ class Bars:
 
     words: int16 word ids of all bars, one after the other. offsets: int64 (n + 1); bar i is
     `words[offsets[i]:offsets[i + 1]]`. bar_number: int32 (n), ascending by one, 0 is the bar at tick 0.
-    start_tick: int64 (n), file ticks. start_seconds: float64 (n), under the tempo map. n_notes: int32 (n).
-    meter: n strings, as notated. left_out: notes of the score
-    that are in no bar, counted by why: drums, zero_length, out_of_range, merged, thinned.
+    start_tick: int64 (n), file ticks. start_seconds: float64 (n), under the tempo map, as symusic converts ticks to
+    seconds (in single precision). n_notes: int32 (n). meter: n strings, as notated. left_out: notes of the score that
+    are in no bar, counted by why: drums, zero_length, out_of_range, merged, thinned.
     """
 
     words: np.ndarray
@@ -72,8 +73,9 @@ def score_to_bars(
     """Convert a score, the bytes of a MIDI file, or a path to a MIDI or ABC file.
 
     A score in quarters or seconds is put in ticks first. merge_doubled: of notes with the same quantized onset and
-    pitch only the longest stays. thin_long_bars: a bar of more words than MuseTok's encoder reads loses inner notes
-    until it fits. With both off and one meter that MuseTok has, every word is as MuseTok's own conversion writes it.
+    pitch only the longest stays (the last bar is where that one ends). thin_long_bars: a bar of more words than
+    MuseTok's encoder reads loses inner notes until it fits. With both off and one meter that MuseTok has, every word is
+    as MuseTok's own conversion writes it.
 
     Raises UnusableScore if it can't be read, has no note that counts or no sense of time, or goes beyond the limits.
     """
@@ -81,22 +83,18 @@ def score_to_bars(
     score = read_score(source, limits) if isinstance(source, bytes | str | Path) else in_ticks(source)
     check_times(score)
     pitched = pitched_notes(score, limits)
-    signatures = in_time_order(score.time_signatures.numpy())
-    changes = meter_changes(signatures["time"], signatures["numerator"], signatures["denominator"])
-    _check_bars(len(changes), limits)  # every change opens one
-    stretches = find_stretches(changes, score.tpq)
     left_out = pitched.left_out
+    stretches = _stretches(score, limits)
 
     notes = _quantized(pitched, stretches, score.tpq)
     if merge_doubled:
         stays = not_doubled(notes.onset, notes.pitch, notes.duration)
         left_out["merged"] = int((~stays).sum())
         notes = notes.only(stays)
-    duration = cut_overlaps(notes.onset, notes.duration, stretches)
-    notes = _Notes(notes.onset, notes.pitch, duration)
+    notes = _Notes(notes.onset, notes.pitch, cut_overlaps(notes.onset, notes.duration, stretches))
 
     note_bar, bar_first, _ = stretches.bar_of_ticks(notes.onset)
-    last_bar = int(stretches.bar_of_ticks(notes.onset[-1:] + duration[-1:] - 1)[0][0])
+    last_bar = int(stretches.bar_of_ticks(notes.onset[-1:] + notes.duration[-1:] - 1)[0][0])
     _check_bars(last_bar + 1, limits)
     bar_number = np.arange(note_bar[0], last_bar + 1)
     note_bar -= bar_number[0]
@@ -106,14 +104,7 @@ def score_to_bars(
         notes, note_bar, bar_first = notes.only(stays), note_bar[stays], bar_first[stays]
 
     stretch = stretches.of_bars(bar_number)
-    note_words = np.stack(
-        [
-            BEAT_IDS[(notes.onset - bar_first) // POSITION_TICKS],
-            PITCH_IDS[notes.pitch],
-            DURATION_IDS[np.minimum(notes.duration, stretches.bar_length[stretch[note_bar]])],
-        ],
-        axis=1,
-    )  # (notes, 3)
+    note_words = _note_words(notes, notes.onset - bar_first, stretches.bar_length[stretch[note_bar]])
     words, offsets, n_notes = _write_words(note_words, note_bar, stretches.meter_id[stretch])
     start_tick = stretches.bar_start_ticks(bar_number)
     return Bars(
@@ -151,9 +142,35 @@ def _quantized(pitched: PitchedNotes, stretches: Stretches, ticks_per_quarter: i
     return _Notes(onset, pitched.pitch[order], quantize_durations(start + length - onset, is_triplet))
 
 
+def _stretches(score: symusic.core.ScoreTick, limits: Limits) -> Stretches:
+    """The score's stretches of one meter; refused before they are laid out where each change alone is a bar too many.
+
+    A file that nobody wrote by hand changes its meter more often than the limit allows bars.
+    """
+    signatures = in_time_order(score.time_signatures.numpy())
+    changes = meter_changes(signatures["time"], signatures["numerator"], signatures["denominator"])
+    _check_bars(len(changes), limits)
+    return find_stretches(changes, score.tpq)
+
+
 def _check_bars(n_bars: int, limits: Limits) -> None:
     if n_bars > limits.bars:
         raise UnusableScore("too_many_bars", f"{n_bars:,} bars, the limit is {limits.bars:,}")
+
+
+def _note_words(notes: _Notes, tick_in_bar: np.ndarray, bar_length: np.ndarray) -> np.ndarray:
+    """The three words of each note: its place in the bar, pitch and duration; no note is longer than a bar.
+
+    tick_in_bar, bar_length: (notes), in MuseTok ticks. Returns (notes, 3).
+    """
+    return np.stack(
+        [
+            BEAT_IDS[tick_in_bar // POSITION_TICKS],
+            PITCH_IDS[notes.pitch],
+            DURATION_IDS[np.minimum(notes.duration, bar_length)],
+        ],
+        axis=1,
+    )
 
 
 def _write_words(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from symusic import Note, Score, Tempo, TimeSignature, Track
@@ -111,3 +112,9 @@ class PlainHead:
 def tables(output: Path) -> dict[str, bytes]:
     """Every table of an output folder by its path in it."""
     return {path.relative_to(output).as_posix(): path.read_bytes() for path in sorted(output.rglob("*.csv"))}
+
+
+def read(output: Path, kind: str) -> pd.DataFrame:
+    """One of an output folder's kinds of tables, all parts together; empty cells are empty strings."""
+    files = sorted((output / kind).glob("part-*.csv"))
+    return pd.concat([pd.read_csv(f, dtype={"md5": str}, keep_default_na=False) for f in files], ignore_index=True)

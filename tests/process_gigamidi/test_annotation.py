@@ -3,26 +3,17 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
-from small_dataset import mixed_songs, rows_of, settings_for, song, tables, write_parquet
-from symusic import Note, Score, Track
-from treacherous_reader import convert_with_treacherous_reader
+from small_dataset import mixed_songs, read, rows_of, settings_for, song, tables, write_parquet
 
 from musetok_bridge import score_to_bars
 from musetok_bridge.settings import UserError
-from process_gigamidi import annotation, conversion
+from process_gigamidi import annotation
 from process_gigamidi.annotation import annotate
-
-
-def read(output: Path, kind: str) -> pd.DataFrame:
-    files = sorted((output / kind).glob("part-*.csv"))
-    return pd.concat([pd.read_csv(f, dtype={"md5": str}, keep_default_na=False) for f in files], ignore_index=True)
 
 
 @pytest.mark.usefixtures("models")
@@ -198,96 +189,6 @@ def test_a_limit_takes_the_first_songs(hub_copy: Path, tmp_path: Path) -> None:
     whole, limited = tables(tmp_path / "all"), tables(tmp_path / "out")
     assert limited["bars/part-00000.csv"] == whole["bars/part-00000.csv"]
     assert whole["songs/part-00001.csv"].startswith(limited["songs/part-00001.csv"])
-
-
-@pytest.mark.usefixtures("models")
-def test_an_unforeseen_fault_in_one_song_costs_that_song(
-    hub_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    annotate(settings_for(hub_copy, tmp_path / "whole"))
-    convert = conversion.score_to_bars
-
-    def stumble(score: object, **how: object) -> object:
-        bars = convert(score, **how)  # type: ignore[arg-type]
-        if len(bars) == 5:
-            raise ZeroDivisionError("no\nsuch thing")
-        return bars
-
-    monkeypatch.setattr(conversion, "score_to_bars", stumble)
-    totals = annotate(settings_for(hub_copy, tmp_path / "out"))
-    songs, failures = read(tmp_path / "out", "songs"), read(tmp_path / "out", "failures")
-    internal = failures[failures["reason"] == "internal: ZeroDivisionError: no such thing"]
-    before = read(tmp_path / "whole", "songs")
-    assert Counter(internal["md5"]) == Counter(before[before["n_bars"] == 5]["md5"])
-    assert songs["md5"].tolist() == before[before["n_bars"] != 5]["md5"].tolist()
-    assert totals.songs + totals.failures == 23
-
-
-@pytest.mark.usefixtures("models")
-@pytest.mark.parametrize("workers", [1, 2])
-def test_files_that_crash_hang_or_bloat_their_process_cost_their_rows_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
-) -> None:
-    files = [song(1 + i % 5, 40 + i) for i in range(40)]  # each a file of its own
-    rows = rows_of(files)
-    write_parquet(tmp_path / "data" / "train.parquet", rows)
-    annotate(settings_for(tmp_path / "data", tmp_path / "whole"))
-    fates = {3: "crashed", 21: "crashed", 22: "too_large", 23: "timeout", 39: "crashed"}
-    treacherous = partial(convert_with_treacherous_reader, {rows[i]["md5"]: fate for i, fate in fates.items()})
-    monkeypatch.setattr(annotation, "convert_song", treacherous)
-    limits = ("limits.seconds=2", "limits.memory_mb=100")
-    totals = annotate(settings_for(tmp_path / "data", tmp_path / "out", f"compute.workers={workers}", *limits))
-    assert (totals.songs, totals.failures) == (35, 5)
-    failures = read(tmp_path / "out", "failures")
-    assert dict(zip(failures["md5"], failures["reason"].str.split(":").str[0], strict=True)) == {
-        rows[i]["md5"]: fate for i, fate in fates.items()
-    }
-    for kind in ("songs", "bars"):
-        whole = read(tmp_path / "whole", kind)
-        expected = whole[~whole["md5"].isin(failures["md5"])].reset_index(drop=True)
-        pd.testing.assert_frame_equal(read(tmp_path / "out", kind), expected)
-
-
-@pytest.mark.usefixtures("models")
-def test_what_was_left_out_of_a_song_is_counted_in_its_row(tmp_path: Path) -> None:
-    score = Score.from_midi(song(2))  # six notes
-    score.tracks.append(score.tracks[0].copy())  # doubled
-    score.tracks.append(Track(is_drum=True))
-    score.tracks[-1].notes.append(Note(0, 100, 36, 80))
-    for pitch in (20, 109):
-        score.tracks[0].notes.append(Note(0, 480, pitch, 80))
-    score.tracks[0].notes.extend([Note(0, 480, pitch, 80) for pitch in range(40, 80) if pitch != 60])
-    score.tracks[0].notes.append(Note(960, 0, 50, 80))
-    (tmp_path / "midi").mkdir()
-    (tmp_path / "midi" / "song.mid").write_bytes(score.dumps_midi())
-    annotate(settings_for(tmp_path / "midi", tmp_path / "out"))
-    row = read(tmp_path / "out", "songs").iloc[0]
-    counts = ["n_notes", *(f"left_out_{why}" for why in ("drums", "zero_length", "out_of_range", "merged"))]
-    assert row[counts].tolist() == [45, 1, 1, 2, 6]
-    as_it_is = ("bars.merge_doubled=false", "bars.thin_long_bars=false")
-    annotate(settings_for(tmp_path / "midi", tmp_path / "plain", *as_it_is))
-    assert read(tmp_path / "plain", "songs").loc[0, ["n_notes", "left_out_merged"]].tolist() == [45 + 6, 0]
-
-
-@pytest.mark.usefixtures("models")
-@pytest.mark.parametrize(("thin", "in_words"), [("true", 42), ("false", 52)])
-def test_thick_bars_are_thinned_if_so_set(tmp_path: Path, thin: str, in_words: int) -> None:
-    score = Score.from_midi(song(2))
-    score.tracks[0].notes.extend([Note(0, 480, pitch, 80) for pitch in range(40, 90) if pitch != 60])
-    (tmp_path / "midi").mkdir()
-    (tmp_path / "midi" / "song.mid").write_bytes(score.dumps_midi())
-    annotate(settings_for(tmp_path / "midi", tmp_path / "out", f"bars.thin_long_bars={thin}"))
-    assert read(tmp_path / "out", "bars")["n_notes"].tolist() == [in_words, 3]
-    assert read(tmp_path / "out", "songs")["left_out_thinned"].tolist() == [52 - in_words]
-
-
-@pytest.mark.usefixtures("models")
-def test_a_limit_in_the_settings_is_a_reason_in_failures(hub_copy: Path, tmp_path: Path) -> None:
-    annotate(settings_for(hub_copy, tmp_path / "out", "limits.bars=5", "limits.notes=30"))
-    songs, failures = read(tmp_path / "out", "songs"), read(tmp_path / "out", "failures")
-    reasons = Counter(failures["reason"].str.split(":").str[0])
-    assert songs["n_bars"].max() == 5
-    assert (reasons["too_many_bars"], reasons["too_many_notes"]) == (5, 2)  # of 6 to 10 bars; 11 and 12, over 30 notes
 
 
 def test_predictions_that_are_no_numbers_are_failures(hub_copy: Path, tmp_path: Path, models: SimpleNamespace) -> None:

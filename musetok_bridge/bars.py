@@ -143,10 +143,7 @@ def _quantized(pitched: PitchedNotes, stretches: Stretches, ticks_per_quarter: i
 
 
 def _stretches(score: symusic.core.ScoreTick, limits: Limits) -> Stretches:
-    """The score's stretches of one meter; refused before they are laid out where each change alone is a bar too many.
-
-    A file that nobody wrote by hand changes its meter more often than the limit allows bars.
-    """
+    """The score's stretches of one meter. More of them than bars are allowed are refused before they are laid out."""
     signatures = in_time_order(score.time_signatures.numpy())
     changes = meter_changes(signatures["time"], signatures["numerator"], signatures["denominator"])
     _check_bars(len(changes), limits)

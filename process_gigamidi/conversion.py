@@ -21,7 +21,11 @@ LONGEST_REASON = 200  # characters
 
 
 class Converted(NamedTuple):
-    """A song as bars. duration_seconds: where its last event ends, under its tempo map."""
+    """A song as bars.
+
+    duration_seconds: where its last event ends, under its tempo map; never before its last bar begins, into which the
+    onset of a note just before the bar line is rounded.
+    """
 
     bars: Bars
     duration_seconds: float
@@ -43,7 +47,8 @@ def convert_song(music: bytes | None, bars: BarSettings, limits: LimitSettings) 
         score = read_score(music, limits)
         stage = "convert"
         converted = score_to_bars(score, **asdict(bars), limits=limits)
-        seconds = float(seconds_at(score, np.array([score.end()]))[0])
+        end_tick = max(score.end(), int(converted.start_tick[-1]))
+        seconds = float(seconds_at(score, np.array([end_tick]))[0])
         if not math.isfinite(seconds):
             return Failure(stage, "no_time: its tempos give no time in seconds")
         return Converted(converted, seconds)

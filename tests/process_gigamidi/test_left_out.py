@@ -113,3 +113,14 @@ def test_a_limit_in_the_settings_is_a_reason_in_failures(hub_copy: Path, tmp_pat
 def test_the_default_limits_are_those_of_the_settings_file() -> None:
     settings = load_settings(AnnotationSettings, SETTINGS_FILE).limits
     assert {field.name: getattr(settings, field.name) for field in fields(Limits)} == asdict(Limits())
+
+
+@pytest.mark.usefixtures("models")
+def test_a_song_lasts_until_its_last_bar_when_a_note_is_rounded_into_it(tmp_path: Path) -> None:
+    score = Score.from_midi(song(2))  # four seconds
+    score.tracks[0].notes.append(Note(2875, 3, 60, 80))  # just before the third bar, written at its start
+    (tmp_path / "midi").mkdir()
+    (tmp_path / "midi" / "song.mid").write_bytes(score.dumps_midi())
+    annotate(settings_for(tmp_path / "midi", tmp_path / "out"))
+    assert read(tmp_path / "out", "bars")["start_seconds"].tolist() == [0, 2, 4]
+    assert read(tmp_path / "out", "songs")["duration_seconds"].tolist() == [4]

@@ -42,8 +42,9 @@ class Bars:
     words: int16 word ids of all bars, one after the other. offsets: int64 (n + 1); bar i is
     `words[offsets[i]:offsets[i + 1]]`. bar_number: int32 (n), ascending by one, 0 is the bar at tick 0.
     start_tick: int64 (n), file ticks. start_seconds: float64 (n), under the tempo map, as symusic converts ticks to
-    seconds (in single precision). n_notes: int32 (n). meter: n strings, as notated. left_out: notes of the score that
-    are in no bar, counted by why: drums, zero_length, out_of_range, merged, thinned.
+    seconds (in single precision). end_tick: the bar line after the last bar. n_notes: int32 (n). meter: n strings, as
+    notated. left_out: notes of the score that are in no bar, counted by why: drums, zero_length, out_of_range, merged,
+    thinned.
     """
 
     words: np.ndarray
@@ -51,6 +52,7 @@ class Bars:
     bar_number: np.ndarray
     start_tick: np.ndarray
     start_seconds: np.ndarray
+    end_tick: int
     n_notes: np.ndarray
     meter: list[str]
     left_out: Mapping[str, int]
@@ -106,13 +108,15 @@ def score_to_bars(
     stretch = stretches.of_bars(bar_number)
     note_words = _note_words(notes, notes.onset - bar_first, stretches.bar_length[stretch[note_bar]])
     words, offsets, n_notes = _write_words(note_words, note_bar, stretches.meter_id[stretch])
-    start_tick = stretches.bar_start_ticks(bar_number)
+    bar_lines = stretches.bar_start_ticks(np.append(bar_number, last_bar + 1))
+    start_tick = bar_lines[:-1]
     return Bars(
         words=words,
         offsets=offsets,
         bar_number=bar_number.astype(np.int32),
         start_tick=start_tick,
         start_seconds=seconds_at(score, start_tick),
+        end_tick=int(bar_lines[-1]),
         n_notes=n_notes,
         meter=[stretches.notated[k] for k in stretch.tolist()],
         left_out=left_out,

@@ -59,12 +59,13 @@ class Limits:
 class PitchedNotes:
     """The notes that can have words; arrays over notes, in file ticks, by track and then as the track has them.
 
-    start, length, pitch, track: int64. left_out: the other notes of the score, counted by why.
+    start, length, pitch, velocity, track: int64. left_out: the other notes of the score, counted by why.
     """
 
     start: np.ndarray
     length: np.ndarray
     pitch: np.ndarray
+    velocity: np.ndarray
     track: np.ndarray
     left_out: dict[str, int]
 
@@ -129,13 +130,13 @@ def pitched_notes(score: symusic.core.ScoreTick, limits: Limits) -> PitchedNotes
     if n_notes > limits.notes:
         raise UnusableScore("too_many_notes", f"{n_notes:,} notes, the limit is {limits.notes:,}")
     n_drums = sum(len(track.notes) for track in score.tracks if track.is_drum)
-    columns: tuple[list[np.ndarray], ...] = ([], [], [])
+    columns: tuple[list[np.ndarray], ...] = ([], [], [], [])
     for part in score.tracks:
         if not part.is_drum:
             notes = part.notes.numpy()
-            for column, name in zip(columns, ("time", "duration", "pitch"), strict=True):
+            for column, name in zip(columns, ("time", "duration", "pitch", "velocity"), strict=True):
                 column.append(notes[name].astype(np.int64))  # a copy holds less memory than a view of the score
-    start, length, pitch = (np.concatenate([np.empty(0, np.int64), *column]) for column in columns)
+    start, length, pitch, velocity = (np.concatenate([np.empty(0, np.int64), *column]) for column in columns)
     track = np.repeat(np.arange(len(columns[0])), [len(part) for part in columns[0]])
     sounds = length > 0
     counts = sounds & (pitch >= LOWEST_PITCH) & (pitch <= HIGHEST_PITCH)
@@ -144,7 +145,7 @@ def pitched_notes(score: symusic.core.ScoreTick, limits: Limits) -> PitchedNotes
         "zero_length": int((~sounds).sum()),
         "out_of_range": int((sounds & ~counts).sum()),
     }
-    start, length, pitch, track = start[counts], length[counts], pitch[counts], track[counts]
+    start, length, pitch, velocity, track = (values[counts] for values in (start, length, pitch, velocity, track))
     if not len(start):
         others = ", ".join(f"{count:,} {why.replace('_', ' ')}" for why, count in left_out.items() if count)
         wanted = f"no pitched note of {LOWEST_PITCH}..{HIGHEST_PITCH} with a length"
@@ -154,7 +155,7 @@ def pitched_notes(score: symusic.core.ScoreTick, limits: Limits) -> PitchedNotes
     last_tick = int((start + length).max())
     if last_tick > limits.ticks:
         raise UnusableScore("too_many_ticks", f"{last_tick:,} ticks, the limit is {limits.ticks:,}")
-    return PitchedNotes(start, length, pitch, track, left_out)
+    return PitchedNotes(start, length, pitch, velocity, track, left_out)
 
 
 def seconds_at(score: symusic.core.ScoreTick, ticks: np.ndarray) -> np.ndarray:

@@ -1,38 +1,71 @@
-"""Step 3: train the head, latent -> valence and arousal, on the latents of step 2.
+"""Step 3: train a head on what step 2 made: the listener, or CustomMLP (train.head).
 
-Writes output.dir/head/head.safetensors (the best epoch's weights), losses.csv and run.json. Trains on EMOPIA, on VGMIDI
-or on both (data.train_on); stops when the validation loss has not fallen for train.patience epochs.
+Writes output.dir/head/head.safetensors and run.json. The listener learns from the splits listener.splits of EMOPIA, of
+VGMIDI or of both (data.train_on). CustomMLP learns from the split train, stops when the loss on the split val has not
+fallen for train.patience epochs, and leaves losses.csv beside the best epoch's weights.
 """
 
-from musetok_bridge import load_encoder
+from typing import Any
+
+from musetok_bridge import BarEncoder, load_encoder
 from musetok_bridge.provenance import provenance, write_json, write_table
-from musetok_bridge.settings import run_script
-from pretrain_model.head import load_head, save_head
-from pretrain_model.latent_dataset import load_rated_bars
+from musetok_bridge.settings import SettingsError, run_script
+from pretrain_model.head import Model, load_head, save_head
+from pretrain_model.latent_dataset import rated_bars
+from pretrain_model.listener_calibration import train_listener
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, chosen
+from pretrain_model.rated_pieces import load_rated_pieces
 from pretrain_model.training import train_head
 
 
 def main(settings: PretrainSettings) -> None:
     """Train and save the head."""
     encoder = load_encoder(settings.model.encoder, device=settings.model.device, dtype=settings.model.dtype)
-    datasets = chosen(settings.data.train_on)
-    train, val = ([load_rated_bars(settings.folder, d, split, encoder) for d in datasets] for split in ("train", "val"))
-    trained = train_head(train, val, settings.train)
-
-    folder = settings.head_folder
-    facts = {"trained_on": "+".join(datasets), "seed": settings.train.seed, "loss": settings.train.loss}
-    facts |= {"best_epoch": trained.best_epoch, "validation_loss": f"{trained.best_loss:.6f}", "encoder": encoder.name}
-    path = folder / "head.safetensors"
-    save_head(path, trained.model, encoder.digest, {name: str(fact) for name, fact in facts.items()})
-    write_table(folder / "losses.csv", trained.losses)
-    bars = {d: {"train": len(t), "val": len(v)} for d, t, v in zip(datasets, train, val, strict=True)}
-    record = provenance(
-        settings, encoder_digest=encoder.digest, head_digest=load_head(str(path)).digest, bars=bars, **facts
-    )
-    write_json(folder / "run.json", record)
-    print(f"best epoch {trained.best_epoch} of {len(trained.losses)}, validation loss {trained.best_loss:.4f}")
+    train = train_the_listener if settings.train.head == "listener" else train_custom_mlp
+    model, reads_latents, facts = train(settings, encoder)
+    facts |= {"trained_on": "+".join(chosen(settings.data.train_on)), "seed": settings.train.seed}
+    if reads_latents:
+        facts["encoder"] = encoder.name
+    path = settings.head_folder / "head.safetensors"
+    encoder_digest = encoder.digest if reads_latents else ""
+    save_head(path, model, encoder_digest, {name: str(fact) for name, fact in facts.items()})
+    record = provenance(settings, encoder_digest=encoder_digest, head_digest=load_head(str(path)).digest, **facts)
+    write_json(settings.head_folder / "run.json", record)
     print(f"head: {path.resolve()}")
+
+
+def train_the_listener(settings: PretrainSettings, encoder: BarEncoder) -> tuple[Model, bool, dict[str, Any]]:
+    """Train a listener; returns it, whether it reads latents, and facts for its file."""
+    splits = settings.listener.splits
+    if not splits:
+        raise SettingsError("'listener.splits' is empty: name one or more of train, val, test")
+    of = {d: load_rated_pieces(settings.folder, d, splits, encoder) for d in chosen(settings.data.train_on)}
+    model = train_listener(
+        [piece for pieces in of.values() for piece in pieces], settings.listener, settings.train.seed
+    )
+    (settings.head_folder / "losses.csv").unlink(missing_ok=True)  # of a CustomMLP that stood here before
+    counts = "; ".join(
+        f"{d}: {len(pieces):,} pieces, {sum(len(p.rated) for p in pieces):,} bars" for d, pieces in of.items()
+    )
+    print(counts)
+    sd = ", ".join(f"{value:.3f}" for value in model.vgmidi.sd.tolist())
+    if "vgmidi" in of:
+        print(f"standard deviation of its errors on games left out, valence and arousal: {sd}")
+    facts = {"splits": "+".join(splits), "pieces": counts}
+    return model, settings.listener.reads == "performance_and_latents", facts
+
+
+def train_custom_mlp(settings: PretrainSettings, encoder: BarEncoder) -> tuple[Model, bool, dict[str, Any]]:
+    """Train a CustomMLP; returns it, that it reads latents, and facts for its file."""
+    train, val = (
+        [rated_bars(load_rated_pieces(settings.folder, d, [split], encoder)) for d in chosen(settings.data.train_on)]
+        for split in ("train", "val")
+    )
+    trained = train_head(train, val, settings.train)
+    write_table(settings.head_folder / "losses.csv", trained.losses)
+    print(f"best epoch {trained.best_epoch} of {len(trained.losses)}, validation loss {trained.best_loss:.4f}")
+    facts = {"splits": "train", "loss": settings.train.loss, "best_epoch": trained.best_epoch}
+    return trained.model, True, facts | {"validation_loss": f"{trained.best_loss:.6f}"}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Step 4: how well a head agrees with the ratings, on the splits evaluate.splits.
 
-Writes output.dir/evaluation.csv (error and correlation per bar and per piece, beside a constant and one listener),
+Writes output.dir/evaluation.csv (error and correlation per bar, within pieces and per piece, beside a constant and one
+listener),
 evaluation.png (predicted against rated, last of the splits) and evaluation.json (what was evaluated).
 """
 
@@ -24,6 +25,9 @@ def main(settings: PretrainSettings) -> None:
     head = load_head(str(trained) if name == "trained" else name, device="cpu")
     encoder = load_encoder(settings.model.encoder, device=settings.model.device, dtype=settings.model.dtype)
     head.check_encoder(encoder)
+    known = [split for split in settings.evaluate.splits if split in head.facts.get("splits", "").split("+")]
+    if known:
+        print(f"note: this head was trained on {' and '.join(known)}: the figures there are of music that it knows")
     datasets = chosen(settings.data.datasets)
     table, predicted = evaluate_head(head, folder, datasets, settings.evaluate.splits, encoder)
     write_table(folder / "evaluation.csv", table, decimals=6)

@@ -1,6 +1,7 @@
 """How good a head is: agreement with the ratings, beside a constant and beside one listener.
 
-Per bar and per piece (the mean over a piece's bars). Predictors:
+Per bar, per piece (the mean over a piece's bars) and, where bars have ratings of their own, within pieces (a bar's
+difference from that mean). Predictors:
 
 - head: the head's predictions.
 - constant: the mean target of the dataset's training bars. Its Pearson r is undefined (empty), its concordance 0.
@@ -21,7 +22,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from .head import DIMENSIONS, Head
-from .latent_dataset import RatedBars, load_rated_bars
+from .latent_dataset import RatedBars, rated_bars
 from .latent_files import NamedEncoder
 from .metrics import (
     concordance,
@@ -31,6 +32,7 @@ from .metrics import (
     quadrant_accuracy,
     sign_accuracy,
 )
+from .rated_pieces import RatedPiece, load_rated_pieces
 from .vgmidi import RATINGS_FILE
 
 FIGURES = {"mae": mean_absolute_error, "mse": mean_squared_error, "pearson_r": pearson_r, "ccc": concordance}
@@ -60,10 +62,12 @@ def evaluate_head(
     for dataset in datasets:
         clips = dataset == "emopia"
         ratings = None if clips else pd.read_csv(folder / RATINGS_FILE)
-        mean = load_rated_bars(folder, dataset, "train", encoder).targets.mean(axis=0)
+        train = load_rated_pieces(folder, dataset, ["train"], encoder)
+        mean = np.concatenate([piece.targets for piece in train]).mean(axis=0)
         for split in splits:
-            bars = load_rated_bars(folder, dataset, split, encoder)
-            predictions.append(Predicted(dataset, split, bars, head.predict(bars.latents)))
+            pieces = load_rated_pieces(folder, dataset, [split], encoder)
+            bars = rated_bars(pieces)
+            predictions.append(Predicted(dataset, split, bars, predict_rated(head, pieces)[:, : len(DIMENSIONS)]))
             found = {
                 "head": evaluate_predictor(predictions[-1].values, bars, clips),
                 "constant": evaluate_predictor(np.broadcast_to(mean, bars.targets.shape), bars, clips),
@@ -72,6 +76,12 @@ def evaluate_head(
                 found["one_listener"] = evaluate_one_listener(ratings, bars)
             tables += [t.assign(dataset=dataset, split=split, predictor=p) for p, t in found.items()]
     return pd.concat(tables, ignore_index=True).reindex(columns=COLUMNS), predictions
+
+
+def predict_rated(head: Head, pieces: Sequence[RatedPiece]) -> Points:
+    """A head's predictions for the rated bars of pieces: (bars, 4), columns PREDICTED."""
+    predicted = head.predict([piece.input for piece in pieces])
+    return np.concatenate([values[piece.rated] for values, piece in zip(predicted, pieces, strict=True)])
 
 
 def by_piece(values: Points, piece: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
@@ -83,8 +93,7 @@ def by_piece(values: Points, piece: npt.NDArray[np.integer]) -> npt.NDArray[np.f
 def evaluate_predictor(predicted: Points, bars: RatedBars, with_accuracy: bool) -> pd.DataFrame:
     """Rows of COLUMNS from `level` on, for predictions (bars, 2). with_accuracy: add those of signs and quadrants."""
     rows = []
-    pieces = by_piece(predicted, bars.piece), by_piece(bars.targets, bars.piece)
-    for level, (x, y) in (("bar", (predicted, bars.targets)), ("piece", pieces)):
+    for level, (x, y) in levels(predicted, bars, within=not with_accuracy).items():
         clip = with_accuracy and level == "piece"
         for column, dimension in enumerate(DIMENSIONS):
             figures: dict[str, float] = {name: figure(x[:, column], y[:, column]) for name, figure in FIGURES.items()}
@@ -94,6 +103,15 @@ def evaluate_predictor(predicted: Points, bars: RatedBars, with_accuracy: bool) 
         if clip:
             rows.append({"level": level, "dimension": "quadrant", "accuracy": quadrant_accuracy(x, y), "n": len(x)})
     return pd.DataFrame(rows)
+
+
+def levels(predicted: Points, bars: RatedBars, within: bool) -> dict[str, tuple[Points, Points]]:
+    """Predictions and targets, (n, 2) each, per bar, per piece and, if so asked, within pieces."""
+    per_piece = by_piece(predicted, bars.piece), by_piece(bars.targets, bars.piece)
+    found: dict[str, tuple[Points, Points]] = {"bar": (predicted, bars.targets), "piece": per_piece}
+    if within:
+        found["within"] = predicted - per_piece[0][bars.piece], bars.targets - per_piece[1][bars.piece]
+    return found
 
 
 def evaluate_one_listener(ratings: pd.DataFrame, bars: RatedBars) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Latents of every prepared piece: MIDI -> bars -> latents, one file a piece, what is done is skipped."""
+"""Latents and features of every prepared piece: MIDI -> bars -> latents, one file a piece, what is done is skipped."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from tqdm import tqdm
 
 from musetok_bridge import BarEncoder, Bars, UnusableScore, score_to_bars
 from musetok_bridge.provenance import midi_md5, versions, write_table
+from musetok_bridge.scores import read_score
 from musetok_bridge.settings import UserError
 
 from .latent_files import PieceLatents, latents_folder, latents_path, read_metadata, write_latents
+from .performance_features import VERSION as FEATURES_VERSION
+from .performance_features import BarFeatures, bar_features
 
 # dataset -> its table of labels, and the column that names a piece
 LABELS = {"emopia": ("emopia_labels.csv", "clip"), "vgmidi": ("vgmidi_labels.csv", "piece")}
@@ -28,6 +31,7 @@ class _Waiting:
     path: Path
     midi_md5: str
     bars: Bars
+    features: BarFeatures
 
 
 def read_labels(folder: Path, dataset: str) -> pd.DataFrame:
@@ -61,7 +65,9 @@ def extract_latents(
             if made_by.items() >= (_made_by(encoder) | {"midi_md5": md5}).items():
                 counts["pieces done before"] += 1
                 continue
-            waiting.append(_Waiting(path, md5, score_to_bars(content)))
+            score = read_score(content)
+            bars = score_to_bars(score)
+            waiting.append(_Waiting(path, md5, bars, bar_features(score, bars)))
         except (OSError, UnusableScore) as error:
             failures.append(
                 (dataset, piece, error.reason if isinstance(error, UnusableScore) else type(error).__name__)
@@ -80,7 +86,8 @@ def extract_latents(
 
 def _made_by(encoder: BarEncoder) -> dict[str, str]:
     """What a piece's latents depend on besides its MIDI file."""
-    return {"encoder_digest": encoder.digest, "dtype": str(encoder.dtype).removeprefix("torch.")}
+    dtype = str(encoder.dtype).removeprefix("torch.")
+    return {"encoder_digest": encoder.digest, "dtype": dtype, "features": FEATURES_VERSION}
 
 
 def _encode(waiting: list[_Waiting], encoder: BarEncoder) -> dict[str, int]:
@@ -89,6 +96,7 @@ def _encode(waiting: list[_Waiting], encoder: BarEncoder) -> dict[str, int]:
     for piece, (codes, latents) in zip(waiting, encoded, strict=True):
         metadata = _made_by(encoder) | {"midi_md5": piece.midi_md5, "encoder_name": encoder.name}
         metadata["versions"] = json.dumps(versions())
-        made = PieceLatents(latents, codes, piece.bars.bar_number, piece.bars.n_notes)
+        features, edges = piece.features.values, piece.features.edges
+        made = PieceLatents(latents, codes, piece.bars.bar_number, piece.bars.n_notes, features, edges)
         write_latents(piece.path, made, metadata)
     return {"pieces encoded": len(waiting), "bars encoded": sum(len(piece.bars) for piece in waiting)}

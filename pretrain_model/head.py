@@ -1,132 +1,151 @@
-"""The valence/arousal head: a multi-layer perceptron on the latent of a bar, its file, and its use.
+"""A head: what turns the bars of a piece into valence and arousal. Its file, and its use.
 
-Columns of every prediction are valence, then arousal, both in [−1, 1] (Russell's circumplex: valence from unpleasant to
-pleasant, arousal from calm to excited).
+There are two kinds: the listener (listener_head.py), which reads features of the performance, and latents too if it
+was trained so, in the context of the piece; and CustomMLP (custom_mlp.py), which reads the latent of one bar. Columns
+of every prediction are valence, then arousal, both in [−1, 1] (Russell's circumplex: valence from unpleasant to
+pleasant, arousal from calm to excited), then the standard deviation of each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
 
-from musetok_bridge.encoder import BarEncoder, choose_device
+from musetok_bridge.encoder import choose_device
 from musetok_bridge.provenance import tensors_digest, write_tensors
 from musetok_bridge.settings import UserError, first_line
 
-DIMENSIONS = ("valence", "arousal")
-BUNDLED_HEAD = Path(__file__).resolve().parent / "weights" / "bundled_head.safetensors"
-BARS_PER_BATCH = 65_536
+from .custom_mlp import CustomMLP, MLPConfig
+from .latent_files import NamedEncoder
+from .listener_head import ListenerConfig, ListenerModel, Views
+from .performance_features import VERSION as FEATURES_VERSION
+from .performance_features import BarFeatures
 
-Size = Literal["small", "normal", "large"]
-HIDDEN_WIDTHS: dict[str, tuple[int, ...]] = {"small": (128,), "normal": (512, 256), "large": (1024, 512, 256)}
+DIMENSIONS = ("valence", "arousal")
+PREDICTED = (*DIMENSIONS, "valence_sd", "arousal_sd")
+BUNDLED_HEAD = Path(__file__).resolve().parent / "weights" / "bundled_head.safetensors"
+
+Values = TypeVar("Values")
+Model: TypeAlias = CustomMLP | ListenerModel
+_KINDS: dict[str, tuple[Any, Any]] = {"custom_mlp": (CustomMLP, MLPConfig), "listener": (ListenerModel, ListenerConfig)}
 
 
 @dataclass(frozen=True)
-class HeadConfig:
-    """Shape of a head. width: of the latents it reads. size: of its hidden layers. dropout: in training, 0 to 1."""
+class HeadInput:
+    """What a head can read of the n bars of a piece; what it doesn't read may be None. latents: float32 (n, width)."""
 
-    width: int
-    size: Size
-    dropout: float
+    features: BarFeatures | None
+    latents: np.ndarray | None = None
 
-
-class CustomMLP(nn.Module):
-    """latent -> hidden layers with ReLU -> valence and arousal through tanh.
-
-    Latents are standardised first, by the mean and standard deviation of the training set, which the head carries.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, config: HeadConfig):
-        super().__init__()
-        self.config = config
-        self.register_buffer("mean", torch.zeros(config.width))
-        self.register_buffer("std", torch.ones(config.width))
-        widths = (config.width, *HIDDEN_WIDTHS[config.size])
-        hidden = [
-            module
-            for before, after in pairwise(widths)
-            for module in (nn.Linear(before, after), nn.ReLU(), nn.Dropout(config.dropout))
-        ]
-        self.layers = nn.Sequential(*hidden, nn.Linear(widths[-1], len(DIMENSIONS)))
-
-    def set_scale(self, mean: Tensor, std: Tensor) -> None:
-        """Standardise latents by these, (width,) each; a dimension that never varies is only centred."""
-        self.mean.copy_(mean)
-        self.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
-
-    def forward(self, latents: Tensor) -> Tensor:
-        """latents: (n, width) -> valence and arousal, (n, 2)."""
-        return torch.tanh(self.layers((latents - self.mean) / self.std))
+    def values(self, with_latents: bool) -> np.ndarray:
+        """What a listener reads of each bar: the features, with the latents behind them if so asked. float32 (n, …)."""
+        values = _needed(self.features, "features").values
+        return np.concatenate([values, _needed(self.latents, "latents")], axis=1) if with_latents else values
 
 
 @dataclass(frozen=True)
 class Head:
-    """A head ready for use; `load_head` makes one. encoder_digest: of the encoder on whose latents it was trained."""
+    """A head ready for use; `load_head` makes one.
+
+    encoder_digest: of the encoder on whose latents it was trained, empty if it reads none. facts: what its file says of
+    how it was made.
+    """
 
     name: str
     digest: str
     encoder_digest: str
-    model: CustomMLP
+    model: Model
     device: torch.device
+    facts: Mapping[str, str]
+
+    @property
+    def reads_latents(self) -> bool:
+        """Whether it needs the encoder."""
+        return bool(self.encoder_digest)
+
+    @property
+    def reads_features(self) -> bool:
+        """Whether it needs the features of the performance."""
+        return isinstance(self.model, ListenerModel)
 
     @torch.inference_mode()
-    def predict(self, latents: np.ndarray) -> np.ndarray:
-        """latents: float32 (n, width) -> float32 (n, 2), columns valence and arousal in [−1, 1]."""
-        if latents.ndim != 2 or latents.shape[1] != self.model.config.width:
-            raise ValueError(f"latents of shape {latents.shape}; this head reads (n, {self.model.config.width})")
-        predictions = np.empty((len(latents), len(DIMENSIONS)), dtype=np.float32)
-        for i in range(0, len(latents), BARS_PER_BATCH):
-            batch = torch.from_numpy(np.ascontiguousarray(latents[i : i + BARS_PER_BATCH], dtype=np.float32))
-            predictions[i : i + BARS_PER_BATCH] = self.model(batch.to(self.device)).cpu().numpy()
-        return predictions
+    def predict(self, pieces: Sequence[HeadInput]) -> list[np.ndarray]:
+        """The columns PREDICTED of the bars of each piece, float32 (n, 4)."""
+        if isinstance(self.model, CustomMLP):
+            return self._predict_bars(self.model, [_needed(piece.latents, "latents") for piece in pieces])
+        predicted = []
+        for piece in pieces:
+            edges = _needed(piece.features, "features").edges
+            views = Views.of(piece.values(self.reads_latents), edges)
+            predicted.append(torch.cat(self.model(views), dim=1).numpy())
+        return predicted
 
-    def check_encoder(self, encoder: BarEncoder) -> None:
+    def _predict_bars(self, model: CustomMLP, latents: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The bars of all pieces at once, on the device."""
+        if not latents:
+            return []
+        batch = torch.from_numpy(np.concatenate(latents).astype(np.float32, copy=False)).to(self.device)
+        rating = model(batch)
+        predicted = torch.cat([rating, model.sd.expand(rating.shape)], dim=1).cpu().numpy()
+        return np.split(predicted, np.cumsum([len(piece) for piece in latents])[:-1])
+
+    def check_encoder(self, encoder: NamedEncoder) -> None:
         """Raise UserError if this head was trained on the latents of another encoder."""
-        if encoder.digest != self.encoder_digest:
+        if self.reads_latents and encoder.digest != self.encoder_digest:
             raise UserError(
                 f"head {self.name!r} was trained on latents of encoder {self.encoder_digest[:12]}…, not of "
                 f"{encoder.name!r} ({encoder.digest[:12]}…): take the encoder that belongs to it, or train a head"
             )
 
 
-def save_head(path: str | Path, model: CustomMLP, encoder_digest: str, facts: Mapping[str, str]) -> None:
-    """Write a head as safetensors: its weights, and as metadata its shape, its encoder's digest and the given facts."""
+def _needed(values: Values | None, name: str) -> Values:
+    if values is None:
+        raise ValueError(f"this head reads {name}, and the piece has none")
+    return values
+
+
+def save_head(path: str | Path, model: Model, encoder_digest: str, facts: Mapping[str, str]) -> None:
+    """Write a head as safetensors: its weights, and as metadata its kind and shape, its encoder's digest and `facts`.
+
+    encoder_digest: empty if the head reads no latents.
+    """
+    kind = next(kind for kind, (made, _) in _KINDS.items() if isinstance(model, made))
     shape = {name: str(value) for name, value in asdict(model.config).items()}
     tensors = {name: values.detach().cpu().float().numpy() for name, values in model.state_dict().items()}
-    write_tensors(path, tensors, dict(facts) | shape | {"encoder_digest": encoder_digest})
+    made = {"kind": kind, "encoder_digest": encoder_digest, "features": FEATURES_VERSION}
+    write_tensors(path, tensors, dict(facts) | shape | made)
 
 
 def load_head(name: str = "bundled", device: str = "cpu") -> Head:
     """Load a head: "bundled" or the path of a `.safetensors` file that `save_head` wrote.
 
-    Raises UserError if there is no such file or it holds no head.
+    A CustomMLP computes on the device; a listener, which is a few small products a song, always on the CPU. Raises
+    UserError if there is no such file, it holds no head, or it reads features of another version.
     """
     path = BUNDLED_HEAD if name == "bundled" else Path(name)
     if not path.is_file():
         raise UserError(f"head {name!r}: no file {path}; give bundled or the path of a head.safetensors")
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
+            facts = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        if metadata.get("size") not in get_args(Size):
-            raise ValueError("its metadata name no size of CustomMLP")
-        config = HeadConfig(int(metadata["width"]), metadata["size"], float(metadata["dropout"]))
-        model = CustomMLP(config)
+        if facts.get("kind") not in _KINDS:
+            raise ValueError(f"its metadata name no kind of head, {' or '.join(_KINDS)}")
+        made, shape = _KINDS[facts["kind"]]
+        types = {"int": int, "float": float}
+        model = made(shape(**{k: types.get(t, str)(facts[k]) for k, t in shape.__annotations__.items()}))
         model.load_state_dict({key: torch.from_numpy(values) for key, values in tensors.items()})
-        encoder_digest = metadata["encoder_digest"]
+        encoder_digest, version = facts["encoder_digest"], facts["features"]
     except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
         raise UserError(f"{path}: not a valence/arousal head ({first_line(error)})") from None
-    place = choose_device(device)
+    if version != FEATURES_VERSION:
+        raise UserError(f"{path}: reads features of version {version}, here they are {FEATURES_VERSION}: train it anew")
+    place = choose_device(device) if isinstance(model, CustomMLP) else torch.device("cpu")
     model.eval().requires_grad_(False).to(place)
-    return Head(name, tensors_digest(tensors), encoder_digest, model, place)
+    return Head(name, tensors_digest(tensors), encoder_digest, model, place, facts)

@@ -1,7 +1,6 @@
-"""Rated bars for training and evaluation: latents from 02_extract_latents.py, ratings from 01_prepare_datasets.py.
+"""Rated bars one by one, as CustomMLP learns from them, without the music around them.
 
-Arrays are over bars, pieces one after the other, bars of a piece ascending. Targets are (valence, arousal) in [−1, 1]:
-the listeners' mean for a bar of VGMIDI, the point of its clip's quadrant for a bar of EMOPIA.
+Arrays are over bars, pieces one after the other, bars of a piece ascending.
 """
 
 from __future__ import annotations
@@ -12,15 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from musetok_bridge.settings import UserError
-
-from .extraction import read_labels
-from .latent_files import NamedEncoder, PieceLatents, latents_path, read_latents, read_metadata
+from .latent_files import NamedEncoder, PieceLatents
+from .rated_pieces import RatedPiece, load_rated_pieces
 
 Represent = Callable[[PieceLatents], npt.NDArray[np.float32]]
 
@@ -47,45 +43,26 @@ def whole_latent(made: PieceLatents) -> npt.NDArray[np.float32]:
     return made.latents
 
 
+def rated_bars(pieces: Sequence[RatedPiece], represent: Represent = whole_latent) -> RatedBars:
+    """The rated bars of pieces.
+
+    represent: what stands for the bars of a piece, in place of their latents: a PieceLatents -> float32 (n, width).
+    """
+    sizes = [len(piece.rated) for piece in pieces]
+    return RatedBars(
+        latents=np.concatenate([represent(piece.made)[piece.rated] for piece in pieces]),
+        targets=np.concatenate([piece.targets for piece in pieces]),
+        bar_number=np.concatenate([piece.made.bar_number[piece.rated] for piece in pieces]),
+        piece=np.repeat(np.arange(len(pieces)), sizes),
+        pieces=tuple(piece.name for piece in pieces),
+    )
+
+
 def load_rated_bars(
     folder: Path, dataset: str, split: str, encoder: NamedEncoder, represent: Represent = whole_latent
 ) -> RatedBars:
-    """Read the bars of a split for which there are both a rating and a latent by `encoder`.
-
-    represent: what stands for the bars of a piece, in place of their latents: a PieceLatents -> float32 (n, width).
-    A piece without a file (it failed in 02_extract_latents.py) is passed over. Raises UserError if none is left, or if
-    a file is by another encoder.
-    """
-    labels = read_labels(folder, dataset)
-    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
-    names: list[str] = []
-    for name, label in labels[labels["split"] == split].groupby("piece", sort=True):
-        path = latents_path(folder, encoder, dataset, str(name))
-        made_by = read_metadata(path)
-        if not made_by:
-            continue
-        if made_by.get("encoder_digest") != encoder.digest:
-            raise UserError(f"{path} is by another encoder: run pretrain_model/02_extract_latents.py again")
-        parts.append(_rate(read_latents(path), label, len(names), represent))
-        names.append(str(name))
-    if not sum(len(part[1]) for part in parts):
-        why = f"no {dataset} bars of the split {split} have latents by the encoder {encoder.name}"
-        raise UserError(f"{folder}: {why}: run pretrain_model/02_extract_latents.py first")
-    latents, targets, bar_number, piece = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return RatedBars(latents, targets, bar_number, piece, tuple(names))
-
-
-def _rate(
-    made: PieceLatents, label: pd.DataFrame, index: int, represent: Represent
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Latents, targets, bar numbers and the piece's index, for the bars of a piece that have both."""
-    if "bar_number" in label:
-        numbers, at, row = np.intersect1d(made.bar_number, label["bar_number"].to_numpy(), return_indices=True)
-        targets = label[["valence_mean", "arousal_mean"]].to_numpy(np.float32)[row]
-    else:
-        numbers, at = made.bar_number, np.arange(len(made.bar_number))
-        targets = np.repeat(label[["valence", "arousal"]].to_numpy(np.float32), len(at), axis=0)
-    return represent(made)[at], targets, numbers.astype(np.int32), np.full(len(at), index)
+    """The rated bars of a split; see load_rated_pieces."""
+    return rated_bars(load_rated_pieces(folder, dataset, [split], encoder), represent)
 
 
 class BarDataset(Dataset[tuple[Tensor, Tensor, Tensor]]):

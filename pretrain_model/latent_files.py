@@ -1,8 +1,9 @@
-"""The latents of one piece on disk: a `.safetensors` file that also says what made it.
+"""The latents and features of one piece on disk: a `.safetensors` file that also says what made it.
 
-Tensors: latents float32 (n, width), codes int16 (n, levels), bar_number int32 (n), n_notes int32 (n), for the n bars of
-the piece. Metadata: encoder_digest, encoder_name and dtype (its number format), midi_md5 (of the MIDI file's bytes),
-versions (JSON).
+Tensors: latents float32 (n, width), codes int16 (n, levels), bar_number int32 (n), n_notes int32 (n), features float32
+(n, features) and edges float64 (n + 1) as performance_features has them, for the n bars of the piece. Metadata:
+encoder_digest, encoder_name and dtype (its number format), features (their version), midi_md5 (of the MIDI file's
+bytes), versions (JSON).
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class PieceLatents:
     codes: npt.NDArray[np.int16]
     bar_number: npt.NDArray[np.int32]
     n_notes: npt.NDArray[np.int32]
+    features: npt.NDArray[np.float32]
+    edges: npt.NDArray[np.float64]
 
 
 def latents_folder(folder: Path, encoder: NamedEncoder) -> Path:

@@ -1,4 +1,4 @@
-"""The settings of the four scripts of this phase; meanings, units and defaults stand in config/pretrain.yaml."""
+"""The settings of the five scripts of this phase; meanings, units and defaults stand in config/pretrain.yaml."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ SETTINGS_FILE = "pretrain.yaml"
 DatasetName = Literal["emopia", "vgmidi"]
 Choice = Literal["emopia", "vgmidi", "both"]
 Split = Literal["train", "val", "test"]
+Predictor = Literal[
+    "constant", "one_listener", "trees", "custom_mlp", "listener_heard", "listener_whole", "listener_whole_and_latents"
+]
 Point = Annotated[tuple[float, float], Range(-1, 1)]
 
 
@@ -82,8 +85,9 @@ class ExtractSettings:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How the head is trained."""
+    """Which head is trained; all but the first and the seed is for CustomMLP."""
 
+    head: Literal["listener", "custom_mlp"]
     size: Literal["small", "normal", "large"]
     dropout: Annotated[float, Range(0, 0.9)]
     loss: Literal["mse", "smooth_l1"]
@@ -96,11 +100,40 @@ class TrainSettings:
 
 
 @dataclass(frozen=True)
+class ListenerSettings:
+    """How the listener, train.head listener, is trained."""
+
+    splits: tuple[Split, ...]
+    reads: Literal["performance", "performance_and_latents"]
+    context: Literal["whole", "heard"]
+    penalty_level: Annotated[float, Range(0.001, 1e6)]
+    penalty_motion: Annotated[float, Range(0.001, 1e6)]
+    penalty_sign: Annotated[float, Range(0.001, 1e6)]
+    networks: Annotated[int, Range(1, 100)]
+    hidden: Annotated[int, Range(1, 4096)]
+    dropout_in: Annotated[float, Range(0, 0.9)]
+    dropout: Annotated[float, Range(0, 0.9)]
+    learning_rate: Annotated[float, Range(1e-7, 1)]
+    weight_decay: Annotated[float, Range(0, 1)]
+    batch_size: Annotated[int, Range(1, 1_000_000)]
+    steps: Annotated[int, Range(1, 1_000_000)]
+
+
+@dataclass(frozen=True)
 class EvaluateSettings:
     """Which head is evaluated, on what."""
 
     head: str
     splits: tuple[Split, ...]
+
+
+@dataclass(frozen=True)
+class CrossValidateSettings:
+    """What 05_cross_validate.py compares, and how sure it wants to be."""
+
+    predictors: tuple[Predictor, ...]
+    folds: Annotated[int, Range(2, 20)]
+    resamples: Annotated[int, Range(100, 100_000)]
 
 
 @dataclass(frozen=True)
@@ -114,7 +147,9 @@ class PretrainSettings:
     model: ModelSettings
     extract: ExtractSettings
     train: TrainSettings
+    listener: ListenerSettings
     evaluate: EvaluateSettings
+    cross_validate: CrossValidateSettings
 
     @property
     def folder(self) -> Path:

@@ -1,7 +1,7 @@
-"""Training of the head: weighted squared (or smooth absolute) error, AdamW, early stopping on the validation loss.
+"""Training of CustomMLP: weighted squared (or smooth absolute) error, AdamW, early stopping on the validation loss.
 
-On the CPU: the head is small, and there the same seed gives the same weights to the bit. Latents are standardised by
-the mean and spread of the training bars, which become part of the head.
+On the CPU: it is small, and there the same seed gives the same weights to the bit. Latents are standardised by
+the mean and spread of the training bars, which become part of it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from musetok_bridge.settings import UserError
 
-from .head import CustomMLP, HeadConfig
+from .custom_mlp import CustomMLP, MLPConfig
 from .latent_dataset import BarDataset, RatedBars
 from .pretrain_settings import TrainSettings
 
@@ -45,7 +45,7 @@ def train_head(train: Sequence[RatedBars], val: Sequence[RatedBars], settings: T
     train_bars, val_bars = BarDataset(train), BarDataset(val)
     with torch.random.fork_rng(devices=[]):  # leaves the caller's random numbers alone
         torch.manual_seed(settings.seed)
-        model = CustomMLP(HeadConfig(train_bars.latents.shape[1], settings.size, settings.dropout))
+        model = CustomMLP(MLPConfig(train_bars.latents.shape[1], settings.size, settings.dropout))
         spread, mean = torch.std_mean(train_bars.latents.double(), dim=0, correction=0)  # each (width,)
         model.set_scale(mean.float(), torch.where(spread < _LEAST_SPREAD, 0.0, spread).float())
         return _fit(model, train_bars, val_bars, settings)
@@ -72,6 +72,9 @@ def _fit(model: CustomMLP, train_bars: BarDataset, val_bars: BarDataset, setting
     progress.close()
     model.load_state_dict(best_weights)
     model.eval()
+    with torch.no_grad():
+        errors = (model(val_bars.latents) - val_bars.targets).square()
+        model.sd.copy_((val_bars.weights[:, None] * errors).mean(dim=0).sqrt())
     return TrainedHead(model, pd.DataFrame(rows, columns=["epoch", "train_loss", "val_loss"]), best_epoch, best_loss)
 
 

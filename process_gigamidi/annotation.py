@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from itertools import groupby, islice
+from itertools import groupby, islice, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from tqdm import tqdm
 from musetok_bridge import load_encoder
 from musetok_bridge.encoder import BarEncoder
 from musetok_bridge.settings import UserError
-from pretrain_model.head import Head, load_head
+from pretrain_model.head import Head, HeadInput, load_head
 
 from .annotation_settings import AnnotationSettings
 from .conversion import Converted, Failure, convert_song
@@ -33,9 +33,9 @@ Song = tuple[Row, Converted | Failure]
 
 
 class Models(NamedTuple):
-    """What turns bars into valence and arousal."""
+    """What turns bars into valence and arousal. encoder: None where the head reads no latents."""
 
-    encoder: BarEncoder
+    encoder: BarEncoder | None
     head: Head
 
 
@@ -46,7 +46,7 @@ def annotate(settings: AnnotationSettings) -> Totals:
     """
     models = load_models(settings)
     source = open_source(settings.dataset, settings.limits.file_bytes)
-    digests = {"model.encoder": models.encoder.digest, "model.head": models.head.digest}
+    digests = {"model.encoder": models.encoder.digest if models.encoder else None, "model.head": models.head.digest}
     decides = what_decides(settings, source.identity, digests)
     parts = begin_or_continue(settings, decides)
     done = parts_done(settings.folder)
@@ -57,7 +57,7 @@ def annotate(settings: AnnotationSettings) -> Totals:
         return totals
     songs = converted_in_order(
         _rows_to_do(source, settings, done),
-        partial(convert_song, bars=settings.bars, limits=settings.limits),
+        partial(convert_song, bars=settings.bars, limits=settings.limits, with_features=models.head.reads_features),
         settings.compute.workers,
         settings.limits.seconds,
         settings.limits.memory_mb,
@@ -73,11 +73,14 @@ def annotate(settings: AnnotationSettings) -> Totals:
 
 
 def load_models(settings: AnnotationSettings) -> Models:
-    """Load encoder and head. Raises UserError if they can't be loaded or don't belong together."""
+    """Load the head, and the encoder if it reads latents. Raises UserError if they can't be loaded or don't match."""
     model = settings.model
-    models = Models(load_encoder(model.encoder, model.device, model.dtype), load_head(model.head, model.device))
-    models.head.check_encoder(models.encoder)
-    return models
+    head = load_head(model.head, model.device)
+    if not head.reads_latents:
+        return Models(None, head)
+    encoder = load_encoder(model.encoder, model.device, model.dtype)
+    head.check_encoder(encoder)
+    return Models(encoder, head)
 
 
 def annotate_part(
@@ -118,15 +121,15 @@ def _batches(songs: Iterable[Song], bars_per_batch: int) -> Iterator[list[Song]]
 
 
 def _predicted(batch: list[Song], models: Models) -> Iterator[tuple[Row, Converted | Failure, np.ndarray]]:
-    """Encode and predict the bars of all songs together; gives each song's (n, 2), empty for a failure."""
-    all_bars = [outcome.bars for _, outcome in batch if isinstance(outcome, Converted)]
-    predictions: Iterator[np.ndarray] = iter(())
-    if all_bars:
-        latents = np.concatenate([latents for _, latents in models.encoder.encode(all_bars)])  # (bars, width)
-        borders = np.cumsum([len(bars) for bars in all_bars])[:-1]
-        predictions = iter(np.split(models.head.predict(latents), borders))
+    """Encode and predict the bars of all songs together; gives each song's (n, 4), empty for a failure."""
+    songs = [outcome for _, outcome in batch if isinstance(outcome, Converted)]
+    latents: Iterable[np.ndarray | None] = repeat(None, len(songs))
+    if models.encoder and songs:
+        latents = [latents for _, latents in models.encoder.encode([song.bars for song in songs])]
+    inputs = [HeadInput(song.features, of_song) for song, of_song in zip(songs, latents, strict=True)]
+    predictions = iter(models.head.predict(inputs))
     for row, outcome in batch:
-        predicted = next(predictions) if isinstance(outcome, Converted) else np.empty((0, 2), np.float32)
+        predicted = next(predictions) if isinstance(outcome, Converted) else np.empty((0, 4), np.float32)
         if not np.isfinite(predicted).all():
             outcome = Failure("predict", "not_finite: the model gives no number for some bar")
         yield row, outcome, predicted

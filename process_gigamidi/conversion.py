@@ -14,6 +14,7 @@ import numpy as np
 
 from musetok_bridge.bars import Bars, score_to_bars
 from musetok_bridge.scores import UnusableScore, read_score, seconds_at
+from pretrain_model.performance_features import BarFeatures, bar_features
 
 from .annotation_settings import BarSettings, LimitSettings
 
@@ -24,11 +25,12 @@ class Converted(NamedTuple):
     """A song as bars.
 
     duration_seconds: where its last event ends, under its tempo map; never before its last bar begins, into which the
-    onset of a note just before the bar line is rounded.
+    onset of a note just before the bar line is rounded. features: of the performance, if they were asked for.
     """
 
     bars: Bars
     duration_seconds: float
+    features: BarFeatures | None
 
 
 class Failure(NamedTuple):
@@ -38,7 +40,9 @@ class Failure(NamedTuple):
     reason: str
 
 
-def convert_song(music: bytes | None, bars: BarSettings, limits: LimitSettings) -> Converted | Failure:
+def convert_song(
+    music: bytes | None, bars: BarSettings, limits: LimitSettings, with_features: bool
+) -> Converted | Failure:
     """Convert the bytes of one MIDI file. Never raises for what the bytes hold, but MemoryError."""
     if not music:
         return Failure("read", "no_music: there are no bytes to read")
@@ -51,7 +55,8 @@ def convert_song(music: bytes | None, bars: BarSettings, limits: LimitSettings) 
         seconds = float(seconds_at(score, np.array([end_tick]))[0])
         if not math.isfinite(seconds):
             return Failure(stage, "no_time: its tempos give no time in seconds")
-        return Converted(converted, seconds)
+        features = bar_features(score, converted, limits) if with_features else None
+        return Converted(converted, seconds, features)
     except UnusableScore as error:
         return Failure(stage, one_line(str(error)))
     except MemoryError:

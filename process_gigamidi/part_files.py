@@ -30,7 +30,18 @@ from musetok_bridge.settings import UserError
 from .annotation_settings import GO_ON
 
 ORDER_OF_MOVES = ("bars", "failures", "songs")
-BARS_COLUMNS = ("md5", "bar_number", "valence", "arousal", "start_tick", "start_seconds", "meter", "n_notes")
+BARS_COLUMNS = (
+    "md5",
+    "bar_number",
+    "valence",
+    "arousal",
+    "start_tick",
+    "start_seconds",
+    "meter",
+    "n_notes",
+    "valence_sd",
+    "arousal_sd",
+)
 SONGS_COLUMNS = (
     "md5",
     "n_bars",
@@ -81,7 +92,7 @@ class PartTables:
     def add_song(
         self, md5: str, bars: Bars, duration_seconds: float, predicted: np.ndarray, described: Mapping[str, Any]
     ) -> None:
-        """A row for each bar and one for the song. predicted: (n, 2), valence and arousal in [−1, 1]."""
+        """A row for each bar and one for the song. predicted: (n, 4), the columns PREDICTED of a head."""
         md5 = as_text(md5)
         numbers = zip(
             bars.bar_number.tolist(),
@@ -94,8 +105,11 @@ class PartTables:
         )
         self._csv["bars"].writerows(
             # z: no minus sign before a zero
-            (md5, number, f"{valence:z.4f}", f"{arousal:z.4f}", tick, f"{seconds:z.3f}", meter, n_notes)
-            for number, (valence, arousal), tick, seconds, meter, n_notes in numbers
+            (
+                *(md5, number, f"{valence:z.4f}", f"{arousal:z.4f}", tick, f"{seconds:z.3f}", meter, n_notes),
+                *(f"{valence_sd:.4f}", f"{arousal_sd:.4f}"),
+            )
+            for number, (valence, arousal, valence_sd, arousal_sd), tick, seconds, meter, n_notes in numbers
         )
         mean, sd = predicted.mean(axis=0, dtype=np.float64), predicted.std(axis=0, dtype=np.float64)  # ddof 0
         statistics = [f"{value:z.4f}" for value in (mean[0], sd[0], mean[1], sd[1])]

@@ -16,10 +16,12 @@ from .part_files import Totals, parts_done
 NAME = "run.json"
 
 
-def what_decides(settings: AnnotationSettings, identity: Mapping[str, str | None], digests: Mapping[str, str]) -> dict:
+def what_decides(
+    settings: AnnotationSettings, identity: Mapping[str, str | None], digests: Mapping[str, str | None]
+) -> dict:
     """All that a part's rows and values depend on, by the setting that gives it.
 
-    identity: the dataset's. digests: of the encoder's and the head's weights.
+    identity: the dataset's. digests: of the encoder's (None if it isn't used) and the head's weights.
     """
     return {
         **identity,

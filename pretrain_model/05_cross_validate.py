@@ -1,0 +1,39 @@
+"""Step 5: how well each kind of head does on music that it has not learned from, with confidence intervals.
+
+VGMIDI in folds by game, EMOPIA by its own splits (pretrain_model/cross_validation.py says how, and what is compared).
+Writes output.dir/cross_validation.csv (every figure with its 95 % interval), cross_validation_bars.csv (the predictions
+for every bar of VGMIDI, each by a model that had not seen its game) and cross_validation.json. Takes about an hour on
+two cores with all predictors, most of it for the listeners.
+"""
+
+import pandas as pd
+
+from musetok_bridge import load_encoder
+from musetok_bridge.provenance import provenance, write_json, write_table
+from musetok_bridge.settings import SettingsError, run_script
+from pretrain_model.cross_validation import as_markdown, cross_validate
+from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
+from pretrain_model.rated_pieces import load_rated_pieces
+from pretrain_model.vgmidi import RATINGS_FILE
+
+SPLITS = ("train", "val", "test")
+
+
+def main(settings: PretrainSettings) -> None:
+    """Compare the predictors and print the tables."""
+    if not settings.cross_validate.predictors:
+        raise SettingsError("'cross_validate.predictors' is empty: name what to compare")
+    folder = settings.folder
+    encoder = load_encoder(settings.model.encoder, device=settings.model.device, dtype=settings.model.dtype)
+    vgmidi, emopia = (load_rated_pieces(folder, dataset, SPLITS, encoder) for dataset in ("vgmidi", "emopia"))
+    ratings = pd.read_csv(folder / RATINGS_FILE, dtype={"piece": str})
+    table, predictions = cross_validate(vgmidi, emopia, ratings, settings)
+    write_table(folder / "cross_validation.csv", table, decimals=6)
+    write_table(folder / "cross_validation_bars.csv", predictions, decimals=6)
+    write_json(folder / "cross_validation.json", provenance(settings, encoder_digest=encoder.digest))
+    print(as_markdown(table))
+    print(f"table: {(folder / 'cross_validation.csv').resolve()}")
+
+
+if __name__ == "__main__":
+    run_script(PretrainSettings, SETTINGS_FILE, __doc__, main)

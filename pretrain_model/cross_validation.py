@@ -1,0 +1,174 @@
+"""How well heads do on music that they have not learned from, by one protocol for all.
+
+VGMIDI: its games are spread over folds; the pieces of a fold are predicted by a model trained on the other folds and
+on EMOPIA's training and validation clips. The target is the plain mean of all valid ratings. EMOPIA: its test split, by
+a model trained on its other two and on all of VGMIDI. Every interval is of 95 %, by the bootstrap over pieces (Efron):
+pieces are drawn with replacement, all bars of a piece together, and the figure is computed anew.
+
+Predictors:
+
+- constant: the mean rating of the training pieces, each counting the same; of EMOPIA the mean of its points.
+- one_listener (VGMIDI): every single listener's ratings against the mean of all others'.
+- trees: extremely randomised trees (Geurts, Ernst and Wehenkel, Machine Learning 63, 2006) on the performance features
+  of the bar, of the last seconds and of all that was heard, and their mean over the piece.
+- custom_mlp: CustomMLP on the latents of single bars; games and songs of one part of the training data tell it when to
+  stop.
+- listener_heard, listener_whole, listener_whole_and_latents: the listener with these settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.ensemble import ExtraTreesRegressor
+from tqdm import tqdm
+
+from .folds import folds_by_group
+from .head import DIMENSIONS, Head, Model
+from .latent_dataset import RatedBars, rated_bars
+from .listener_calibration import train_listener
+from .pretrain_settings import PretrainSettings
+from .rated_pieces import GROUP, RatedPiece
+from .scores_with_intervals import Compared, Points, Score, one_listener, score_quadrants, score_ratings, with_intervals
+from .time_averages import heard_mean, leaky_mean
+from .training import train_head
+
+COLUMNS = ["dataset", "level", "predictor", "dimension", "figure", "value", "low", "high", "n"]
+_STOP_FOLDS = 7  # one of so many parts of the training data tells CustomMLP when to stop
+_TREES, _LEAF, _FEATURES = 200, 5, 0.3
+
+Predict: TypeAlias = Callable[[RatedPiece], Points]
+Train: TypeAlias = Callable[[Sequence[RatedPiece]], Predict]
+
+
+def cross_validate(
+    vgmidi: Sequence[RatedPiece],
+    emopia: Sequence[RatedPiece],
+    ratings: pd.DataFrame,
+    settings: PretrainSettings,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The table of COLUMNS for the predictors of the settings, and the predictions for every bar of VGMIDI.
+
+    ratings: piece, listener, bar_number, valence, arousal.
+    """
+    learned, tested = ([p for p in emopia if (p.split == "test") == is_test] for is_test in (False, True))
+    folds = folds_by_group([p.group for p in vgmidi], [len(p.rated) for p in vgmidi], settings.cross_validate.folds)
+    bars = rated_bars(vgmidi)
+    predictions = pd.DataFrame({"piece": np.asarray(bars.pieces)[bars.piece], "bar_number": bars.bar_number})
+    predictions[[f"{d}_rated" for d in DIMENSIONS]] = bars.targets
+    tables: list[pd.DataFrame] = []
+
+    def add(name: str, dataset: str, score: Score, pieces: Sequence[Compared]) -> None:
+        table = with_intervals(score, pieces, settings.cross_validate.resamples, settings.train.seed)
+        tables.append(table.assign(predictor=name, dataset=dataset))
+
+    for name in tqdm(settings.cross_validate.predictors, desc="cross-validating", unit="predictor"):
+        if name == "one_listener":
+            add(name, "vgmidi", score_ratings, one_listener(ratings, vgmidi))
+            continue
+        train = _trainer(name, settings)
+        predicted = predict_left_out(vgmidi, learned, folds, train)
+        add(name, "vgmidi", score_ratings, [[(x, p.targets)] for x, p in zip(predicted, vgmidi, strict=True)])
+        of_clip = train([*vgmidi, *learned])
+        add(name, "emopia", score_quadrants, [[(of_clip(p), p.targets)] for p in tested])
+        for k, dimension in enumerate(DIMENSIONS):
+            predictions[f"{dimension}_{name}"] = np.concatenate(predicted)[:, k]
+    return pd.concat(tables, ignore_index=True).reindex(columns=COLUMNS), predictions
+
+
+def predict_left_out(
+    pieces: Sequence[RatedPiece], always: Sequence[RatedPiece], folds: Sequence[Sequence[int]], train: Train
+) -> list[Points]:
+    """Predictions for the rated bars of every piece, each by a model that saw nothing of the piece's fold."""
+    predicted: dict[int, Points] = {}
+    for fold in folds:
+        kept = [piece for i, piece in enumerate(pieces) if i not in set(fold)]
+        if fold:
+            predict = train([*kept, *always])
+            predicted |= {i: predict(pieces[i]) for i in fold}
+    return [predicted[i] for i in range(len(pieces))]
+
+
+def _trainer(name: str, settings: PretrainSettings) -> Train:
+    """What trains a predictor; its name is one of the settings' but one_listener."""
+    if name.startswith("listener_"):
+        context = "heard" if name == "listener_heard" else "whole"
+        reads = "performance_and_latents" if name.endswith("_and_latents") else "performance"
+        changed: Any = {"context": context, "reads": reads}
+        return partial(_train_listener, replace(settings, listener=replace(settings.listener, **changed)))
+    return partial({"constant": _train_constant, "trees": _train_trees, "custom_mlp": _train_mlp}[name], settings)
+
+
+def _train_constant(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Predict:
+    means = {
+        dataset: np.mean([p.targets.mean(axis=0) for p in pieces if p.dataset == dataset], axis=0)
+        for dataset in {p.dataset for p in pieces}
+    }
+    return lambda piece: np.repeat(means[piece.dataset][None], len(piece.rated), axis=0)
+
+
+def _train_trees(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Predict:
+    def read(piece: RatedPiece) -> np.ndarray:
+        values, edges = piece.made.features.astype(np.float64), piece.made.edges
+        heard = heard_mean(values, edges)
+        whole = np.repeat(heard[-1:], len(values), axis=0)
+        return np.concatenate([values, leaky_mean(values, edges, 4.0), heard, whole], axis=1)[piece.rated]
+
+    model = ExtraTreesRegressor(
+        _TREES, min_samples_leaf=_LEAF, max_features=_FEATURES, n_jobs=-1, random_state=settings.train.seed
+    )
+    weights = np.concatenate([np.full(len(p.rated), 1 / len(p.rated)) for p in pieces])
+    share = {dataset: sum(p.dataset == dataset for p in pieces) for dataset in {p.dataset for p in pieces}}
+    weights /= np.concatenate([np.full(len(p.rated), share[p.dataset]) for p in pieces])  # each set the same weight
+    model.fit(np.concatenate([read(p) for p in pieces]), np.concatenate([p.targets for p in pieces]), weights)
+    return lambda piece: model.predict(read(piece))
+
+
+def _train_mlp(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Predict:
+    groups = [f"{p.dataset} {p.group}" for p in pieces]
+    stop = set(folds_by_group(groups, [len(p.rated) for p in pieces], _STOP_FOLDS)[0])
+    parts: list[list[RatedBars]] = []
+    for is_val in (False, True):
+        part = [p for i, p in enumerate(pieces) if (i in stop) == is_val]
+        parts.append([rated_bars(of_set) for d in GROUP if (of_set := [p for p in part if p.dataset == d])])
+    trained = train_head(parts[0], parts[1], settings.train)
+    return _as_head(trained.model, reads_latents=True)
+
+
+def _train_listener(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Predict:
+    model = train_listener(pieces, settings.listener, settings.train.seed)
+    return _as_head(model, settings.listener.reads == "performance_and_latents")
+
+
+def _as_head(model: Model, reads_latents: bool) -> Predict:
+    head = Head("", "", "of the pieces" if reads_latents else "", model, torch.device("cpu"), {})
+    return lambda piece: head.predict([piece.input])[0][piece.rated]
+
+
+def as_markdown(table: pd.DataFrame) -> str:
+    """The table of `cross_validate` as two tables in Markdown: agreement on VGMIDI, accuracy on EMOPIA."""
+    blocks = [("vgmidi", ["r", "ccc", "mae", "covered_50", "covered_90"]), ("emopia", ["accuracy"])]
+    lines: list[str] = []
+    for dataset, figures in blocks:
+        rows = table[table["dataset"] == dataset]
+        figures = [figure for figure in figures if (rows["figure"] == figure).any()]
+        lines += [
+            "",
+            f"| {dataset} | predictor | dimension | {' | '.join(figures)} |",
+            "|---" * (3 + len(figures)) + "|",
+        ]
+        for (level, predictor, dimension), found in rows.groupby(["level", "predictor", "dimension"], sort=False):
+            by_figure = {row.figure: row for row in found.itertuples()}
+            cells = [_cell(by_figure[figure]) if figure in by_figure else "" for figure in figures]
+            lines.append(f"| per {level} | {predictor} | {dimension} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(row: Any) -> str:
+    return "" if np.isnan(row.value) else f"{row.value:.3f} ({row.low:.3f}–{row.high:.3f})"

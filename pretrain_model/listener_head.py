@@ -1,0 +1,177 @@
+"""A model of a listener: valence and arousal of every bar from the music around it.
+
+Two sets of rated music say different things: VGMIDI how listeners' ratings run through a piece, EMOPIA only on which
+side of zero a clip lies. So there are two experts, each trained on its own set, and a gate that says which set a piece
+resembles (a mixture of experts: Jacobs, Jordan, Nowlan and Hinton, Neural Computation 3, 1991). An expert is the mean
+of a linear model and of small networks. With the context `whole` the linear model reads the whole piece, the mean over
+the bars is an expert's level for the piece, and a linear model of the motion adds how a bar differs from that. With
+`heard` both read what was heard up to the bar, and nothing later changes its numbers.
+
+Each prediction has a standard deviation: of VGMIDI's expert what its errors on pieces of left-out games were, of
+EMOPIA's one with which the signs of left-out songs are as probable as they were right, and how far the two differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .bar_context import heard_view, motion_view, whole_view
+
+Context = Literal["whole", "heard"]
+CLIP = 4.0  # standard deviations: beyond, a feature is outside what was learned from
+
+
+@dataclass(frozen=True)
+class ListenerConfig:
+    """Shape of a listener. width: values of a bar that it reads. context: whole or heard. networks: of each expert.
+
+    hidden: units of each network. dropout_in, dropout: in training, of what a network reads and of its hidden units.
+    """
+
+    width: int
+    context: Context
+    networks: int
+    hidden: int
+    dropout_in: float
+    dropout: float
+
+
+class Scale(nn.Module):
+    """Standardises by a mean and a spread that it carries, and cuts off at CLIP."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("std", torch.ones(width))
+
+    def set(self, mean: Tensor, std: Tensor) -> None:
+        """Standardise by these, (width,) each; what hardly varies is only centred."""
+        self.mean.copy_(mean)
+        self.std.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(n, width) -> (n, width)."""
+        return ((values - self.mean) / self.std).clamp(-CLIP, CLIP)
+
+
+class Linear(nn.Module):
+    """A linear model of standardised values."""
+
+    def __init__(self, width: int, out: int):
+        super().__init__()
+        self.scale = Scale(width)
+        self.layer = nn.Linear(width, out)
+
+    def forward(self, view: Tensor) -> Tensor:
+        """(n, width) -> (n, out)."""
+        return self.layer(self.scale(view))
+
+
+class Networks(nn.Module):
+    """The mean of small networks with one hidden layer, on standardised values."""
+
+    def __init__(self, width: int, config: ListenerConfig):
+        super().__init__()
+        self.scale = Scale(width)
+        self.members = nn.ModuleList(
+            nn.Sequential(
+                nn.Dropout(config.dropout_in),
+                nn.Linear(width, config.hidden),
+                nn.ReLU(),
+                nn.Dropout(config.dropout),
+                nn.Linear(config.hidden, 2),
+            )
+            for _ in range(config.networks)
+        )
+
+    def forward(self, view: Tensor) -> Tensor:
+        """(n, width) -> (n, 2)."""
+        scaled = self.scale(view)
+        return torch.stack([member(scaled) for member in self.members]).mean(dim=0)
+
+
+class Expert(nn.Module):
+    """Valence and arousal as one of the rated sets has them: `linear_gain` * linear + `networks_gain` * networks.
+
+    sd: (2,), standard deviation of its errors on music that it wasn't trained on.
+    """
+
+    linear_gain: Tensor
+    networks_gain: Tensor
+    sd: Tensor
+
+    def __init__(self, linear_width: int, heard_width: int, config: ListenerConfig):
+        super().__init__()
+        self.linear = Linear(linear_width, 2)
+        self.networks = Networks(heard_width, config)
+        self.register_buffer("linear_gain", torch.full((2,), 0.5))
+        self.register_buffer("networks_gain", torch.full((2,), 0.5))
+        self.register_buffer("sd", torch.ones(2))
+
+
+@dataclass(frozen=True)
+class Views:
+    """What the listener reads of a piece of n bars: heard (n, …), motion (n, …), whole (1, …)."""
+
+    heard: Tensor
+    motion: Tensor
+    whole: Tensor
+
+    @classmethod
+    def of(cls, values: np.ndarray, edges: np.ndarray) -> Views:
+        """The views of a piece. values: (n, width). edges: (n + 1), bar lines in seconds."""
+        values = values.astype(np.float64)
+        made = (view(values, edges) for view in (heard_view, motion_view, whole_view))
+        return cls(*(torch.from_numpy(view) for view in made))
+
+
+class ListenerModel(nn.Module):
+    """Two experts, a gate and, with the context `whole`, the motion."""
+
+    def __init__(self, config: ListenerConfig):
+        super().__init__()
+        self.config = config
+        edges = np.array([0.0, 1.0])
+        views = Views.of(np.zeros((1, config.width)), edges)
+        heard, motion = views.heard.shape[1], views.motion.shape[1]
+        linear = views.whole.shape[1] if config.context == "whole" else heard
+        self.vgmidi = Expert(linear, heard, config)
+        self.emopia = Expert(linear, heard, config)
+        self.gate = Linear(linear, 1)
+        self.motion = Linear(motion, 2) if config.context == "whole" else None
+
+    def linear_view(self, views: Views) -> Tensor:
+        """What linear models and the gate read: (1, …) with the context whole, (n, …) with heard."""
+        return views.whole if self.config.context == "whole" else views.heard
+
+    def rate(self, expert: Expert, views: Views) -> Tensor:
+        """An expert's ratings: (1, 2), of the piece, with the context whole, (n, 2), of the bars, with heard."""
+        networks = expert.networks(views.heard)  # (n, 2)
+        if self.config.context == "whole":
+            networks = networks.mean(dim=0, keepdim=True)
+        return expert.linear_gain * expert.linear(self.linear_view(views)) + expert.networks_gain * networks
+
+    def forward(self, views: Views) -> tuple[Tensor, Tensor]:
+        """Valence and arousal in [−1, 1] of a piece's bars, (n, 2), and their standard deviations, (n, 2)."""
+        share = torch.sigmoid(self.gate(self.linear_view(views)))  # (1 or n, 1): how much it resembles EMOPIA
+        vgmidi, emopia = self.rate(self.vgmidi, views), self.rate(self.emopia, views)
+        rating = (1 - share) * vgmidi + share * emopia  # (1 or n, 2)
+        variance = (1 - share) * self.vgmidi.sd**2 + share * self.emopia.sd**2
+        variance = variance + share * (1 - share) * (vgmidi - emopia) ** 2
+        rating = rating + self.moving(views)  # (n, 2)
+        return rating.clamp(-1, 1), variance.sqrt().expand(rating.shape)
+
+    def moving(self, views: Views) -> Tensor:
+        """How the bars differ from the piece's level, (n, 2), mean 0; 0 with the context heard, which has no level."""
+        if self.motion is None:
+            return torch.zeros(len(views.motion), 2)
+        motion = self.motion(views.motion)
+        return motion - motion.mean(dim=0)

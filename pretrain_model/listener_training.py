@@ -1,0 +1,203 @@
+"""Training of a listener: each expert on its own rated set, the gate on both.
+
+Linear models are ridge regressions on VGMIDI's ratings and logistic regressions on the signs of EMOPIA's quadrants; so
+are the small networks' losses. Every piece counts the same, however long. A quadrant says no more than two signs: its
+expert's scores are given the spread that VGMIDI's ratings have from piece to piece.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+
+from .listener_head import Linear, ListenerConfig, ListenerModel, Networks, Scale, Views
+from .pretrain_settings import ListenerSettings
+from .rated_pieces import RatedPiece
+
+SPREAD = (0.23, 0.25)  # of VGMIDI's ratings from piece to piece, valence and arousal, where it isn't trained on
+_ALWAYS = 20.0  # a gate that is open or shut: sigmoid(20) is 1 in single precision
+
+
+@dataclass(frozen=True)
+class SeenPiece:
+    """A rated piece as the listener reads it: views of the m rated bars and of the whole piece.
+
+    group: the game or song. targets: float32 (m, 2), ratings in [−1, 1], or signs, 0 or 1, the same for all bars.
+    """
+
+    group: str
+    views: Views
+    targets: Tensor
+
+    @classmethod
+    def of(cls, piece: RatedPiece, settings: ListenerSettings) -> SeenPiece:
+        """The views of a rated piece; of EMOPIA's points only the signs are taken."""
+        values = piece.input.values(settings.reads == "performance_and_latents")
+        views = Views.of(values, piece.made.edges)
+        at = torch.from_numpy(piece.rated)
+        targets = piece.targets if piece.dataset == "vgmidi" else (piece.targets >= 0).astype(np.float32)
+        return cls(piece.group, Views(views.heard[at], views.motion[at], views.whole), torch.from_numpy(targets))
+
+
+def fit_listener(
+    rated: Sequence[SeenPiece],
+    clips: Sequence[SeenPiece],
+    config: ListenerConfig,
+    settings: ListenerSettings,
+    seed: int,
+) -> ListenerModel:
+    """Fit a listener on pieces of VGMIDI, clips of EMOPIA or both; one set may be empty.
+
+    The sizes of its errors are not known yet: `train_listener` of listener_calibration measures them.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    spread = torch.tensor(SPREAD)
+    with torch.random.fork_rng(devices=[]):  # leaves the caller's random numbers alone
+        torch.manual_seed(seed)
+        model = ListenerModel(config)
+        if rated:
+            if len(rated) > 1:
+                spread = torch.stack([piece.targets.mean(dim=0) for piece in rated]).std(dim=0)
+            _fit_ridge(model.vgmidi.linear, _rows(rated, model.linear_view), settings.penalty_level)
+            _fit_networks(model.vgmidi.networks, rated, _squared_error, settings, draw)
+            if model.motion is not None:
+                _fit_ridge(model.motion, _rows(rated, _motion, centred=True), settings.penalty_motion)
+        if clips:
+            _fit_logistic(model.emopia.linear, _rows(clips, model.linear_view), settings.penalty_sign)
+            _fit_networks(model.emopia.networks, clips, F.binary_cross_entropy_with_logits, settings, draw)
+            _give_spread(model, clips, spread)
+        _fit_gate(model, rated, clips, settings.penalty_sign)
+    return model.eval().requires_grad_(False)
+
+
+class _Rows(NamedTuple):
+    """Rows of a view (n, …), their targets (n, 2), and weights (n,) that sum to 1 for each piece."""
+
+    rows: Tensor
+    targets: Tensor
+    weights: Tensor
+
+
+def _motion(views: Views) -> Tensor:
+    return views.motion
+
+
+def _rows(pieces: Sequence[SeenPiece], view: Callable[[Views], Tensor], centred: bool = False) -> _Rows:
+    """A view of all pieces; where it has one row a piece, that row meets the mean of the piece's targets.
+
+    centred: targets less their mean over the piece.
+    """
+    views, targets, weights = [], [], []
+    for piece in pieces:
+        rows, mean = view(piece.views), piece.targets.mean(dim=0, keepdim=True)
+        of_piece = len(rows) == 1 < len(piece.targets)
+        views.append(rows)
+        targets.append(mean if of_piece else piece.targets - mean if centred else piece.targets)
+        weights.append(torch.full((len(rows),), 1 / len(rows)))
+    return _Rows(torch.cat(views), torch.cat(targets), torch.cat(weights))
+
+
+def _fit_scale(scale: Scale, data: _Rows) -> Tensor:
+    """Set the scale by the rows' weighted mean and spread; returns the rows on it."""
+    share = (data.weights / data.weights.sum()).double()[:, None]
+    mean = (share * data.rows).sum(dim=0)
+    scale.set(mean, (share * (data.rows - mean) ** 2).sum(dim=0).sqrt())
+    return scale(data.rows)
+
+
+def _fit_ridge(linear: Linear, data: _Rows, penalty: float) -> None:
+    """Least squares with `penalty` times the squared coefficients beside the weighted sum of squared errors."""
+    x = _fit_scale(linear.scale, data).double()
+    y, w = data.targets.double(), data.weights.double()[:, None]
+    x_mean, y_mean = ((w * values).sum(dim=0) / w.sum() for values in (x, y))
+    x, y = x - x_mean, y - y_mean
+    gram = x.T @ (w * x) + penalty * torch.eye(x.shape[1], dtype=torch.float64)
+    coefficients = torch.linalg.solve(gram, x.T @ (w * y))  # (width, 2)
+    with torch.no_grad():
+        linear.layer.weight.copy_(coefficients.T)
+        linear.layer.bias.copy_(y_mean - x_mean @ coefficients)
+
+
+def _fit_logistic(linear: Linear, data: _Rows, penalty: float) -> None:
+    """Logistic regression of each sign, `penalty` times half the squared coefficients beside the weighted log loss."""
+    x = _fit_scale(linear.scale, data).numpy()
+    for k, sign in enumerate((data.targets > 0.5).numpy().T):
+        if sign.all() or not sign.any():  # nothing to tell apart
+            coefficients, bias = np.zeros(x.shape[1]), math.copysign(1.0, sign[0] - 0.5)
+        else:
+            fitted = LogisticRegression(C=1 / penalty, max_iter=2000).fit(x, sign, sample_weight=data.weights.numpy())
+            coefficients, bias = fitted.coef_[0], fitted.intercept_[0]
+        with torch.no_grad():
+            linear.layer.weight[k].copy_(torch.from_numpy(coefficients))
+            linear.layer.bias[k] = float(bias)
+
+
+def _squared_error(predicted: Tensor, targets: Tensor) -> Tensor:
+    return ((predicted - targets) ** 2).mean()
+
+
+def _fit_networks(
+    networks: Networks,
+    pieces: Sequence[SeenPiece],
+    loss: Callable[[Tensor, Tensor], Tensor],
+    settings: ListenerSettings,
+    draw: torch.Generator,
+) -> None:
+    """Fit the members, each from other beginnings and on other bars, by `loss` on targets of mean 0 and spread 1.
+
+    Signs stay as they are. Bars are drawn so that every piece is as likely as any other.
+    """
+    data = _rows(pieces, lambda views: views.heard)
+    x = _fit_scale(networks.scale, data)
+    mean, std = torch.zeros(2), torch.ones(2)
+    if loss is _squared_error:
+        std, mean = torch.std_mean(data.targets, dim=0, correction=0)
+        std = torch.where(std > 0, std, torch.ones(2))
+    targets = (data.targets - mean) / std
+    networks.train()
+    for member in networks.members:
+        optimizer = torch.optim.AdamW(
+            member.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        for _ in range(settings.steps):
+            batch = torch.multinomial(data.weights, settings.batch_size, replacement=True, generator=draw)
+            optimizer.zero_grad()
+            loss(member(x[batch]), targets[batch]).backward()
+            optimizer.step()
+        last = cast("nn.Linear", cast("nn.Sequential", member)[-1])
+        with torch.no_grad():
+            last.weight.mul_(std[:, None])
+            last.bias.mul_(std).add_(mean)
+    networks.eval()
+
+
+@torch.no_grad()
+def _give_spread(model: ListenerModel, clips: Sequence[SeenPiece], spread: Tensor) -> None:
+    """Scale both halves of EMOPIA's expert: its ratings then vary from clip to clip as VGMIDI's from piece to piece."""
+    linear = torch.stack([model.emopia.linear(model.linear_view(clip.views)).mean(dim=0) for clip in clips])
+    networks = torch.stack([model.emopia.networks(clip.views.heard).mean(dim=0) for clip in clips])
+    for gain, scores in ((model.emopia.linear_gain, linear), (model.emopia.networks_gain, networks)):
+        gain.copy_(0.5 * spread / scores.std(dim=0, correction=0).clamp(min=1e-3))
+
+
+def _fit_gate(model: ListenerModel, rated: Sequence[SeenPiece], clips: Sequence[SeenPiece], penalty: float) -> None:
+    """Tell clips of EMOPIA from pieces of VGMIDI, both sets as likely beforehand."""
+    if not rated or not clips:
+        with torch.no_grad():
+            model.gate.layer.weight.zero_()
+            model.gate.layer.bias.fill_(_ALWAYS if clips else -_ALWAYS)
+        return
+    parts = [_rows(pieces, model.linear_view) for pieces in (rated, clips)]
+    rows = torch.cat([part.rows for part in parts])
+    is_clip = torch.cat([torch.full((len(part.rows), 1), float(k)) for k, part in enumerate(parts)])
+    half = (len(rated) + len(clips)) / 2
+    weights = torch.cat([part.weights * half / part.weights.sum() for part in parts])
+    _fit_logistic(model.gate, _Rows(rows, is_clip, weights), penalty)

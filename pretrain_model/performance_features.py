@@ -1,0 +1,226 @@
+"""What is heard of a bar beyond its notation: tempo, density, loudness, register, length, rhythm and harmony.
+
+MuseTok's words hold neither tempo nor loudness, and know no clock; these numbers do. They are of the notes that
+`score_to_bars` counts (pitched, of a piano's range, with a length), of all tracks together, whatever the tracks' order.
+A note belongs to the bar in which it starts. Arrays are over bars or over notes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import symusic.core
+
+from musetok_bridge.bars import Bars
+from musetok_bridge.scores import Limits, pitched_notes, seconds_at
+
+from .tonality import PITCH_CLASSES, TONAL, standardised, tonal_features
+
+PERFORMANCE = (
+    "tempo",  # log2 of quarters a minute, mean over the bar
+    "notes_per_second",  # log(1 + x), as the next two
+    "onsets_per_second",
+    "notes_per_quarter",
+    "chord_size",  # notes per onset
+    "off_grid",  # share of onsets off every twelfth of a quarter: high where there is no beat grid, as in recordings
+    "off_beat",  # share of onsets off the quarters
+    "velocity",  # mean, as a share of 127; the next two too
+    "velocity_sd",
+    "velocity_max",
+    "loudness",  # log(1 + velocities of the notes that sound together), mean over the bar
+    "pitch",  # mean, in octaves above middle C; so the next three
+    "highest",
+    "lowest",
+    "melody",  # the highest note at each onset
+    "pitch_sd",  # octaves
+    "melody_leap",  # mean size of the melody's steps, octaves
+    "length_seconds",  # log2, mean over the notes
+    "length_quarters",  # log2, mean over the notes
+    "short",  # share of notes shorter than 0.3 quarters
+    "articulation",  # length over the time to the next onset, mean, at most 3
+    "polyphony",  # log(1 + notes that sound together), mean over the bar
+    "rhythm_sd",  # of log2 of the times between onsets
+    "triple",  # 1 in a meter whose beats or parts of beats go by threes (3/4, 6/8)
+    "harmonic_change",  # 1 − correlation of pitch classes with the bar before
+)
+FEATURES = (*PERFORMANCE, *TONAL)
+VERSION = "1"  # of what the features mean: a head reads the version that it was trained on
+# a bar without notes has these of its own; of all others it keeps those of the bar before it
+_OF_SILENCE = {"tempo", "triple", "notes_per_second", "onsets_per_second", "notes_per_quarter", "loudness", "polyphony"}
+_HELD = np.array([name not in _OF_SILENCE for name in PERFORMANCE])
+MIDDLE_C = 60
+OCTAVE = 12
+SLOWEST, FASTEST = 20.0, 400.0  # quarters a minute
+SHORTEST, LONGEST = 0.02, 8.0  # seconds or quarters of a note that count
+GRID = 12  # parts of a quarter: sixteenths and triplets lie on it
+OFF_GRID = 1 / 48  # of a quarter
+
+
+@dataclass(frozen=True)
+class BarFeatures:
+    """The features of a piece's bars.
+
+    edges: float64 (n + 1), seconds of the bar lines, ascending. values: float32 (n, len(FEATURES)), finite.
+    """
+
+    edges: np.ndarray
+    values: np.ndarray
+
+
+def bar_features(score: symusic.core.ScoreTick, bars: Bars, limits: Limits | None = None) -> BarFeatures:
+    """The features of the bars that `score_to_bars` made of a score.
+
+    A bar without notes has no density and sounds as the bar before it otherwise. Raises UnusableScore as
+    `score_to_bars` does.
+    """
+    notes = _Notes.of(score, bars, limits or Limits())
+    edges = np.maximum.accumulate(_finite_seconds(score, np.append(bars.start_tick, bars.end_tick)))
+    seconds = np.maximum(np.diff(edges), 1e-3)
+    quarters = np.maximum(np.diff(np.append(bars.start_tick, bars.end_tick)) / score.tpq, 1e-3)
+    pitch_classes = np.zeros((len(bars), PITCH_CLASSES))
+    np.add.at(pitch_classes, (notes.bar, notes.pitch % OCTAVE), np.clip(notes.seconds, 0.05, 2.0))
+    columns = {
+        "tempo": np.log2(np.clip(60 * quarters / seconds, SLOWEST, FASTEST)),
+        "triple": np.array([int(meter.partition("/")[0]) % 3 == 0 for meter in bars.meter], dtype=float),
+        "harmonic_change": _harmonic_change(pitch_classes),
+        **_density(notes, seconds, quarters),
+        **_sound(notes, seconds),
+        **_rhythm(notes),
+    }
+    performance = np.stack([columns[name] for name in PERFORMANCE], axis=1)
+    _hold(performance, notes.counts > 0)
+    values = np.concatenate([performance, tonal_features(pitch_classes, edges)], axis=1)
+    return BarFeatures(edges, values.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class _Notes:
+    """Notes by start, then from high to low; arrays over notes but counts, which is over bars.
+
+    onset: index of the onset, notes that start together share one. start: quarters from tick 0. seconds, quarters: how
+    long it lasts. to_next: seconds to the next onset.
+    """
+
+    bar: np.ndarray
+    onset: np.ndarray
+    start: np.ndarray
+    pitch: np.ndarray
+    velocity: np.ndarray
+    seconds: np.ndarray
+    quarters: np.ndarray
+    to_next: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, score: symusic.core.ScoreTick, bars: Bars, limits: Limits) -> _Notes:
+        """The notes that count; tracks that double each other are one: of equal notes the longest, the loudest."""
+        pitched = pitched_notes(score, limits)
+        order = np.lexsort([-pitched.pitch, pitched.start])
+        start, pitch = pitched.start[order], pitched.pitch[order]
+        first = np.flatnonzero((np.diff(start, prepend=-1) != 0) | (np.diff(pitch, prepend=-1) != 0))
+        start, pitch = start[first], pitch[first]
+        length, velocity = (np.maximum.reduceat(v[order], first) for v in (pitched.length, pitched.velocity))
+        bar = np.clip(np.searchsorted(bars.start_tick, start, side="right") - 1, 0, len(bars) - 1)
+        onsets, onset = np.unique(start, return_inverse=True)
+        begins, ends = _finite_seconds(score, onsets), _finite_seconds(score, start + length)
+        to_next = np.append(np.diff(begins), LONGEST)[onset]
+        return cls(
+            bar=bar,
+            onset=onset,
+            start=start / score.tpq,
+            pitch=pitch,
+            velocity=velocity,
+            seconds=ends - begins[onset],
+            quarters=length / score.tpq,
+            to_next=to_next,
+            counts=np.bincount(bar, minlength=len(bars)),
+        )
+
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        """Sum over the notes of each bar."""
+        return np.bincount(self.bar, weights=values, minlength=len(self.counts))
+
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        """Mean over the notes of each bar, 0 where there is none."""
+        return self.sum(values) / np.maximum(self.counts, 1)
+
+    def sd(self, values: np.ndarray) -> np.ndarray:
+        """Standard deviation over the notes of each bar."""
+        return np.sqrt(np.maximum(self.mean(np.square(values)) - np.square(self.mean(values)), 0))
+
+    def only(self, stays: np.ndarray) -> _Notes:
+        """Some of the notes."""
+        fields = {name: getattr(self, name)[stays] for name in self.__dataclass_fields__ if name != "counts"}
+        return _Notes(**fields, counts=np.bincount(fields["bar"], minlength=len(self.counts)))
+
+
+def _finite_seconds(score: symusic.core.ScoreTick, ticks: np.ndarray) -> np.ndarray:
+    """Seconds at ticks; a tempo without end lasts for as long as single precision can say."""
+    return np.nan_to_num(seconds_at(score, ticks), posinf=float(np.finfo(np.float32).max))
+
+
+def _density(notes: _Notes, seconds: np.ndarray, quarters: np.ndarray) -> dict[str, np.ndarray]:
+    """How much happens. seconds, quarters: (bars), how long the bars are."""
+    onsets = notes.only(np.diff(notes.onset, prepend=-1) > 0)
+    sounding = notes.sum(np.clip(notes.seconds, 0, LONGEST)) / seconds
+    loud = notes.sum(np.clip(notes.seconds, 0, LONGEST) * notes.velocity / 127) / seconds
+    return {
+        "notes_per_second": np.log1p(notes.counts / seconds),
+        "onsets_per_second": np.log1p(onsets.counts / seconds),
+        "notes_per_quarter": np.log1p(notes.counts / quarters),
+        "chord_size": notes.counts / np.maximum(onsets.counts, 1),
+        "off_grid": onsets.mean((_off(onsets.start, GRID) > OFF_GRID).astype(float)),
+        "off_beat": onsets.mean((_off(onsets.start, 1) > OFF_GRID).astype(float)),
+        "polyphony": np.log1p(sounding),
+        "loudness": np.log1p(loud),
+    }
+
+
+def _off(quarters: np.ndarray, parts: int) -> np.ndarray:
+    """How far, in quarters, each place is from the nearest multiple of a quarter's part."""
+    return np.abs(quarters * parts - np.round(quarters * parts)) / parts
+
+
+def _sound(notes: _Notes, seconds: np.ndarray) -> dict[str, np.ndarray]:
+    """Loudness and register."""
+    octaves, velocity = (notes.pitch - MIDDLE_C) / OCTAVE, notes.velocity / 127
+    extremes = {name: np.zeros(len(seconds)) for name in ("velocity_max", "highest", "lowest")}
+    np.maximum.at(extremes["velocity_max"], notes.bar, velocity)
+    for name, function, start in (("highest", np.maximum, -np.inf), ("lowest", np.minimum, np.inf)):
+        extremes[name][:] = start
+        function.at(extremes[name], notes.bar, octaves)
+        extremes[name][notes.counts == 0] = 0
+    melody = notes.only(np.diff(notes.onset, prepend=-1) > 0)  # the first of an onset is its highest
+    top = (melody.pitch - MIDDLE_C) / OCTAVE
+    return extremes | {
+        "velocity": notes.mean(velocity),
+        "velocity_sd": notes.sd(velocity),
+        "pitch": notes.mean(octaves),
+        "pitch_sd": notes.sd(octaves),
+        "melody": melody.mean(top),
+        "melody_leap": melody.mean(np.minimum(np.abs(np.diff(top, prepend=top[0])), 2.0)),
+    }
+
+
+def _rhythm(notes: _Notes) -> dict[str, np.ndarray]:
+    """How long the notes are, alone and against the time between onsets."""
+    onsets = notes.only(np.diff(notes.onset, prepend=-1) > 0)
+    return {
+        "length_seconds": notes.mean(np.log2(np.clip(notes.seconds, SHORTEST, LONGEST))),
+        "length_quarters": notes.mean(np.log2(np.clip(notes.quarters, SHORTEST, LONGEST))),
+        "short": notes.mean((notes.quarters < 0.3).astype(float)),
+        "articulation": notes.mean(np.clip(notes.seconds / np.maximum(notes.to_next, SHORTEST), 0, 3)),
+        "rhythm_sd": onsets.sd(np.log2(np.clip(onsets.to_next, SHORTEST, LONGEST))),
+    }
+
+
+def _harmonic_change(pitch_classes: np.ndarray) -> np.ndarray:
+    unit = standardised(pitch_classes)
+    return np.append(0.0, 1 - (unit[1:] * unit[:-1]).sum(axis=1))
+
+
+def _hold(performance: np.ndarray, has_notes: np.ndarray) -> None:
+    """Give bars without notes the values of the last bar that has some, in place."""
+    last = np.maximum.accumulate(np.where(has_notes, np.arange(len(has_notes)), np.argmax(has_notes)))
+    performance[:, _HELD] = performance[last][:, _HELD]

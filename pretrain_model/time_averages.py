@@ -1,0 +1,46 @@
+"""Averages of what bars hold over the time that a listener has heard.
+
+A listener's rating follows the music with a lag of some seconds, so what counts at a bar is an average over the bars
+before it: one whose weights fade exponentially (a leaky integrator), or one over all that was heard. Arrays are over
+the bars of one piece in time order: values (n, k), edges (n + 1) the bar lines in seconds, ascending.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+_BLOCK = 256  # bars averaged at once: memory grows with its square, time with the bars
+_LEAST_SECONDS = 1e-3  # a bar's weight where its tempo leaves no time at all
+
+
+def leaky_mean(values: np.ndarray, edges: np.ndarray, seconds: float) -> np.ndarray:
+    """Mean over the bars so far, in which a bar's weight fades to 1/e in so many seconds. Returns (n, k)."""
+    result = np.empty(values.shape)
+    ends = edges[1:]
+    fresh = -np.expm1(-_durations(edges) / seconds)  # how much of what was there a bar replaces
+    fresh[0] = 1.0
+    for i in range(0, len(values), _BLOCK):
+        block = slice(i, i + _BLOCK)
+        age = np.maximum(ends[block, None] - ends[None, block], 0)
+        weights = np.tril(np.exp(-age / seconds)) * fresh[None, block]
+        result[block] = weights @ values[block]
+        if i:
+            result[block] += (1 - weights.sum(axis=1))[:, None] * result[i - 1]
+    return result
+
+
+def heard_mean(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Mean by time over all that was heard up to the end of each bar. Returns (n, k); the last row is of the piece."""
+    seconds = _durations(edges)[:, None]
+    return np.cumsum(values * seconds, axis=0) / np.cumsum(seconds, axis=0)
+
+
+def heard_sd(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Standard deviation by time over all that was heard up to the end of each bar. Returns (n, k)."""
+    centred = values - values.mean(axis=0)  # squares of large numbers would lose the digits that count
+    variance = heard_mean(np.square(centred), edges) - np.square(heard_mean(centred, edges))
+    return np.sqrt(np.maximum(variance, 0))
+
+
+def _durations(edges: np.ndarray) -> np.ndarray:
+    return np.maximum(np.diff(edges), _LEAST_SECONDS)

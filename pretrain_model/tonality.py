@@ -1,0 +1,84 @@
+"""Key, mode and harmony of bars, from how long each pitch class sounds.
+
+Keys are found with Krumhansl and Kessler's profiles (Psychological Review 89, 1982): the key whose profile correlates
+best with the pitch classes. A listener hears a bar in the key of the bars before it, so a bar's pitch classes are also
+counted as degrees of a running key. Nothing here changes when a piece is transposed.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .time_averages import heard_mean, leaky_mean
+
+PITCH_CLASSES = 12
+# from the tonic upwards
+_MAJOR = np.array([6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88])
+_MINOR = np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17])
+_RUNNING = {"4s": 4.0, "16s": 16.0}  # windows of the running mode, in seconds
+_KEY_SECONDS = 8.0  # window of the running key in which a bar's degrees are counted
+_DEGREES = (1, 3, 4, 6, 8, 9, 10, 11)  # semitones above the tonic; the others are common to major and minor
+_INTERVALS = (1, 2, 3, 4, 5, 6)
+_IN_USE = 0.02  # share of a bar's sound from which on a pitch class counts
+
+TONAL = (
+    # how much better the best major key fits than the best minor one (difference of correlations), and how well the
+    # best fits: in the bar, over the last seconds, in all that was heard
+    *(f"{what}_{window}" for window in ("bar", *_RUNNING, "heard") for what in ("mode", "clarity")),
+    *(f"degree_{k}" for k in _DEGREES),  # share of the bar's sound that is so many semitones above the running tonic
+    "key_distance",  # 1 − correlation of the bar's pitch classes with those of the last seconds
+    *(f"interval_{k}" for k in _INTERVALS),  # share of pairs of pitch classes so many semitones apart
+    "pitch_classes",  # how many are in use, as a share of 12
+)
+
+
+class Key(NamedTuple):
+    """The best key of each profile: mode and clarity as in TONAL, tonic as a pitch class from C; all (n)."""
+
+    mode: np.ndarray
+    clarity: np.ndarray
+    tonic: np.ndarray
+
+
+def standardised(profiles: np.ndarray) -> np.ndarray:
+    """Profiles (…, 12) less their mean, of length 1, so that dot products are correlations; a flat one is all zero."""
+    centred = profiles - profiles.mean(axis=-1, keepdims=True)
+    length = np.linalg.norm(centred, axis=-1, keepdims=True)
+    return centred / np.where(length > 1e-9, length, np.inf)
+
+
+_MAJOR_KEYS, _MINOR_KEYS = (
+    standardised(np.stack([np.roll(profile, tonic) for tonic in range(PITCH_CLASSES)])) for profile in (_MAJOR, _MINOR)
+)
+
+
+def find_key(profiles: np.ndarray) -> Key:
+    """The key of each row of profiles (n, 12), how long each pitch class sounds, from C."""
+    unit = standardised(profiles)
+    major, minor = unit @ _MAJOR_KEYS.T, unit @ _MINOR_KEYS.T  # (n, 12): by tonic
+    best_major, best_minor = major.max(axis=1), minor.max(axis=1)
+    tonic = np.where(best_major >= best_minor, major.argmax(axis=1), minor.argmax(axis=1))
+    return Key(best_major - best_minor, np.maximum(best_major, best_minor), tonic)
+
+
+def tonal_features(pitch_classes: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """What the pitch classes of a piece's bars tell: (n, len(TONAL)).
+
+    pitch_classes: (n, 12), seconds for which each sounds, from C. edges: (n + 1), bar lines in seconds, ascending.
+    """
+    windows = [pitch_classes, *(leaky_mean(pitch_classes, edges, seconds) for seconds in _RUNNING.values())]
+    keys = [find_key(profiles) for profiles in (*windows, heard_mean(pitch_classes, edges))]
+    lately = leaky_mean(pitch_classes, edges, _KEY_SECONDS)
+    total = pitch_classes.sum(axis=1, keepdims=True)
+    share = pitch_classes / np.where(total > 0, total, np.inf)
+    of_degree = (find_key(lately).tonic[:, None] + np.array(_DEGREES)) % PITCH_CLASSES
+    columns = [
+        *(values for key in keys for values in (key.mode, key.clarity)),
+        *np.take_along_axis(share, of_degree, axis=1).T,
+        1 - (standardised(pitch_classes) * standardised(lately)).sum(axis=1),
+        *((share * np.roll(share, interval, axis=1)).sum(axis=1) for interval in _INTERVALS),
+        (share > _IN_USE).mean(axis=1),
+    ]
+    return np.stack(columns, axis=1)

@@ -16,19 +16,20 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 import torch
 from measured_music import music_folder
 
 from musetok_bridge import load_encoder, score_to_bars
 from musetok_bridge.scores import read_score
 from musetok_bridge.settings import UserError, load_settings
-from pretrain_model.head import load_head
+from pretrain_model.head import HeadInput, load_head
+from pretrain_model.performance_features import bar_features
 from process_gigamidi.annotation_settings import AnnotationSettings
 from process_gigamidi.conversion import Converted, convert_song
 from process_gigamidi.gigamidi_source import open_source
@@ -54,26 +55,28 @@ def measure(arguments: argparse.Namespace, data: str) -> None:
     seconds: dict[str, float] = {}
 
     seconds["read"], rows = timed(lambda: list(islice(source.rows(0), arguments.limit)), 1)
-    rows = [row for row in rows if isinstance(convert_song(row.music, settings.bars, settings.limits), Converted)]
+    usable = partial(convert_song, bars=settings.bars, limits=settings.limits, with_features=False)
+    rows = [row for row in rows if isinstance(usable(row.music), Converted)]
     seconds["parse"], scores = timed(lambda: [read_score(row.music) for row in rows], arguments.repeats)
     options = asdict(settings.bars)
     seconds["convert"], songs = timed(lambda: [score_to_bars(score, **options) for score in scores], arguments.repeats)
     encoder = load_encoder(arguments.encoder, dtype=arguments.dtype)
-    head = load_head() if arguments.encoder == "bundled" else None
     seconds["encode"], encoded = timed(lambda: encoder.encode(songs), 1 if arguments.encoder != "bundled" else 3)
-    latents = [pair[1] for pair in encoded]
-    if head:
-        seconds["predict"], predicted = timed(lambda: head.predict(np.concatenate(latents)), arguments.repeats)
-        borders = np.cumsum([len(song) for song in songs])[:-1]
+    seconds["features"], features = timed(
+        lambda: [bar_features(score, bars) for score, bars in zip(scores, songs, strict=True)], arguments.repeats
+    )
+    inputs = [HeadInput(of_song, pair[1]) for of_song, pair in zip(features, encoded, strict=True)]
+    head = load_head()
+    seconds["predict"], predicted = timed(lambda: head.predict(inputs), arguments.repeats)
 
-        def write() -> None:
-            tables = PartTables(source.columns)
-            for row, bars, values in zip(rows, songs, np.split(predicted, borders), strict=True):
-                tables.add_song(row.md5, bars, 0.0, values, row.described)
-            with tempfile.TemporaryDirectory() as folder:
-                tables.write(Path(folder), 0)
+    def write() -> None:
+        tables = PartTables(source.columns)
+        for row, bars, values in zip(rows, songs, predicted, strict=True):
+            tables.add_song(row.md5, bars, 0.0, values, row.described)
+        with tempfile.TemporaryDirectory() as folder:
+            tables.write(Path(folder), 0)
 
-        seconds["write"], _ = timed(write, arguments.repeats)
+    seconds["write"], _ = timed(write, arguments.repeats)
 
     n_bars, total = sum(map(len, songs)), sum(seconds.values())
     distinct = len({song[i].tobytes() for song in songs for i in range(len(song))})

@@ -16,8 +16,9 @@ _LEAST_SECONDS = 1e-3  # a bar's weight where its tempo leaves no time at all
 def leaky_mean(values: np.ndarray, edges: np.ndarray, seconds: float) -> np.ndarray:
     """Mean over the bars so far, in which a bar's weight fades to 1/e in so many seconds. Returns (n, k)."""
     result = np.empty(values.shape)
-    ends = edges[1:]
-    fresh = -np.expm1(-_durations(edges) / seconds)  # how much of what was there a bar replaces
+    durations = _durations(edges)
+    ends = np.cumsum(durations)
+    fresh = -np.expm1(-durations / seconds)  # how much of what was there a bar replaces
     fresh[0] = 1.0
     for i in range(0, len(values), _BLOCK):
         block = slice(i, i + _BLOCK)

@@ -21,8 +21,8 @@ def prepared(tmp_path, make_midi) -> Path:
     rows = []
     for k in range(5):
         (folder / "midi" / f"{k}.mid").write_bytes(make_midi(12, 1 + k))
-        rows += [(f"1_piece{k}", f"midi/{k}.mid", bar, 0.1 * k, -0.1 * bar, "train") for bar in (2, 0)]
-    columns = ["piece", "midi", "bar_number", "valence_mean", "arousal_mean", "split"]
+        rows += [(f"1_piece{k}", f"midi/{k}.mid", bar, 0.1 * k, -0.1 * bar, "train", f"game {k}") for bar in (2, 0)]
+    columns = ["piece", "midi", "bar_number", "valence_mean", "arousal_mean", "split", "game"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "vgmidi_labels.csv", index=False)
     return folder
 

@@ -32,6 +32,10 @@ def run(monkeypatch, encoder, tmp_path, emopia_zip, vgmidi_folder):
             "train.max_epochs=15",
             "train.batch_size=16",
             "train.size=small",
+            "listener.steps=20",
+            "listener.networks=2",
+            "cross_validate.folds=2",
+            "cross_validate.resamples=100",
         ]
         arguments = [part for setting in (*wanted, *settings) for part in ("--set", setting)]
         monkeypatch.setattr(sys, "argv", [name, *arguments])
@@ -40,32 +44,58 @@ def run(monkeypatch, encoder, tmp_path, emopia_zip, vgmidi_folder):
     return run_script
 
 
-def test_from_archives_to_figures(run, tmp_path, encoder, capsys) -> None:
+@pytest.mark.parametrize("head", ["listener", "custom_mlp"])
+def test_from_archives_to_figures(run, tmp_path, encoder, capsys, head) -> None:
     out = tmp_path / "out"
     for script in ("01_prepare_datasets.py", "02_extract_latents.py", "03_train.py", "04_evaluate.py"):
-        run(script)
-    assert str(out) in capsys.readouterr().out
+        run(script, f"train.head={head}")
+    printed = capsys.readouterr().out
+    assert str(out) in printed
     table = pd.read_csv(out / "evaluation.csv")
     assert set(table["split"]) == {"val", "test"}
     assert set(table[table["dataset"] == "vgmidi"]["predictor"]) == {"head", "constant", "one_listener"}
     assert set(table[table["dataset"] == "emopia"]["predictor"]) == {"head", "constant"}
     clips = table[(table["dataset"] == "emopia") & (table["level"] == "piece") & (table["dimension"] == "quadrant")]
     assert clips["accuracy"].between(0, 1).all()
-    head = load_head(str(out / "head" / "head.safetensors"))
-    assert head.encoder_digest == encoder.digest
+    loaded = load_head(str(out / "head" / "head.safetensors"))
     record = json.loads((out / "head" / "run.json").read_text())
-    losses = pd.read_csv(out / "head" / "losses.csv")
-    assert record["best_epoch"] == losses.set_index("epoch")["val_loss"].idxmin()
+    assert record["head_digest"] == loaded.digest
+    if head == "custom_mlp":
+        assert loaded.encoder_digest == encoder.digest
+        losses = pd.read_csv(out / "head" / "losses.csv")
+        assert record["best_epoch"] == losses.set_index("epoch")["val_loss"].idxmin()
+    else:
+        assert not loaded.reads_latents
+    assert ("music that it knows" in printed) == (head == "listener")  # which learned from val too
     assert (out / "evaluation.png").stat().st_size > 10_000
 
 
-def test_the_same_seed_writes_the_same_head(run, tmp_path) -> None:
+@pytest.mark.parametrize("head", ["listener", "custom_mlp"])
+@pytest.mark.parametrize("dataset", ["emopia", "vgmidi"])
+def test_the_same_seed_writes_the_same_head(run, tmp_path, head, dataset) -> None:
+    wanted = (f"data.datasets={dataset}", f"data.train_on={dataset}", f"train.head={head}")
     for script in ("01_prepare_datasets.py", "02_extract_latents.py", "03_train.py"):
-        run(script, "data.datasets=emopia", "data.train_on=emopia")
+        run(script, *wanted)
     path = tmp_path / "out" / "head" / "head.safetensors"
     first = load_head(str(path)).digest
-    run("03_train.py", "data.train_on=emopia")
+    run("03_train.py", *wanted)
     assert load_head(str(path)).digest == first
+
+
+def test_heads_are_compared_on_games_that_they_have_not_seen(run, tmp_path, capsys) -> None:
+    for script in ("01_prepare_datasets.py", "02_extract_latents.py", "05_cross_validate.py"):
+        run(script)
+    table = pd.read_csv(tmp_path / "out" / "cross_validation.csv")
+    predictors = {"constant", "trees", "custom_mlp", "listener_heard", "listener_whole", "listener_whole_and_latents"}
+    assert set(table[table["dataset"] == "emopia"]["predictor"]) == predictors
+    assert set(table[table["dataset"] == "vgmidi"]["predictor"]) == predictors | {"one_listener"}
+    assert (table["low"] <= table["high"])[table["low"].notna()].all()
+    bars = pd.read_csv(tmp_path / "out" / "cross_validation_bars.csv")
+    assert bars.notna().all(axis=None)
+    row = table.query("predictor == 'trees' and level == 'bar' and dimension == 'arousal' and figure == 'mae'").iloc[0]
+    error = (bars["arousal_trees"] - bars["arousal_rated"]).abs().mean()
+    assert row["value"] == pytest.approx(error, abs=1e-5)
+    assert "| per bar | trees | arousal |" in capsys.readouterr().out
 
 
 def test_a_step_left_out_is_one_line_and_a_failure(run, capsys) -> None:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from symusic import Note, Score, Tempo, TimeSignature, Track
 
 from musetok_bridge.settings import load_settings
+from pretrain_model.head import HeadInput
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 
 README = """---
@@ -94,16 +95,18 @@ class PlainEncoder:
 
 
 class PlainHead:
-    """Valence and arousal are the latent itself, through tanh."""
+    """Valence and arousal are the latent itself, through tanh; both are as uncertain as the latent's first number."""
 
     digest = "f" * 64
+    reads_latents, reads_features = True, False
 
     def __init__(self) -> None:
         self.on_batch: Callable[[], None] = lambda: None
+        self.rate: Callable[[np.ndarray], np.ndarray] = lambda latents: np.tanh(latents - 0.5)
 
-    def predict(self, latents: np.ndarray) -> np.ndarray:
+    def predict(self, pieces: list[HeadInput]) -> list[np.ndarray]:
         self.on_batch()
-        return np.tanh(latents - 0.5)
+        return [np.concatenate([self.rate(p.latents), p.latents[:, :1], p.latents[:, :1]], axis=1) for p in pieces]
 
     def check_encoder(self, encoder: PlainEncoder) -> None:
         pass

@@ -12,7 +12,8 @@ from musetok_bridge import load_encoder
 from musetok_bridge.checkpoint import EncoderConfig
 from musetok_bridge.encoder import BarTransformer
 from musetok_bridge.settings import PROJECT_ROOT
-from pretrain_model.head import CustomMLP, HeadConfig, save_head
+from pretrain_model.custom_mlp import CustomMLP, MLPConfig
+from pretrain_model.head import save_head
 
 SCRIPT = PROJECT_ROOT / "process_gigamidi" / "01_annotate.py"
 TINY = EncoderConfig(layers=1, heads=4, width=16, feed_forward=16, latent=8, levels=2, codebook=8)
@@ -24,7 +25,7 @@ def untrained(tmp_path: Path) -> list[str]:
     encoder, head = tmp_path / "encoder.pt", tmp_path / "head.safetensors"
     torch.manual_seed(0)
     torch.save(BarTransformer(TINY).state_dict(), encoder)
-    save_head(head, CustomMLP(HeadConfig(TINY.latent, "small", 0.0)), load_encoder(str(encoder)).digest, {})
+    save_head(head, CustomMLP(MLPConfig(TINY.latent, "small", 0.0)), load_encoder(str(encoder)).digest, {})
     return ["--set", f"model.encoder={encoder}", "--set", f"model.head={head}"]
 
 

@@ -192,7 +192,7 @@ def test_a_limit_takes_the_first_songs(hub_copy: Path, tmp_path: Path) -> None:
 
 
 def test_predictions_that_are_no_numbers_are_failures(hub_copy: Path, tmp_path: Path, models: SimpleNamespace) -> None:
-    models.head.predict = lambda latents: np.where(latents[:, 1:] > 0.5, np.nan, latents)
+    models.head.rate = lambda latents: np.where(latents[:, 1:] > 0.5, np.nan, latents)
     totals = annotate(settings_for(hub_copy, tmp_path / "out"))
     assert b"nan" not in b"".join(tables(tmp_path / "out").values())
     assert totals.songs + totals.failures == 23

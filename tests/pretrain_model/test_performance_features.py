@@ -1,0 +1,121 @@
+"""Features say what a musician would: twice as fast is an octave of tempo, a doubled part is heard once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from symusic import Note, Score, Tempo, TimeSignature, Track
+
+from musetok_bridge import score_to_bars
+from musetok_bridge.scores import read_score
+from musetok_bridge.settings import PROJECT_ROOT
+from pretrain_model.performance_features import FEATURES, bar_features
+
+SAMPLES = sorted((PROJECT_ROOT / "samples").glob("*.abc"))
+
+
+def played(notes: list[tuple[int, int, int, int]], qpm: float = 120, meter: tuple[int, int] = (4, 4)) -> Score:
+    """Notes as (start, length, pitch, velocity), 480 ticks a quarter."""
+    score = Score(480)
+    score.tempos.append(Tempo(0, qpm))
+    score.time_signatures.append(TimeSignature(0, *meter))
+    score.tracks.append(Track())
+    score.tracks[0].notes.extend([Note(*note) for note in notes])
+    return score
+
+
+def heard(score: Score) -> dict[str, np.ndarray]:
+    features = bar_features(score, score_to_bars(score))
+    return dict(zip(FEATURES, features.values.T, strict=True))
+
+
+def scale(
+    quarters: int = 16, velocity: int = 80, length: int = 480, pitch: int = 60
+) -> list[tuple[int, int, int, int]]:
+    return [(480 * i, length, pitch + i % 12, velocity) for i in range(quarters)]
+
+
+def test_twice_as_fast_is_an_octave_of_tempo_and_twice_the_notes_a_second() -> None:
+    slow, fast = heard(played(scale(), qpm=60)), heard(played(scale(), qpm=120))
+    np.testing.assert_allclose(fast["tempo"] - slow["tempo"], 1, atol=1e-5)
+    np.testing.assert_allclose(np.expm1(fast["notes_per_second"]) / np.expm1(slow["notes_per_second"]), 2, rtol=1e-5)
+    np.testing.assert_allclose(fast["notes_per_quarter"], slow["notes_per_quarter"], rtol=1e-6)
+    np.testing.assert_allclose(np.expm1(slow["notes_per_second"]), 1, rtol=1e-5)
+
+
+def test_velocity_is_loudness_and_changes_nothing_else() -> None:
+    soft, loud = heard(played(scale(velocity=40))), heard(played(scale(velocity=120)))
+    np.testing.assert_allclose(loud["velocity"], 120 / 127, rtol=1e-6)
+    assert (loud["loudness"] > soft["loudness"]).all()
+    for name in set(FEATURES) - {"velocity", "velocity_max", "loudness"}:
+        np.testing.assert_array_equal(loud[name], soft[name], err_msg=name)
+
+
+def test_an_octave_higher_is_one_more_in_every_register() -> None:
+    low, high = heard(played(scale(pitch=48))), heard(played(scale(pitch=60)))
+    for name in ("pitch", "highest", "lowest", "melody"):
+        np.testing.assert_allclose(high[name] - low[name], 1, atol=1e-6)
+    assert high["melody"][0] == pytest.approx(np.mean([0, 1, 2, 3]) / 12)
+    for name in set(FEATURES) - {"pitch", "highest", "lowest", "melody"}:
+        np.testing.assert_allclose(high[name], low[name], atol=1e-6, err_msg=name)
+
+
+def test_staccato_is_short_against_the_beat() -> None:
+    short, bound = heard(played(scale(17, length=120))), heard(played(scale(17)))
+    assert short["articulation"][:4] == pytest.approx([0.25] * 4)
+    assert bound["articulation"][:4] == pytest.approx([1] * 4)
+    assert (short["short"][:4].tolist(), bound["short"][:4].tolist()) == ([1] * 4, [0] * 4)
+
+
+def test_chords_are_counted_by_onset_and_the_melody_is_their_top() -> None:
+    chords = [(480 * i, 480, pitch, 80) for i in range(8) for pitch in (60, 64, 67)]
+    found = heard(played(chords))
+    assert found["chord_size"].tolist() == [3, 3]
+    assert found["melody"] == pytest.approx([7 / 12] * 2)
+    assert np.expm1(found["onsets_per_second"]) == pytest.approx([2, 2])
+    assert np.expm1(found["polyphony"]) == pytest.approx([3, 3])
+
+
+def test_played_off_the_grid_is_told_from_sixteenths_and_triplets() -> None:
+    draw = np.random.default_rng(0)
+    free = [(int(t), 100, 60, 80) for t in np.sort(draw.integers(0, 480 * 64, 500))]
+    straight = [(120 * i, 100, 60, 80) for i in range(64)] + [(160 * i, 100, 60, 80) for i in range(48, 96)]
+    assert heard(played(straight))["off_grid"].max() == 0
+    assert heard(played(free))["off_grid"].mean() == pytest.approx(0.5, abs=0.1)  # half of all places are off
+
+
+def test_meters_of_three_are_told_from_meters_of_two() -> None:
+    for meter, triple in (((3, 4), 1), ((6, 8), 1), ((4, 4), 0), ((2, 4), 0)):
+        assert set(heard(played(scale(), meter=meter))["triple"]) == {triple}
+
+
+def test_a_silent_bar_has_no_density_and_sounds_as_the_one_before() -> None:
+    found = heard(played([(0, 480, 72, 100), (480 * 12, 480, 60, 50)]))
+    assert found["notes_per_second"][1:3].tolist() == [0, 0]
+    assert found["pitch"].tolist() == [1, 1, 1, 0]
+    assert found["velocity"] == pytest.approx(np.array([100, 100, 100, 50]) / 127)
+
+
+def test_the_order_of_the_tracks_and_doubled_tracks_are_not_heard() -> None:
+    score = played(scale())
+    score.tracks.append(played(scale(8, 50, 240, 40)).tracks[0])
+    score.tracks.append(played(scale(12, 90, 300, 50)).tracks[0])
+    bars = score_to_bars(score)
+    expected = bar_features(score, bars).values
+    score.tracks = [score.tracks[k] for k in (2, 0, 1)]
+    np.testing.assert_array_equal(bar_features(score, bars).values, expected)
+    score.tracks.append(score.tracks[0].copy())
+    np.testing.assert_array_equal(bar_features(score, bars).values, expected)
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_features_of_real_music_are_finite(path: Path) -> None:
+    score = read_score(path)
+    bars = score_to_bars(score)
+    features = bar_features(score, bars)
+    assert features.values.shape == (len(bars), len(FEATURES))
+    assert np.isfinite(features.values).all()
+    np.testing.assert_array_equal(features.edges[:-1], bars.start_seconds)
+    assert features.edges[-1] > bars.start_seconds[-1]

@@ -1,0 +1,53 @@
+"""Keys: scales and cadences are heard in their keys, wherever they are played."""
+
+import numpy as np
+import pytest
+
+from pretrain_model.tonality import TONAL, find_key, tonal_features
+
+MAJOR_SCALE, MINOR_SCALE = [0, 2, 4, 5, 7, 9, 11], [0, 2, 3, 5, 7, 8, 11]
+
+
+def cadence(third: int) -> np.ndarray:
+    """Four bars of a second each, tonic, subdominant, dominant, tonic; the thirds of the first two as given."""
+    bars = np.zeros((4, 12))
+    for bar, chord in zip(bars, ([0, third, 7], [5, 5 + third, 0], [7, 11, 2], [0, third, 7]), strict=True):
+        bar[chord] = 1.0
+    return bars
+
+
+def sounding(scale: list[int], tonic: int) -> np.ndarray:
+    profile = np.zeros(12)
+    for pitch_class in (*scale, *(scale[k] for k in (0, 2, 4))):  # the tonic's triad sounds twice as long
+        profile[(pitch_class + tonic) % 12] += 1
+    return profile
+
+
+@pytest.mark.parametrize("tonic", range(12))
+def test_scales_are_heard_in_their_keys(tonic: int) -> None:
+    key = find_key(np.stack([sounding(MAJOR_SCALE, tonic), sounding(MINOR_SCALE, tonic)]))
+    assert key.tonic.tolist() == [tonic, tonic]
+    assert key.mode[0] > 0 > key.mode[1]
+    assert (key.clarity > 0.7).all()
+
+
+def test_silence_has_no_key() -> None:
+    key = find_key(np.zeros((1, 12)))
+    assert (key.mode[0], key.clarity[0]) == (0, 0)
+
+
+def test_a_minor_cadence_has_the_minor_third_and_sixth_of_its_key() -> None:
+    edges = np.arange(5.0)
+    major, minor = (dict(zip(TONAL, tonal_features(cadence(third), edges)[-1], strict=True)) for third in (4, 3))
+    assert major["mode_heard"] > 0 > minor["mode_heard"]
+    assert (major["degree_4"], major["degree_3"]) == pytest.approx((1 / 3, 0))
+    assert (minor["degree_4"], minor["degree_3"]) == pytest.approx((0, 1 / 3))
+    assert minor["pitch_classes"] == pytest.approx(3 / 12)
+
+
+@pytest.mark.parametrize("semitones", range(1, 12))
+def test_nothing_changes_when_a_piece_is_transposed(semitones: int) -> None:
+    draw = np.random.default_rng(semitones)
+    pitch_classes, edges = draw.random((30, 12)), np.cumsum(draw.random(31))
+    moved = tonal_features(np.roll(pitch_classes, semitones, axis=1), edges)
+    np.testing.assert_allclose(moved, tonal_features(pitch_classes, edges), atol=1e-9)

@@ -1,88 +1,115 @@
-"""How many levels, and codes or latents: heads on each representation of a bar, compared.
+"""What of an encoder a head should read: codes or latents, how many levels, before or after quantization; which loss.
 
     python benchmarks/representations.py --set output.dir=output/pretrain
 
-Reads what pretrain_model/02_extract_latents.py wrote, trains the head of the settings (config/pretrain.yaml, the same
---config and --set) on each representation with several seeds, and prints a table of means over the seeds:
+Reads what pretrain_model/01_prepare_datasets.py and 02_extract_latents.py wrote, trains CustomMLP with the settings
+(config/pretrain.yaml, the same --config and --set; model.encoder=official for MuseTok's) on each representation of a
+bar, by the protocol of pretrain_model/05_cross_validate.py, and prints a table:
 
-- the latent of the first k levels, the sum of the first k codewords;
-- the codes themselves, as one-hot vectors side by side.
+- the latent of the first k levels, the sum of the first k codewords, and the codes themselves as one-hot vectors;
+- the vector before quantization, and the encoder's output before that is projected to the latent's width;
+- the latent with another loss, and with the signs of EMOPIA's quadrants in place of points.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
-from musetok_bridge import BarEncoder, load_encoder
+from musetok_bridge import BarEncoder, Bars, load_encoder, score_to_bars
+from musetok_bridge.encoder import batches_by_length, pad_words
 from musetok_bridge.settings import run_script
-from pretrain_model.evaluation import by_piece
-from pretrain_model.latent_dataset import Represent, load_rated_bars
-from pretrain_model.latent_files import PieceLatents
-from pretrain_model.metrics import pearson_r, quadrant_accuracy
+from musetok_bridge.vocabulary import MAX_BAR_WORDS
+from pretrain_model.cross_validation import predict_left_out, train_mlp
+from pretrain_model.extraction import read_labels
+from pretrain_model.folds import folds_by_group
+from pretrain_model.latent_dataset import Represent, whole_latent
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
-from pretrain_model.training import train_head
+from pretrain_model.rated_pieces import RatedPiece, load_rated_pieces
+from pretrain_model.scores_with_intervals import score_quadrants, score_ratings
 
-SEEDS = (0, 1, 2)
+TOKENS_PER_BATCH = 32_768
 
 
 def first_levels(encoder: BarEncoder, levels: int) -> Represent:
     """The latent of the first levels: (n, width)."""
     codebooks = encoder.codebooks.cpu().numpy()
-
-    def represent(made: PieceLatents) -> np.ndarray:
-        return np.stack([codebooks[q][made.codes[:, q]] for q in range(levels)]).sum(axis=0)
-
-    return represent
+    return lambda piece: np.stack([codebooks[q][piece.made.codes[:, q]] for q in range(levels)]).sum(axis=0)
 
 
 def one_hot_codes(encoder: BarEncoder) -> Represent:
     """The codes of all levels as one-hot vectors: (n, levels * codewords)."""
     size = encoder.codebooks.shape[1]
 
-    def represent(made: PieceLatents) -> np.ndarray:
-        hot = np.zeros((len(made.codes), encoder.levels * size), dtype=np.float32)
-        np.put_along_axis(hot, made.codes + size * np.arange(encoder.levels), 1.0, axis=1)
+    def represent(piece: RatedPiece) -> np.ndarray:
+        codes = piece.made.codes
+        hot = np.zeros((len(codes), encoder.levels * size), dtype=np.float32)
+        np.put_along_axis(hot, codes + size * np.arange(encoder.levels), 1.0, axis=1)
         return hot
 
     return represent
 
 
-def score(settings: PretrainSettings, encoder: BarEncoder, represent: Represent) -> list[float]:
-    """Means over seeds on the test splits: r per bar of VGMIDI (valence, arousal), share of EMOPIA's clips right."""
-    data = {
-        (name, split): load_rated_bars(settings.folder, name, split, encoder, represent)
-        for name in ("emopia", "vgmidi")
-        for split in ("train", "val", "test")
-    }
-    results = []
-    for seed in SEEDS:
-        train, val = ([data[name, split] for name in ("emopia", "vgmidi")] for split in ("train", "val"))
-        model = train_head(train, val, replace(settings.train, seed=seed)).model
+@torch.inference_mode()
+def unquantized(encoder: BarEncoder, bars: Bars) -> tuple[np.ndarray, np.ndarray]:
+    """The encoder's output (n, d) and its projection to the latent's width (n, width), before quantization."""
+    words = [bars[i][:MAX_BAR_WORDS] for i in range(len(bars))]
+    hidden = np.empty((len(bars), encoder.network.config.width), dtype=np.float32)
+    vectors = np.empty((len(bars), encoder.width), dtype=np.float32)
+    for batch in batches_by_length(np.array([len(w) for w in words]), TOKENS_PER_BATCH):
+        out = encoder.network.hidden(torch.from_numpy(pad_words([words[i] for i in batch])).to(encoder.device))
+        hidden[batch] = out.float().cpu().numpy()
+        vectors[batch] = encoder.network.enc_out_proj(out).float().cpu().numpy()
+    return hidden, vectors
 
-        def predict(bars: Any, model: Any = model) -> np.ndarray:
-            with torch.inference_mode():
-                return model(torch.from_numpy(bars.latents)).numpy()
 
-        rated, clips = data["vgmidi", "test"], data["emopia", "test"]
-        r = [pearson_r(predict(rated)[:, d], rated.targets[:, d]) for d in range(2)]
-        quadrants = quadrant_accuracy(by_piece(predict(clips), clips.piece), by_piece(clips.targets, clips.piece))
-        results.append([*r, quadrants])
-    return np.mean(results, axis=0).tolist()
+def unquantized_of_all(settings: PretrainSettings, encoder: BarEncoder) -> tuple[Represent, Represent]:
+    """The encoder's output and the vector before quantization, of every piece."""
+    found: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+    for dataset in ("emopia", "vgmidi"):
+        labels = read_labels(settings.folder, dataset).drop_duplicates("piece")
+        for row in tqdm(labels.itertuples(), total=len(labels), desc=dataset, unit="piece", leave=False):
+            bars = score_to_bars(settings.folder / str(row.midi))
+            found[dataset, str(row.piece)] = unquantized(encoder, bars)
+    return lambda p: found[p.dataset, p.name][0], lambda p: found[p.dataset, p.name][1]
 
 
 def main(settings: PretrainSettings) -> None:
     """Print the table."""
     encoder = load_encoder(settings.model.encoder, settings.model.device, settings.model.dtype)
-    kinds = {f"latent, {k} of {encoder.levels} levels": first_levels(encoder, k)
-             for k in (1, 2, 4, 8, 16, 32) if k <= encoder.levels}  # fmt: skip
-    kinds["codes, one-hot"] = one_hot_codes(encoder)
-    print("| representation | VGMIDI valence r | VGMIDI arousal r | EMOPIA quadrants |\n|---|---|---|---|")
-    for name, represent in kinds.items():
-        print(f"| {name} | " + " | ".join(f"{value:.3f}" for value in score(settings, encoder, represent)) + " |")
+    vgmidi, emopia = (
+        load_rated_pieces(settings.folder, dataset, ("train", "val", "test"), encoder)
+        for dataset in ("vgmidi", "emopia")
+    )
+    hidden, vectors = unquantized_of_all(settings, encoder)
+    levels = [k for k in (1, 2, 4, 8, 16, 32) if k <= encoder.levels]
+    kinds: dict[str, tuple[Represent, dict[str, Any]]] = {
+        **{f"latent, {k} of {encoder.levels} levels": (first_levels(encoder, k), {}) for k in levels},
+        "codes, one-hot": (one_hot_codes(encoder), {}),
+        "vector before quantization": (vectors, {}),
+        f"encoder's output, {encoder.network.config.width} wide": (hidden, {}),
+        "latent, smooth L1": (whole_latent, {"loss": "smooth_l1"}),
+        "latent, signs for quadrants": (whole_latent, {"quadrants": "signs"}),
+    }
+    folds = folds_by_group([p.group for p in vgmidi], [len(p.rated) for p in vgmidi], settings.cross_validate.folds)
+    learned, tested = ([p for p in emopia if (p.split == "test") == is_test] for is_test in (False, True))
+    print("| representation | valence r per bar | arousal r per bar | valence r per piece | arousal r per piece "
+          "| EMOPIA quadrants |\n|---|---|---|---|---|---|")  # fmt: skip
+    for name, (represent, changes) in kinds.items():
+        changed = replace(settings, train=replace(settings.train, **changes))
+        train = partial(train_mlp, changed, represent=represent)
+        predicted = predict_left_out(vgmidi, learned, folds, train)
+        rated = score_ratings([[(x, p.targets)] for x, p in zip(predicted, vgmidi, strict=True)])
+        of_clip = train([*vgmidi, *learned])
+        quadrants = score_quadrants([[(of_clip(p), p.targets)] for p in tested])
+        r = [rated[level, dimension, "r"] for level in ("bar", "piece") for dimension in ("valence", "arousal")]
+        values = [*r, quadrants["piece", "quadrant", "accuracy"]]
+        print(f"| {name} | " + " | ".join(f"{value:.3f}" for value in values) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -30,8 +30,8 @@ from sklearn.ensemble import ExtraTreesRegressor
 from tqdm import tqdm
 
 from .folds import folds_by_group
-from .head import DIMENSIONS, Head, Model
-from .latent_dataset import RatedBars, rated_bars
+from .head import DIMENSIONS, Head
+from .latent_dataset import RatedBars, Represent, rated_bars, whole_latent
 from .listener_calibration import train_listener
 from .pretrain_settings import PretrainSettings
 from .rated_pieces import GROUP, RatedPiece
@@ -102,7 +102,7 @@ def _trainer(name: str, settings: PretrainSettings) -> Train:
         reads = "performance_and_latents" if name.endswith("_and_latents") else "performance"
         changed: Any = {"context": context, "reads": reads}
         return partial(_train_listener, replace(settings, listener=replace(settings.listener, **changed)))
-    return partial({"constant": _train_constant, "trees": _train_trees, "custom_mlp": _train_mlp}[name], settings)
+    return partial({"constant": _train_constant, "trees": _train_trees, "custom_mlp": train_mlp}[name], settings)
 
 
 def _train_constant(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Predict:
@@ -130,23 +130,27 @@ def _train_trees(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Pr
     return lambda piece: model.predict(read(piece))
 
 
-def _train_mlp(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Predict:
+def train_mlp(settings: PretrainSettings, pieces: Sequence[RatedPiece], represent: Represent = whole_latent) -> Predict:
+    """Train CustomMLP on what stands for the bars of some pieces, a part of which tells it when to stop."""
     groups = [f"{p.dataset} {p.group}" for p in pieces]
     stop = set(folds_by_group(groups, [len(p.rated) for p in pieces], _STOP_FOLDS)[0])
     parts: list[list[RatedBars]] = []
     for is_val in (False, True):
         part = [p for i, p in enumerate(pieces) if (i in stop) == is_val]
-        parts.append([rated_bars(of_set) for d in GROUP if (of_set := [p for p in part if p.dataset == d])])
+        parts.append([rated_bars(of_set, represent) for d in GROUP if (of_set := [p for p in part if p.dataset == d])])
     trained = train_head(parts[0], parts[1], settings.train)
-    return _as_head(trained.model, reads_latents=True)
+
+    def predict(piece: RatedPiece) -> Points:
+        with torch.inference_mode():
+            rating = trained.model(torch.from_numpy(represent(piece)[piece.rated]))
+            return torch.cat([rating, trained.model.sd.expand(rating.shape)], dim=1).numpy()
+
+    return predict
 
 
 def _train_listener(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Predict:
     model = train_listener(pieces, settings.listener, settings.train.seed)
-    return _as_head(model, settings.listener.reads == "performance_and_latents")
-
-
-def _as_head(model: Model, reads_latents: bool) -> Predict:
+    reads_latents = settings.listener.reads == "performance_and_latents"
     head = Head("", "", "of the pieces" if reads_latents else "", model, torch.device("cpu"), {})
     return lambda piece: head.predict([piece.input])[0][piece.rated]
 

@@ -29,7 +29,12 @@ from .performance_features import BarFeatures
 
 DIMENSIONS = ("valence", "arousal")
 PREDICTED = (*DIMENSIONS, "valence_sd", "arousal_sd")
-BUNDLED_HEAD = Path(__file__).resolve().parent / "weights" / "bundled_head.safetensors"
+_WEIGHTS = Path(__file__).resolve().parent / "weights"
+BUNDLED_HEADS = {
+    "bundled": _WEIGHTS / "bundled_head.safetensors",  # the listener, context whole
+    "bundled_heard": _WEIGHTS / "bundled_heard_head.safetensors",  # the listener, context heard
+    "bundled_mlp": _WEIGHTS / "bundled_mlp_head.safetensors",  # CustomMLP on latents of the bundled encoder
+}
 
 Values = TypeVar("Values")
 Model: TypeAlias = CustomMLP | ListenerModel
@@ -123,14 +128,15 @@ def save_head(path: str | Path, model: Model, encoder_digest: str, facts: Mappin
 
 
 def load_head(name: str = "bundled", device: str = "cpu") -> Head:
-    """Load a head: "bundled" or the path of a `.safetensors` file that `save_head` wrote.
+    """Load a head: one of BUNDLED_HEADS by its name, or the path of a `.safetensors` file that `save_head` wrote.
 
     A CustomMLP computes on the device; a listener, which is a few small products a song, always on the CPU. Raises
     UserError if there is no such file, it holds no head, or it reads features of another version.
     """
-    path = BUNDLED_HEAD if name == "bundled" else Path(name)
+    path = BUNDLED_HEADS.get(name, Path(name))
     if not path.is_file():
-        raise UserError(f"head {name!r}: no file {path}; give bundled or the path of a head.safetensors")
+        known = ", ".join(BUNDLED_HEADS)
+        raise UserError(f"head {name!r}: no file {path}; give one of {known}, or the path of a head.safetensors")
     try:
         with safe_open(path, framework="numpy") as file:
             facts = file.metadata() or {}

@@ -91,6 +91,7 @@ class TrainSettings:
     size: Literal["small", "normal", "large"]
     dropout: Annotated[float, Range(0, 0.9)]
     loss: Literal["mse", "smooth_l1"]
+    quadrants: Literal["points", "signs"]
     learning_rate: Annotated[float, Range(1e-7, 1)]
     weight_decay: Annotated[float, Range(0, 1)]
     batch_size: Annotated[int, Range(1, 1_000_000)]

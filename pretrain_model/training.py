@@ -42,7 +42,7 @@ def train_head(train: Sequence[RatedBars], val: Sequence[RatedBars], settings: T
 
     Raises UserError if the loss runs away.
     """
-    train_bars, val_bars = BarDataset(train), BarDataset(val)
+    train_bars, val_bars = (BarDataset(parts, settings.quadrants) for parts in (train, val))
     with torch.random.fork_rng(devices=[]):  # leaves the caller's random numbers alone
         torch.manual_seed(settings.seed)
         model = CustomMLP(MLPConfig(train_bars.latents.shape[1], settings.size, settings.dropout))
@@ -80,15 +80,15 @@ def _fit(model: CustomMLP, train_bars: BarDataset, val_bars: BarDataset, setting
 
 def _one_epoch(
     model: CustomMLP,
-    batches: DataLoader[tuple[Tensor, Tensor, Tensor]],
+    batches: DataLoader[tuple[Tensor, Tensor, Tensor, Tensor]],
     optimizer: torch.optim.Optimizer,
     loss: str,
 ) -> float:
     """One pass over the training bars; returns the sum of their weighted losses."""
     model.train()
     total = 0.0
-    for latents, targets, weights in batches:
-        summed = (weights * bar_loss(model(latents), targets, loss)).sum()
+    for latents, targets, weights, only_signs in batches:
+        summed = (weights * bar_loss(model(latents), targets, loss, only_signs)).sum()
         optimizer.zero_grad()
         (summed / len(weights)).backward()
         optimizer.step()
@@ -99,10 +99,17 @@ def _one_epoch(
 @torch.no_grad()
 def _validate(model: CustomMLP, bars: BarDataset, loss: str) -> float:
     model.eval()
-    return (bars.weights * bar_loss(model(bars.latents), bars.targets, loss)).mean().item()
+    return (bars.weights * bar_loss(model(bars.latents), bars.targets, loss, bars.only_signs)).mean().item()
 
 
-def bar_loss(predicted: Tensor, targets: Tensor, loss: str) -> Tensor:
-    """The loss of each bar, mean over valence and arousal: (n, 2), (n, 2) -> (n,). loss: mse or smooth_l1."""
+def bar_loss(predicted: Tensor, targets: Tensor, loss: str, only_signs: Tensor) -> Tensor:
+    """The loss of each bar, mean over valence and arousal: (n, 2), (n, 2) -> (n,). loss: mse or smooth_l1.
+
+    only_signs: (n,), bars of which only the targets' signs count. A prediction tanh(z) says of a sign that it is as
+    probable as (1 + tanh(z)) / 2, which is the logistic function of 2 z; the loss is minus the log of that.
+    """
     compare = F.mse_loss if loss == "mse" else F.smooth_l1_loss
-    return compare(predicted, targets, reduction="none").mean(dim=1)
+    of_values = compare(predicted, targets, reduction="none")
+    probability = (1 + torch.where(targets >= 0, predicted, -predicted)) / 2
+    of_signs = -probability.clamp(min=1e-6).log()
+    return torch.where(only_signs[:, None], of_signs, of_values).mean(dim=1)

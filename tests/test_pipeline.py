@@ -11,7 +11,7 @@ import pytest
 from musetok_bridge import load_encoder, score_to_bars
 from musetok_bridge.checkpoint import BUNDLED_CHECKPOINT
 from musetok_bridge.settings import PROJECT_ROOT
-from pretrain_model.head import BUNDLED_HEAD, load_head
+from pretrain_model.head import BUNDLED_HEADS, load_head
 
 SAMPLES = sorted((PROJECT_ROOT / "samples").glob("*.abc"))
 
@@ -69,7 +69,8 @@ def test_the_analysis_of_them_is_there(folder):
 def test_the_run_says_what_made_it(folder):
     record = json.loads((folder / "annotations" / "run.json").read_text())
     text = json.dumps(record)
-    assert load_encoder("bundled").digest in text and load_head("bundled").digest in text
+    assert load_head("bundled").digest in text
+    assert record["decides"]["model.encoder"] is None  # the listener needs none
     assert record["versions"]["torch"].startswith("2.")
 
 
@@ -81,8 +82,24 @@ def test_curves_of_a_midi_file_of_ones_own(tmp_path, synthetic):
 
 def test_the_bundled_weights_are_small_and_belong_together():
     assert BUNDLED_CHECKPOINT.stat().st_size <= 12_000_000
-    assert BUNDLED_HEAD.stat().st_size <= 12_000_000
-    load_head("bundled").check_encoder(load_encoder("bundled"))
+    encoder = load_encoder("bundled")
+    for name, path in BUNDLED_HEADS.items():
+        assert path.stat().st_size <= 12_000_000
+        load_head(name).check_encoder(encoder)
+
+
+@pytest.mark.parametrize(("name", "reads_latents"), [("bundled_heard", False), ("bundled_mlp", True)])
+def test_every_bundled_head_annotates(folder, tmp_path, name, reads_latents):
+    settings = (f"dataset.path={folder}/dataset", f"output.dir={tmp_path}/annotations", f"model.head={name}")
+    run("process_gigamidi/01_annotate.py", *settings, "dataset.limit=5")
+    record = json.loads((tmp_path / "annotations" / "run.json").read_text())
+    assert record["decides"]["model.encoder"] == (load_encoder("bundled").digest if reads_latents else None)
+    bars, by_default = read(tmp_path, "bars"), read(folder, "bars")
+    by_default = by_default[by_default["md5"].isin(bars["md5"])].reset_index(drop=True)
+    described = ["md5", "bar_number", "start_tick", "start_seconds", "meter", "n_notes"]
+    pd.testing.assert_frame_equal(bars[described], by_default[described])
+    assert (bars["arousal"] - by_default["arousal"]).abs().max() > 0.01
+    assert (bars[["valence_sd", "arousal_sd"]] > 0).all(axis=None)
 
 
 def test_the_bundled_encoder_tells_the_bars_of_real_music_apart():

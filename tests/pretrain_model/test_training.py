@@ -12,6 +12,8 @@ from pretrain_model.metrics import pearson_r
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, TrainSettings
 from pretrain_model.training import bar_loss, train_head
 
+NO_SIGNS = torch.zeros(1, dtype=torch.bool)
+
 
 def rated_bars(n: int, seed: int, noise: float = 0.0, offset: float = 0.0) -> RatedBars:
     """Bars whose valence and arousal are two known directions of an 8-d latent; one dimension never changes."""
@@ -69,7 +71,8 @@ def test_the_kept_weights_are_those_of_the_lowest_validation_loss(settings) -> N
     assert len(losses) == trained.best_epoch + 8  # it stopped when patience was over
     with torch.no_grad():
         predicted = trained.model(torch.from_numpy(val[0].latents))
-        loss = bar_loss(predicted, torch.from_numpy(val[0].targets), "mse").mean().item()
+        only_signs = torch.zeros(len(predicted), dtype=torch.bool)
+        loss = bar_loss(predicted, torch.from_numpy(val[0].targets), "mse", only_signs).mean().item()
     assert loss == pytest.approx(losses.min(), rel=1e-6)
 
 
@@ -103,16 +106,16 @@ def test_a_small_dataset_is_heard_beside_a_large_one(settings) -> None:
 
 def test_a_batch_is_a_list_of_bars() -> None:
     bars = BarDataset([rated_bars(10, 1)])
-    latents, targets, weights = bars[[3, 1]]
+    latents, targets, weights, _ = bars[[3, 1]]
     assert torch.equal(latents[1], bars[1][0])
     assert (latents.shape, targets.shape, weights.shape) == ((2, 8), (2, 2), (2,))
 
 
 def test_smooth_l1_is_kinder_to_outliers_than_mse() -> None:
     predicted, far, near = torch.tensor([[0.9, 0.9]]), torch.tensor([[-0.9, -0.9]]), torch.tensor([[0.5, 0.5]])
-    assert bar_loss(predicted, far, "smooth_l1").item() == pytest.approx(1.8 - 0.5)
-    assert bar_loss(predicted, far, "mse").item() == pytest.approx(1.8**2)
-    assert bar_loss(predicted, near, "smooth_l1").item() == pytest.approx(0.4**2 / 2)
+    assert bar_loss(predicted, far, "smooth_l1", NO_SIGNS).item() == pytest.approx(1.8 - 0.5)
+    assert bar_loss(predicted, far, "mse", NO_SIGNS).item() == pytest.approx(1.8**2)
+    assert bar_loss(predicted, near, "smooth_l1", NO_SIGNS).item() == pytest.approx(0.4**2 / 2)
 
 
 def test_a_loss_that_runs_away_is_one_line(settings) -> None:
@@ -120,3 +123,25 @@ def test_a_loss_that_runs_away_is_one_line(settings) -> None:
     broken.latents[0, 0] = np.inf
     with pytest.raises(UserError, match=r"train\.learning_rate"):
         train_head([broken], [rated_bars(50, 2)], settings)
+
+
+def test_where_only_signs_count_the_loss_is_that_of_their_probability() -> None:
+    """A prediction of 0.6 gives a positive sign 0.8: its loss is −log 0.8, of the other sign −log 0.2."""
+    predicted = torch.tensor([[0.6, 0.6], [0.6, 0.6]])
+    signs = torch.tensor([[0.8, 0.6], [0.8, -0.6]])
+    losses = bar_loss(predicted, signs, "mse", torch.ones(2, dtype=torch.bool))
+    assert losses.tolist() == pytest.approx([-np.log(0.8), -(np.log(0.8) + np.log(0.2)) / 2], rel=1e-5)
+
+
+def test_points_of_quadrants_say_how_far_and_signs_only_which_way(settings) -> None:
+    clips = replace(rated_bars(2000, 1), dataset="emopia")
+    clips.targets[:] = np.sign(clips.targets) * 0.2
+    test = rated_bars(300, 3)
+    spread = {}
+    for quadrants in ("points", "signs"):
+        trained = train_head([clips], [clips], replace(settings, quadrants=quadrants))
+        with torch.no_grad():
+            predicted = trained.model(torch.from_numpy(test.latents)).numpy()
+        assert ((predicted >= 0) == (test.targets >= 0)).mean() > 0.9
+        spread[quadrants] = np.abs(predicted).mean()
+    assert spread["points"] < 0.25 < spread["signs"]

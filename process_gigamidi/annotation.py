@@ -7,6 +7,7 @@ never cross a part's border, and songs stand in the order of the dataset however
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -77,6 +78,8 @@ def load_models(settings: AnnotationSettings) -> Models:
     model = settings.model
     head = load_head(model.head, model.device)
     if not head.reads_latents:
+        if model.encoder != "bundled":
+            print(f"note: head {model.head!r} reads no latents: model.encoder is not used", file=sys.stderr)
         return Models(None, head)
     encoder = load_encoder(model.encoder, model.device, model.dtype)
     head.check_encoder(encoder)

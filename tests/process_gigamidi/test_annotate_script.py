@@ -52,6 +52,15 @@ def test_a_path_that_is_not_there_is_one_line(tmp_path: Path, untrained: list[st
     assert not (tmp_path / "output").exists()
 
 
+def test_an_encoder_that_the_head_does_not_read_is_not_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "a.mid").write_bytes(song(3))
+    ran = annotate(
+        tmp_path, "--set", "dataset.path=a.mid", "--set", "output.dir=out", "--set", "model.encoder=official"
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "head 'bundled' reads no latents: model.encoder is not used" in ran.stderr
+
+
 def test_conversion_workers_need_neither_torch_nor_datasets() -> None:
     code = "import process_gigamidi.conversion, sys; print({'torch', 'datasets'} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

@@ -14,7 +14,14 @@ DatasetName = Literal["emopia", "vgmidi"]
 Choice = Literal["emopia", "vgmidi", "both"]
 Split = Literal["train", "val", "test"]
 Predictor = Literal[
-    "constant", "one_listener", "trees", "custom_mlp", "listener_heard", "listener_whole", "listener_whole_and_latents"
+    "constant",
+    "one_listener",
+    "half_of_listeners",
+    "trees",
+    "custom_mlp",
+    "listener_heard",
+    "listener_whole",
+    "listener_whole_and_latents",
 ]
 Point = Annotated[tuple[float, float], Range(-1, 1)]
 

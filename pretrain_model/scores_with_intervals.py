@@ -8,7 +8,7 @@ with replacement, all bars of a piece together, since bars of one piece are not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -83,14 +83,30 @@ def one_listener(ratings: pd.DataFrame, pieces: Sequence[RatedPiece]) -> list[Co
 
     ratings: piece, listener, bar_number, valence, arousal. A piece that only one listener rated is left out.
     """
-    by_piece = dict(list(ratings.groupby("piece")))
     compared: list[Compared] = []
-    for piece in pieces:
-        numbers = piece.made.bar_number[piece.rated]
-        of_piece = by_piece[piece.name]
-        wide = of_piece[of_piece["bar_number"].isin(numbers)].pivot(index="listener", columns="bar_number")
-        own = np.stack([wide[dimension].to_numpy() for dimension in DIMENSIONS], axis=2)  # (listeners, bars, 2)
-        if len(own) > 1:
-            others = (own.sum(axis=0) - own) / (len(own) - 1)
-            compared.append(list(zip(own, others, strict=True)))
+    for own in _by_listener(ratings, pieces):
+        others = (own.sum(axis=0) - own) / (len(own) - 1)
+        compared.append(list(zip(own, others, strict=True)))
     return compared
+
+
+def half_of_listeners(ratings: pd.DataFrame, pieces: Sequence[RatedPiece], seed: int) -> list[Compared]:
+    """The mean of a random half of a piece's listeners beside the mean of the other half; as one_listener."""
+    draw = np.random.default_rng(seed)
+    compared: list[Compared] = []
+    for own in _by_listener(ratings, pieces):
+        first, second = np.array_split(draw.permutation(len(own)), 2)
+        compared.append([(own[first].mean(axis=0), own[second].mean(axis=0))])
+    return compared
+
+
+def _by_listener(ratings: pd.DataFrame, pieces: Sequence[RatedPiece]) -> Iterator[np.ndarray]:
+    """The ratings of each piece that has two listeners or more: (listeners, bars, 2)."""
+    by_piece = dict(list(ratings.groupby("piece")))
+    for piece in pieces:
+        of_piece = by_piece[piece.name]
+        of_bars = of_piece[of_piece["bar_number"].isin(piece.made.bar_number[piece.rated])]
+        wide = of_bars.pivot(index="listener", columns="bar_number")
+        own = np.stack([wide[dimension].to_numpy() for dimension in DIMENSIONS], axis=2)
+        if len(own) > 1:
+            yield own

@@ -2,7 +2,7 @@
 
 VGMIDI in folds by game, EMOPIA by its own splits (pretrain_model/cross_validation.py says how, and what is compared).
 Writes output.dir/cross_validation.csv (every figure with its 95 % interval), cross_validation_bars.csv (the predictions
-for every bar of VGMIDI, each by a model that had not seen its game) and cross_validation.json. Takes about an hour on
+for every bar of VGMIDI, each by a model that had not seen its game) and cross_validation.json. Takes half an hour on
 two cores with all predictors, most of it for the listeners.
 """
 

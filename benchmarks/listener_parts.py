@@ -3,13 +3,14 @@
     python benchmarks/listener_parts.py --set output.dir=output/pretrain
 
 Reads what pretrain_model/02_extract_latents.py wrote. The protocol is that of pretrain_model/05_cross_validate.py:
-VGMIDI in folds by game, EMOPIA's test split by models of the other two and all of VGMIDI. The parts are those of one
-fitted model, with the context whole, looked at one by one. The last rows leave groups of features out, by giving every
-bar the same value, and fit anew.
+VGMIDI in folds by game, EMOPIA by song. The parts are those of one fitted model, with the context whole, looked at one
+by one. The rows after them leave groups of features out, by giving every bar the same value, and fit anew; the last
+ones learn from a part of the games and songs only.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from musetok_bridge import load_encoder
 from musetok_bridge.settings import run_script
-from pretrain_model.folds import folds_by_group
+from pretrain_model.cross_validation import fold_pieces
 from pretrain_model.listener_head import ListenerConfig, ListenerModel, Views
 from pretrain_model.listener_training import SeenPiece, fit_listener
 from pretrain_model.performance_features import FEATURES
@@ -29,13 +30,14 @@ from pretrain_model.scores_with_intervals import score_quadrants, score_ratings
 from pretrain_model.tonality import TONAL
 
 Part = Callable[[ListenerModel, Views], Tensor]
+ALL = "all, by the gate"
 PARTS: dict[str, Part] = {
     "VGMIDI: linear, whole piece": lambda m, v: m.vgmidi.linear(v.whole).expand(len(v.heard), 2),
     "VGMIDI: networks, what was heard": lambda m, v: m.vgmidi.networks(v.heard),
     "VGMIDI: mean of both": lambda m, v: m.rate(m.vgmidi, v).expand(len(v.heard), 2),
     "VGMIDI: … and the motion": lambda m, v: m.rate(m.vgmidi, v) + m.moving(v),
     "EMOPIA: mean of both": lambda m, v: m.rate(m.emopia, v).expand(len(v.heard), 2),
-    "all, by the gate": lambda m, v: m(v)[0],
+    ALL: lambda m, v: m(v)[0],
 }
 GROUPS = {
     "without tempo and density": ("tempo", "notes_per_second", "onsets_per_second", "notes_per_quarter"),
@@ -43,6 +45,7 @@ GROUPS = {
     "without register": ("pitch", "highest", "lowest", "melody", "pitch_sd", "melody_leap"),
     "without key and harmony": (*TONAL, "harmonic_change"),
 }
+SHARES = (0.25, 0.5, 0.75)
 
 
 def without(piece: RatedPiece, names: Sequence[str]) -> RatedPiece:
@@ -52,37 +55,49 @@ def without(piece: RatedPiece, names: Sequence[str]) -> RatedPiece:
     return replace(piece, made=replace(piece.made, features=features))
 
 
-@torch.inference_mode()
 def measure(
-    vgmidi: Sequence[RatedPiece], emopia: Sequence[RatedPiece], parts: dict[str, Part], settings: PretrainSettings
+    vgmidi: Sequence[RatedPiece],
+    emopia: Sequence[RatedPiece],
+    parts: dict[str, Part],
+    settings: PretrainSettings,
+    share: float = 1.0,
 ) -> dict[str, list[float]]:
-    """For each part: r of valence and arousal per bar, within pieces and per piece, and EMOPIA's accuracies."""
+    """For each part: r of valence and arousal per bar, within pieces and per piece, and EMOPIA's accuracies.
+
+    share: of the games and songs of the other folds that are learned from.
+    """
     listener = replace(settings.listener, context="whole", reads="performance")
     config = ListenerConfig(
         len(FEATURES), "whole", listener.networks, listener.hidden, listener.dropout_in, listener.dropout
     )
-    rated = [SeenPiece.of(piece, listener) for piece in vgmidi]
-    learned, tested = (
-        [SeenPiece.of(p, listener) for p in emopia if (p.split == "test") == is_test] for is_test in (False, True)
-    )
+    seen = [SeenPiece.of(piece, listener) for piece in (*vgmidi, *emopia)]
     predicted: dict[str, dict[int, np.ndarray]] = {name: {} for name in parts}
-    folds = folds_by_group([p.group for p in vgmidi], [len(p.rated) for p in vgmidi], settings.cross_validate.folds)
-    for fold in folds:
-        kept = [piece for i, piece in enumerate(rated) if i not in set(fold)]
-        with torch.inference_mode(mode=False):
-            model = fit_listener(kept, learned, config, listener, settings.train.seed)
-        for name, part in parts.items():
-            predicted[name] |= {i: part(model, rated[i].views).numpy() for i in fold}
-    with torch.inference_mode(mode=False):
-        model = fit_listener(rated, learned, config, listener, settings.train.seed)
+    draw = np.random.default_rng(settings.train.seed)
+    for fold in fold_pieces(vgmidi, emopia, settings.cross_validate.folds):
+        left_out = set(fold)
+        kept = [
+            [seen[i] for i in some if i not in left_out] for some in (range(len(vgmidi)), range(len(vgmidi), len(seen)))
+        ]
+        model = fit_listener(
+            *(some_groups(pieces, share, draw) for pieces in kept), config, listener, settings.train.seed
+        )
+        with torch.inference_mode():
+            for name, part in parts.items():
+                predicted[name] |= {i: part(model, seen[i].views).numpy() for i in fold}
     found = {}
-    for name, part in parts.items():
-        of_ratings = score_ratings([[(predicted[name][i], piece.targets)] for i, piece in enumerate(vgmidi)])
-        clips = [[(part(model, clip.views).numpy(), clip.targets.numpy() - 0.5)] for clip in tested]
-        accuracy = score_quadrants(clips)
-        values = [of_ratings[level, d, "r"] for level in ("bar", "within", "piece") for d in ("valence", "arousal")]
+    for name in parts:
+        compared = [[(predicted[name][i], piece.targets)] for i, piece in enumerate((*vgmidi, *emopia))]
+        rated, accuracy = score_ratings(compared[: len(vgmidi)]), score_quadrants(compared[len(vgmidi) :])
+        values = [rated[level, d, "r"] for level in ("bar", "within", "piece") for d in ("valence", "arousal")]
         found[name] = [*values, *(accuracy["piece", d, "accuracy"] for d in ("quadrant", "arousal", "valence"))]
     return found
+
+
+def some_groups(pieces: Sequence[SeenPiece], share: float, draw: np.random.Generator) -> list[SeenPiece]:
+    """The pieces of a random share of the games or songs."""
+    groups = sorted({piece.group for piece in pieces})
+    chosen = set(draw.permutation(groups)[: math.ceil(share * len(groups))])
+    return [piece for piece in pieces if piece.group in chosen]
 
 
 def main(settings: PretrainSettings) -> None:
@@ -109,7 +124,9 @@ def main(settings: PretrainSettings) -> None:
     show(measure(vgmidi, emopia, PARTS, settings))
     for name, features in GROUPS.items():
         less = [[without(piece, features) for piece in pieces] for pieces in (vgmidi, emopia)]
-        show(measure(less[0], less[1], {f"all, {name}": PARTS["all, by the gate"]}, settings))
+        show(measure(less[0], less[1], {f"all, {name}": PARTS[ALL]}, settings))
+    for share in SHARES:
+        show(measure(vgmidi, emopia, {f"all, {share:.0%} of games and songs": PARTS[ALL]}, settings, share))
 
 
 if __name__ == "__main__":

@@ -25,9 +25,8 @@ from musetok_bridge import BarEncoder, Bars, load_encoder, score_to_bars
 from musetok_bridge.encoder import batches_by_length, pad_words
 from musetok_bridge.settings import run_script
 from musetok_bridge.vocabulary import MAX_BAR_WORDS
-from pretrain_model.cross_validation import predict_left_out, train_mlp
+from pretrain_model.cross_validation import fold_pieces, predict_left_out, train_mlp
 from pretrain_model.extraction import read_labels
-from pretrain_model.folds import folds_by_group
 from pretrain_model.latent_dataset import Represent, whole_latent
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
 from pretrain_model.rated_pieces import RatedPiece, load_rated_pieces
@@ -96,17 +95,14 @@ def main(settings: PretrainSettings) -> None:
         "latent, signs for quadrants": (whole_latent, {"quadrants": "signs"}),
         "codes, one-hot": (one_hot_codes(encoder), {}),  # last: it takes as long as all the others
     }
-    folds = folds_by_group([p.group for p in vgmidi], [len(p.rated) for p in vgmidi], settings.cross_validate.folds)
-    learned, tested = ([p for p in emopia if (p.split == "test") == is_test] for is_test in (False, True))
+    pieces, folds = [*vgmidi, *emopia], fold_pieces(vgmidi, emopia, settings.cross_validate.folds)
     print("| representation | valence r per bar | arousal r per bar | valence r per piece | arousal r per piece "
           "| EMOPIA quadrants |\n|---|---|---|---|---|---|")  # fmt: skip
     for name, (represent, changes) in kinds.items():
         changed = replace(settings, train=replace(settings.train, **changes))
         train = partial(train_mlp, changed, represent=represent)
-        predicted = predict_left_out(vgmidi, learned, folds, train)
-        rated = score_ratings([[(x, p.targets)] for x, p in zip(predicted, vgmidi, strict=True)])
-        of_clip = train([*vgmidi, *learned])
-        quadrants = score_quadrants([[(of_clip(p), p.targets)] for p in tested])
+        compared = [[(x, p.targets)] for x, p in zip(predict_left_out(pieces, folds, train), pieces, strict=True)]
+        rated, quadrants = score_ratings(compared[: len(vgmidi)]), score_quadrants(compared[len(vgmidi) :])
         r = [rated[level, dimension, "r"] for level in ("bar", "piece") for dimension in ("valence", "arousal")]
         values = [*r, quadrants["piece", "quadrant", "accuracy"]]
         print(f"| {name} | " + " | ".join(f"{value:.3f}" for value in values) + " |", flush=True)

@@ -45,7 +45,7 @@ PERFORMANCE = (
     "harmonic_change",  # 1 − correlation of pitch classes with the bar before
 )
 FEATURES = (*PERFORMANCE, *TONAL)
-VERSION = "1"  # of what the features mean: a head reads the version that it was trained on
+VERSION = "2"  # of what the features mean: a head reads the version that it was trained on
 # a bar without notes has these of its own; of all others it keeps those of the bar before it
 _OF_SILENCE = {"tempo", "triple", "notes_per_second", "onsets_per_second", "notes_per_quarter", "loudness", "polyphony"}
 _HELD = np.array([name not in _OF_SILENCE for name in PERFORMANCE])

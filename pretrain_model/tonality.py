@@ -21,6 +21,18 @@ _RUNNING = {"4s": 4.0, "16s": 16.0}  # windows of the running mode, in seconds
 _KEY_SECONDS = 8.0  # window of the running key in which a bar's degrees are counted
 _DEGREES = (1, 3, 4, 6, 8, 9, 10, 11)  # semitones above the tonic; the others are common to major and minor
 _INTERVALS = (1, 2, 3, 4, 5, 6)
+_CHORDS = {  # semitones above the root
+    "major": (0, 4, 7),
+    "minor": (0, 3, 7),
+    "diminished": (0, 3, 6),
+    "augmented": (0, 4, 8),
+    "dominant_seventh": (0, 4, 7, 10),
+    "major_seventh": (0, 4, 7, 11),
+    "minor_seventh": (0, 3, 7, 10),
+    "suspended_fourth": (0, 5, 7),
+    "suspended_second": (0, 2, 7),
+    "fifth": (0, 7),
+}
 _IN_USE = 0.02  # share of a bar's sound from which on a pitch class counts
 
 TONAL = (
@@ -30,6 +42,7 @@ TONAL = (
     *(f"degree_{k}" for k in _DEGREES),  # share of the bar's sound that is so many semitones above the running tonic
     "key_distance",  # 1 − correlation of the bar's pitch classes with those of the last seconds
     *(f"interval_{k}" for k in _INTERVALS),  # share of pairs of pitch classes so many semitones apart
+    *(f"chord_{name}" for name in _CHORDS),  # how well the best such chord fits the bar, a correlation
     "pitch_classes",  # how many are in use, as a share of 12
 )
 
@@ -49,9 +62,13 @@ def standardised(profiles: np.ndarray) -> np.ndarray:
     return centred / np.where(length > 1e-9, length, np.inf)
 
 
-_MAJOR_KEYS, _MINOR_KEYS = (
-    standardised(np.stack([np.roll(profile, tonic) for tonic in range(PITCH_CLASSES)])) for profile in (_MAJOR, _MINOR)
-)
+def _on_every_root(profile: np.ndarray) -> np.ndarray:
+    """A profile from its tonic or root upwards, (12,), on each pitch class from C: (12, 12), standardised."""
+    return standardised(np.stack([np.roll(profile, root) for root in range(PITCH_CLASSES)]))
+
+
+_MAJOR_KEYS, _MINOR_KEYS = _on_every_root(_MAJOR), _on_every_root(_MINOR)
+_CHORD_PROFILES = [_on_every_root(np.bincount(chord, minlength=PITCH_CLASSES)) for chord in _CHORDS.values()]
 
 
 def find_key(profiles: np.ndarray) -> Key:
@@ -71,14 +88,16 @@ def tonal_features(pitch_classes: np.ndarray, edges: np.ndarray) -> np.ndarray:
     windows = [pitch_classes, *(leaky_mean(pitch_classes, edges, seconds) for seconds in _RUNNING.values())]
     keys = [find_key(profiles) for profiles in (*windows, heard_mean(pitch_classes, edges))]
     lately = leaky_mean(pitch_classes, edges, _KEY_SECONDS)
+    unit = standardised(pitch_classes)
     total = pitch_classes.sum(axis=1, keepdims=True)
     share = pitch_classes / np.where(total > 0, total, np.inf)
     of_degree = (find_key(lately).tonic[:, None] + np.array(_DEGREES)) % PITCH_CLASSES
     columns = [
         *(values for key in keys for values in (key.mode, key.clarity)),
         *np.take_along_axis(share, of_degree, axis=1).T,
-        1 - (standardised(pitch_classes) * standardised(lately)).sum(axis=1),
+        1 - (unit * standardised(lately)).sum(axis=1),
         *((share * np.roll(share, interval, axis=1)).sum(axis=1) for interval in _INTERVALS),
+        *((unit @ on_roots.T).max(axis=1) for on_roots in _CHORD_PROFILES),
         (share > _IN_USE).mean(axis=1),
     ]
     return np.stack(columns, axis=1)

@@ -16,7 +16,7 @@ from pretrain_model.folds import folds_by_group
 from pretrain_model.head import HeadInput, load_head, save_head
 from pretrain_model.latent_files import PieceLatents
 from pretrain_model.listener_calibration import train_listener
-from pretrain_model.performance_features import BarFeatures
+from pretrain_model.performance_features import VERSION, BarFeatures
 from pretrain_model.pretrain_settings import SETTINGS_FILE, ListenerSettings, PretrainSettings
 from pretrain_model.rated_pieces import RatedPiece
 
@@ -157,7 +157,7 @@ def test_a_custom_mlp_says_its_validation_error_of_every_bar(tmp_path) -> None:
 def test_features_of_another_version_are_refused(listener, tmp_path, monkeypatch) -> None:
     saved(listener, tmp_path)
     monkeypatch.setattr(head_module, "FEATURES_VERSION", "next")
-    with pytest.raises(UserError, match="features of version 1, here they are next"):
+    with pytest.raises(UserError, match=f"features of version {VERSION}, here they are next"):
         load_head(str(tmp_path / "head.safetensors"))
 
 

@@ -51,3 +51,16 @@ def test_nothing_changes_when_a_piece_is_transposed(semitones: int) -> None:
     pitch_classes, edges = draw.random((30, 12)), np.cumsum(draw.random(31))
     moved = tonal_features(np.roll(pitch_classes, semitones, axis=1), edges)
     np.testing.assert_allclose(moved, tonal_features(pitch_classes, edges), atol=1e-9)
+
+
+@pytest.mark.parametrize("root", [0, 5, 11])
+@pytest.mark.parametrize(
+    ("name", "chord"),
+    [("major", [0, 4, 7]), ("minor", [0, 3, 7]), ("diminished", [0, 3, 6]), ("dominant_seventh", [0, 4, 7, 10])],
+)
+def test_a_chord_fits_its_own_kind_best_on_any_root(name: str, chord: list[int], root: int) -> None:
+    bar = np.zeros((1, 12))
+    bar[0, (np.array(chord) + root) % 12] = 2.0
+    fits = {k: v for k, v in zip(TONAL, tonal_features(bar, np.arange(2.0))[0], strict=True) if k.startswith("chord_")}
+    assert fits.pop(f"chord_{name}") == pytest.approx(1)
+    assert max(fits.values()) < 0.95

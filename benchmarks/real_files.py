@@ -49,7 +49,7 @@ class Census:
         """Convert a song step by step, and count."""
         self.files["all"] += 1
         for step, options in STEPS.items():
-            outcome = convert_song(music, options, settings.limits, with_features=False)
+            outcome = convert_song(music, options, settings.limits, perform=None)
             if isinstance(outcome, Failure):
                 self.failures[outcome.reason.split(":")[0]] += 1
                 return

@@ -32,7 +32,7 @@ from .scores import (
     seconds_at,
 )
 from .texture import not_doubled, thinned
-from .vocabulary import BAR, BEAT_IDS, DURATION_IDS, EOS, PITCH_IDS, POSITION_TICKS
+from .vocabulary import BAR, BEAT_IDS, DURATION_IDS, EOS, N_PITCHES, PITCH_IDS, POSITION_TICKS
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,13 @@ def score_to_bars(
     left_out = pitched.left_out
     stretches = _stretches(score, limits)
 
+    last_start = stretches.on_time_line(pitched.start.max(keepdims=True))
+    _check_bars(int(stretches.bar_of_ticks(last_start)[0][0]) + 1, limits)
     notes = _quantized(pitched, stretches, score.tpq)
     if merge_doubled:
         stays = not_doubled(notes.onset, notes.pitch, notes.duration)
         left_out["merged"] = int((~stays).sum())
-        notes = notes.only(stays)
+        notes = notes.only(stays) if left_out["merged"] else notes
     notes = _Notes(notes.onset, notes.pitch, cut_overlaps(notes.onset, notes.duration, stretches))
 
     note_bar, bar_first, _ = stretches.bar_of_ticks(notes.onset)
@@ -103,7 +105,8 @@ def score_to_bars(
     if thin_long_bars:
         stays = thinned(note_bar, notes.onset, notes.pitch, notes.duration, len(bar_number))
         left_out["thinned"] = int((~stays).sum())
-        notes, note_bar, bar_first = notes.only(stays), note_bar[stays], bar_first[stays]
+        if left_out["thinned"]:
+            notes, note_bar, bar_first = notes.only(stays), note_bar[stays], bar_first[stays]
 
     stretch = stretches.of_bars(bar_number)
     note_words = _note_words(notes, notes.onset - bar_first, stretches.bar_length[stretch[note_bar]])
@@ -139,7 +142,8 @@ class _Notes:
 def _quantized(pitched: PitchedNotes, stretches: Stretches, ticks_per_quarter: int) -> _Notes:
     """The notes on MuseTok's grid, by start, then from high to low, then by track and start in file ticks."""
     start = stretches.on_time_line(pitched.start)
-    order = np.lexsort([pitched.start, pitched.track, -pitched.pitch, start])
+    # the notes stand by track and start, and a stable sort leaves those of one start and pitch as they stand
+    order = np.argsort(start * N_PITCHES - pitched.pitch, kind="stable")
     start = start[order]
     length = to_musetok_ticks(pitched.length[order], ticks_per_quarter)
     onset, is_triplet = quantize_onsets(start, stretches)
@@ -159,27 +163,21 @@ def _check_bars(n_bars: int, limits: Limits) -> None:
         raise UnusableScore("too_many_bars", f"{n_bars:,} bars, the limit is {limits.bars:,}")
 
 
-def _note_words(notes: _Notes, tick_in_bar: np.ndarray, bar_length: np.ndarray) -> np.ndarray:
+def _note_words(notes: _Notes, tick_in_bar: np.ndarray, bar_length: np.ndarray) -> tuple[np.ndarray, ...]:
     """The three words of each note: its place in the bar, pitch and duration; no note is longer than a bar.
 
-    tick_in_bar, bar_length: (notes), in MuseTok ticks. Returns (notes, 3).
+    tick_in_bar, bar_length: (notes), in MuseTok ticks. Returns three times (notes).
     """
-    return np.stack(
-        [
-            BEAT_IDS[tick_in_bar // POSITION_TICKS],
-            PITCH_IDS[notes.pitch],
-            DURATION_IDS[np.minimum(notes.duration, bar_length)],
-        ],
-        axis=1,
-    )
+    beat = BEAT_IDS[tick_in_bar // POSITION_TICKS]
+    return beat, PITCH_IDS[notes.pitch], DURATION_IDS[np.minimum(notes.duration, bar_length)]
 
 
 def _write_words(
-    note_words: np.ndarray, note_bar: np.ndarray, meter_id: np.ndarray
+    note_words: tuple[np.ndarray, ...], note_bar: np.ndarray, meter_id: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lay the words of all bars out: words, offsets (bars + 1), notes per bar.
 
-    note_words: (notes, 3), in the order in which they are written. note_bar: (notes), ascending. meter_id: (bars).
+    note_words: in the order in which they are written, (notes) each. note_bar: (notes), ascending. meter_id: (bars).
     """
     n_notes = np.bincount(note_bar, minlength=len(meter_id))
     offsets = np.concatenate([[0], np.cumsum(2 + 3 * n_notes)])
@@ -187,7 +185,8 @@ def _write_words(
     words[offsets[:-1]] = BAR
     words[offsets[1:] - 1] = meter_id
     first = 1 + 2 * note_bar + 3 * np.arange(len(note_bar))  # two words for each bar before, and this bar's Bar
-    words[first[:, None] + np.arange(3)] = note_words
+    for place, word in enumerate(note_words):
+        words[first + place] = word
     words[-1] = EOS
     offsets[-1] += 1
     return words, offsets, n_notes.astype(np.int32)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import cast, overload
 
 import numpy as np
@@ -25,7 +26,7 @@ from .provenance import tensors_digest
 from .settings import UserError
 from .vocabulary import MAX_BAR_WORDS, N_TOKENS, PAD
 
-TOKENS_PER_BATCH = 16_384  # words a batch, padding included: fills two cores or a GPU, and stays under 100 MB
+TOKENS_PER_BATCH = {False: 16_384, True: 131_072}  # words a batch, by whether it is computed on a GPU
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -41,17 +42,31 @@ class SelfAttention(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
-    def forward(self, x: Tensor, mask: Tensor | None, causal: bool = False, only_first: bool = False) -> Tensor:
-        """x: (bars, words, d). mask: (bars, 1, 1, words), true where there is a word. Returns (bars, words or 1, d)."""
+    def forward(self, x: Tensor, mask: Tensor | None, causal: bool = False) -> Tensor:
+        """x: (bars, words, d). mask: (bars, 1, 1, words), true where there is a word. Returns (bars, words, d)."""
         bars, _, d = x.shape
-        if only_first:
-            q = F.linear(x[:, :1], self.in_proj_weight[:d], self.in_proj_bias[:d])  # (bars, 1, d)
-            k, v = F.linear(x, self.in_proj_weight[d:], self.in_proj_bias[d:]).chunk(2, dim=-1)
-        else:
-            q, k, v = F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)  # each (bars, words, d)
+        q, k, v = F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)  # each (bars, words, d)
         q, k, v = (t.view(bars, -1, self.heads, d // self.heads).transpose(1, 2) for t in (q, k, v))
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)  # (bars, heads, words, d / heads)
         return self.out_proj(y.transpose(1, 2).reshape(bars, -1, d))
+
+    def of_first(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """As forward, for the first word only, (bars, 1, d), and without the keys and values of the others.
+
+        What a query has in common with a key, q·(Kx + b), is (Kᵀq)·x and a number that is the same for all words, and
+        a mean of values is the value of the mean: so the weights are applied to one vector a bar, not to every word.
+        """
+        bars, _, d = x.shape
+        to_q, to_k, to_v = self.in_proj_weight.view(3, self.heads, d // self.heads, d)  # (heads, d / heads, d)
+        bias_q, _, bias_v = self.in_proj_bias.view(3, self.heads, d // self.heads)
+        q = torch.einsum("bd,hed->bhe", x[:, 0], to_q) + bias_q  # (bars, heads, d / heads)
+        wanted = torch.einsum("bhe,hed->bhd", q, to_k) * (d // self.heads) ** -0.5  # (bars, heads, d)
+        likeness = wanted @ x.transpose(1, 2)  # (bars, heads, words)
+        if mask is not None:
+            likeness = likeness.masked_fill(~mask[:, 0], -torch.inf)
+        mean = likeness.softmax(dim=-1) @ x  # (bars, heads, d)
+        y = torch.einsum("bhd,hed->bhe", mean, to_v) + bias_v  # (bars, heads, d / heads)
+        return self.out_proj(y.reshape(bars, 1, d))
 
 
 class Layer(nn.Module):
@@ -65,10 +80,15 @@ class Layer(nn.Module):
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor, mask: Tensor | None, causal: bool = False, only_first: bool = False) -> Tensor:
-        """x: (bars, words, d) -> the same, or (bars, 1, d) for the first word only."""
-        y = self.self_attn(x, mask, causal, only_first)
-        x = self.norm1((x[:, :1] if only_first else x) + y)
+    def forward(self, x: Tensor, mask: Tensor | None, causal: bool = False) -> Tensor:
+        """x: (bars, words, d) -> the same."""
+        return self._feed_forward(self.norm1(x + self.self_attn(x, mask, causal)))
+
+    def of_first(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """x: (bars, words, d) -> (bars, 1, d), the first word's."""
+        return self._feed_forward(self.norm1(x[:, :1] + self.self_attn.of_first(x, mask)))
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
         return self.norm2(x + self.linear2(F.relu(self.linear1(x))))
 
 
@@ -109,14 +129,13 @@ class BarTransformer(nn.Module):
         scaled = self.token_emb["emb_lookup"](words) * math.sqrt(self.config.width)
         return scaled + self.pe.pe[: words.shape[1], 0]
 
-    def hidden(self, words: Tensor) -> Tensor:
-        """words: (bars, words) ids, padded with PAD -> the first position's output, (bars, d)."""
-        present = words != PAD  # (bars, words)
-        mask = None if bool(present.all()) else present[:, None, None, :]
+    def hidden(self, words: Tensor, padded: bool = True) -> Tensor:
+        """words: (bars, words) ids -> the first position's output, (bars, d). padded: some may be PAD."""
+        mask = (words != PAD)[:, None, None, :] if padded else None  # (bars, 1, 1, words)
         x = self.embed(words)  # (bars, words, d)
         for layer in self.layers[:-1]:
             x = layer(x, mask)
-        return self.layers[-1](x, mask, only_first=True)[:, 0]  # (bars, d)
+        return self.layers[-1].of_first(x, mask)[:, 0]  # (bars, d)
 
     def codebooks(self) -> Tensor:
         """The codewords of all levels, (levels, size, latent)."""
@@ -153,6 +172,32 @@ def quantize(vectors: Tensor, codebooks: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack(codes, dim=1), torch.stack(codewords, dim=1)
 
 
+class SeenBars:
+    """What was encoded so far, so that equal bars of many songs are encoded once.
+
+    place: of a distinct bar's words, in the order in which they came. codes: int16 (bars, levels). latents: float32
+    (bars, width).
+    """
+
+    def __init__(self) -> None:
+        self.place: dict[bytes, int] = {}
+        self.codes = np.empty((0, 0), dtype=np.int16)
+        self.latents = np.empty((0, 0), dtype=np.float32)
+
+    def places(self, bars: Bars) -> np.ndarray:
+        """Where each bar stands among the distinct ones; new ones take the next places. int64 (n)."""
+        place, words = self.place, bars.words
+        lines = zip(bars.offsets[:-1].tolist(), bars.offsets[1:].tolist(), strict=True)
+        found = [place.setdefault(words[a : min(b, a + MAX_BAR_WORDS)].tobytes(), len(place)) for a, b in lines]
+        return np.array(found, dtype=np.int64)
+
+    def add(self, codes: np.ndarray, latents: np.ndarray) -> None:
+        """Keep what the bars that came last were encoded as."""
+        first = not len(self.codes)
+        self.codes = codes if first else np.concatenate([self.codes, codes])
+        self.latents = latents if first else np.concatenate([self.latents, latents])
+
+
 @dataclass(frozen=True)
 class BarEncoder:
     """An encoder ready for use; `load_encoder` makes one.
@@ -178,44 +223,44 @@ class BarEncoder:
         return self.network.config.levels
 
     @overload
-    def encode(self, bars: Bars) -> tuple[np.ndarray, np.ndarray]: ...
+    def encode(self, bars: Bars, seen: SeenBars | None = None) -> tuple[np.ndarray, np.ndarray]: ...
     @overload
-    def encode(self, bars: Sequence[Bars]) -> list[tuple[np.ndarray, np.ndarray]]: ...
+    def encode(self, bars: Sequence[Bars], seen: SeenBars | None = None) -> list[tuple[np.ndarray, np.ndarray]]: ...
     def encode(
-        self, bars: Bars | Sequence[Bars]
+        self, bars: Bars | Sequence[Bars], seen: SeenBars | None = None
     ) -> tuple[np.ndarray, np.ndarray] | list[tuple[np.ndarray, np.ndarray]]:
         """Codes int16 (n, levels) and latents float32 (n, width) of n bars; for a list of Bars a list of such pairs.
 
-        Equal bars are encoded once, the others in batches of similar length. Words after a bar's 128th are not read.
+        Equal bars are encoded once, the others in batches of one length, so that nothing is padded. Words after a bar's
+        128th are not read. seen: from one call to the next, bars that were encoded in an earlier one.
         """
         if isinstance(bars, Bars):
-            return self.encode([bars])[0]
-        distinct: dict[bytes, int] = {}
-        place = [
-            np.array(
-                [
-                    distinct.setdefault(song.words[a : min(b, a + MAX_BAR_WORDS)].tobytes(), len(distinct))
-                    for a, b in zip(song.offsets[:-1].tolist(), song.offsets[1:].tolist(), strict=True)
-                ],
-                dtype=np.int64,
-            )
-            for song in bars
-        ]
-        codes, latents = self._encode_distinct([np.frombuffer(words, dtype=np.int16) for words in distinct])
-        return [(codes[at], latents[at]) for at in place]
+            return self.encode([bars], seen)[0]
+        seen = seen or SeenBars()
+        n_before = len(seen.place)
+        places = [seen.places(song) for song in bars]
+        seen.add(*self._encode_distinct(list(islice(seen.place, n_before, None))))
+        return [(seen.codes[at], seen.latents[at]) for at in places]
 
     @torch.inference_mode()
-    def _encode_distinct(self, bars: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def _encode_distinct(self, bars: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        """Encode bars of int16 words. All batches are sent off before the first result is waited for."""
         codes = np.empty((len(bars), self.levels), dtype=np.int16)
         latents = np.empty((len(bars), self.width), dtype=np.float32)
-        lengths = np.array([len(bar) for bar in bars], dtype=np.int64)
-        for batch in batches_by_length(lengths, TOKENS_PER_BATCH):
-            words = torch.from_numpy(pad_words([bars[i] for i in batch])).to(self.device)
-            hidden = self.network.hidden(words)  # (bars, d)
+        lengths = np.array([len(bar) // 2 for bar in bars], dtype=np.int64)
+        on_gpu = self.device.type == "cuda"
+        sent = []
+        for batch in batches_by_length(lengths, TOKENS_PER_BATCH[on_gpu], stretch=1.0):
+            read = np.frombuffer(b"".join([bars[i] for i in batch.tolist()]), dtype=np.int16)
+            words = torch.from_numpy(read.reshape(len(batch), -1).astype(np.int32))
+            words = words.pin_memory().to(self.device, non_blocking=True) if on_gpu else words
+            hidden = self.network.hidden(words, padded=False)  # (bars, d)
             vectors = self.network.enc_out_proj(hidden).float()  # (bars, latent)
             chosen, codewords = quantize(vectors, self.codebooks)
+            sent.append((batch, chosen.to(torch.int16), codewords.sum(dim=1)))
+        for batch, chosen, sums in sent:
             codes[batch] = chosen.cpu().numpy()
-            latents[batch] = codewords.sum(dim=1).cpu().numpy()
+            latents[batch] = sums.cpu().numpy()
         return codes, latents
 
 
@@ -227,16 +272,16 @@ def pad_words(bars: Sequence[np.ndarray]) -> np.ndarray:
     return words
 
 
-def batches_by_length(lengths: np.ndarray, tokens_per_batch: int) -> Iterator[np.ndarray]:
+def batches_by_length(lengths: np.ndarray, tokens_per_batch: int, stretch: float = 1.125) -> Iterator[np.ndarray]:
     """Indices of bars in batches of similar length, short bars first; a padded batch holds at most tokens_per_batch.
 
-    A batch ends early where the next bar is over an eighth longer than its first, so that padding stays below that.
+    stretch: how much longer than the first of its batch a bar may be, so that padding stays below that.
     """
     order = np.argsort(lengths, kind="stable")
     in_order = lengths[order]
     start = 0
     while start < len(order):
-        longest = int(in_order[start] * 1.125)
+        longest = int(in_order[start] * stretch)
         end = int(np.searchsorted(in_order, longest, side="right"))
         end = min(end, start + max(1, tokens_per_batch // max(1, longest)))
         yield order[start:end]

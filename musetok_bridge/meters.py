@@ -79,11 +79,15 @@ class Stretches:
 
     def on_time_line(self, file_ticks: np.ndarray) -> np.ndarray:
         """File ticks as ticks of the time line, int64."""
+        if len(self.start) == 1:
+            return to_musetok_ticks(file_ticks, self.ticks_per_quarter)
         stretch = np.searchsorted(self.file_start, file_ticks, side="right") - 1
         return self.start[stretch] + to_musetok_ticks(file_ticks - self.file_start[stretch], self.ticks_per_quarter)
 
     def of_ticks(self, ticks: np.ndarray) -> np.ndarray:
         """Index of the stretch that holds each tick of the time line."""
+        if len(self.start) == 1:
+            return np.zeros(len(ticks), dtype=np.int64)
         return np.searchsorted(self.start, ticks, side="right") - 1
 
     def bar_of_ticks(self, ticks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -91,6 +95,10 @@ class Stretches:
 
         A bar that a meter change cuts short ends there.
         """
+        if len(self.start) == 1:  # most scores; division by one number is several times faster than by many
+            length = int(self.bar_length[0])
+            bar = ticks // length
+            return bar, bar * length, (bar + 1) * length
         stretch = self.of_ticks(ticks)
         bar = (ticks - self.start[stretch]) // self.bar_length[stretch]
         first = self.start[stretch] + bar * self.bar_length[stretch]
@@ -107,6 +115,8 @@ class Stretches:
 
     def of_bars(self, bar_number: np.ndarray) -> np.ndarray:
         """Index of the stretch that each numbered bar belongs to."""
+        if len(self.start) == 1:
+            return np.zeros(len(bar_number), dtype=np.int64)
         return np.searchsorted(self.first_bar, bar_number, side="right") - 1
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .meters import Stretches
+from .meters import OPEN_END, Stretches
 from .vocabulary import PLAIN_DURATIONS, TRIPLET_DURATIONS
 
 SIXTEENTH, TRIPLET_SIXTEENTH = 120, 80
-TRIPLET_RUNS = ((80, 5), (160, 5), (320, 5), (80, 2), (160, 2), (320, 2), (640, 2))  # (step in ticks, steps)
+_RUNS_IN_STEPS = ((1, 5), (2, 5), (4, 5), (1, 2), (2, 2), (4, 2), (8, 2))  # (triplet sixteenths between members, steps)
+_LONGEST_RUN = max(between * steps for between, steps in _RUNS_IN_STEPS)
 _LONGEST_DURATION = max(PLAIN_DURATIONS)
 
 
@@ -46,12 +47,20 @@ def quantize_onsets(start: np.ndarray, stretches: Stretches) -> tuple[np.ndarray
     """
     _, bar_first, bar_end = stretches.bar_of_ticks(start)
     onset = _to_grid(start, bar_first, bar_end, _FULL_GRID)
-    onsets, place = np.unique(onset, return_inverse=True)
-    is_triplet = find_triplets(onsets, stretches)[place]
-    candidate = (onset - stretches.start[stretches.of_ticks(onset)]) % TRIPLET_SIXTEENTH == 0
-    redo = candidate & ~is_triplet
+    first, group = _distinct(onset)
+    onsets = onset[first]
+    is_triplet, is_candidate = find_triplets(onsets, stretches), _triplet_step(onsets, stretches)[1]
+    redo = np.flatnonzero((is_candidate & ~is_triplet)[group])
     onset[redo] = _to_grid(start[redo], bar_first[redo], bar_end[redo], _PLAIN_GRID)
-    return onset, is_triplet
+    return onset, is_triplet[group]
+
+
+def _distinct(ascending: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each distinct value stands first, and which of them every element is."""
+    is_new = np.empty(len(ascending), dtype=bool)
+    is_new[:1] = True
+    np.not_equal(ascending[1:], ascending[:-1], out=is_new[1:])
+    return np.flatnonzero(is_new), np.cumsum(is_new) - 1
 
 
 def _to_grid(
@@ -71,26 +80,45 @@ def find_triplets(onsets: np.ndarray, stretches: Stretches) -> np.ndarray:
     An onset opens a run if other onsets follow it at even triplet steps within its bar, the longer runs tried first; a
     run makes all its members triplet onsets, and a member opens no run of its own.
     """
-    stretch = stretches.of_ticks(onsets)
-    candidates = np.flatnonzero((onsets - stretches.start[stretch]) % TRIPLET_SIXTEENTH == 0)
-    first = onsets[candidates]
-    _, _, bar_end = stretches.bar_of_ticks(first)
-    run = np.full(len(first), -1)
-    for r, (step, steps) in enumerate(TRIPLET_RUNS):
-        fits = np.flatnonzero((run < 0) & (first + step * steps < bar_end))
+    step, is_candidate = _triplet_step(onsets, stretches)
+    found = np.zeros(len(onsets), dtype=bool)
+    candidates = np.flatnonzero(is_candidate)
+    step = step[candidates]
+    if np.bincount(step % 3, minlength=3).min() == 0:  # three members of a run are on all thirds of a quarter's half
+        return found
+    present = np.zeros(step[-1] + 1 + _LONGEST_RUN, dtype=bool)
+    present[step] = True
+    _, _, bar_end = stretches.bar_of_ticks(onsets[candidates])
+    room = bar_end - onsets[candidates]
+    run = np.full(len(step), -1)
+    for r, (between, steps) in reversed(list(enumerate(_RUNS_IN_STEPS))):
+        fits = room > TRIPLET_SIXTEENTH * between * steps
         for i in range(1, steps + 1):
-            member = first[fits] + step * i
-            at = np.minimum(np.searchsorted(onsets, member), len(onsets) - 1)
-            fits = fits[onsets[at] == member]
+            fits &= present[step + between * i]
         run[fits] = r
 
-    triplets: set[int] = set()
-    opening = run >= 0
-    for onset, r in zip(first[opening].tolist(), run[opening].tolist(), strict=True):
-        if onset not in triplets:  # whether an onset opens a run depends on the runs before it: one walk, in order
-            step, steps = TRIPLET_RUNS[r]
-            triplets.update(range(onset, onset + step * steps + 1, step))
-    return np.isin(onsets, np.fromiter(triplets, dtype=np.int64, count=len(triplets)))
+    members = bytearray(len(present))
+    opening = np.flatnonzero(run >= 0)
+    for at, r in zip(step[opening].tolist(), run[opening].tolist(), strict=True):
+        if not members[at]:  # whether an onset opens a run depends on the runs before it: one walk, in order
+            between, steps = _RUNS_IN_STEPS[r]
+            members[at : at + between * steps + 1 : between] = b"\1" * (steps + 1)
+    found[candidates] = np.frombuffer(members, dtype=bool)[step]
+    return found
+
+
+def _triplet_step(ticks: np.ndarray, stretches: Stretches) -> tuple[np.ndarray, np.ndarray]:
+    """Ticks of the time line in whole triplet sixteenths, counted through all stretches, and which are on such a step.
+
+    A run lies within one stretch, so its members are as far apart here as there.
+    """
+    if len(stretches.start) == 1:
+        step, rest = np.divmod(ticks, TRIPLET_SIXTEENTH)
+        return step, rest == 0
+    stretch = stretches.of_ticks(ticks)
+    first_step = np.concatenate([[0], np.cumsum(np.diff(stretches.start) // TRIPLET_SIXTEENTH + 1)])
+    step, rest = np.divmod(ticks - stretches.start[stretch], TRIPLET_SIXTEENTH)
+    return first_step[stretch] + step, rest == 0
 
 
 def quantize_durations(length: np.ndarray, is_triplet: np.ndarray) -> np.ndarray:
@@ -106,21 +134,23 @@ def cut_overlaps(onset: np.ndarray, duration: np.ndarray, stretches: Stretches) 
     Neither the last onset of a stretch nor its notes are looked at. Returns the new durations.
     """
     end = onset + duration
-    onsets, first, group = np.unique(onset, return_index=True, return_inverse=True)
+    first, group = _distinct(onset)
+    onsets = onset[first]
     latest = np.maximum.reduceat(end, first)
     stretch = stretches.of_ticks(onsets)
-    last_of_stretch = np.searchsorted(stretch, stretch, side="right") - 1
+    last_of_stretch = np.append(stretch[1:] != stretch[:-1], True)
+    in_the_way = np.where(last_of_stretch, OPEN_END, onsets)  # no note sounds into the last onset of a stretch
+    next_in_the_way = np.where(last_of_stretch, OPEN_END, np.append(in_the_way[1:], OPEN_END))
 
     duration = duration.copy()
-    note = np.flatnonzero(group < last_of_stretch[group])
+    note = np.flatnonzero(end > next_in_the_way[group])
     later = group[note] + 1
-    while True:
-        looking = (later < last_of_stretch[group[note]]) & (end[note] > onsets[later])
-        note, later = note[looking], later[looking]
-        if not len(note):
-            return duration
+    while len(note):
         passes = end[note] >= latest[later]
         stop, gap = note[~passes], (onsets[later] - onset[note])[~passes]
         fits = _IS_DURATION[gap]
         duration[stop[fits]] = gap[fits]
         note, later = note[passes], later[passes] + 1
+        looking = end[note] > in_the_way[later]
+        note, later = note[looking], later[looking]
+    return duration

@@ -21,6 +21,8 @@ LOADING_EXCEPTIONS = (RuntimeError, ValueError, OSError, OverflowError, TypeErro
 
 WHY_LEFT_OUT = ("drums", "zero_length", "out_of_range", "merged", "thinned")  # reasons for which a note has no words
 
+_NOTHING = np.empty(0, dtype=np.int64)
+
 AnyScore: TypeAlias = "symusic.core.ScoreTick | symusic.core.ScoreQuarter | symusic.core.ScoreSecond"
 
 
@@ -57,16 +59,15 @@ class Limits:
 
 @dataclass(frozen=True)
 class PitchedNotes:
-    """The notes that can have words; arrays over notes, in file ticks, by track and then as the track has them.
+    """The notes that can have words; arrays over notes, in file ticks, by track and then by start.
 
-    start, length, pitch, velocity, track: int64. left_out: the other notes of the score, counted by why.
+    start, length, pitch, velocity: int64. left_out: the other notes of the score, counted by why.
     """
 
     start: np.ndarray
     length: np.ndarray
     pitch: np.ndarray
     velocity: np.ndarray
-    track: np.ndarray
     left_out: dict[str, int]
 
 
@@ -108,6 +109,9 @@ def in_ticks(score: AnyScore) -> symusic.core.ScoreTick:
 
 def in_time_order(events: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Events by ascending time, those of one tick as they stood; a score made by hand may have them in any order."""
+    times = events["time"]
+    if (times[1:] >= times[:-1]).all():
+        return events
     order = np.argsort(events["time"], kind="stable")
     return {name: values[order] for name, values in events.items()}
 
@@ -126,18 +130,20 @@ def pitched_notes(score: symusic.core.ScoreTick, limits: Limits) -> PitchedNotes
 
     Raises UnusableScore if there is none, if the notes' times make no sense, or if they go beyond the limits.
     """
-    n_notes = sum(len(track.notes) for track in score.tracks)
+    lists, n_drums = [], 0
+    for part in score.tracks:
+        if part.is_drum:
+            n_drums += len(part.notes)
+        elif part.notes:
+            lists.append(part.notes)
+    n_notes = n_drums + sum(map(len, lists))
     if n_notes > limits.notes:
         raise UnusableScore("too_many_notes", f"{n_notes:,} notes, the limit is {limits.notes:,}")
-    n_drums = sum(len(track.notes) for track in score.tracks if track.is_drum)
-    columns: tuple[list[np.ndarray], ...] = ([], [], [], [])
-    for part in score.tracks:
-        if not part.is_drum:
-            notes = part.notes.numpy()
-            for column, name in zip(columns, ("time", "duration", "pitch", "velocity"), strict=True):
-                column.append(notes[name].astype(np.int64))  # a copy holds less memory than a view of the score
-    start, length, pitch, velocity = (np.concatenate([np.empty(0, np.int64), *column]) for column in columns)
-    track = np.repeat(np.arange(len(columns[0])), [len(part) for part in columns[0]])
+    columns = [in_time_order(notes.numpy()) for notes in lists]
+    start, length, pitch, velocity = (
+        np.concatenate([_NOTHING, *(of_track[name] for of_track in columns)])
+        for name in ("time", "duration", "pitch", "velocity")
+    )
     sounds = length > 0
     counts = sounds & (pitch >= LOWEST_PITCH) & (pitch <= HIGHEST_PITCH)
     left_out = dict.fromkeys(WHY_LEFT_OUT, 0) | {
@@ -145,7 +151,8 @@ def pitched_notes(score: symusic.core.ScoreTick, limits: Limits) -> PitchedNotes
         "zero_length": int((~sounds).sum()),
         "out_of_range": int((sounds & ~counts).sum()),
     }
-    start, length, pitch, velocity, track = (values[counts] for values in (start, length, pitch, velocity, track))
+    if not counts.all():
+        start, length, pitch, velocity = (values[counts] for values in (start, length, pitch, velocity))
     if not len(start):
         others = ", ".join(f"{count:,} {why.replace('_', ' ')}" for why, count in left_out.items() if count)
         wanted = f"no pitched note of {LOWEST_PITCH}..{HIGHEST_PITCH} with a length"
@@ -155,7 +162,7 @@ def pitched_notes(score: symusic.core.ScoreTick, limits: Limits) -> PitchedNotes
     last_tick = int((start + length).max())
     if last_tick > limits.ticks:
         raise UnusableScore("too_many_ticks", f"{last_tick:,} ticks, the limit is {limits.ticks:,}")
-    return PitchedNotes(start, length, pitch, velocity, track, left_out)
+    return PitchedNotes(start, length, pitch, velocity, left_out)
 
 
 def seconds_at(score: symusic.core.ScoreTick, ticks: np.ndarray) -> np.ndarray:

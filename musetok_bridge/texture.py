@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .vocabulary import MAX_BAR_WORDS
+from .vocabulary import MAX_BAR_WORDS, N_PITCHES
 
 WORDS_OF_A_NOTE = 3  # Beat, Note_Pitch, Note_Duration
 WORDS_OF_AN_EMPTY_BAR = 2  # Bar, Time_Signature
@@ -19,10 +19,13 @@ MAX_LAST_BAR_NOTES = (MAX_BAR_WORDS - WORDS_OF_AN_EMPTY_BAR - 1) // WORDS_OF_A_N
 
 def not_doubled(onset: np.ndarray, pitch: np.ndarray, duration: np.ndarray) -> np.ndarray:
     """Of the notes with the same onset and pitch the longest stays, of several as long the first. bool, (notes)."""
-    order = np.lexsort([-duration, pitch, onset])
-    onset, pitch = onset[order], pitch[order]
+    key = onset * N_PITCHES + pitch
+    order = np.argsort(key, kind="stable")
     stays = np.ones(len(order), dtype=bool)
-    stays[order[1:]] = (onset[1:] != onset[:-1]) | (pitch[1:] != pitch[:-1])
+    again = np.diff(key[order]) == 0
+    if again.any():
+        order = np.lexsort([-duration, key])
+        stays[order[1:]] = ~again
     return stays
 
 
@@ -34,13 +37,12 @@ def thinned(bar: np.ndarray, onset: np.ndarray, pitch: np.ndarray, duration: np.
     long those of the thickest chords. If the outer voices alone are too many, then notes of the lower one go as well,
     and of the highest last.
     """
-    room = np.full(n_bars, MAX_BAR_NOTES)
-    room[-1] = MAX_LAST_BAR_NOTES
-    excess = np.bincount(bar, minlength=n_bars) - room
     stays = np.ones(len(bar), dtype=bool)
-    crowded = np.flatnonzero(excess[bar] > 0)
-    if not len(crowded):
+    excess = np.bincount(bar, minlength=n_bars) - MAX_BAR_NOTES
+    excess[-1] += MAX_BAR_NOTES - MAX_LAST_BAR_NOTES
+    if excess.max() <= 0:
         return stays
+    crowded = np.flatnonzero(excess[bar] > 0)
     bar, onset, pitch, duration = bar[crowded], onset[crowded], pitch[crowded], duration[crowded]
     order = np.lexsort([pitch, onset])
     chord = np.unique(onset, return_inverse=True)[1]

@@ -12,7 +12,8 @@ TICKS_PER_QUARTER = 480
 TICKS_PER_WHOLE = 4 * TICKS_PER_QUARTER
 POSITION_TICKS = 40  # one step of a Beat word
 
-LOWEST_PITCH, HIGHEST_PITCH = 21, 108  # the piano's range, MIDI note numbers
+N_PITCHES = 128  # MIDI note numbers
+LOWEST_PITCH, HIGHEST_PITCH = 21, 108  # the piano's range
 
 PLAIN_DURATIONS = (120, 240, 360, 480, 720, 960, 1440, 1920)  # ticks
 TRIPLET_DURATIONS = (80, 160, 320, 640)  # ticks
@@ -69,5 +70,5 @@ def _longest_fitting_duration_ids() -> np.ndarray:
 
 BEAT_IDS = _nearest_beat_ids()  # by position in 40-tick steps
 DURATION_IDS = _longest_fitting_duration_ids()  # by ticks
-PITCH_IDS = _table({p: WORD_ID[f"Note_Pitch_{p}"] for p in range(LOWEST_PITCH, HIGHEST_PITCH + 1)}, 128)
+PITCH_IDS = _table({p: WORD_ID[f"Note_Pitch_{p}"] for p in range(LOWEST_PITCH, HIGHEST_PITCH + 1)}, N_PITCHES)
 PITCHES = {word_id: pitch for pitch, word_id in enumerate(PITCH_IDS) if word_id >= 0}

@@ -50,7 +50,7 @@ from .scores_with_intervals import (
     score_ratings,
     with_intervals,
 )
-from .time_averages import heard_mean, leaky_mean
+from .time_averages import heard_mean, leaky_means
 from .training import train_head
 
 COLUMNS = ["dataset", "level", "predictor", "dimension", "figure", "value", "low", "high", "n"]
@@ -144,7 +144,7 @@ def _train_trees(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Pr
         values, edges = piece.made.features.astype(np.float64), piece.made.edges
         heard = heard_mean(values, edges)
         whole = np.repeat(heard[-1:], len(values), axis=0)
-        return np.concatenate([values, leaky_mean(values, edges, 4.0), heard, whole], axis=1)[piece.rated]
+        return np.concatenate([values, *leaky_means(values, edges, [4.0]), heard, whole], axis=1)[piece.rated]
 
     model = ExtraTreesRegressor(
         _TREES, min_samples_leaf=_LEAF, max_features=_FEATURES, n_jobs=-1, random_state=settings.train.seed

@@ -8,24 +8,28 @@ pleasant, arousal from calm to excited), then the standard deviation of each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
+import symusic.core
 import torch
 from safetensors import SafetensorError, safe_open
 
+from musetok_bridge.bars import Bars
 from musetok_bridge.encoder import choose_device
 from musetok_bridge.provenance import tensors_digest, write_tensors
+from musetok_bridge.scores import Limits
 from musetok_bridge.settings import UserError, first_line
 
+from .bar_context import BarViews, view_bars, view_song
 from .custom_mlp import CustomMLP, MLPConfig
 from .latent_files import NamedEncoder
 from .listener_head import ListenerConfig, ListenerModel, Views
 from .performance_features import VERSION as FEATURES_VERSION
-from .performance_features import BarFeatures
+from .performance_features import BarFeatures, bar_features
 
 DIMENSIONS = ("valence", "arousal")
 PREDICTED = (*DIMENSIONS, "valence_sd", "arousal_sd")
@@ -38,20 +42,34 @@ BUNDLED_HEADS = {
 
 Values = TypeVar("Values")
 Model: TypeAlias = CustomMLP | ListenerModel
+Performance: TypeAlias = BarFeatures | BarViews
 _KINDS: dict[str, tuple[Any, Any]] = {"custom_mlp": (CustomMLP, MLPConfig), "listener": (ListenerModel, ListenerConfig)}
 
 
 @dataclass(frozen=True)
 class HeadInput:
-    """What a head can read of the n bars of a piece; what it doesn't read may be None. latents: float32 (n, width)."""
+    """What a head can read of the n bars of a piece; what it doesn't read may be None.
 
-    features: BarFeatures | None
+    performance: features, or the views that are made of them. latents: float32 (n, width).
+    """
+
+    performance: Performance | None
     latents: np.ndarray | None = None
 
+    def views(self, with_latents: bool) -> BarViews:
+        """What a listener reads: of the features, with the latents behind them if so asked."""
+        if isinstance(self.performance, BarViews) and not with_latents:
+            return self.performance
+        return view_bars(self.values(with_latents), self._features.edges)
+
     def values(self, with_latents: bool) -> np.ndarray:
-        """What a listener reads of each bar: the features, with the latents behind them if so asked. float32 (n, …)."""
-        values = _needed(self.features, "features").values
+        """The features of each bar, with the latents behind them if so asked. float32 (n, …)."""
+        values = self._features.values
         return np.concatenate([values, _needed(self.latents, "latents")], axis=1) if with_latents else values
+
+    @property
+    def _features(self) -> BarFeatures:
+        return _needed(self.performance if isinstance(self.performance, BarFeatures) else None, "features")
 
 
 @dataclass(frozen=True)
@@ -75,21 +93,22 @@ class Head:
         return bool(self.encoder_digest)
 
     @property
-    def reads_features(self) -> bool:
-        """Whether it needs the features of the performance."""
-        return isinstance(self.model, ListenerModel)
+    def performance(self) -> Callable[[symusic.core.ScoreTick, Bars, Limits], Performance] | None:
+        """What makes the performance that it needs of a song, as far as that can be done without latents."""
+        if isinstance(self.model, CustomMLP):
+            return None
+        return bar_features if self.reads_latents else view_song
 
     @torch.inference_mode()
     def predict(self, pieces: Sequence[HeadInput]) -> list[np.ndarray]:
         """The columns PREDICTED of the bars of each piece, float32 (n, 4)."""
         if isinstance(self.model, CustomMLP):
             return self._predict_bars(self.model, [_needed(piece.latents, "latents") for piece in pieces])
-        predicted = []
-        for piece in pieces:
-            edges = _needed(piece.features, "features").edges
-            views = Views.of(piece.values(self.reads_latents), edges)
-            predicted.append(torch.cat(self.model(views), dim=1).numpy())
-        return predicted
+        if not pieces:
+            return []
+        views = [piece.views(self.reads_latents) for piece in pieces]
+        predicted = torch.cat(self.model(Views.of(views)), dim=1).numpy()
+        return np.split(predicted, np.cumsum([len(piece.heard) for piece in views])[:-1])
 
     def _predict_bars(self, model: CustomMLP, latents: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The bars of all pieces at once, on the device."""

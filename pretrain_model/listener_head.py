@@ -13,6 +13,7 @@ EMOPIA's one with which the signs of left-out songs are as probable as they were
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .bar_context import heard_view, motion_view, whole_view
+from .bar_context import BarViews, view_bars
 
 Context = Literal["whole", "heard"]
 CLIP = 4.0  # standard deviations: beyond, a feature is outside what was learned from
@@ -119,18 +120,33 @@ class Expert(nn.Module):
 
 @dataclass(frozen=True)
 class Views:
-    """What the listener reads of a piece of n bars: heard (n, …), motion (n, …), whole (1, …)."""
+    """What the listener reads of the n bars of some pieces: heard (n, …), motion (n, …), whole (pieces, …).
+
+    piece: int64 (n), which of the pieces a bar belongs to; no piece is without bars.
+    """
 
     heard: Tensor
     motion: Tensor
     whole: Tensor
+    piece: Tensor
 
     @classmethod
-    def of(cls, values: np.ndarray, edges: np.ndarray) -> Views:
-        """The views of a piece. values: (n, width). edges: (n + 1), bar lines in seconds."""
-        values = values.astype(np.float64)
-        made = (view(values, edges) for view in (heard_view, motion_view, whole_view))
-        return cls(*(torch.from_numpy(view) for view in made))
+    def of(cls, pieces: Sequence[BarViews]) -> Views:
+        """The views of pieces, side by side."""
+        heard, motion, whole = (
+            torch.from_numpy(np.concatenate([getattr(piece, view) for piece in pieces]))
+            for view in ("heard", "motion", "whole")
+        )
+        return cls(heard, motion, whole, torch.from_numpy(np.repeat(np.arange(len(pieces)), _lengths(pieces))))
+
+    def mean_of_pieces(self, of_bars: Tensor) -> Tensor:
+        """(n, k) -> (pieces, k)."""
+        total = torch.zeros(len(self.whole), of_bars.shape[1]).index_add(0, self.piece, of_bars)
+        return total / torch.bincount(self.piece, minlength=len(self.whole))[:, None]
+
+
+def _lengths(pieces: Sequence[BarViews]) -> list[int]:
+    return [len(piece.heard) for piece in pieces]
 
 
 class ListenerModel(nn.Module):
@@ -139,8 +155,7 @@ class ListenerModel(nn.Module):
     def __init__(self, config: ListenerConfig):
         super().__init__()
         self.config = config
-        edges = np.array([0.0, 1.0])
-        views = Views.of(np.zeros((1, config.width)), edges)
+        views = view_bars(np.zeros((1, config.width)), np.array([0.0, 1.0]))
         heard, motion = views.heard.shape[1], views.motion.shape[1]
         linear = views.whole.shape[1] if config.context == "whole" else heard
         self.vgmidi = Expert(linear, heard, config)
@@ -149,29 +164,31 @@ class ListenerModel(nn.Module):
         self.motion = Linear(motion, 2) if config.context == "whole" else None
 
     def linear_view(self, views: Views) -> Tensor:
-        """What linear models and the gate read: (1, …) with the context whole, (n, …) with heard."""
+        """What linear models and the gate read: (pieces, …) with the context whole, (n, …) with heard."""
         return views.whole if self.config.context == "whole" else views.heard
 
     def rate(self, expert: Expert, views: Views) -> Tensor:
-        """An expert's ratings: (1, 2), of the piece, with the context whole, (n, 2), of the bars, with heard."""
+        """An expert's ratings: (pieces, 2) with the context whole, (n, 2), of the bars, with heard."""
         networks = expert.networks(views.heard)  # (n, 2)
         if self.config.context == "whole":
-            networks = networks.mean(dim=0, keepdim=True)
+            networks = views.mean_of_pieces(networks)
         return expert.linear_gain * expert.linear(self.linear_view(views)) + expert.networks_gain * networks
 
     def forward(self, views: Views) -> tuple[Tensor, Tensor]:
-        """Valence and arousal in [−1, 1] of a piece's bars, (n, 2), and their standard deviations, (n, 2)."""
-        share = torch.sigmoid(self.gate(self.linear_view(views)))  # (1 or n, 1): how much it resembles EMOPIA
+        """Valence and arousal in [−1, 1] of the bars, (n, 2), and their standard deviations, (n, 2)."""
+        share = torch.sigmoid(self.gate(self.linear_view(views)))  # (pieces or n, 1): how much it resembles EMOPIA
         vgmidi, emopia = self.rate(self.vgmidi, views), self.rate(self.emopia, views)
-        rating = (1 - share) * vgmidi + share * emopia  # (1 or n, 2)
+        rating = (1 - share) * vgmidi + share * emopia  # (pieces or n, 2)
         variance = (1 - share) * self.vgmidi.sd**2 + share * self.emopia.sd**2
         variance = variance + share * (1 - share) * (vgmidi - emopia) ** 2
+        if self.config.context == "whole":
+            rating, variance = rating[views.piece], variance[views.piece]
         rating = rating + self.moving(views)  # (n, 2)
-        return rating.clamp(-1, 1), variance.sqrt().expand(rating.shape)
+        return rating.clamp(-1, 1), variance.sqrt()
 
     def moving(self, views: Views) -> Tensor:
-        """How the bars differ from the piece's level, (n, 2), mean 0; 0 with the context heard, which has no level."""
+        """How bars differ from the level of their piece, (n, 2), mean 0; 0 with the context heard, which has none."""
         if self.motion is None:
             return torch.zeros(len(views.motion), 2)
         motion = self.motion(views.motion)
-        return motion - motion.mean(dim=0)
+        return motion - views.mean_of_pieces(motion)[views.piece]

@@ -40,11 +40,14 @@ class SeenPiece:
     @classmethod
     def of(cls, piece: RatedPiece, settings: ListenerSettings) -> SeenPiece:
         """The views of a rated piece; of EMOPIA's points only the signs are taken."""
-        values = piece.input.values(settings.reads == "performance_and_latents")
-        views = Views.of(values, piece.made.edges)
+        views = Views.of([piece.input.views(settings.reads == "performance_and_latents")])
         at = torch.from_numpy(piece.rated)
         targets = piece.targets if piece.dataset == "vgmidi" else (piece.targets >= 0).astype(np.float32)
-        return cls(piece.group, Views(views.heard[at], views.motion[at], views.whole), torch.from_numpy(targets))
+        return cls(
+            piece.group,
+            Views(views.heard[at], views.motion[at], views.whole, views.piece[at]),
+            torch.from_numpy(targets),
+        )
 
 
 def fit_listener(

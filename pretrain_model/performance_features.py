@@ -8,12 +8,14 @@ A note belongs to the bar in which it starts. Arrays are over bars or over notes
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import symusic.core
 
 from musetok_bridge.bars import Bars
 from musetok_bridge.scores import Limits, pitched_notes, seconds_at
+from musetok_bridge.vocabulary import N_PITCHES
 
 from .tonality import PITCH_CLASSES, TONAL, standardised, tonal_features
 
@@ -74,19 +76,22 @@ def bar_features(score: symusic.core.ScoreTick, bars: Bars, limits: Limits | Non
     A bar without notes has no density and sounds as the bar before it otherwise. Raises UnusableScore as
     `score_to_bars` does.
     """
-    notes = _Notes.of(score, bars, limits or Limits())
-    edges = np.maximum.accumulate(_finite_seconds(score, np.append(bars.start_tick, bars.end_tick)))
+    notes, edges = _heard(score, bars, limits or Limits())
+    onsets = notes.only(np.flatnonzero(np.diff(notes.onset, prepend=-1)))  # the first of an onset is its highest
     seconds = np.maximum(np.diff(edges), 1e-3)
     quarters = np.maximum(np.diff(np.append(bars.start_tick, bars.end_tick)) / score.tpq, 1e-3)
-    pitch_classes = np.zeros((len(bars), PITCH_CLASSES))
-    np.add.at(pitch_classes, (notes.bar, notes.pitch % OCTAVE), np.clip(notes.seconds, 0.05, 2.0))
+    pitch_classes = np.bincount(
+        notes.bar * PITCH_CLASSES + notes.pitch % OCTAVE,
+        weights=np.clip(notes.seconds, 0.05, 2.0),
+        minlength=len(bars) * PITCH_CLASSES,
+    ).reshape(len(bars), PITCH_CLASSES)
     columns = {
         "tempo": np.log2(np.clip(60 * quarters / seconds, SLOWEST, FASTEST)),
-        "triple": np.array([int(meter.partition("/")[0]) % 3 == 0 for meter in bars.meter], dtype=float),
+        "triple": np.array([_is_triple(meter) for meter in bars.meter], dtype=float),
         "harmonic_change": _harmonic_change(pitch_classes),
-        **_density(notes, seconds, quarters),
-        **_sound(notes, seconds),
-        **_rhythm(notes),
+        **_density(notes, onsets, seconds, quarters),
+        **_sound(notes, onsets),
+        **_rhythm(notes, onsets),
     }
     performance = np.stack([columns[name] for name in PERFORMANCE], axis=1)
     _hold(performance, notes.counts > 0)
@@ -112,31 +117,6 @@ class _Notes:
     to_next: np.ndarray
     counts: np.ndarray
 
-    @classmethod
-    def of(cls, score: symusic.core.ScoreTick, bars: Bars, limits: Limits) -> _Notes:
-        """The notes that count; tracks that double each other are one: of equal notes the longest, the loudest."""
-        pitched = pitched_notes(score, limits)
-        order = np.lexsort([-pitched.pitch, pitched.start])
-        start, pitch = pitched.start[order], pitched.pitch[order]
-        first = np.flatnonzero((np.diff(start, prepend=-1) != 0) | (np.diff(pitch, prepend=-1) != 0))
-        start, pitch = start[first], pitch[first]
-        length, velocity = (np.maximum.reduceat(v[order], first) for v in (pitched.length, pitched.velocity))
-        bar = np.clip(np.searchsorted(bars.start_tick, start, side="right") - 1, 0, len(bars) - 1)
-        onsets, onset = np.unique(start, return_inverse=True)
-        begins, ends = _finite_seconds(score, onsets), _finite_seconds(score, start + length)
-        to_next = np.append(np.diff(begins), LONGEST)[onset]
-        return cls(
-            bar=bar,
-            onset=onset,
-            start=start / score.tpq,
-            pitch=pitch,
-            velocity=velocity,
-            seconds=ends - begins[onset],
-            quarters=length / score.tpq,
-            to_next=to_next,
-            counts=np.bincount(bar, minlength=len(bars)),
-        )
-
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Sum over the notes of each bar."""
         return np.bincount(self.bar, weights=values, minlength=len(self.counts))
@@ -145,35 +125,72 @@ class _Notes:
         """Mean over the notes of each bar, 0 where there is none."""
         return self.sum(values) / np.maximum(self.counts, 1)
 
-    def sd(self, values: np.ndarray) -> np.ndarray:
-        """Standard deviation over the notes of each bar."""
-        return np.sqrt(np.maximum(self.mean(np.square(values)) - np.square(self.mean(values)), 0))
+    def mean_and_sd(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation over the notes of each bar."""
+        mean = self.mean(values)
+        return mean, np.sqrt(np.maximum(self.mean(np.square(values)) - np.square(mean), 0))
+
+    def extreme(self, of: np.ufunc, values: np.ndarray) -> np.ndarray:
+        """The maximum or the minimum over the notes of each bar, 0 where there is none."""
+        result, has_notes = np.zeros(len(self.counts)), np.flatnonzero(self.counts)
+        result[has_notes] = of.reduceat(values, self.bar.searchsorted(has_notes))
+        return result
 
     def only(self, stays: np.ndarray) -> _Notes:
-        """Some of the notes."""
+        """The notes at some indices."""
         fields = {name: getattr(self, name)[stays] for name in self.__dataclass_fields__ if name != "counts"}
         return _Notes(**fields, counts=np.bincount(fields["bar"], minlength=len(self.counts)))
 
 
-def _finite_seconds(score: symusic.core.ScoreTick, ticks: np.ndarray) -> np.ndarray:
-    """Seconds at ticks; a tempo without end lasts for as long as single precision can say."""
-    return np.nan_to_num(seconds_at(score, ticks), posinf=float(np.finfo(np.float32).max))
+def _heard(score: symusic.core.ScoreTick, bars: Bars, limits: Limits) -> tuple[_Notes, np.ndarray]:
+    """The notes that count, and the bar lines in seconds, (bars + 1).
+
+    Tracks that double each other are one: of equal notes the longest, the loudest. A tempo without end lasts for as
+    long as single precision can say.
+    """
+    pitched = pitched_notes(score, limits)
+    key = pitched.start * N_PITCHES - pitched.pitch
+    order = np.argsort(key, kind="stable")
+    first = np.flatnonzero(np.diff(key[order], prepend=-N_PITCHES))
+    start, pitch = pitched.start[order[first]], pitched.pitch[order[first]]
+    length, velocity = (np.maximum.reduceat(v[order], first) for v in (pitched.length, pitched.velocity))
+    is_onset = np.diff(start, prepend=-1) != 0
+    onset, onsets = np.cumsum(is_onset) - 1, start[is_onset]
+    ticks = (onsets, start + length, bars.start_tick, [bars.end_tick])
+    seconds = np.nan_to_num(seconds_at(score, np.concatenate(ticks)), posinf=float(np.finfo(np.float32).max))
+    begins, ends, edges = np.split(seconds, [len(onsets), len(onsets) + len(start)])
+    bar = np.clip(np.searchsorted(bars.start_tick, start, side="right") - 1, 0, len(bars) - 1)
+    notes = _Notes(
+        bar=bar,
+        onset=onset,
+        start=start / score.tpq,
+        pitch=pitch,
+        velocity=velocity,
+        seconds=ends - begins[onset],
+        quarters=length / score.tpq,
+        to_next=np.append(np.diff(begins), LONGEST)[onset],
+        counts=np.bincount(bar, minlength=len(bars)),
+    )
+    return notes, np.maximum.accumulate(edges)
 
 
-def _density(notes: _Notes, seconds: np.ndarray, quarters: np.ndarray) -> dict[str, np.ndarray]:
+@cache
+def _is_triple(meter: str) -> bool:
+    return int(meter.partition("/")[0]) % 3 == 0
+
+
+def _density(notes: _Notes, onsets: _Notes, seconds: np.ndarray, quarters: np.ndarray) -> dict[str, np.ndarray]:
     """How much happens. seconds, quarters: (bars), how long the bars are."""
-    onsets = notes.only(np.diff(notes.onset, prepend=-1) > 0)
-    sounding = notes.sum(np.clip(notes.seconds, 0, LONGEST)) / seconds
-    loud = notes.sum(np.clip(notes.seconds, 0, LONGEST) * notes.velocity / 127) / seconds
+    sounds = np.clip(notes.seconds, 0, LONGEST)
     return {
         "notes_per_second": np.log1p(notes.counts / seconds),
         "onsets_per_second": np.log1p(onsets.counts / seconds),
         "notes_per_quarter": np.log1p(notes.counts / quarters),
         "chord_size": notes.counts / np.maximum(onsets.counts, 1),
-        "off_grid": onsets.mean((_off(onsets.start, GRID) > OFF_GRID).astype(float)),
-        "off_beat": onsets.mean((_off(onsets.start, 1) > OFF_GRID).astype(float)),
-        "polyphony": np.log1p(sounding),
-        "loudness": np.log1p(loud),
+        "off_grid": onsets.mean(_off(onsets.start, GRID) > OFF_GRID),
+        "off_beat": onsets.mean(_off(onsets.start, 1) > OFF_GRID),
+        "polyphony": np.log1p(notes.sum(sounds) / seconds),
+        "loudness": np.log1p(notes.sum(sounds * notes.velocity / 127) / seconds),
     }
 
 
@@ -182,36 +199,33 @@ def _off(quarters: np.ndarray, parts: int) -> np.ndarray:
     return np.abs(quarters * parts - np.round(quarters * parts)) / parts
 
 
-def _sound(notes: _Notes, seconds: np.ndarray) -> dict[str, np.ndarray]:
+def _sound(notes: _Notes, onsets: _Notes) -> dict[str, np.ndarray]:
     """Loudness and register."""
     octaves, velocity = (notes.pitch - MIDDLE_C) / OCTAVE, notes.velocity / 127
-    extremes = {name: np.zeros(len(seconds)) for name in ("velocity_max", "highest", "lowest")}
-    np.maximum.at(extremes["velocity_max"], notes.bar, velocity)
-    for name, function, start in (("highest", np.maximum, -np.inf), ("lowest", np.minimum, np.inf)):
-        extremes[name][:] = start
-        function.at(extremes[name], notes.bar, octaves)
-        extremes[name][notes.counts == 0] = 0
-    melody = notes.only(np.diff(notes.onset, prepend=-1) > 0)  # the first of an onset is its highest
-    top = (melody.pitch - MIDDLE_C) / OCTAVE
-    return extremes | {
-        "velocity": notes.mean(velocity),
-        "velocity_sd": notes.sd(velocity),
-        "pitch": notes.mean(octaves),
-        "pitch_sd": notes.sd(octaves),
-        "melody": melody.mean(top),
-        "melody_leap": melody.mean(np.minimum(np.abs(np.diff(top, prepend=top[0])), 2.0)),
+    top = (onsets.pitch - MIDDLE_C) / OCTAVE
+    mean_velocity, velocity_sd = notes.mean_and_sd(velocity)
+    mean_pitch, pitch_sd = notes.mean_and_sd(octaves)
+    return {
+        "velocity": mean_velocity,
+        "velocity_sd": velocity_sd,
+        "velocity_max": notes.extreme(np.maximum, velocity),
+        "pitch": mean_pitch,
+        "pitch_sd": pitch_sd,
+        "highest": notes.extreme(np.maximum, octaves),
+        "lowest": notes.extreme(np.minimum, octaves),
+        "melody": onsets.mean(top),
+        "melody_leap": onsets.mean(np.minimum(np.abs(np.diff(top, prepend=top[0])), 2.0)),
     }
 
 
-def _rhythm(notes: _Notes) -> dict[str, np.ndarray]:
+def _rhythm(notes: _Notes, onsets: _Notes) -> dict[str, np.ndarray]:
     """How long the notes are, alone and against the time between onsets."""
-    onsets = notes.only(np.diff(notes.onset, prepend=-1) > 0)
     return {
         "length_seconds": notes.mean(np.log2(np.clip(notes.seconds, SHORTEST, LONGEST))),
         "length_quarters": notes.mean(np.log2(np.clip(notes.quarters, SHORTEST, LONGEST))),
-        "short": notes.mean((notes.quarters < 0.3).astype(float)),
+        "short": notes.mean(notes.quarters < 0.3),
         "articulation": notes.mean(np.clip(notes.seconds / np.maximum(notes.to_next, SHORTEST), 0, 3)),
-        "rhythm_sd": onsets.sd(np.log2(np.clip(onsets.to_next, SHORTEST, LONGEST))),
+        "rhythm_sd": onsets.mean_and_sd(np.log2(np.clip(onsets.to_next, SHORTEST, LONGEST)))[1],
     }
 
 

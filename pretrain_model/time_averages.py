@@ -7,27 +7,31 @@ the bars of one piece in time order: values (n, k), edges (n + 1) the bar lines 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
-_BLOCK = 256  # bars averaged at once: memory grows with its square, time with the bars
+_BLOCK = 48  # bars averaged at once: the work grows with its square, the number of steps falls with it
 _LEAST_SECONDS = 1e-3  # a bar's weight where its tempo leaves no time at all
 
 
-def leaky_mean(values: np.ndarray, edges: np.ndarray, seconds: float) -> np.ndarray:
-    """Mean over the bars so far, in which a bar's weight fades to 1/e in so many seconds. Returns (n, k)."""
-    result = np.empty(values.shape)
+def leaky_means(values: np.ndarray, edges: np.ndarray, windows: Iterable[float]) -> list[np.ndarray]:
+    """Means over the bars so far, in which a bar's weight fades to 1/e in so many seconds. Returns (n, k) a window."""
     durations = _durations(edges)
-    ends = np.cumsum(durations)
-    fresh = -np.expm1(-durations / seconds)  # how much of what was there a bar replaces
-    fresh[0] = 1.0
-    for i in range(0, len(values), _BLOCK):
-        block = slice(i, i + _BLOCK)
-        age = np.maximum(ends[block, None] - ends[None, block], 0)
-        weights = np.tril(np.exp(-age / seconds)) * fresh[None, block]
-        result[block] = weights @ values[block]
-        if i:
-            result[block] += (1 - weights.sum(axis=1))[:, None] * result[i - 1]
-    return result
+    age = np.cumsum(durations)
+    means = []
+    for seconds in windows:
+        mean = np.empty(values.shape)
+        fresh = -np.expm1(-durations / seconds)  # how much of what was there a bar replaces
+        fresh[0] = 1.0
+        for i in range(0, len(values), _BLOCK):
+            block = slice(i, i + _BLOCK)
+            faded = np.tril(np.exp(np.minimum(age[block] - age[block, None], 0) / seconds))
+            mean[block] = (faded * fresh[block]) @ values[block]
+            if i:
+                mean[block] += np.exp((age[i - 1] - age[block, None]) / seconds) * mean[i - 1]
+        means.append(mean)
+    return means
 
 
 def heard_mean(values: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .time_averages import heard_mean, leaky_mean
+from .time_averages import heard_mean, leaky_means
 
 PITCH_CLASSES = 12
 # from the tonic upwards
@@ -48,7 +48,7 @@ TONAL = (
 
 
 class Key(NamedTuple):
-    """The best key of each profile: mode and clarity as in TONAL, tonic as a pitch class from C; all (n)."""
+    """The best key of each profile: mode and clarity as in TONAL, tonic as a pitch class from C."""
 
     mode: np.ndarray
     clarity: np.ndarray
@@ -68,15 +68,17 @@ def _on_every_root(profile: np.ndarray) -> np.ndarray:
 
 
 _MAJOR_KEYS, _MINOR_KEYS = _on_every_root(_MAJOR), _on_every_root(_MINOR)
-_CHORD_PROFILES = [_on_every_root(np.bincount(chord, minlength=PITCH_CLASSES)) for chord in _CHORDS.values()]
+_CHORD_PROFILES = np.concatenate(
+    [_on_every_root(np.bincount(chord, minlength=PITCH_CLASSES)) for chord in _CHORDS.values()]
+)  # (chords * 12, 12)
 
 
 def find_key(profiles: np.ndarray) -> Key:
-    """The key of each row of profiles (n, 12), how long each pitch class sounds, from C."""
+    """The key of each profile (…, 12), how long each pitch class sounds, from C."""
     unit = standardised(profiles)
-    major, minor = unit @ _MAJOR_KEYS.T, unit @ _MINOR_KEYS.T  # (n, 12): by tonic
-    best_major, best_minor = major.max(axis=1), minor.max(axis=1)
-    tonic = np.where(best_major >= best_minor, major.argmax(axis=1), minor.argmax(axis=1))
+    major, minor = unit @ _MAJOR_KEYS.T, unit @ _MINOR_KEYS.T  # (…, 12): by tonic
+    best_major, best_minor = major.max(axis=-1), minor.max(axis=-1)
+    tonic = np.where(best_major >= best_minor, major.argmax(axis=-1), minor.argmax(axis=-1))
     return Key(best_major - best_minor, np.maximum(best_major, best_minor), tonic)
 
 
@@ -85,19 +87,20 @@ def tonal_features(pitch_classes: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
     pitch_classes: (n, 12), seconds for which each sounds, from C. edges: (n + 1), bar lines in seconds, ascending.
     """
-    windows = [pitch_classes, *(leaky_mean(pitch_classes, edges, seconds) for seconds in _RUNNING.values())]
-    keys = [find_key(profiles) for profiles in (*windows, heard_mean(pitch_classes, edges))]
-    lately = leaky_mean(pitch_classes, edges, _KEY_SECONDS)
+    *running, lately = leaky_means(pitch_classes, edges, (*_RUNNING.values(), _KEY_SECONDS))
+    windows = np.stack([pitch_classes, *running, heard_mean(pitch_classes, edges)])  # (windows, n, 12)
+    keys = find_key(windows)
     unit = standardised(pitch_classes)
     total = pitch_classes.sum(axis=1, keepdims=True)
     share = pitch_classes / np.where(total > 0, total, np.inf)
     of_degree = (find_key(lately).tonic[:, None] + np.array(_DEGREES)) % PITCH_CLASSES
+    chords = (unit @ _CHORD_PROFILES.T).reshape(len(unit), len(_CHORDS), PITCH_CLASSES)
     columns = [
-        *(values for key in keys for values in (key.mode, key.clarity)),
+        *(values for window in zip(keys.mode, keys.clarity, strict=True) for values in window),
         *np.take_along_axis(share, of_degree, axis=1).T,
         1 - (unit * standardised(lately)).sum(axis=1),
         *((share * np.roll(share, interval, axis=1)).sum(axis=1) for interval in _INTERVALS),
-        *((unit @ on_roots.T).max(axis=1) for on_roots in _CHORD_PROFILES),
+        *chords.max(axis=2).T,
         (share > _IN_USE).mean(axis=1),
     ]
     return np.stack(columns, axis=1)

@@ -1,25 +1,25 @@
 """Valence and arousal of every bar of a dataset: rows -> bars -> latents -> predictions -> tables, part by part.
 
-Rows are read and converted some way ahead in worker processes, while here the bars of many songs at a time are
-encoded and their latents given to the head. What a part's tables hold depends on its rows and the weights only: batches
-never cross a part's border, and songs stand in the order of the dataset however many workers there are.
+All stages are at work at once: a thread reads rows, processes convert them, another thread encodes and predicts the
+bars of many songs at a time, and here they are written. What a part's tables hold depends on its rows and the weights
+only: batches never cross a part's border, and songs stand in the order of the dataset however many workers there are.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from itertools import groupby, islice, repeat
+from itertools import chain, groupby, islice, pairwise, repeat
 from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from musetok_bridge import load_encoder
-from musetok_bridge.encoder import BarEncoder
+from musetok_bridge.encoder import BarEncoder, SeenBars
 from musetok_bridge.settings import UserError
 from pretrain_model.head import Head, HeadInput, load_head
 
@@ -29,8 +29,21 @@ from .gigamidi_source import Row, Source, open_source
 from .part_files import PartTables, Totals, count_part, parts_done
 from .run_record import begin_or_continue, what_decides, write_record
 from .worker_processes import converted_in_order
+from .working_ahead import working_ahead
+
+ROWS_AHEAD = 64
+BATCHES_AHEAD = 2
 
 Song = tuple[Row, Converted | Failure]
+
+
+class Batch(NamedTuple):
+    """Songs of one part, and the columns PREDICTED, (n, 4), of those that were converted."""
+
+    part: int
+    ends_part: bool
+    songs: list[Song]
+    predicted: list[np.ndarray]
 
 
 class Models(NamedTuple):
@@ -57,16 +70,24 @@ def annotate(settings: AnnotationSettings) -> Totals:
     if parts is not None and done == set(range(parts)):
         return totals
     songs = converted_in_order(
-        _rows_to_do(source, settings, done),
-        partial(convert_song, bars=settings.bars, limits=settings.limits, with_features=models.head.reads_features),
+        working_ahead(_rows_to_do(source, settings, done), ROWS_AHEAD),
+        partial(convert_song, bars=settings.bars, limits=settings.limits, perform=models.head.performance),
         settings.compute.workers,
         settings.limits.seconds,
         settings.limits.memory_mb,
     )
-    with closing(Progress(source, settings, totals)) as progress, closing(songs):
-        for part, songs_of_part in groupby(songs, lambda song: song[0].number // settings.output.songs_per_part):
-            totals.add(annotate_part(part, songs_of_part, source.columns, models, settings, progress))
-            done.add(part)
+    batches = working_ahead(_predicted(songs, models, settings), BATCHES_AHEAD)
+    with closing(Progress(source, settings, totals)) as progress, closing(batches):
+        tables = PartTables(source.columns)
+        for batch in batches:
+            before = replace(tables.totals)
+            _tabulate(batch, tables)
+            progress.add(tables.totals.since(before))
+            if batch.ends_part:
+                tables.write(settings.folder, batch.part)
+                totals.add(tables.totals)
+                done.add(batch.part)
+                tables = PartTables(source.columns)
     if not done:
         raise UserError(f"{settings.dataset.path or settings.dataset.name}: there are no songs in it")
     write_record(settings, decides, totals, parts=len(done))
@@ -86,59 +107,50 @@ def load_models(settings: AnnotationSettings) -> Models:
     return Models(encoder, head)
 
 
-def annotate_part(
-    part: int,
-    songs: Iterable[Song],
-    columns: tuple[str, ...],
-    models: Models,
-    settings: AnnotationSettings,
-    progress: Progress,
-) -> Totals:
-    """Annotate the converted songs of one part and write its tables; returns its totals."""
-    tables = PartTables(columns)
-    for batch in _batches(songs, settings.compute.bars_per_batch):
-        before = replace(tables.totals)
-        for row, outcome, predicted in _predicted(batch, models):
-            if isinstance(outcome, Failure):
-                which = row.file or ("" if row.md5 else row.described.get("title") or f"row {row.number}")
-                tables.add_failure(row.md5, outcome.stage, outcome.reason + (f" ({which})" if which else ""))
-            else:
-                tables.add_song(row.md5, outcome.bars, outcome.duration_seconds, predicted, row.described)
-        progress.add(tables.totals.since(before))
-    tables.write(settings.folder, part)
-    return tables.totals
+def _predicted(
+    songs: Generator[Song, None, None], models: Models, settings: AnnotationSettings
+) -> Generator[Batch, None, None]:
+    """Encode and predict the bars of many songs at a time; no batch crosses a part's border."""
+    with closing(songs):
+        for part, songs_of_part in groupby(songs, lambda song: song[0].number // settings.output.songs_per_part):
+            seen = SeenBars()
+            for batch, ends_part in _batches(songs_of_part, settings.compute.bars_per_batch):
+                converted = [outcome for _, outcome in batch if isinstance(outcome, Converted)]
+                latents: Iterable[np.ndarray | None] = repeat(None, len(converted))
+                if models.encoder and converted:
+                    latents = [latents for _, latents in models.encoder.encode([song.bars for song in converted], seen)]
+                inputs = [HeadInput(song.performance, own) for song, own in zip(converted, latents, strict=True)]
+                yield Batch(part, ends_part, batch, models.head.predict(inputs))
 
 
-def _batches(songs: Iterable[Song], bars_per_batch: int) -> Iterator[list[Song]]:
-    """Cut songs into lists that hold at least bars_per_batch bars, but the last."""
+def _batches(songs: Iterable[Song], bars_per_batch: int) -> Iterator[tuple[list[Song], bool]]:
+    """Cut songs into lists that hold at least bars_per_batch bars, but the last; and say which one is the last."""
     batch: list[Song] = []
     n_bars = 0
-    for song in songs:
+    for song, following in pairwise(chain(songs, [None])):
+        assert song
         batch.append(song)
         n_bars += len(song[1].bars) if isinstance(song[1], Converted) else 0
-        if n_bars >= bars_per_batch:
-            yield batch
+        if n_bars >= bars_per_batch or not following:
+            yield batch, not following
             batch, n_bars = [], 0
-    if batch:
-        yield batch
 
 
-def _predicted(batch: list[Song], models: Models) -> Iterator[tuple[Row, Converted | Failure, np.ndarray]]:
-    """Encode and predict the bars of all songs together; gives each song's (n, 4), empty for a failure."""
-    songs = [outcome for _, outcome in batch if isinstance(outcome, Converted)]
-    latents: Iterable[np.ndarray | None] = repeat(None, len(songs))
-    if models.encoder and songs:
-        latents = [latents for _, latents in models.encoder.encode([song.bars for song in songs])]
-    inputs = [HeadInput(song.features, of_song) for song, of_song in zip(songs, latents, strict=True)]
-    predictions = iter(models.head.predict(inputs))
-    for row, outcome in batch:
+def _tabulate(batch: Batch, tables: PartTables) -> None:
+    """Add each song to its table."""
+    predictions = iter(batch.predicted)
+    for row, outcome in batch.songs:
         predicted = next(predictions) if isinstance(outcome, Converted) else np.empty((0, 4), np.float32)
         if not np.isfinite(predicted).all():
             outcome = Failure("predict", "not_finite: the model gives no number for some bar")
-        yield row, outcome, predicted
+        if isinstance(outcome, Failure):
+            which = row.file or ("" if row.md5 else row.described.get("title") or f"row {row.number}")
+            tables.add_failure(row.md5, outcome.stage, outcome.reason + (f" ({which})" if which else ""))
+        else:
+            tables.add_song(row.md5, outcome.bars, outcome.duration_seconds, predicted, row.described)
 
 
-def _rows_to_do(source: Source, settings: AnnotationSettings, done: set[int]) -> Iterator[Row]:
+def _rows_to_do(source: Source, settings: AnnotationSettings, done: set[int]) -> Generator[Row, None, None]:
     """The rows of all parts that are not done, from the first such part on, up to the limit."""
     songs_per_part, limit = settings.output.songs_per_part, settings.dataset.limit
     first = next(part for part in range(len(done) + 1) if part not in done) * songs_per_part

@@ -8,15 +8,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from musetok_bridge.bars import Bars, score_to_bars
 from musetok_bridge.scores import UnusableScore, read_score, seconds_at
-from pretrain_model.performance_features import BarFeatures, bar_features
 
 from .annotation_settings import BarSettings, LimitSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+    import symusic.core
+
+    from pretrain_model.head import Performance
+
+    Perform: TypeAlias = Callable[[symusic.core.ScoreTick, Bars, LimitSettings], Performance]
 
 LONGEST_REASON = 200  # characters
 
@@ -25,12 +34,12 @@ class Converted(NamedTuple):
     """A song as bars.
 
     duration_seconds: where its last event ends, under its tempo map; never before its last bar begins, into which the
-    onset of a note just before the bar line is rounded. features: of the performance, if they were asked for.
+    onset of a note just before the bar line is rounded. performance: what the head reads beside the bars' words.
     """
 
     bars: Bars
     duration_seconds: float
-    features: BarFeatures | None
+    performance: Performance | None
 
 
 class Failure(NamedTuple):
@@ -41,9 +50,12 @@ class Failure(NamedTuple):
 
 
 def convert_song(
-    music: bytes | None, bars: BarSettings, limits: LimitSettings, with_features: bool
+    music: bytes | None, bars: BarSettings, limits: LimitSettings, perform: Perform | None
 ) -> Converted | Failure:
-    """Convert the bytes of one MIDI file. Never raises for what the bytes hold, but MemoryError."""
+    """Convert the bytes of one MIDI file. Never raises for what the bytes hold, but MemoryError.
+
+    perform: a head's `performance`.
+    """
     if not music:
         return Failure("read", "no_music: there are no bytes to read")
     stage = "parse"
@@ -55,8 +67,7 @@ def convert_song(
         seconds = float(seconds_at(score, np.array([end_tick]))[0])
         if not math.isfinite(seconds):
             return Failure(stage, "no_time: its tempos give no time in seconds")
-        features = bar_features(score, converted, limits) if with_features else None
-        return Converted(converted, seconds, features)
+        return Converted(converted, seconds, perform(score, converted, limits) if perform else None)
     except UnusableScore as error:
         return Failure(stage, one_line(str(error)))
     except MemoryError:

@@ -55,6 +55,11 @@ SONGS_COLUMNS = (
 )
 FAILURES_COLUMNS = ("md5", "stage", "reason")
 
+_WRITTEN_UP_TO = 2  # larger numbers are rare
+_FOUR_DECIMALS = np.array(
+    [f"{part / 10_000:z.4f}" for part in range(-_WRITTEN_UP_TO * 10_000, _WRITTEN_UP_TO * 10_000 + 1)], dtype=object
+)
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")  # a line break or a null in a title would be trouble for readers of CSV
 
 
@@ -94,22 +99,19 @@ class PartTables:
     ) -> None:
         """A row for each bar and one for the song. predicted: (n, 4), the columns PREDICTED of a head."""
         md5 = as_text(md5)
-        numbers = zip(
+        rows = zip(
             bars.bar_number.tolist(),
-            predicted.tolist(),
+            *four_decimals(predicted),
             bars.start_tick.tolist(),
             bars.start_seconds.tolist(),
             bars.meter,
             bars.n_notes.tolist(),
             strict=True,
         )
-        self._csv["bars"].writerows(
-            # z: no minus sign before a zero
-            (
-                *(md5, number, f"{valence:z.4f}", f"{arousal:z.4f}", tick, f"{seconds:z.3f}", meter, n_notes),
-                *(f"{valence_sd:.4f}", f"{arousal_sd:.4f}"),
-            )
-            for number, (valence, arousal, valence_sd, arousal_sd), tick, seconds, meter, n_notes in numbers
+        name = csv_field(md5)
+        self._text["bars"].writelines(  # three times as fast as the csv module, and nine rows in ten are bars
+            f"{name},{number},{valence},{arousal},{tick},{seconds:z.3f},{meter},{n_notes},{valence_sd},{arousal_sd}\n"
+            for number, valence, arousal, valence_sd, arousal_sd, tick, seconds, meter, n_notes in rows
         )
         mean, sd = predicted.mean(axis=0, dtype=np.float64), predicted.std(axis=0, dtype=np.float64)  # ddof 0
         statistics = [f"{value:z.4f}" for value in (mean[0], sd[0], mean[1], sd[1])]
@@ -160,6 +162,21 @@ def count_part(folder: Path, part: int) -> Totals:
         name = part_path(folder, "songs", part).name
         raise UserError(f"{folder}: {name} is not whole; remove it, and the same command makes it again") from None
     return Totals(songs=len(bars), bars=int(bars.sum()), failures=len(failures))
+
+
+def four_decimals(values: np.ndarray) -> list[list[str]]:
+    """Columns of numbers (n, k) as texts with four decimals, k lists of n; no minus sign before a zero."""
+    if not (np.abs(values) < _WRITTEN_UP_TO).all():
+        return [[f"{value:z.4f}" for value in column] for column in values.T.tolist()]
+    parts = np.rint(values.T.astype(np.float64) * 10_000).astype(np.int64)
+    return _FOUR_DECIMALS[parts + _WRITTEN_UP_TO * 10_000].tolist()
+
+
+def csv_field(text: str) -> str:
+    """A text as a field of a CSV row, in quotes where it needs them."""
+    row = io.StringIO()
+    csv.writer(row, lineterminator="").writerow([text, ""])
+    return row.getvalue()[:-1]
 
 
 def as_text(value: Any) -> str:

@@ -11,7 +11,7 @@ from torch import nn
 
 from musetok_bridge import load_encoder, score_to_bars
 from musetok_bridge.checkpoint import encoder_tensors, save_encoder
-from musetok_bridge.encoder import batches_by_length, pad_words
+from musetok_bridge.encoder import BarTransformer, Layer, SeenBars, batches_by_length, pad_words
 from musetok_bridge.settings import UserError
 from musetok_bridge.vocabulary import MAX_BAR_WORDS
 
@@ -77,6 +77,51 @@ def test_equal_bars_have_equal_latents_whatever_stands_around_them(tiny_checkpoi
             first = seen.setdefault(bars[i][:MAX_BAR_WORDS].tobytes(), latents[i])
             assert np.array_equal(first, latents[i])
     assert len(seen) < sum(len(bars) for bars in songs)
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """The words of every batch that the network reads."""
+    batches = []
+    hidden = BarTransformer.hidden
+
+    def counted(self, words, padded=True):
+        batches.append(words)
+        return hidden(self, words, padded)
+
+    monkeypatch.setattr(BarTransformer, "hidden", counted)
+    return batches
+
+
+def test_no_word_of_padding_is_computed_and_no_bar_twice(tiny_checkpoint, songs, computed):
+    load_encoder(str(tiny_checkpoint)).encode(songs)
+    distinct = {bars[i][:MAX_BAR_WORDS].tobytes() for bars in songs for i in range(len(bars))}
+    rows = [row.numpy().astype(np.int16).tobytes() for words in computed for row in words]
+    assert set(rows) == distinct
+    assert len(rows) == len(distinct)
+
+
+def test_bars_that_were_seen_in_an_earlier_call_are_not_computed_again(tiny_checkpoint, songs, computed):
+    encoder = load_encoder(str(tiny_checkpoint))
+    seen = SeenBars()
+    first = encoder.encode(songs, seen)
+    n_batches = len(computed)
+    again = encoder.encode(songs[::-1], seen)[::-1]
+    assert len(computed) == n_batches
+    for (codes, latents), (codes_again, latents_again) in zip(first, again, strict=True):
+        assert np.array_equal(codes, codes_again) and np.array_equal(latents, latents_again)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_layer_for_the_first_word_only_is_the_layer(padded):
+    torch.manual_seed(0)
+    layer = Layer(32, 4, 64).eval()
+    x = torch.randn(3, 7, 32)
+    mask = None
+    if padded:
+        mask = (torch.arange(7) < torch.tensor([7, 4, 1])[:, None])[:, None, None, :]
+    with torch.no_grad():
+        torch.testing.assert_close(layer.of_first(x, mask), layer(x, mask)[:, :1], atol=1e-6, rtol=1e-5)
 
 
 def test_words_after_the_128th_are_not_read(tiny_checkpoint, synthetic, tiny_state):

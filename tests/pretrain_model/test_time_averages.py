@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pretrain_model.bar_context import heard_view, whole_view
-from pretrain_model.time_averages import heard_mean, heard_sd, leaky_mean
+from pretrain_model.bar_context import QUANTILES, view_bars
+from pretrain_model.time_averages import heard_mean, heard_sd, leaky_means
 
 pieces = st.lists(st.floats(0, 20), min_size=1, max_size=40).map(
     lambda seconds: (
@@ -27,18 +27,20 @@ def leaky_bar_by_bar(values: np.ndarray, edges: np.ndarray, seconds: float) -> n
 @given(pieces, st.floats(0.5, 50))
 def test_the_leaky_mean_moves_towards_each_bar_by_its_length(piece, seconds) -> None:
     values, edges = piece
-    np.testing.assert_allclose(leaky_mean(values, edges, seconds), leaky_bar_by_bar(values, edges, seconds), atol=1e-9)
+    np.testing.assert_allclose(
+        leaky_means(values, edges, [seconds])[0], leaky_bar_by_bar(values, edges, seconds), atol=1e-9
+    )
 
 
 def test_it_is_the_same_across_blocks() -> None:
     values = np.random.default_rng(0).normal(size=(1000, 2))
     edges = np.arange(1001) * 1.7
-    np.testing.assert_allclose(leaky_mean(values, edges, 9.0), leaky_bar_by_bar(values, edges, 9.0), atol=1e-9)
+    np.testing.assert_allclose(leaky_means(values, edges, [9.0])[0], leaky_bar_by_bar(values, edges, 9.0), atol=1e-9)
 
 
 def test_a_change_is_heard_to_63_percent_after_its_time_constant() -> None:
     values = np.repeat([[0.0], [1.0]], 50, axis=0)  # a hundred bars of a second
-    heard = leaky_mean(values, np.arange(101.0), 10.0)[:, 0]
+    heard = leaky_means(values, np.arange(101.0), [10.0])[0][:, 0]
     assert heard[49] == 0
     assert heard[59] == pytest.approx(1 - np.exp(-1))
 
@@ -53,7 +55,7 @@ def test_long_bars_weigh_more_in_what_was_heard() -> None:
 def test_nothing_is_heard_ahead(piece) -> None:
     values, edges = piece
     half = (len(values) + 1) // 2
-    whole, first = heard_view(values, edges), heard_view(values[:half], edges[: half + 1])
+    whole, first = view_bars(values, edges).heard, view_bars(values[:half], edges[: half + 1]).heard
     np.testing.assert_allclose(whole[:half], first, atol=1e-5)
 
 
@@ -61,4 +63,11 @@ def test_nothing_is_heard_ahead(piece) -> None:
 def test_a_piece_played_twice_as_slowly_is_the_same_as_a_whole(piece) -> None:
     values, edges = piece
     if (np.diff(edges) > 0.01).all():
-        np.testing.assert_allclose(whole_view(values, edges), whole_view(values, 2 * edges), atol=1e-5)
+        np.testing.assert_allclose(view_bars(values, edges).whole, view_bars(values, 2 * edges).whole, atol=1e-5)
+
+
+@given(pieces)
+def test_quantiles_are_as_numpy_has_them(piece) -> None:
+    values, edges = piece
+    of_piece = view_bars(values, edges).whole[0, 6:].reshape(2, 3)
+    np.testing.assert_allclose(of_piece, np.quantile(values, QUANTILES, axis=0), atol=1e-6)

@@ -13,7 +13,8 @@ import symusic
 
 from musetok_bridge.bars import Bars
 from musetok_bridge.vocabulary import BAR, EOS, MAX_BAR_WORDS, METER_ID, PAD
-from pretrain_model.performance_features import FEATURES
+from pretrain_model.bar_context import view_song
+from pretrain_model.performance_features import FEATURES, BarFeatures, bar_features
 from process_gigamidi.conversion import Converted, Failure, convert_song
 
 REASONS = {
@@ -33,11 +34,11 @@ REASONS = {
 
 def convert_and_check(music: bytes | None, **how: Any) -> Converted | Failure:
     """As convert_song with both options on, but bars that can't be true are a Failure `wrong: …`."""
-    outcome = convert_song(music, **how, with_features=True)
+    outcome = convert_song(music, **how, perform=bar_features)
     if isinstance(outcome, Converted):
-        assert music is not None and outcome.features is not None
+        assert music is not None and isinstance(outcome.performance, BarFeatures)
         wrong = [name for name, holds in facts(outcome.bars, music) if not holds]
-        values, edges = outcome.features.values, outcome.features.edges
+        values, edges = outcome.performance.values, outcome.performance.edges
         if values.shape != (len(outcome.bars), len(FEATURES)) or not np.isfinite(values).all():
             wrong.append("features are numbers")
         if len(edges) != len(outcome.bars) + 1 or not (np.diff(edges) >= 0).all() or not np.isfinite(edges).all():
@@ -74,7 +75,7 @@ def convert_and_weigh(music: bytes, answer: Connection, how: dict[str, Any]) -> 
     """Convert a file in a process of its own; tell how it ended, the process's peak memory in MB, and the seconds."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # only what comes from here on counts
     began = time.perf_counter()
-    outcome = convert_song(music, **how, with_features=True)
+    outcome = convert_song(music, **how, perform=view_song)
     seconds = time.perf_counter() - began
     status = Path("/proc/self/status").read_text(encoding="ascii")
     peak = re.search(r"VmHWM:\s+(\d+) kB", status)

@@ -84,7 +84,7 @@ class PlainEncoder:
 
     width, levels, digest = 2, 1, "e" * 64
 
-    def encode(self, bars: list[Any]) -> list[tuple[np.ndarray, np.ndarray]]:
+    def encode(self, bars: list[Any], seen: object = None) -> list[tuple[np.ndarray, np.ndarray]]:
         return [
             (
                 np.zeros((len(b), 1), np.int16),
@@ -98,7 +98,8 @@ class PlainHead:
     """Valence and arousal are the latent itself, through tanh; both are as uncertain as the latent's first number."""
 
     digest = "f" * 64
-    reads_latents, reads_features = True, False
+    reads_latents = True
+    performance = None
 
     def __init__(self) -> None:
         self.on_batch: Callable[[], None] = lambda: None

@@ -1,0 +1,261 @@
+"""How fast the annotation is, each figure beside something that is run in the same process.
+
+    python benchmarks/speed.py --data DIR --split train --limit 400
+
+DIR is a data set in the Hub's layout, a folder of Parquet files or a folder of MIDI files; without --data the bundled
+samples are measured. Four tables:
+
+conversion  parsing and conversion as a multiple of symusic's parsing of the same bytes, and of songs 1, 4, 16 … times
+            as long the time a note
+encoding    bars a second as a multiple of torch.nn.TransformerEncoder with the same weights, padded to 128 words, one
+            song at a time, as MuseTok's own code does it; the share of padding and of bars that are equal to another
+bfloat16    how far it moves the predictions of the head `bundled_mlp` (with the bundled encoder)
+stages      each stage of an annotation alone, in one process, and its share, for a head with and without an encoder
+
+Seconds depend on the machine, ratios and shares much less; each figure is a median over repeats, and what is compared
+takes turns. `--encoder released` measures an encoder of the released size, with seeded weights: only its sizes matter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import symusic
+import torch
+from measured_music import music_folder
+from torch import Tensor, nn
+
+from musetok_bridge import load_encoder, score_to_bars
+from musetok_bridge.bars import Bars
+from musetok_bridge.checkpoint import RELEASED
+from musetok_bridge.encoder import DTYPES, BarEncoder, BarTransformer, quantize
+from musetok_bridge.scores import read_score
+from musetok_bridge.settings import UserError, load_settings
+from musetok_bridge.vocabulary import MAX_BAR_WORDS, PAD
+from pretrain_model.head import HeadInput, load_head
+from process_gigamidi.annotation_settings import AnnotationSettings
+from process_gigamidi.conversion import Converted, convert_song
+from process_gigamidi.gigamidi_source import Row, open_source
+from process_gigamidi.part_files import PartTables
+
+LENGTHS = (1, 4, 16, 64)  # times a song is played
+
+
+def in_turns(works: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
+    """Median seconds of each work, one run of each after the other, after a first round that does not count."""
+    seconds: list[list[float]] = [[] for _ in works]
+    for turn in range(repeats + 1):
+        for work, taken in zip(works, seconds, strict=True):
+            began = time.perf_counter()
+            work()
+            if turn:
+                taken.append(time.perf_counter() - began)
+    return [median(taken) for taken in seconds]
+
+
+def measure_conversion(rows: Sequence[Row], options: dict[str, bool], repeats: int) -> None:
+    """Conversion of all songs against symusic's parsing, and the time a note of ever longer songs."""
+    music = [row.music for row in rows if row.music]
+    parse, convert = in_turns(
+        [
+            lambda: [symusic.Score.from_midi(song) for song in music],
+            lambda: [score_to_bars(song, **options) for song in music],
+        ],
+        repeats,
+    )
+    n_notes = sum(int(score_to_bars(song, **options).n_notes.sum()) for song in music)
+    print(f"\n{len(music)} songs, {n_notes / len(music):.0f} notes each; one thread\n")
+    print("| what | ms a song | times symusic's parsing |\n|---|---|---|")
+    print(f"| symusic's parsing | {1000 * parse / len(music):.3f} | 1.0 |")
+    print(f"| parsing and conversion | {1000 * convert / len(music):.3f} | {convert / parse:.1f} |")
+
+    scores = [played(read_score(music[len(music) // 2]), times) for times in LENGTHS]
+    taken = in_turns([partial(score_to_bars, score, **options) for score in scores], repeats)
+    print("\n| notes of a song | ms | µs a note |\n|---|---|---|")
+    for score, seconds in zip(scores, taken, strict=True):
+        notes = sum(len(track.notes) for track in score.tracks)
+        print(f"| {notes:,} | {1000 * seconds:.2f} | {1e6 * seconds / notes:.2f} |")
+
+
+def played(score: symusic.core.ScoreTick, times: int) -> symusic.core.ScoreTick:
+    """A score so many times over, one after the other."""
+    longer = score.copy()
+    for part, track in zip(longer.tracks, score.tracks, strict=True):
+        for k in range(1, times):
+            part.notes.extend(track.notes.copy().shift_time(k * score.end()))
+    return longer
+
+
+def released_size(dtype: str) -> BarEncoder:
+    """An encoder of the released size with seeded weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = BarTransformer(RELEASED).eval().requires_grad_(False)
+    codebooks = network.codebooks()
+    network = network.to(DTYPES[dtype])
+    return BarEncoder("released size", "", network, codebooks, torch.device("cpu"), DTYPES[dtype])
+
+
+class Padded:
+    """What others run: torch's own transformer with the same weights, every bar padded to 128 words."""
+
+    def __init__(self, encoder: BarEncoder):
+        c = encoder.network.config
+        layer = nn.TransformerEncoderLayer(c.width, c.heads, c.feed_forward, batch_first=True)
+        self.encoder = encoder
+        self.transformer = nn.TransformerEncoder(layer, c.layers, enable_nested_tensor=False).eval()
+        self.transformer.load_state_dict(encoder.network.encoder["tr_encoder"].state_dict())
+
+    @torch.inference_mode()
+    def encode(self, bars: Bars) -> Tensor:
+        """Latents of one song's bars, (n, width)."""
+        words = torch.full((len(bars), MAX_BAR_WORDS), PAD)
+        for i in range(len(bars)):
+            own = torch.from_numpy(bars[i][:MAX_BAR_WORDS].astype(np.int64))
+            words[i, : len(own)] = own
+        out = self.transformer(self.encoder.network.embed(words), src_key_padding_mask=words == PAD)[:, 0]
+        return quantize(self.encoder.network.enc_out_proj(out), self.encoder.codebooks)[1].sum(dim=1)
+
+
+def measure_encoding(songs: Sequence[Bars], name: str, padded_songs: int, repeats: int) -> None:
+    """Our encoding of all songs, and a padded transformer's of a few of them, in bars a second."""
+    make = released_size if name == "released" else partial(load_encoder, name, "cpu")
+    exact, rough = (make(dtype=dtype) for dtype in ("float32", "bfloat16"))
+    padded = Padded(exact)
+    few = songs[:: max(1, len(songs) // padded_songs)][:padded_songs]
+    taken = in_turns(
+        [
+            lambda: [padded.encode(song) for song in few],
+            lambda: exact.encode(songs),
+            lambda: rough.encode(songs),
+        ],
+        repeats,
+    )
+    apart = max(
+        float(np.abs(padded.encode(song).numpy() - latents).max())
+        for song, (_, latents) in zip(few, exact.encode(few), strict=True)
+    )
+    words = np.concatenate([np.minimum(np.diff(song.offsets), MAX_BAR_WORDS) for song in songs])
+    distinct = len({song[i].tobytes() for song in songs for i in range(len(song))})
+    rates = [sum(map(len, of)) / seconds for of, seconds in zip((few, songs, songs), taken, strict=True)]
+    empty, ways = 1 - words.mean() / MAX_BAR_WORDS, ("padded, float32", "ours, float32", "ours, bfloat16")
+    print(f"\n{name} encoder, {torch.get_num_threads()} threads; {len(words):,} bars, of them {distinct:,} distinct;")
+    print(f"{words.mean():.1f} words on average, which leaves {empty:.0%} padding in 128, and none in ours\n")
+    print("| encoding | songs | bars a second | times the padded one |\n|---|---|---|---|")
+    for way, of, rate in zip(ways, (few, songs, songs), rates, strict=True):
+        print(f"| {way} | {len(of)} | {rate:,.0f} | {rate / rates[0]:.1f} |")
+    print(f"\nlargest difference of a latent from the padded transformer's: {apart:.1e}")
+
+
+def measure_bfloat16(songs: Sequence[Bars]) -> None:
+    """How far bfloat16 in the encoder moves the predictions of a head on latents."""
+    head = load_head("bundled_mlp")
+    predicted = []
+    for dtype in ("float32", "bfloat16"):
+        encoded = load_encoder("bundled", dtype=dtype).encode(songs)
+        predicted.append(np.concatenate(head.predict([HeadInput(None, latents) for _, latents in encoded])))
+    moved = np.abs(predicted[0] - predicted[1])[:, :2]
+    print("\n| bfloat16 moves | median | 95 % | 99 % | largest | below 0.01 |\n|---|---|---|---|---|---|")
+    for name, values in zip(("valence", "arousal"), moved.T, strict=True):
+        figures = [f"{figure:.4f}" for figure in (*np.quantile(values, (0.5, 0.95, 0.99)), values.max())]
+        print(f"| {name} | {' | '.join(figures)} | {(values < 0.01).mean():.1%} |")
+
+
+def measure_stages(
+    rows: Sequence[Row], read: float, columns: Sequence[str], settings: AnnotationSettings, repeats: int
+) -> None:
+    """Every stage alone, for the default head and for one on latents."""
+    options = asdict(settings.bars)
+    scores = [read_score(row.music or b"") for row in rows]
+    songs = [score_to_bars(score, **options) for score in scores]
+    default, on_latents = load_head("bundled"), load_head("bundled_mlp")
+    perform = default.performance
+    assert perform
+    performances = [perform(score, bars, settings.limits) for score, bars in zip(scores, songs, strict=True)]
+    inputs = [HeadInput(performance) for performance in performances]
+    encoder = load_encoder("bundled")
+    latents = [HeadInput(None, encoded) for _, encoded in encoder.encode(songs)]
+    predicted = default.predict(inputs)
+
+    def write() -> None:
+        tables = PartTables(columns)
+        for row, bars, values in zip(rows, songs, predicted, strict=True):
+            tables.add_song(row.md5, bars, 0.0, values, row.described)
+        with tempfile.TemporaryDirectory() as folder:
+            tables.write(Path(folder), 0)
+
+    works: dict[str, Callable[[], Any]] = {
+        "parse": lambda: [read_score(row.music or b"") for row in rows],
+        "convert": lambda: [score_to_bars(score, **options) for score in scores],
+        "features and views": lambda: [perform(s, b, settings.limits) for s, b in zip(scores, songs, strict=True)],
+        "encode": lambda: encoder.encode(songs),
+        "predict from views": lambda: default.predict(inputs),
+        "predict from latents": lambda: on_latents.predict(latents),
+        "write": write,
+    }
+    seconds = {"read": read} | dict(zip(works, in_turns(list(works.values()), repeats), strict=True))
+    only = {"bundled": ("features and views", "predict from views"), "bundled_mlp": ("encode", "predict from latents")}
+    everywhere = ("read", "parse", "convert", "write")
+    totals = {head: sum(seconds[stage] for stage in (*everywhere, *own)) for head, own in only.items()}
+    n_bars, threads = sum(map(len, songs)), torch.get_num_threads()
+    print(f"\n{len(songs)} songs, {n_bars:,} bars; encoder bundled, float32, {threads} threads\n")
+    print(f"| stage | ms a song | {' | '.join(f'share with {head}' for head in only)} |\n|---|---|---|---|")
+    for stage, taken in seconds.items():
+        shares = [f"{taken / totals[head]:.1%}" if stage in (*everywhere, *own) else "" for head, own in only.items()]
+        print(f"| {stage} | {1000 * taken / len(songs):.2f} | {' | '.join(shares)} |")
+
+
+def measure(arguments: argparse.Namespace, data: str) -> None:
+    """Read the music and print the tables that are asked for."""
+    where = [f"dataset.path={data}", f"dataset.split={arguments.split}"]
+    settings = load_settings(AnnotationSettings, "gigamidi.yaml", overrides=where)
+    source = open_source(settings.dataset)
+    began = time.perf_counter()
+    rows = list(islice(source.rows(0), arguments.limit))
+    read = time.perf_counter() - began
+    usable = partial(convert_song, bars=settings.bars, limits=settings.limits, perform=None)
+    outcomes = [usable(row.music) for row in rows]
+    rows = [row for row, outcome in zip(rows, outcomes, strict=True) if isinstance(outcome, Converted)]
+    songs = [outcome.bars for outcome in outcomes if isinstance(outcome, Converted)]
+    if "conversion" in arguments.what:
+        measure_conversion(rows, asdict(settings.bars), arguments.repeats)
+    if "encoding" in arguments.what:
+        measure_encoding(songs, arguments.encoder, arguments.padded_songs, min(arguments.repeats, 3))
+    if "bfloat16" in arguments.what:
+        measure_bfloat16(songs)
+    if "stages" in arguments.what:
+        measure_stages(rows, read, source.columns, settings, min(arguments.repeats, 3))
+
+
+def main() -> None:
+    """Read the command line."""
+    tables = ["conversion", "encoding", "bfloat16", "stages"]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", help="a data set or folder; default: the bundled samples")
+    parser.add_argument("--split", default="train", help="train, validation or test; default train")
+    parser.add_argument("--limit", type=int, default=400, help="songs; default 400")
+    parser.add_argument("--repeats", type=int, default=7, help="runs of each work, of slow ones at most 3; default 7")
+    parser.add_argument("--what", nargs="+", choices=tables, default=tables, help="which tables; default all")
+    parser.add_argument("--encoder", default="bundled", help="for encoding: bundled, official, a path, or released")
+    parser.add_argument("--padded-songs", type=int, default=8, help="songs that the padded one encodes; default 8")
+    arguments = parser.parse_args()
+    try:
+        with music_folder(arguments.data) as data:
+            measure(arguments, data)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -8,8 +8,8 @@ samples are measured. Four tables:
 conversion  parsing and conversion as a multiple of symusic's parsing of the same bytes, and of songs 1, 4, 16 … times
             as long the time a note
 encoding    bars a second as a multiple of torch.nn.TransformerEncoder with the same weights, padded to 128 words, one
-            song at a time, as MuseTok's own code does it; the share of padding and of bars that are equal to another
-bfloat16    how far it moves the predictions of the head `bundled_mlp` (with the bundled encoder)
+            song at a time, as MuseTok's own code does it; and what each step from there to ours brings
+formats     how far other number formats move the predictions of the head `bundled_mlp` (with the bundled encoder)
 stages      each stage of an annotation alone, in one process, and its share, for a head with and without an encoder
 
 Seconds depend on the machine, ratios and shares much less; each figure is a median over repeats, and what is compared
@@ -39,7 +39,7 @@ from torch import Tensor, nn
 from musetok_bridge import load_encoder, score_to_bars
 from musetok_bridge.bars import Bars
 from musetok_bridge.checkpoint import RELEASED
-from musetok_bridge.encoder import DTYPES, BarEncoder, BarTransformer, quantize
+from musetok_bridge.encoder import DTYPES, BarEncoder, BarTransformer, batches_by_length, in_number_format
 from musetok_bridge.scores import read_score
 from musetok_bridge.settings import UserError, load_settings
 from musetok_bridge.vocabulary import MAX_BAR_WORDS, PAD
@@ -50,6 +50,8 @@ from process_gigamidi.gigamidi_source import Row, open_source
 from process_gigamidi.part_files import PartTables
 
 LENGTHS = (1, 4, 16, 64)  # times a song is played
+LARGE_BATCH = 16_384  # words
+PADDED = "torch.nn.TransformerEncoder, padded to 128, a song at a time"
 
 
 def in_turns(works: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
@@ -103,73 +105,97 @@ def released_size(dtype: str) -> BarEncoder:
         torch.manual_seed(0)
         network = BarTransformer(RELEASED).eval().requires_grad_(False)
     codebooks = network.codebooks()
-    network = network.to(DTYPES[dtype])
-    return BarEncoder("released size", "", network, codebooks, torch.device("cpu"), DTYPES[dtype])
+    in_number_format(network, dtype)
+    return BarEncoder("released size", "", network, codebooks, torch.device("cpu"), dtype)
 
 
-class Padded:
-    """What others run: torch's own transformer with the same weights, every bar padded to 128 words."""
-
-    def __init__(self, encoder: BarEncoder):
-        c = encoder.network.config
-        layer = nn.TransformerEncoderLayer(c.width, c.heads, c.feed_forward, batch_first=True)
-        self.encoder = encoder
-        self.transformer = nn.TransformerEncoder(layer, c.layers, enable_nested_tensor=False).eval()
-        self.transformer.load_state_dict(encoder.network.encoder["tr_encoder"].state_dict())
-
-    @torch.inference_mode()
-    def encode(self, bars: Bars) -> Tensor:
-        """Latents of one song's bars, (n, width)."""
-        words = torch.full((len(bars), MAX_BAR_WORDS), PAD)
-        for i in range(len(bars)):
-            own = torch.from_numpy(bars[i][:MAX_BAR_WORDS].astype(np.int64))
-            words[i, : len(own)] = own
-        out = self.transformer(self.encoder.network.embed(words), src_key_padding_mask=words == PAD)[:, 0]
-        return quantize(self.encoder.network.enc_out_proj(out), self.encoder.codebooks)[1].sum(dim=1)
+def torchs_own(encoder: BarEncoder) -> nn.Module:
+    """torch's transformer with the weights of an encoder's."""
+    c = encoder.network.config
+    layer = nn.TransformerEncoderLayer(c.width, c.heads, c.feed_forward, batch_first=True)
+    transformer = nn.TransformerEncoder(layer, c.layers, enable_nested_tensor=False).eval()
+    transformer.load_state_dict(encoder.network.encoder["tr_encoder"].state_dict())
+    return transformer
 
 
-def measure_encoding(songs: Sequence[Bars], name: str, padded_songs: int, repeats: int) -> None:
-    """Our encoding of all songs, and a padded transformer's of a few of them, in bars a second."""
-    make = released_size if name == "released" else partial(load_encoder, name, "cpu")
-    exact, rough = (make(dtype=dtype) for dtype in ("float32", "bfloat16"))
-    padded = Padded(exact)
-    few = songs[:: max(1, len(songs) // padded_songs)][:padded_songs]
-    taken = in_turns(
-        [
-            lambda: [padded.encode(song) for song in few],
-            lambda: exact.encode(songs),
-            lambda: rough.encode(songs),
+def padded(bars: Bars) -> Tensor:
+    """All bars of a song, filled up to 128 words: (n, 128)."""
+    words = torch.full((len(bars), MAX_BAR_WORDS), PAD)
+    for i in range(len(bars)):
+        own = torch.from_numpy(bars[i][:MAX_BAR_WORDS].astype(np.int64))
+        words[i, : len(own)] = own
+    return words
+
+
+def of_one_length(bars: Sequence[np.ndarray]) -> list[Tensor]:
+    """Bars of words in batches of one length."""
+    lengths = np.array([len(bar) for bar in bars])
+    batches = batches_by_length(lengths, LARGE_BATCH, stretch=1.0)
+    return [torch.from_numpy(np.stack([bars[i] for i in batch]).astype(np.int64)) for batch in batches]
+
+
+def steps(encoder: BarEncoder, songs: Sequence[Bars]) -> dict[str, Callable[[], list[Tensor]]]:
+    """Ways to the vectors before quantization of all bars, from torch's own padded transformer to nearly ours."""
+    network, transformer = encoder.network, torchs_own(encoder)
+    bars = [song[i][:MAX_BAR_WORDS] for song in songs for i in range(len(song))]
+    distinct = [np.frombuffer(bar, dtype=np.int16) for bar in {bar.tobytes(): None for bar in bars}]
+
+    def all_words(words: Tensor, mask: Tensor | None) -> Tensor:
+        x = network.embed(words)
+        for layer in network.layers:
+            x = layer(x, mask)
+        return x[:, 0]
+
+    def torch_padded(words: Tensor) -> Tensor:
+        return transformer(network.embed(words), src_key_padding_mask=words == PAD)[:, 0]
+
+    one_length, distinct_of_one_length = of_one_length(bars), of_one_length(distinct)
+    return {
+        PADDED: lambda: [torch_padded(padded(song)) for song in songs],
+        "our layers, padded to 128, a song at a time": lambda: [
+            all_words(words, (words != PAD)[:, None, None, :]) for words in map(padded, songs)
         ],
-        repeats,
-    )
-    apart = max(
-        float(np.abs(padded.encode(song).numpy() - latents).max())
-        for song, (_, latents) in zip(few, exact.encode(few), strict=True)
-    )
+        "… batches of one length, no padding": lambda: [all_words(words, None) for words in one_length],
+        "… last layer for one word": lambda: [network.hidden(words, padded=False) for words in one_length],
+        "… equal bars once": lambda: [network.hidden(words, padded=False) for words in distinct_of_one_length],
+    }
+
+
+@torch.inference_mode()
+def measure_encoding(songs: Sequence[Bars], name: str, repeats: int) -> None:
+    """From torch's own transformer, padded, to our encoder, step by step, in bars a second."""
+    make = released_size if name == "released" else partial(load_encoder, name, "cpu")
+    ours = {dtype: make(dtype=dtype) for dtype in DTYPES}
+    works: dict[str, Callable[[], Any]] = dict(steps(ours["float32"], songs))
+    works |= {
+        f"encode, {dtype}: with quantization, and in small batches": partial(encoder.encode, songs)
+        for dtype, encoder in ours.items()
+    }
+    n_bars = sum(map(len, songs))
+    rates = [n_bars / seconds for seconds in in_turns(list(works.values()), repeats)]
     words = np.concatenate([np.minimum(np.diff(song.offsets), MAX_BAR_WORDS) for song in songs])
     distinct = len({song[i].tobytes() for song in songs for i in range(len(song))})
-    rates = [sum(map(len, of)) / seconds for of, seconds in zip((few, songs, songs), taken, strict=True)]
-    empty, ways = 1 - words.mean() / MAX_BAR_WORDS, ("padded, float32", "ours, float32", "ours, bfloat16")
-    print(f"\n{name} encoder, {torch.get_num_threads()} threads; {len(words):,} bars, of them {distinct:,} distinct;")
-    print(f"{words.mean():.1f} words on average, which leaves {empty:.0%} padding in 128, and none in ours\n")
-    print("| encoding | songs | bars a second | times the padded one |\n|---|---|---|---|")
-    for way, of, rate in zip(ways, (few, songs, songs), rates, strict=True):
-        print(f"| {way} | {len(of)} | {rate:,.0f} | {rate / rates[0]:.1f} |")
-    print(f"\nlargest difference of a latent from the padded transformer's: {apart:.1e}")
+    threads = torch.get_num_threads()
+    print(f"\n{name} encoder, {threads} threads; {len(songs)} songs, {n_bars:,} bars, {distinct:,} distinct,")
+    print(f"{words.mean():.1f} words on average: {1 - words.mean() / MAX_BAR_WORDS:.0%} of 128 is padding\n")
+    print("| encoding | bars a second | times the padded one |\n|---|---|---|")
+    for way, rate in zip(works, rates, strict=True):
+        print(f"| {way} | {rate:,.0f} | {rate / rates[0]:.2f} |")
 
 
-def measure_bfloat16(songs: Sequence[Bars]) -> None:
-    """How far bfloat16 in the encoder moves the predictions of a head on latents."""
+def measure_formats(songs: Sequence[Bars]) -> None:
+    """How far other number formats in the encoder move the predictions of a head on latents."""
     head = load_head("bundled_mlp")
-    predicted = []
-    for dtype in ("float32", "bfloat16"):
+    predicted = {}
+    for dtype in DTYPES:
         encoded = load_encoder("bundled", dtype=dtype).encode(songs)
-        predicted.append(np.concatenate(head.predict([HeadInput(None, latents) for _, latents in encoded])))
-    moved = np.abs(predicted[0] - predicted[1])[:, :2]
-    print("\n| bfloat16 moves | median | 95 % | 99 % | largest | below 0.01 |\n|---|---|---|---|---|---|")
-    for name, values in zip(("valence", "arousal"), moved.T, strict=True):
-        figures = [f"{figure:.4f}" for figure in (*np.quantile(values, (0.5, 0.95, 0.99)), values.max())]
-        print(f"| {name} | {' | '.join(figures)} | {(values < 0.01).mean():.1%} |")
+        predicted[dtype] = np.concatenate(head.predict([HeadInput(None, latents) for _, latents in encoded]))
+    print("\n| format | moves | 95 % | 99 % | largest | below 0.01 |\n|---|---|---|---|---|---|")
+    for dtype in DTYPES[1:]:
+        moved = np.abs(predicted[dtype] - predicted["float32"])
+        for name, values in zip(("valence", "arousal"), moved.T, strict=False):
+            figures = [f"{figure:.4f}" for figure in (*np.quantile(values, (0.95, 0.99)), values.max())]
+            print(f"| {dtype} | {name} | {' | '.join(figures)} | {(values < 0.01).mean():.1%} |")
 
 
 def measure_stages(
@@ -231,16 +257,17 @@ def measure(arguments: argparse.Namespace, data: str) -> None:
     if "conversion" in arguments.what:
         measure_conversion(rows, asdict(settings.bars), arguments.repeats)
     if "encoding" in arguments.what:
-        measure_encoding(songs, arguments.encoder, arguments.padded_songs, min(arguments.repeats, 3))
-    if "bfloat16" in arguments.what:
-        measure_bfloat16(songs)
+        few = songs[:: max(1, len(songs) // arguments.encoded_songs)][: arguments.encoded_songs]
+        measure_encoding(few, arguments.encoder, min(arguments.repeats, 3))
+    if "formats" in arguments.what:
+        measure_formats(songs)
     if "stages" in arguments.what:
         measure_stages(rows, read, source.columns, settings, min(arguments.repeats, 3))
 
 
 def main() -> None:
     """Read the command line."""
-    tables = ["conversion", "encoding", "bfloat16", "stages"]
+    tables = ["conversion", "encoding", "formats", "stages"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="a data set or folder; default: the bundled samples")
     parser.add_argument("--split", default="train", help="train, validation or test; default train")
@@ -248,7 +275,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7, help="runs of each work, of slow ones at most 3; default 7")
     parser.add_argument("--what", nargs="+", choices=tables, default=tables, help="which tables; default all")
     parser.add_argument("--encoder", default="bundled", help="for encoding: bundled, official, a path, or released")
-    parser.add_argument("--padded-songs", type=int, default=8, help="songs that the padded one encodes; default 8")
+    parser.add_argument("--encoded-songs", type=int, default=40, help="songs, of those, to encode; default 40")
     arguments = parser.parse_args()
     try:
         with music_folder(arguments.data) as data:

@@ -27,7 +27,7 @@ from .settings import UserError
 from .vocabulary import MAX_BAR_WORDS, N_TOKENS, PAD
 
 TOKENS_PER_BATCH = {False: 2_048, True: 131_072}  # words a batch, by whether on a GPU; on a CPU what its caches hold
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES = ("float32", "mixed", "bfloat16")
 
 
 class SelfAttention(nn.Module):
@@ -94,7 +94,8 @@ class Layer(nn.Module):
         return self._feed_forward(self.norm1(x[:, :1] + self.self_attn.of_first(x, mask)))
 
     def _feed_forward(self, x: Tensor) -> Tensor:
-        return self.norm2(x + self.linear2(F.relu(self.linear1(x), inplace=True)))
+        inner = F.relu(self.linear1(x.to(self.linear1.weight.dtype)), inplace=True)
+        return self.norm2(x + self.linear2(inner).to(x.dtype))
 
 
 class SimVQ(nn.Module):
@@ -207,7 +208,7 @@ class SeenBars:
 class BarEncoder:
     """An encoder ready for use; `load_encoder` makes one.
 
-    name: as it was asked for. width: of a latent. levels: codes a bar. digest: of the weights, 64 hex digits.
+    name: as it was asked for. digest: of the weights, 64 hex digits. dtype: one of DTYPES.
     """
 
     name: str
@@ -215,7 +216,7 @@ class BarEncoder:
     network: BarTransformer
     codebooks: Tensor
     device: torch.device
-    dtype: torch.dtype
+    dtype: str
 
     @property
     def width(self) -> int:
@@ -298,7 +299,8 @@ def load_encoder(name: str = "bundled", device: str = "cpu", dtype: str = "float
 
     name: "bundled" (comes with the project), "official" (MuseTok's release, after `01_download_musetok.py`), or the
     path of a checkpoint, `.pt` (read as data only) or `.safetensors`.
-    device: "cpu", "cuda", "cuda:1" …, or "auto". dtype: "float32" or "bfloat16"; quantization is always in float32.
+    device: "cpu", "cuda", "cuda:1" …, or "auto". dtype: "float32", "mixed" (the feed-forwards in bfloat16) or
+    "bfloat16" (all layers); quantization is always in float32.
 
     Raises UserError if there is no such file, or its tensors are not those of a MuseTok encoder.
     """
@@ -310,14 +312,22 @@ def load_encoder(name: str = "bundled", device: str = "cpu", dtype: str = "float
     network.load_state_dict({key: torch.from_numpy(values) for key, values in tensors.items()})
     network.eval().requires_grad_(False)
     codebooks = network.codebooks().to(place)
-    return BarEncoder(
-        name=name,
-        digest=tensors_digest(tensors),
-        network=network.to(device=place, dtype=DTYPES[dtype]),
-        codebooks=codebooks,
-        device=place,
-        dtype=DTYPES[dtype],
-    )
+    in_number_format(network, dtype)
+    return BarEncoder(name, tensors_digest(tensors), network.to(place), codebooks, place, dtype)
+
+
+def in_number_format(network: BarTransformer, dtype: str) -> None:
+    """Put a network's weights in one of DTYPES, in place.
+
+    mixed: the feed-forwards, two thirds of the work, in bfloat16, all else in float32. Rounding elsewhere, where
+    attention and the residual stream are, changes the codes of several times as many bars.
+    """
+    if dtype == "bfloat16":
+        network.bfloat16()
+    elif dtype == "mixed":
+        for layer in network.layers[:-1]:
+            layer.linear1.bfloat16()
+            layer.linear2.bfloat16()
 
 
 def choose_device(device: str) -> torch.device:

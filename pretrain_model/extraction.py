@@ -86,8 +86,7 @@ def extract_latents(
 
 def _made_by(encoder: BarEncoder) -> dict[str, str]:
     """What a piece's latents depend on besides its MIDI file."""
-    dtype = str(encoder.dtype).removeprefix("torch.")
-    return {"encoder_digest": encoder.digest, "dtype": dtype, "features": FEATURES_VERSION}
+    return {"encoder_digest": encoder.digest, "dtype": encoder.dtype, "features": FEATURES_VERSION}
 
 
 def _encode(waiting: list[_Waiting], encoder: BarEncoder) -> dict[str, int]:

@@ -80,7 +80,7 @@ class ModelSettings:
 
     encoder: str
     device: str
-    dtype: Literal["float32", "bfloat16"]
+    dtype: Literal["float32", "mixed", "bfloat16"]
 
 
 @dataclass(frozen=True)

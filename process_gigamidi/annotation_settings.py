@@ -32,7 +32,7 @@ class ModelSettings:
     encoder: str
     head: str
     device: str
-    dtype: Literal["float32", "bfloat16"]
+    dtype: Literal["float32", "mixed", "bfloat16"]
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,8 @@ def main() -> None:
         sys.exit(f"error: {error}")
     table.round(2).to_csv(out / "memory.csv", index=False)
     draw(table, out / "memory.png")
-    at_work = table[table["seconds"] > 5]  # from when all processes have started
+    # from when all processes have started to when the first of them ends
+    at_work = table[(table["seconds"] > 5) & (table.index <= table["cpu_workers"].idxmax())]
     spent = at_work.iloc[-1] - at_work.iloc[0]
     cores = os.cpu_count() or 1
     took, main_busy, workers_busy = spent["seconds"], spent["cpu_main"], spent["cpu_workers"]

@@ -93,9 +93,11 @@ def measure_conversion(rows: Sequence[Row], options: dict[str, bool], repeats: i
 def played(score: symusic.core.ScoreTick, times: int) -> symusic.core.ScoreTick:
     """A score so many times over, one after the other."""
     longer = score.copy()
-    for part, track in zip(longer.tracks, score.tracks, strict=True):
-        for k in range(1, times):
-            part.notes.extend(track.notes.copy().shift_time(k * score.end()))
+    for track, of_one in zip(longer.tracks, score.tracks, strict=True):
+        notes = of_one.notes.numpy()
+        columns = {name: np.tile(values, times) for name, values in notes.items()}
+        columns["time"] += np.repeat(np.arange(times, dtype=np.int32) * score.end(), len(of_one.notes))
+        track.notes = symusic.Note.from_numpy(**columns)
     return longer
 
 

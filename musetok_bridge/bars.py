@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import symusic.core
 
-from .meters import Stretches, find_stretches, meter_changes, to_musetok_ticks
+from .meters import Stretches, find_stretches, meter_changes, one_meter, to_musetok_ticks
 from .quantization import cut_overlaps, quantize_durations, quantize_onsets
 from .scores import (
     AnyScore,
@@ -152,6 +152,9 @@ def _quantized(pitched: PitchedNotes, stretches: Stretches, ticks_per_quarter: i
 
 def _stretches(score: symusic.core.ScoreTick, limits: Limits) -> Stretches:
     """The score's stretches of one meter. More of them than bars are allowed are refused before they are laid out."""
+    if len(score.time_signatures) <= 1:
+        only = score.time_signatures[0] if len(score.time_signatures) else None
+        return one_meter(only.numerator, only.denominator, score.tpq) if only else one_meter(4, 4, score.tpq)
     signatures = in_time_order(score.time_signatures.numpy())
     changes = meter_changes(signatures["time"], signatures["numerator"], signatures["denominator"])
     _check_bars(len(changes), limits)

@@ -27,6 +27,7 @@ from .settings import UserError
 from .vocabulary import MAX_BAR_WORDS, N_TOKENS, PAD
 
 TOKENS_PER_BATCH = {False: 2_048, True: 131_072}  # words a batch, by whether on a GPU; on a CPU what its caches hold
+MOST_PADDING = 1.09  # times the length of the shortest bar of a batch
 DTYPES = ("float32", "mixed", "bfloat16")
 
 
@@ -237,8 +238,8 @@ class BarEncoder:
     ) -> tuple[np.ndarray, np.ndarray] | list[tuple[np.ndarray, np.ndarray]]:
         """Codes int16 (n, levels) and latents float32 (n, width) of n bars; for a list of Bars a list of such pairs.
 
-        Equal bars are encoded once, the others in batches of one length, so that nothing is padded. Words after a bar's
-        128th are not read. seen: from one call to the next, bars that were encoded in an earlier one.
+        Equal bars are encoded once, the others in batches of one length or nearly one. Words after a bar's 128th are
+        not read. seen: from one call to the next, bars that were encoded in an earlier one.
         """
         if isinstance(bars, Bars):
             return self.encode([bars], seen)[0]
@@ -256,11 +257,11 @@ class BarEncoder:
         lengths = np.array([len(bar) // 2 for bar in bars], dtype=np.int64)
         on_gpu = self.device.type == "cuda"
         sent = []
-        for batch in batches_by_length(lengths, TOKENS_PER_BATCH[on_gpu], stretch=1.0):
-            read = np.frombuffer(b"".join([bars[i] for i in batch.tolist()]), dtype=np.int16)
-            words = torch.from_numpy(read.reshape(len(batch), -1).astype(np.int32))
+        for batch in batches_by_length(lengths, TOKENS_PER_BATCH[on_gpu], MOST_PADDING):
+            words = torch.from_numpy(pad_words([np.frombuffer(bars[i], dtype=np.int16) for i in batch.tolist()]))
             words = words.pin_memory().to(self.device, non_blocking=True) if on_gpu else words
-            hidden = self.network.hidden(words, padded=False)  # (bars, d)
+            padded = lengths[batch[0]] < lengths[batch[-1]]
+            hidden = self.network.hidden(words, padded)  # (bars, d)
             vectors = self.network.enc_out_proj(hidden).float()  # (bars, latent)
             chosen, codewords = quantize(vectors, self.codebooks)
             sent.append((batch, chosen.to(torch.int16), codewords.sum(dim=1)))
@@ -281,15 +282,19 @@ def pad_words(bars: Sequence[np.ndarray]) -> np.ndarray:
 def batches_by_length(lengths: np.ndarray, tokens_per_batch: int, stretch: float = 1.125) -> Iterator[np.ndarray]:
     """Indices of bars in batches of similar length, short bars first; a padded batch holds at most tokens_per_batch.
 
-    stretch: how much longer than the first of its batch a bar may be, so that padding stays below that.
+    Bars of one length go together; where they are too few to fill a batch, longer ones come too, up to `stretch` times
+    as long, so that padding stays below that.
     """
     order = np.argsort(lengths, kind="stable")
     in_order = lengths[order]
     start = 0
     while start < len(order):
-        longest = int(in_order[start] * stretch)
-        end = int(np.searchsorted(in_order, longest, side="right"))
-        end = min(end, start + max(1, tokens_per_batch // max(1, longest)))
+        longest = max(1, int(in_order[start]))
+        most = max(1, tokens_per_batch // longest)
+        if in_order[min(start + most, len(order)) - 1] > longest:
+            longest = max(longest, int(longest * stretch))
+            most = max(1, tokens_per_batch // longest)
+        end = min(int(np.searchsorted(in_order, longest, side="right")), start + most)
         yield order[start:end]
         start = end
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -135,6 +135,13 @@ def meter_changes(times: np.ndarray, numerators: np.ndarray, denominators: np.nd
     signatures = signatures[np.append(True, (signatures[1:, 1:] != signatures[:-1, 1:]).any(axis=1))]
     signatures[0, 0] = 0
     return signatures
+
+
+@lru_cache(maxsize=256)
+def one_meter(numerator: int, denominator: int, ticks_per_quarter: int) -> Stretches:
+    """The one stretch of a score with one time signature; most scores have one of a few."""
+    changes = meter_changes(*(np.array([value]) for value in (0, numerator, denominator)))
+    return find_stretches(changes, ticks_per_quarter)
 
 
 def find_stretches(changes: np.ndarray, ticks_per_quarter: int) -> Stretches:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from .meters import OPEN_END, Stretches
-from .vocabulary import PLAIN_DURATIONS, TRIPLET_DURATIONS
+from .vocabulary import LONGEST_DURATION, PLAIN_DURATIONS, TRIPLET_DURATIONS
 
 SIXTEENTH, TRIPLET_SIXTEENTH = 120, 80
-_RUNS_IN_STEPS = ((1, 5), (2, 5), (4, 5), (1, 2), (2, 2), (4, 2), (8, 2))  # (triplet sixteenths between members, steps)
-_LONGEST_RUN = max(between * steps for between, steps in _RUNS_IN_STEPS)
-_LONGEST_DURATION = max(PLAIN_DURATIONS)
+_RUNS = tuple(  # in triplet sixteenths: from one member to the next, from the first to the last; a mark for each
+    (between, between * steps, b"\1" * (steps + 1))
+    for between, steps in ((1, 5), (2, 5), (4, 5), (1, 2), (2, 2), (4, 2), (8, 2))
+)
+_LONGEST_RUN = max(last for _, last, _ in _RUNS)
 
 
 def _grid_neighbours(grid_steps: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -32,12 +34,12 @@ _FULL_GRID = _grid_neighbours((SIXTEENTH, TRIPLET_SIXTEENTH))
 def _nearest_durations(durations: tuple[int, ...]) -> np.ndarray:
     """The nearest duration, the first listed of two as near, for lengths of 0..1920 ticks."""
     listed = np.array(durations)
-    return listed[np.abs(np.arange(_LONGEST_DURATION + 1)[:, None] - listed).argmin(axis=1)]
+    return listed[np.abs(np.arange(LONGEST_DURATION + 1)[:, None] - listed).argmin(axis=1)]
 
 
 _PLAIN_NEAREST = _nearest_durations(PLAIN_DURATIONS)
 _TRIPLET_NEAREST = _nearest_durations(PLAIN_DURATIONS + TRIPLET_DURATIONS)
-_IS_DURATION = np.isin(np.arange(_LONGEST_DURATION + 1), PLAIN_DURATIONS + TRIPLET_DURATIONS)
+_IS_DURATION = np.isin(np.arange(LONGEST_DURATION + 1), PLAIN_DURATIONS + TRIPLET_DURATIONS)
 
 
 def quantize_onsets(start: np.ndarray, stretches: Stretches) -> tuple[np.ndarray, np.ndarray]:
@@ -47,7 +49,7 @@ def quantize_onsets(start: np.ndarray, stretches: Stretches) -> tuple[np.ndarray
     """
     _, bar_first, bar_end = stretches.bar_of_ticks(start)
     onset = _to_grid(start, bar_first, bar_end, _FULL_GRID)
-    first, group = _distinct(onset)
+    first, group = distinct(onset)
     onsets = onset[first]
     is_triplet, is_candidate = find_triplets(onsets, stretches), _triplet_step(onsets, stretches)[1]
     redo = np.flatnonzero((is_candidate & ~is_triplet)[group])
@@ -55,7 +57,7 @@ def quantize_onsets(start: np.ndarray, stretches: Stretches) -> tuple[np.ndarray
     return onset, is_triplet[group]
 
 
-def _distinct(ascending: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def distinct(ascending: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where each distinct value stands first, and which of them every element is."""
     is_new = np.empty(len(ascending), dtype=bool)
     is_new[:1] = True
@@ -91,18 +93,19 @@ def find_triplets(onsets: np.ndarray, stretches: Stretches) -> np.ndarray:
     _, _, bar_end = stretches.bar_of_ticks(onsets[candidates])
     room = bar_end - onsets[candidates]
     run = np.full(len(step), -1)
-    for r, (between, steps) in reversed(list(enumerate(_RUNS_IN_STEPS))):
-        fits = room > TRIPLET_SIXTEENTH * between * steps
-        for i in range(1, steps + 1):
-            fits &= present[step + between * i]
+    for r in reversed(range(len(_RUNS))):
+        between, last, _ = _RUNS[r]
+        fits = room > TRIPLET_SIXTEENTH * last
+        for i in range(between, last + 1, between):
+            fits &= present[step + i]
         run[fits] = r
 
     members = bytearray(len(present))
     opening = np.flatnonzero(run >= 0)
     for at, r in zip(step[opening].tolist(), run[opening].tolist(), strict=True):
         if not members[at]:  # whether an onset opens a run depends on the runs before it: one walk, in order
-            between, steps = _RUNS_IN_STEPS[r]
-            members[at : at + between * steps + 1 : between] = b"\1" * (steps + 1)
+            between, last, all_members = _RUNS[r]
+            members[at : at + last + 1 : between] = all_members
     found[candidates] = np.frombuffer(members, dtype=bool)[step]
     return found
 
@@ -123,7 +126,7 @@ def _triplet_step(ticks: np.ndarray, stretches: Stretches) -> tuple[np.ndarray, 
 
 def quantize_durations(length: np.ndarray, is_triplet: np.ndarray) -> np.ndarray:
     """The nearest duration of the plain list, for triplet notes of both lists; of two as near the first listed."""
-    length = np.clip(length, 0, _LONGEST_DURATION)
+    length = np.clip(length, 0, LONGEST_DURATION)
     return np.where(is_triplet, _TRIPLET_NEAREST[length], _PLAIN_NEAREST[length])
 
 
@@ -134,7 +137,7 @@ def cut_overlaps(onset: np.ndarray, duration: np.ndarray, stretches: Stretches) 
     Neither the last onset of a stretch nor its notes are looked at. Returns the new durations.
     """
     end = onset + duration
-    first, group = _distinct(onset)
+    first, group = distinct(onset)
     onsets = onset[first]
     latest = np.maximum.reduceat(end, first)
     stretch = stretches.of_ticks(onsets)
@@ -142,15 +145,18 @@ def cut_overlaps(onset: np.ndarray, duration: np.ndarray, stretches: Stretches) 
     in_the_way = np.where(last_of_stretch, OPEN_END, onsets)  # no note sounds into the last onset of a stretch
     next_in_the_way = np.where(last_of_stretch, OPEN_END, np.append(in_the_way[1:], OPEN_END))
 
+    looking = np.flatnonzero(end > next_in_the_way[group])
+    later, its_end = group[looking] + 1, end[looking]
+    stopped, met = [looking[:0]], [later[:0]]  # notes, and the onset that they do not outlast
+    while len(looking):
+        passes = its_end >= latest[later]
+        stopped.append(looking[~passes])
+        met.append(later[~passes])
+        passes &= its_end > next_in_the_way[later]
+        looking, later, its_end = looking[passes], later[passes] + 1, its_end[passes]
+    note = np.concatenate(stopped)
+    gap = onsets[np.concatenate(met)] - onset[note]
+    fits = _IS_DURATION[gap]
     duration = duration.copy()
-    note = np.flatnonzero(end > next_in_the_way[group])
-    later = group[note] + 1
-    while len(note):
-        passes = end[note] >= latest[later]
-        stop, gap = note[~passes], (onsets[later] - onset[note])[~passes]
-        fits = _IS_DURATION[gap]
-        duration[stop[fits]] = gap[fits]
-        note, later = note[passes], later[passes] + 1
-        looking = end[note] > in_the_way[later]
-        note, later = note[looking], later[looking]
+    duration[note[fits]] = gap[fits]
     return duration

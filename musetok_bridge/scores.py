@@ -21,6 +21,8 @@ LOADING_EXCEPTIONS = (RuntimeError, ValueError, OSError, OverflowError, TypeErro
 
 WHY_LEFT_OUT = ("drums", "zero_length", "out_of_range", "merged", "thinned")  # reasons for which a note has no words
 
+_BYTES_OF_A_PROGRAM = 3  # a change of program: when, that it is one, which program
+
 _NOTHING = np.empty(0, dtype=np.int64)
 
 AnyScore: TypeAlias = "symusic.core.ScoreTick | symusic.core.ScoreQuarter | symusic.core.ScoreSecond"
@@ -84,7 +86,7 @@ def read_score(source: bytes | str | Path, limits: Limits | None = None) -> symu
         if not isinstance(source, bytes) and Path(source).suffix.lower() == ".abc":
             return cast("symusic.core.ScoreTick", symusic.Score(Path(source)))
         music = source if isinstance(source, bytes) else Path(source).read_bytes()
-        n_tracks = _most_tracks(music)
+        n_tracks = _most_tracks(music) if len(music) > limits.tracks * _BYTES_OF_A_PROGRAM else 0
         if n_tracks > limits.tracks:
             raise UnusableScore("too_many_tracks", f"perhaps {n_tracks:,} tracks, the limit is {limits.tracks:,}")
         return cast("symusic.core.ScoreTick", symusic.Score.from_midi(music))
@@ -121,7 +123,8 @@ def check_times(score: symusic.core.ScoreTick) -> None:
     if score.tpq <= 0:
         raise UnusableScore("no_time", f"{score.tpq} ticks per quarter note")
     for what, events in (("meters", score.time_signatures), ("tempos", score.tempos)):
-        if len(events) and events.numpy()["time"].min() < 0:
+        earliest = events[0].time if len(events) == 1 else events.numpy()["time"].min(initial=0)
+        if earliest < 0:
             raise UnusableScore("no_time", f"{what} before tick 0: the file's times run over")
 
 
@@ -146,12 +149,9 @@ def pitched_notes(score: symusic.core.ScoreTick, limits: Limits) -> PitchedNotes
     )
     sounds = length > 0
     counts = sounds & (pitch >= LOWEST_PITCH) & (pitch <= HIGHEST_PITCH)
-    left_out = dict.fromkeys(WHY_LEFT_OUT, 0) | {
-        "drums": n_drums,
-        "zero_length": int((~sounds).sum()),
-        "out_of_range": int((sounds & ~counts).sum()),
-    }
+    left_out = dict.fromkeys(WHY_LEFT_OUT, 0) | {"drums": n_drums}
     if not counts.all():
+        left_out |= {"zero_length": int((~sounds).sum()), "out_of_range": int((sounds & ~counts).sum())}
         start, length, pitch, velocity = (values[counts] for values in (start, length, pitch, velocity))
     if not len(start):
         others = ", ".join(f"{count:,} {why.replace('_', ' ')}" for why, count in left_out.items() if count)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .vocabulary import MAX_BAR_WORDS, N_PITCHES
+from .quantization import distinct
+from .vocabulary import LONGEST_DURATION, MAX_BAR_WORDS, N_PITCHES
 
 WORDS_OF_A_NOTE = 3  # Beat, Note_Pitch, Note_Duration
 WORDS_OF_AN_EMPTY_BAR = 2  # Bar, Time_Signature
@@ -20,19 +21,17 @@ MAX_LAST_BAR_NOTES = (MAX_BAR_WORDS - WORDS_OF_AN_EMPTY_BAR - 1) // WORDS_OF_A_N
 def not_doubled(onset: np.ndarray, pitch: np.ndarray, duration: np.ndarray) -> np.ndarray:
     """Of the notes with the same onset and pitch the longest stays, of several as long the first. bool, (notes)."""
     key = onset * N_PITCHES + pitch
-    order = np.argsort(key, kind="stable")
+    order = np.argsort(key * (LONGEST_DURATION + 1) - duration, kind="stable")
     stays = np.ones(len(order), dtype=bool)
-    again = np.diff(key[order]) == 0
-    if again.any():
-        order = np.lexsort([-duration, key])
-        stays[order[1:]] = ~again
+    key = key[order]
+    stays[order[1:]] = key[1:] != key[:-1]
     return stays
 
 
 def thinned(bar: np.ndarray, onset: np.ndarray, pitch: np.ndarray, duration: np.ndarray, n_bars: int) -> np.ndarray:
     """Which notes stay where no bar may have more words than the encoder reads. bool, (notes).
 
-    bar: index of each note's bar, ascending; n_bars: how many there are, the last of which closes with EOS.
+    bar: index of each note's bar, ascending, as onset is; n_bars: how many there are, the last closes with EOS.
     A crowded bar loses inner notes, neither the highest nor the lowest of their onset, the shortest first, of notes as
     long those of the thickest chords. If the outer voices alone are too many, then notes of the lower one go as well,
     and of the highest last.
@@ -44,10 +43,8 @@ def thinned(bar: np.ndarray, onset: np.ndarray, pitch: np.ndarray, duration: np.
         return stays
     crowded = np.flatnonzero(excess[bar] > 0)
     bar, onset, pitch, duration = bar[crowded], onset[crowded], pitch[crowded], duration[crowded]
-    order = np.lexsort([pitch, onset])
-    chord = np.unique(onset, return_inverse=True)[1]
-    first = np.searchsorted(onset[order], np.unique(onset))
-    lowest, highest = np.minimum.reduceat(pitch[order], first), np.maximum.reduceat(pitch[order], first)
+    first, chord = distinct(onset)
+    lowest, highest = np.minimum.reduceat(pitch, first), np.maximum.reduceat(pitch, first)
     voice = np.where(pitch == highest[chord], 2, np.where(pitch == lowest[chord], 1, 0))
     # place among the inner notes of the chord, from the top: a chord of many has more notes of high places to lose
     leaving = np.lexsort([-_places(chord, voice, pitch), duration, voice, bar])

@@ -17,6 +17,7 @@ LOWEST_PITCH, HIGHEST_PITCH = 21, 108  # the piano's range
 
 PLAIN_DURATIONS = (120, 240, 360, 480, 720, 960, 1440, 1920)  # ticks
 TRIPLET_DURATIONS = (80, 160, 320, 640)  # ticks
+LONGEST_DURATION = max(PLAIN_DURATIONS)
 METERS = ((12, 8), (2, 2), (2, 4), (3, 2), (3, 4), (3, 8), (4, 2), (4, 4), (6, 4), (6, 8), (9, 4), (9, 8))
 
 MAX_BAR_WORDS = 128  # MuseTok's encoder reads no further

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 
 _BLOCK = 48  # bars averaged at once: the work grows with its square, the number of steps falls with it
+_NOT_AHEAD = np.tri(_BLOCK)
 _LEAST_SECONDS = 1e-3  # a bar's weight where its tempo leaves no time at all
 
 
@@ -26,8 +27,8 @@ def leaky_means(values: np.ndarray, edges: np.ndarray, windows: Iterable[float])
         fresh[0] = 1.0
         for i in range(0, len(values), _BLOCK):
             block = slice(i, i + _BLOCK)
-            faded = np.tril(np.exp(np.minimum(age[block] - age[block, None], 0) / seconds))
-            mean[block] = (faded * fresh[block]) @ values[block]
+            faded = np.exp(np.minimum(age[block] - age[block, None], 0) / seconds)
+            mean[block] = (faded * _NOT_AHEAD[: len(faded), : len(faded)] * fresh[block]) @ values[block]
             if i:
                 mean[block] += np.exp((age[i - 1] - age[block, None]) / seconds) * mean[i - 1]
         means.append(mean)

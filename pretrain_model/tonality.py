@@ -33,6 +33,8 @@ _CHORDS = {  # semitones above the root
     "suspended_second": (0, 2, 7),
     "fifth": (0, 7),
 }
+_LESS_THE_MEAN = np.eye(PITCH_CLASSES) - 1 / PITCH_CLASSES
+_HIGHER = np.concatenate([np.roll(np.eye(PITCH_CLASSES), interval, axis=0) for interval in _INTERVALS], axis=1)
 _IN_USE = 0.02  # share of a bar's sound from which on a pitch class counts
 
 TONAL = (
@@ -57,8 +59,8 @@ class Key(NamedTuple):
 
 def standardised(profiles: np.ndarray) -> np.ndarray:
     """Profiles (…, 12) less their mean, of length 1, so that dot products are correlations; a flat one is all zero."""
-    centred = profiles - profiles.mean(axis=-1, keepdims=True)
-    length = np.linalg.norm(centred, axis=-1, keepdims=True)
+    centred = profiles @ _LESS_THE_MEAN
+    length = np.sqrt(np.einsum("...i,...i->...", centred, centred))[..., None]
     return centred / np.where(length > 1e-9, length, np.inf)
 
 
@@ -94,12 +96,13 @@ def tonal_features(pitch_classes: np.ndarray, edges: np.ndarray) -> np.ndarray:
     total = pitch_classes.sum(axis=1, keepdims=True)
     share = pitch_classes / np.where(total > 0, total, np.inf)
     of_degree = (find_key(lately).tonic[:, None] + np.array(_DEGREES)) % PITCH_CLASSES
+    higher = (share @ _HIGHER).reshape(len(share), len(_INTERVALS), PITCH_CLASSES)  # [:, k]: each interval k higher
     chords = (unit @ _CHORD_PROFILES.T).reshape(len(unit), len(_CHORDS), PITCH_CLASSES)
     columns = [
         *(values for window in zip(keys.mode, keys.clarity, strict=True) for values in window),
         *np.take_along_axis(share, of_degree, axis=1).T,
         1 - (unit * standardised(lately)).sum(axis=1),
-        *((share * np.roll(share, interval, axis=1)).sum(axis=1) for interval in _INTERVALS),
+        *np.einsum("nki,ni->kn", higher, share),
         *chords.max(axis=2).T,
         (share > _IN_USE).mean(axis=1),
     ]

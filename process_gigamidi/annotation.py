@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import chain, groupby, islice, pairwise, repeat
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from musetok_bridge import load_encoder
@@ -111,7 +112,7 @@ def _predicted(
     songs: Generator[Song, None, None], models: Models, settings: AnnotationSettings
 ) -> Generator[Batch, None, None]:
     """Encode and predict the bars of many songs at a time; no batch crosses a part's border."""
-    with closing(songs):
+    with closing(songs), threads_of_torch(None if models.encoder else 1):
         for part, songs_of_part in groupby(songs, lambda song: song[0].number // settings.output.songs_per_part):
             seen = SeenBars()
             for batch, ends_part in _batches(songs_of_part, settings.compute.bars_per_batch):
@@ -121,6 +122,21 @@ def _predicted(
                     latents = [latents for _, latents in models.encoder.encode([song.bars for song in converted], seen)]
                 inputs = [HeadInput(song.performance, own) for song, own in zip(converted, latents, strict=True)]
                 yield Batch(part, ends_part, batch, models.head.predict(inputs))
+
+
+@contextmanager
+def threads_of_torch(most: int | None) -> Iterator[None]:
+    """Let torch compute with no more threads than that; None: with as many as it has.
+
+    A head without an encoder has little to do, and torch's threads, waiting for work, would take the processors from
+    the processes that convert.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(most or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _batches(songs: Iterable[Song], bars_per_batch: int) -> Iterator[tuple[list[Song], bool]]:

@@ -88,9 +88,7 @@ def score_to_bars(
     left_out = pitched.left_out
     stretches = _stretches(score, limits)
 
-    last_start = stretches.on_time_line(pitched.start.max(keepdims=True))
-    _check_bars(int(stretches.bar_of_ticks(last_start)[0][0]) + 1, limits)
-    notes = _quantized(pitched, stretches, score.tpq)
+    notes = _quantized(pitched, stretches, score.tpq, limits)
     if merge_doubled:
         stays = not_doubled(notes.onset, notes.pitch, notes.duration)
         left_out["merged"] = int((~stays).sum())
@@ -139,12 +137,16 @@ class _Notes:
         return _Notes(self.onset[stays], self.pitch[stays], self.duration[stays])
 
 
-def _quantized(pitched: PitchedNotes, stretches: Stretches, ticks_per_quarter: int) -> _Notes:
-    """The notes on MuseTok's grid, by start, then from high to low, then by track and start in file ticks."""
+def _quantized(pitched: PitchedNotes, stretches: Stretches, ticks_per_quarter: int, limits: Limits) -> _Notes:
+    """The notes on MuseTok's grid, by start, then from high to low, then by track and start in file ticks.
+
+    Raises UnusableScore if there are too many bars to lay a grid over.
+    """
     start = stretches.on_time_line(pitched.start)
     # the notes stand by track and start, and a stable sort leaves those of one start and pitch as they stand
     order = np.argsort(start * N_PITCHES - pitched.pitch, kind="stable")
     start = start[order]
+    _check_bars(int(stretches.bar_of_ticks(start[-1:])[0][0]) + 1, limits)
     length = to_musetok_ticks(pitched.length[order], ticks_per_quarter)
     onset, is_triplet = quantize_onsets(start, stretches)
     return _Notes(onset, pitched.pitch[order], quantize_durations(start + length - onset, is_triplet))

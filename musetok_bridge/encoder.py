@@ -27,6 +27,7 @@ from .settings import UserError
 from .vocabulary import MAX_BAR_WORDS, N_TOKENS, PAD
 
 TOKENS_PER_BATCH = {False: 2_048, True: 131_072}  # words a batch, by whether on a GPU; on a CPU what its caches hold
+BARS_PER_QUANTIZATION = 4_096
 MOST_PADDING = 1.09  # times the length of the shortest bar of a batch
 DTYPES = ("float32", "mixed", "bfloat16")
 
@@ -251,23 +252,23 @@ class BarEncoder:
 
     @torch.inference_mode()
     def _encode_distinct(self, bars: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """Encode bars of int16 words. All batches are sent off before the first result is waited for."""
-        codes = np.empty((len(bars), self.levels), dtype=np.int16)
-        latents = np.empty((len(bars), self.width), dtype=np.float32)
+        """Encode bars of int16 words. All is sent off before the first result is waited for."""
+        if not bars:
+            return np.empty((0, self.levels), dtype=np.int16), np.empty((0, self.width), dtype=np.float32)
         lengths = np.array([len(bar) // 2 for bar in bars], dtype=np.int64)
         on_gpu = self.device.type == "cuda"
-        sent = []
-        for batch in batches_by_length(lengths, TOKENS_PER_BATCH[on_gpu], MOST_PADDING):
+        batches = list(batches_by_length(lengths, TOKENS_PER_BATCH[on_gpu], MOST_PADDING))
+        vectors = []
+        for batch in batches:
             words = torch.from_numpy(pad_words([np.frombuffer(bars[i], dtype=np.int16) for i in batch.tolist()]))
             words = words.pin_memory().to(self.device, non_blocking=True) if on_gpu else words
             padded = lengths[batch[0]] < lengths[batch[-1]]
             hidden = self.network.hidden(words, padded)  # (bars, d)
-            vectors = self.network.enc_out_proj(hidden).float()  # (bars, latent)
-            chosen, codewords = quantize(vectors, self.codebooks)
-            sent.append((batch, chosen.to(torch.int16), codewords.sum(dim=1)))
-        for batch, chosen, sums in sent:
-            codes[batch] = chosen.cpu().numpy()
-            latents[batch] = sums.cpu().numpy()
+            vectors.append(self.network.enc_out_proj(hidden).float())  # (bars, latent)
+        quantized = [quantize(some, self.codebooks) for some in torch.cat(vectors).split(BARS_PER_QUANTIZATION)]
+        place = np.argsort(np.concatenate(batches))
+        codes = torch.cat([codes.to(torch.int16) for codes, _ in quantized]).cpu().numpy()[place]
+        latents = torch.cat([codewords.sum(dim=1) for _, codewords in quantized]).cpu().numpy()[place]
         return codes, latents
 
 

@@ -26,7 +26,7 @@ from .provenance import tensors_digest
 from .settings import UserError
 from .vocabulary import MAX_BAR_WORDS, N_TOKENS, PAD
 
-TOKENS_PER_BATCH = {False: 2_048, True: 131_072}  # words a batch, by whether on a GPU; on a CPU what its caches hold
+TOKENS_PER_BATCH = {"cpu": 2_048, "cuda": 131_072}  # words a batch; on a CPU what its caches hold
 BARS_PER_QUANTIZATION = 4_096
 MOST_PADDING = 1.09  # times the length of the shortest bar of a batch
 DTYPES = ("float32", "mixed", "bfloat16")
@@ -257,7 +257,7 @@ class BarEncoder:
             return np.empty((0, self.levels), dtype=np.int16), np.empty((0, self.width), dtype=np.float32)
         lengths = np.array([len(bar) // 2 for bar in bars], dtype=np.int64)
         on_gpu = self.device.type == "cuda"
-        batches = list(batches_by_length(lengths, TOKENS_PER_BATCH[on_gpu], MOST_PADDING))
+        batches = list(batches_by_length(lengths, TOKENS_PER_BATCH[self.device.type], MOST_PADDING))
         vectors = []
         for batch in batches:
             words = torch.from_numpy(pad_words([np.frombuffer(bars[i], dtype=np.int16) for i in batch.tolist()]))

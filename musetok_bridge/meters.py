@@ -115,8 +115,6 @@ class Stretches:
 
     def of_bars(self, bar_number: np.ndarray) -> np.ndarray:
         """Index of the stretch that each numbered bar belongs to."""
-        if len(self.start) == 1:
-            return np.zeros(len(bar_number), dtype=np.int64)
         return np.searchsorted(self.first_bar, bar_number, side="right") - 1
 
 

@@ -51,7 +51,7 @@ def quantize_onsets(start: np.ndarray, stretches: Stretches) -> tuple[np.ndarray
     onset = _to_grid(start, bar_first, bar_end, _FULL_GRID)
     first, group = distinct(onset)
     onsets = onset[first]
-    is_triplet, is_candidate = find_triplets(onsets, stretches), _triplet_step(onsets, stretches)[1]
+    is_triplet, is_candidate = find_triplets(onsets, stretches)
     redo = np.flatnonzero((is_candidate & ~is_triplet)[group])
     onset[redo] = _to_grid(start[redo], bar_first[redo], bar_end[redo], _PLAIN_GRID)
     return onset, is_triplet[group]
@@ -76,8 +76,8 @@ def _to_grid(
     return bar_first + np.where(position - before <= after - position, before, after)
 
 
-def find_triplets(onsets: np.ndarray, stretches: Stretches) -> np.ndarray:
-    """Which of the distinct, ascending onsets belong to triplets.
+def find_triplets(onsets: np.ndarray, stretches: Stretches) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the distinct, ascending onsets belong to triplets, and which could, being on a step of them.
 
     An onset opens a run if other onsets follow it at even triplet steps within its bar, the longer runs tried first; a
     run makes all its members triplet onsets, and a member opens no run of its own.
@@ -87,7 +87,7 @@ def find_triplets(onsets: np.ndarray, stretches: Stretches) -> np.ndarray:
     candidates = np.flatnonzero(is_candidate)
     step = step[candidates]
     if np.bincount(step % 3, minlength=3).min() == 0:  # three members of a run are on all thirds of a quarter's half
-        return found
+        return found, is_candidate
     present = np.zeros(step[-1] + 1 + _LONGEST_RUN, dtype=bool)
     present[step] = True
     _, _, bar_end = stretches.bar_of_ticks(onsets[candidates])
@@ -107,7 +107,7 @@ def find_triplets(onsets: np.ndarray, stretches: Stretches) -> np.ndarray:
             between, last, all_members = _RUNS[r]
             members[at : at + last + 1 : between] = all_members
     found[candidates] = np.frombuffer(members, dtype=bool)[step]
-    return found
+    return found, is_candidate
 
 
 def _triplet_step(ticks: np.ndarray, stretches: Stretches) -> tuple[np.ndarray, np.ndarray]:

@@ -137,16 +137,13 @@ class Views:
             torch.from_numpy(np.concatenate([getattr(piece, view) for piece in pieces]))
             for view in ("heard", "motion", "whole")
         )
-        return cls(heard, motion, whole, torch.from_numpy(np.repeat(np.arange(len(pieces)), _lengths(pieces))))
+        piece = np.repeat(np.arange(len(pieces)), [len(piece.heard) for piece in pieces])
+        return cls(heard, motion, whole, torch.from_numpy(piece))
 
     def mean_of_pieces(self, of_bars: Tensor) -> Tensor:
         """(n, k) -> (pieces, k)."""
         total = torch.zeros(len(self.whole), of_bars.shape[1]).index_add(0, self.piece, of_bars)
         return total / torch.bincount(self.piece, minlength=len(self.whole))[:, None]
-
-
-def _lengths(pieces: Sequence[BarViews]) -> list[int]:
-    return [len(piece.heard) for piece in pieces]
 
 
 class ListenerModel(nn.Module):

@@ -14,6 +14,7 @@ import numpy as np
 import symusic.core
 
 from musetok_bridge.bars import Bars
+from musetok_bridge.quantization import distinct
 from musetok_bridge.scores import Limits, pitched_notes, seconds_at
 from musetok_bridge.vocabulary import N_PITCHES
 
@@ -77,7 +78,7 @@ def bar_features(score: symusic.core.ScoreTick, bars: Bars, limits: Limits | Non
     `score_to_bars` does.
     """
     notes, edges = _heard(score, bars, limits or Limits())
-    onsets = notes.only(np.flatnonzero(np.diff(notes.onset, prepend=-1)))  # the first of an onset is its highest
+    onsets = notes.only(distinct(notes.onset)[0])  # the first of an onset is its highest
     seconds = np.maximum(np.diff(edges), 1e-3)
     quarters = np.maximum(np.diff(np.append(bars.start_tick, bars.end_tick)) / score.tpq, 1e-3)
     pitch_classes = np.bincount(
@@ -151,11 +152,11 @@ def _heard(score: symusic.core.ScoreTick, bars: Bars, limits: Limits) -> tuple[_
     pitched = pitched_notes(score, limits)
     key = pitched.start * N_PITCHES - pitched.pitch
     order = np.argsort(key, kind="stable")
-    first = np.flatnonzero(np.diff(key[order], prepend=-N_PITCHES))
+    first, _ = distinct(key[order])
     start, pitch = pitched.start[order[first]], pitched.pitch[order[first]]
     length, velocity = (np.maximum.reduceat(v[order], first) for v in (pitched.length, pitched.velocity))
-    is_onset = np.diff(start, prepend=-1) != 0
-    onset, onsets = np.cumsum(is_onset) - 1, start[is_onset]
+    first_of_onset, onset = distinct(start)
+    onsets = start[first_of_onset]
     ticks = (onsets, start + length, bars.start_tick, [bars.end_tick])
     seconds = np.nan_to_num(seconds_at(score, np.concatenate(ticks)), posinf=float(np.finfo(np.float32).max))
     begins, ends, edges = np.split(seconds, [len(onsets), len(onsets) + len(start)])

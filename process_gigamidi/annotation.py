@@ -8,11 +8,11 @@ only: batches never cross a part's border, and songs stand in the order of the d
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
-from itertools import chain, groupby, islice, pairwise, repeat
+from itertools import chain, groupby, islice, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +52,13 @@ class Models(NamedTuple):
 
     encoder: BarEncoder | None
     head: Head
+
+    def read(self, songs: Sequence[Converted], seen: SeenBars) -> list[HeadInput]:
+        """What the head reads of songs; bars that were seen are not encoded again."""
+        if self.encoder is None:
+            return [HeadInput(song.performance) for song in songs]
+        encoded = self.encoder.encode([song.bars for song in songs], seen)
+        return [HeadInput(song.performance, latents) for song, (_, latents) in zip(songs, encoded, strict=True)]
 
 
 def annotate(settings: AnnotationSettings) -> Totals:
@@ -117,11 +124,7 @@ def _predicted(
             seen = SeenBars()
             for batch, ends_part in _batches(songs_of_part, settings.compute.bars_per_batch):
                 converted = [outcome for _, outcome in batch if isinstance(outcome, Converted)]
-                latents: Iterable[np.ndarray | None] = repeat(None, len(converted))
-                if models.encoder and converted:
-                    latents = [latents for _, latents in models.encoder.encode([song.bars for song in converted], seen)]
-                inputs = [HeadInput(song.performance, own) for song, own in zip(converted, latents, strict=True)]
-                yield Batch(part, ends_part, batch, models.head.predict(inputs))
+                yield Batch(part, ends_part, batch, models.head.predict(models.read(converted, seen)))
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def test_a_triplet_does_not_cross_the_bar_line():
 def test_a_member_of_a_run_opens_no_run_of_its_own():
     # 0..800 fill the run of six; 800, 960 and 1120 would make a triplet if 800 could open one
     run = np.array([0, 160, 320, 480, 640, 800, 960, 1120])
-    assert find_triplets(run, FOUR_FOUR).tolist() == [True] * 6 + [False] * 2
+    assert find_triplets(run, FOUR_FOUR)[0].tolist() == [True] * 6 + [False] * 2
 
 
 def test_the_nearest_duration_is_taken_and_the_first_listed_of_two():

@@ -8,7 +8,7 @@ DEMO := output/demo
 .DEFAULT_GOAL := demo
 
 # torch first and alone: the rest then takes the build that is there
-$(VENV)/ready: requirements.txt requirements-dev.txt pyproject.toml
+$(VENV)/ready: requirements.txt requirements-dev.txt requirements-ray.txt pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))" || \
 		{ echo "needs Python 3.11 to 3.13: make PYTHON=python3.11 …"; exit 1; }
 	$(PYTHON) -m venv $(VENV)

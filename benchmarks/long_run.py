@@ -41,7 +41,7 @@ def repeat_music(data: str, split: str, n_songs: int, folder: Path) -> None:
     source = open_source(load_settings(AnnotationSettings, "gigamidi.yaml", overrides=where).dataset)
     songs = [
         {"md5": row.md5, "music": row.music, **{column: row.described.get(column) for column in source.columns}}
-        for row in source.rows(0)
+        for row in source.all_rows()
     ]
     schema = pa.Table.from_pylist(songs).schema
     with pq.ParquetWriter(folder / "train.parquet", schema) as writer:

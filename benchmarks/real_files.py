@@ -125,8 +125,9 @@ def main() -> None:
         with music_folder(arguments.data) as data:
             where = [f"dataset.path={data}", f"dataset.split={arguments.split}"]
             settings = load_settings(AnnotationSettings, "gigamidi.yaml", overrides=where)
-            source = open_source(settings.dataset, settings.limits.file_bytes)
-            for row in tqdm(islice(source.rows(0), arguments.limit), total=source.n_rows, unit=" songs", leave=False):
+            source = open_source(settings.dataset, most_bytes=settings.limits.file_bytes)
+            rows = islice(source.all_rows(), arguments.limit)
+            for row in tqdm(rows, total=source.n_rows, unit=" songs", leave=False):
                 census.count(row.music, settings)
     except UserError as error:
         sys.exit(f"error: {error}")

@@ -47,7 +47,7 @@ from pretrain_model.head import HeadInput, load_head
 from process_gigamidi.annotation_settings import AnnotationSettings
 from process_gigamidi.conversion import Converted, convert_song
 from process_gigamidi.gigamidi_source import Row, open_source
-from process_gigamidi.part_files import PartTables
+from process_gigamidi.part_files import complete_part, part_tables
 
 LENGTHS = (1, 4, 16, 64)  # times a song is played
 LARGE_BATCH = 16_384  # words
@@ -217,11 +217,11 @@ def measure_stages(
     predicted = default.predict(inputs)
 
     def write() -> None:
-        tables = PartTables(columns)
-        for row, bars, values in zip(rows, songs, predicted, strict=True):
-            tables.add_song(row.md5, bars, 0.0, values, row.described)
         with tempfile.TemporaryDirectory() as folder:
-            tables.write(Path(folder), 0)
+            with part_tables(Path(folder), 0, columns) as tables:
+                for row, bars, values in zip(rows, songs, predicted, strict=True):
+                    tables.add_song(row.md5, bars, 0.0, values, row.described)
+            complete_part(Path(folder), 0, "", tables.totals)
 
     works: dict[str, Callable[[], Any]] = {
         "parse": lambda: [read_score(row.music or b"") for row in rows],
@@ -250,7 +250,7 @@ def measure(arguments: argparse.Namespace, data: str) -> None:
     settings = load_settings(AnnotationSettings, "gigamidi.yaml", overrides=where)
     source = open_source(settings.dataset)
     began = time.perf_counter()
-    rows = list(islice(source.rows(0), arguments.limit))
+    rows = list(islice(source.all_rows(), arguments.limit))
     read = time.perf_counter() - began
     usable = partial(convert_song, bars=settings.bars, limits=settings.limits, perform=None)
     outcomes = [usable(row.music) for row in rows]

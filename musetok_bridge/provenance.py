@@ -64,9 +64,11 @@ def provenance(settings: Any, **facts: Any) -> dict[str, Any]:
 
 
 def write_json(path: str | Path, record: Any) -> None:
-    """Write a record as indented JSON, whole or not at all."""
-    with written_whole(path) as beside:
-        beside.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write a record as indented JSON, whole or not at all, and so that it is there after the machine has failed."""
+    with written_whole(path) as beside, beside.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_table(path: str | Path, table: pd.DataFrame, decimals: int | None = None) -> None:

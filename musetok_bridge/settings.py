@@ -96,6 +96,11 @@ def load_settings(
     return _build(settings_class, values, "", origin, str(config or default_path))
 
 
+def settings_from(settings_class: type[SettingsT], values: dict[str, Any], file: str) -> SettingsT:
+    """The settings that were written with settings_as_dict. Raises SettingsError, naming the file, if they are none."""
+    return _build(settings_class, values, "", {}, file)
+
+
 def run_script(
     settings_class: type[SettingsT], default_file: str, description: str, main: Callable[[SettingsT], None]
 ) -> None:

@@ -1,6 +1,7 @@
 """Annotate every bar of GigaMIDI, or of your own MIDI files, with valence and arousal.
 
-Writes bars/*.csv, songs/*.csv, failures/*.csv and run.json. Started again after a stop, it goes on where it was.
+Writes bars/*.csv, songs/*.csv, failures/*.csv and run.json. Started again after a stop, it goes on where it was;
+started several times at once, on one machine or many, the runs share the work. 02_verify.py checks what was written.
 """
 
 from musetok_bridge.settings import run_script
@@ -8,15 +9,11 @@ from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettin
 
 
 def main(settings: AnnotationSettings) -> None:
-    """Annotate, and say where the tables are."""
+    """Annotate; the run says what it does."""
     # Imported here: the conversion workers start by importing this file, and must not wait for torch.
     from process_gigamidi.annotation import annotate
 
-    totals = annotate(settings)
-    print(f"{totals.songs:,} songs annotated, {totals.bars:,} bars; {totals.failures:,} songs failed")
-    print(f"bars, songs, failures and run.json are in {settings.folder}")
-    if totals.failures:
-        print(f"why songs failed: {settings.folder / 'failures'}/*.csv")
+    annotate(settings)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from musetok_bridge.scores import Limits
-from musetok_bridge.settings import Range
+from musetok_bridge.settings import Range, SettingsError
 
 SETTINGS_FILE = "gigamidi.yaml"
 GO_ON = "whole parts are kept, the same command goes on from there"  # how messages end that tell of a stop
@@ -23,6 +25,7 @@ class DatasetSettings:
     path: str | None
     revision: str | None
     limit: Annotated[int | None, Range(1)]
+    retry_seconds: Annotated[float, Range(0, 86_400)]
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,30 @@ class LimitSettings(Limits):
 
 @dataclass(frozen=True)
 class ComputeSettings:
-    """How the work is spread: changes how fast a result comes, not the result."""
+    """How the work is spread: changes how fast a result comes, not the result (bars_per_batch: but for rounding)."""
 
+    engine: Literal["local", "ray"]
     workers: Annotated[int, Range(0, 256)]
     bars_per_batch: Annotated[int, Range(1, 1_000_000)]
+    share: str | None
+
+    def share_of(self, parts: Sequence[int]) -> Sequence[int]:
+        """Of the parts those that this run is to see to. Raises SettingsError if share is none."""
+        if self.share is None:
+            return parts
+        written = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", self.share)
+        if not written or int(written[1]) > int(written[2]):
+            raise SettingsError(f"compute.share: {self.share!r} is no share; 3/16 is the third of sixteen")
+        return parts[int(written[1]) - 1 :: int(written[2])]
+
+
+@dataclass(frozen=True)
+class RaySettings:
+    """The cluster that compute.engine ray uses, and what a task asks of it."""
+
+    address: str | None
+    cpus_per_task: Annotated[float, Range(0.01, 1024)]
+    gpus_per_task: Annotated[float, Range(0, 64)]
 
 
 @dataclass(frozen=True)
@@ -64,7 +87,7 @@ class OutputSettings:
     """Where the tables go and how many songs one file holds."""
 
     dir: str
-    songs_per_part: Annotated[int, Range(1, 100_000)]
+    row_groups_per_part: Annotated[int, Range(1, 100_000)]
 
 
 @dataclass(frozen=True)
@@ -76,6 +99,7 @@ class AnnotationSettings:
     bars: BarSettings
     limits: LimitSettings
     compute: ComputeSettings
+    ray: RaySettings
     output: OutputSettings
 
     @property

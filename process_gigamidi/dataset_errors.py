@@ -16,8 +16,11 @@ from huggingface_hub import errors as hub
 
 from musetok_bridge.settings import UserError
 
-from .annotation_settings import GO_ON, DatasetSettings
+from .annotation_settings import DatasetSettings
 from .conversion import one_line
+
+LASTING = (hub.RepositoryNotFoundError, hub.OfflineModeIsEnabled, DatasetNotFoundError)
+REFUSALS = {401, 403, 404, 410}  # HTTP statuses that say so, and would say so again
 
 
 @contextmanager
@@ -34,8 +37,8 @@ def quiet_libraries() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def as_user_error(error: BaseException, settings: DatasetSettings) -> UserError:
-    """The UserError for what loading or reading the dataset raised."""
+def as_user_error(error: BaseException, settings: DatasetSettings, where: str = "") -> UserError:
+    """The UserError for what loading or reading the dataset raised. where: words that follow the dataset's name."""
     if isinstance(error, UserError):
         return error
     what = settings.path or settings.name
@@ -45,7 +48,23 @@ def as_user_error(error: BaseException, settings: DatasetSettings) -> UserError:
         for cause in _causes(error):
             if line := _about_the_hub(cause, settings):
                 return UserError(line)
-    return UserError(one_line(f"{what}: can't be read ({type(error).__name__}: {error})") + f"; {GO_ON}")
+    return UserError(one_line(f"{what}{where}: can't be read ({type(error).__name__}: {error})"))
+
+
+def may_pass(error: BaseException, settings: DatasetSettings) -> bool:
+    """Whether what loading or reading the dataset raised may be gone when it is tried again.
+
+    Of the Hub all but what it refuses; of a local copy what a disk or a network drive reports with a number of the
+    system, but a file that isn't there or may not be read. A broken file stays broken.
+    """
+    if isinstance(error, UserError):
+        return False
+    if settings.path is None:
+        refused = any(isinstance(cause, LASTING) for cause in _causes(error))
+        statuses = {_status(cause) for cause in _causes(error)}
+        return not refused and not statuses & REFUSALS and _option_not_there(error, settings, "") is None
+    lasting = FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError
+    return isinstance(error, OSError) and error.errno is not None and not isinstance(error, lasting)
 
 
 def _option_not_there(error: BaseException, settings: DatasetSettings, what: str) -> UserError | None:
@@ -63,7 +82,7 @@ def _option_not_there(error: BaseException, settings: DatasetSettings, what: str
 def _about_the_hub(error: BaseException, settings: DatasetSettings) -> str | None:
     page = f"https://huggingface.co/datasets/{settings.name}"
     text = str(error)
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    status = _status(error)
     not_found = isinstance(error, DatasetNotFoundError)
     if isinstance(error, hub.GatedRepoError) or (not_found and "gated" in text):
         if status == 403 or (status is None and "ask for access" in text):
@@ -78,13 +97,18 @@ def _about_the_hub(error: BaseException, settings: DatasetSettings) -> str | Non
     if isinstance(error, hub.RepositoryNotFoundError) or not_found:
         return f"dataset.name: no {settings.name} on the Hub, or none that you may see: mend it, or run `hf auth login`"
     if status is not None:
-        return f"{settings.name}: the Hub answers with error {status}: try later; {GO_ON}"
+        return f"{settings.name}: the Hub answers with error {status}"
     if isinstance(error, (ConnectionError, TimeoutError, hub.LocalEntryNotFoundError, hub.HTTPError)):
         return (
             "the Hugging Face Hub can't be reached or doesn't answer: check the connection, or set dataset.path "
-            f"to a local copy or to MIDI files; {GO_ON}"
+            "to a local copy or to MIDI files"
         )
     return None
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status of an answer that was an error."""
+    return getattr(getattr(error, "response", None), "status_code", None)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -1,26 +1,34 @@
-"""The songs to annotate, as numbered rows in the dataset's order: from the Hub, a local copy, or MIDI files.
+"""The songs to annotate, in numbered parts: from the Hub, a local copy, or MIDI files.
 
-Of a dataset only the columns that are used are asked for, those of them that its release has: `md5` and `music` (the
-bytes of a MIDI file), the style tags, title and artist. A MIDI file's md5 is that of its bytes, its title its path
-within the folder.
+A part is so many row groups of the dataset's Parquet files, in their order, whoever reads it and whenever; of a
+folder of MIDI files each FILES_PER_GROUP count as a row group. Of a dataset only the columns that are used are asked
+for, those of them that its release has: `md5` and `music` (the bytes of a MIDI file), the style tags, title and artist.
+A MIDI file's md5 is that of its bytes, its title its path within the folder.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+from huggingface_hub import HfApi
 
 from musetok_bridge.provenance import midi_md5
 from musetok_bridge.scores import MIDI_SUFFIXES
 from musetok_bridge.settings import UserError
 
 from .annotation_settings import DatasetSettings
-from .dataset_errors import as_user_error, quiet_libraries
+from .dataset_errors import quiet_libraries
+from .retries import tried, tried_items
 
 STYLE_COLUMNS = (
     "music_styles_curated",
@@ -31,20 +39,18 @@ STYLE_COLUMNS = (
 )
 DESCRIPTIVE_COLUMNS = (*STYLE_COLUMNS, "title", "artist")
 ROWS_PER_READ = 64  # rows decoded at once
+FILES_PER_GROUP = 100  # MIDI files that count as one row group
+LAST_BYTES = 65_536  # of a Parquet file, that say which one it is: its table of contents is there
 
 
 @dataclass(frozen=True)
 class Row:
-    """One song. number: its place in the dataset, from 0. music: None where there is nothing to read.
+    """One song. music: None where there is nothing to read. called: what it is known by, where not by its md5."""
 
-    file: its path within a folder of MIDI files, empty elsewhere.
-    """
-
-    number: int
     md5: str
     music: bytes | None
     described: Mapping[str, Any]
-    file: str = ""
+    called: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,20 +58,54 @@ class Source:
     """Where rows come from.
 
     identity: what must stay the same for rows to be the same, as setting -> value. columns: the descriptive columns
-    there are. n_rows: None if not known. rows: a function of a row's number that gives all rows from there on, and
-    raises UserError if they can't be read any further.
+    there are. n_rows: None if not known. n_groups: row groups. last_group: how many rows of the last one are taken;
+    None takes all. group_rows, group_md5s: functions of a row group's number, which raise UserError where it can't be
+    read.
     """
 
     identity: Mapping[str, str | None]
     columns: tuple[str, ...]
     n_rows: int | None
-    rows: Callable[[int], Generator[Row, None, None]]
+    n_groups: int
+    groups_per_part: int
+    last_group: int | None
+    group_rows: Callable[[int], Generator[Row, None, None]]
+    group_md5s: Callable[[int], list[str]]
+
+    @property
+    def n_parts(self) -> int:
+        """How many parts there are."""
+        return -(-self.n_groups // self.groups_per_part)
+
+    def rows(self, part: int) -> Generator[Row, None, None]:
+        """The rows of a part. Raises UserError if they can't be read any further."""
+        for group in self._groups(part):
+            with closing(self.group_rows(group)) as rows:
+                yield from islice(rows, self._taken(group))
+
+    def all_rows(self) -> Generator[Row, None, None]:
+        """The rows of all parts. Raises UserError if they can't be read any further."""
+        for part in range(self.n_parts):
+            yield from self.rows(part)
+
+    def md5s(self, part: int) -> list[str]:
+        """The md5s of a part's rows, in their order. Raises UserError if they can't be read."""
+        return [md5 for group in self._groups(part) for md5 in self.group_md5s(group)[: self._taken(group)]]
+
+    def _groups(self, part: int) -> range:
+        return range(part * self.groups_per_part, min((part + 1) * self.groups_per_part, self.n_groups))
+
+    def _taken(self, group: int) -> int | None:
+        return self.last_group if group == self.n_groups - 1 else None
 
 
-def open_source(settings: DatasetSettings, most_bytes: int | None = None) -> Source:
+def open_source(
+    settings: DatasetSettings, groups_per_part: int = 1, most_bytes: int | None = None, patient: bool = False
+) -> Source:
     """Find the songs that the settings name.
 
-    most_bytes: a file keeps only so many of its bytes, and one more, which says that it is larger.
+    most_bytes: a file keeps only so many of its bytes, and one more, which says that it is larger. patient: whether
+    opening is tried again, as reading always is: when a run begins, someone is there to be told.
 
     Raises UserError if there are none: no access, no network, no such configuration, split or path.
     """
@@ -73,17 +113,49 @@ def open_source(settings: DatasetSettings, most_bytes: int | None = None) -> Sou
         raise UserError(
             "dataset.config: name a configuration, for instance v2.0.0: the Hub would give the first release"
         )
+    # Pauses and their limit are those of retries.py; the library's own would come on top, unannounced.
+    datasets.config.STREAMING_READ_MAX_RETRIES = datasets.config.STREAMING_OPEN_MAX_RETRIES = 1
+    datasets.config.STREAMING_READ_RETRY_INTERVAL = datasets.config.STREAMING_OPEN_RETRY_INTERVAL = 0
+    datasets.config.STREAMING_READ_SERVER_UNAVAILABLE_RETRY_INTERVAL = 0
+    datasets.config.STREAMING_READ_RATE_LIMIT_RETRY_INTERVAL = 0
     if settings.path is None:
-        revision = {"revision": settings.revision} if settings.revision else {}
-        identity = {"dataset.name": settings.name, "dataset.revision": settings.revision}
-        return _parquet_source(settings, settings.name, settings.config, identity, most_bytes, **revision)
-    path = Path(settings.path).expanduser().resolve()
-    if not path.exists():
-        raise UserError(f"dataset.path: {settings.path} does not exist")
-    if path.is_dir() and next(path.rglob("*.parquet"), None):
-        folder, config = _local_dataset(path, settings.config)
-        return _parquet_source(settings, str(folder), config, {"dataset.path": str(path)}, most_bytes)
-    return _midi_source(path, most_bytes)
+        source = _parquet_source(settings, settings.name, settings.config, most_bytes, patient)
+    else:
+        path = Path(settings.path).expanduser().resolve()
+        if not path.exists():
+            raise UserError(f"dataset.path: {settings.path} does not exist")
+        if path.is_dir() and next(path.rglob("*.parquet"), None):
+            folder, config = _local_dataset(path, settings.config)
+            source = _parquet_source(settings, str(folder), config, most_bytes, patient)
+        else:
+            source = _midi_source(path, settings, most_bytes)
+    source = replace(source, groups_per_part=groups_per_part)
+    return source if settings.limit is None else _first_rows(source, settings.limit)
+
+
+def pinned(settings: DatasetSettings) -> DatasetSettings:
+    """The settings with the commit that the revision now stands for on the Hub; those of a local copy as they are.
+
+    Raises UserError if the Hub doesn't say.
+    """
+    if settings.path is not None:
+        return settings
+
+    def commit() -> str | None:
+        return HfApi(endpoint=datasets.config.HF_ENDPOINT).dataset_info(settings.name, revision=settings.revision).sha
+
+    return replace(settings, revision=tried(commit, replace(settings, retry_seconds=0)))
+
+
+def _first_rows(source: Source, limit: int) -> Source:
+    """The source cut off after so many rows."""
+    left = limit
+    for group in range(source.n_groups):
+        n_rows = len(source.group_md5s(group))
+        if n_rows >= left:
+            return replace(source, n_rows=limit, n_groups=group + 1, last_group=left)
+        left -= n_rows
+    return replace(source, n_rows=limit - left)
 
 
 def _local_dataset(path: Path, config: str) -> tuple[Path, str | None]:
@@ -104,56 +176,107 @@ def _local_dataset(path: Path, config: str) -> tuple[Path, str | None]:
 
 
 def _parquet_source(
-    settings: DatasetSettings,
-    name: str,
-    config: str | None,
-    identity: Mapping[str, str | None],
-    most_bytes: int | None,
-    **revision: str,
+    settings: DatasetSettings, name: str, config: str | None, most_bytes: int | None, patient: bool
 ) -> Source:
-    def load(**options: Any) -> datasets.IterableDataset:
-        try:
-            with quiet_libraries():
-                return datasets.load_dataset(name, config, split=settings.split, streaming=True, **revision, **options)
-        except Exception as error:  # whatever libraries below raise, all of it is about this dataset
-            raise as_user_error(error, settings) from error
+    revision = {} if settings.path else {"revision": settings.revision}
+    opening = settings if patient else replace(settings, retry_seconds=0)
 
-    there = load().column_names or []
+    def load(**options: Any) -> datasets.IterableDataset:
+        return datasets.load_dataset(name, config, split=settings.split, streaming=True, **revision, **options)
+
+    there = tried(lambda: load().column_names or [], opening)
     if "music" not in there:
         raise UserError(f"{name}: there is no column 'music' with MIDI files; the columns are {', '.join(there)}")
+    files = _data_files(settings, name, config)
     columns = tuple(column for column in DESCRIPTIVE_COLUMNS if column in there)
-    dataset = load(columns=[column for column in there if column in ("md5", "music", *columns)])
+    used = [column for column in there if column in ("md5", "music", *columns)]
+    where = partial(_place, files)
+    dataset = tried(lambda: load(columns=used, batch_size=ROWS_PER_READ).reshard(), opening, where)
+    md5s = cache(lambda: tried(lambda: load(columns=["md5"], batch_size=ROWS_PER_READ).reshard(), settings, where))
     known_splits = dataset.info.splits or {}
     n_rows = known_splits[settings.split].num_examples if settings.split in known_splits else None
 
-    def rows(start: int) -> Generator[Row, None, None]:
-        tables = iter(dataset.skip(start).with_format("arrow").iter(batch_size=ROWS_PER_READ))
-        number = start
-        while True:
-            try:
-                table = next(tables, None)
-            except Exception as error:  # as above; and nothing else runs in here
-                raise as_user_error(error, settings) from error
-            if table is None:
-                return
+    def tables(group: int, groups: datasets.IterableDataset) -> Generator[pa.Table, None, None]:
+        def begin() -> Iterator[pa.Table]:
+            shard = groups.shard(num_shards=groups.num_shards, index=group, contiguous=True)
+            return iter(shard.with_format("arrow").iter(batch_size=ROWS_PER_READ))
+
+        return tried_items(begin, settings, partial(where, group))
+
+    def group_rows(group: int) -> Generator[Row, None, None]:
+        number = 0
+        for table in tables(group, dataset):
             for values in table.to_pylist():
-                yield _row(number, values, most_bytes)
+                yield _row(values, most_bytes, f"row {number} of row group {group}")
                 number += 1
 
-    named = {**identity, "dataset.config": settings.config, "dataset.split": settings.split}
-    return Source(named, columns, n_rows or None, rows)
+    def group_md5s(group: int) -> list[str]:
+        if "md5" in there:
+            found = [md5 for table in tables(group, md5s()) for md5 in table["md5"].to_pylist()]
+            if all(found):
+                return found
+        return [row.md5 for row in group_rows(group)]
+
+    return Source(
+        {**_identity(settings, files), "dataset.config": settings.config, "dataset.split": settings.split},
+        columns,
+        n_rows or None,
+        dataset.num_shards,
+        1,
+        None,
+        group_rows,
+        group_md5s,
+    )
 
 
-def _row(number: int, values: dict[str, Any], most_bytes: int | None) -> Row:
+def _data_files(settings: DatasetSettings, name: str, config: str | None) -> list[Path]:
+    """The Parquet files of a local copy's split; none of what is on the Hub."""
+    if settings.path is None:
+        return []
+    with quiet_libraries():
+        builder = datasets.load_dataset_builder(name, config)
+    return [Path(file) for file in (builder.config.data_files or {}).get(settings.split, [])]
+
+
+def _identity(settings: DatasetSettings, files: Sequence[Path]) -> dict[str, str | None]:
+    """What says that a dataset is the same: its commit on the Hub; of a local copy, which may be moved, its files."""
+    if settings.path is None:
+        return {"dataset.name": settings.name, "dataset.revision": settings.revision}
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            file.seek(max(0, size - LAST_BYTES))
+            digest.update(f"{path.name}\n{size}\n".encode(errors="surrogateescape"))
+            digest.update(file.read())
+    return {"files in dataset.path": digest.hexdigest()}
+
+
+def _place(files: Sequence[Path], group: int | None = None) -> str:
+    """Where in the dataset something can't be read, as far as that is known: the file, and the row group in it."""
+    in_file = group
+    for file in files:
+        try:
+            n_groups = pq.read_metadata(file).num_row_groups
+        except (OSError, pa.ArrowException):
+            return f", {file.name}"
+        if in_file is not None:
+            if in_file < n_groups:
+                return f", row group {in_file} of {file.name}"
+            in_file -= n_groups
+    return "" if group is None else f", row group {group}"
+
+
+def _row(values: dict[str, Any], most_bytes: int | None, place: str) -> Row:
     music = values.pop("music")
     music = music if isinstance(music, bytes) else None
     md5 = values.pop("md5", None) or ("" if music is None else midi_md5(music))
     if music is not None and most_bytes is not None:
         music = music[: most_bytes + 1]
-    return Row(number, str(md5), music, values)
+    return Row(str(md5), music, values, "" if md5 else values.get("title") or place)
 
 
-def _midi_source(path: Path, most_bytes: int | None) -> Source:
+def _midi_source(path: Path, settings: DatasetSettings, most_bytes: int | None) -> Source:
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     files = [file for file in files if file.suffix.lower() in MIDI_SUFFIXES]
     if not files:
@@ -161,18 +284,33 @@ def _midi_source(path: Path, most_bytes: int | None) -> Source:
         raise UserError(f"dataset.path: {path} {kind} ({', '.join(MIDI_SUFFIXES)})")
     root = path if path.is_dir() else path.parent
     listing = "".join(f"{file.relative_to(root).as_posix()}\n{file.stat().st_size}\n" for file in files)
-    identity = {"dataset.path": str(path), "files in dataset.path": midi_md5(listing.encode(errors="surrogateescape"))}
 
-    def rows(start: int) -> Generator[Row, None, None]:
-        for number, file in enumerate(files[start:], start):
-            try:
-                with file.open("rb") as opened:
-                    music = opened.read(-1 if most_bytes is None else most_bytes + 1)
-                    opened.seek(0)
-                    md5 = hashlib.file_digest(opened, "md5").hexdigest()
-            except OSError:
-                music, md5 = None, ""
+    def group_rows(group: int) -> Generator[Row, None, None]:
+        for file in files[group * FILES_PER_GROUP : (group + 1) * FILES_PER_GROUP]:
+            music, md5 = tried(partial(_midi_file, file, most_bytes), settings)
             name = file.relative_to(root).as_posix()
-            yield Row(number, md5, music, {"title": name}, name)
+            yield Row(md5, music, {"title": name}, name)
 
-    return Source(identity, ("title",), len(files), rows)
+    identity = {"files in dataset.path": midi_md5(listing.encode(errors="surrogateescape"))}
+    n_groups = -(-len(files) // FILES_PER_GROUP)
+    return Source(
+        identity,
+        ("title",),
+        len(files),
+        n_groups,
+        1,
+        None,
+        group_rows,
+        lambda group: [row.md5 for row in group_rows(group)],
+    )
+
+
+def _midi_file(file: Path, most_bytes: int | None) -> tuple[bytes | None, str]:
+    """A file's bytes and their md5; nothing of one that is gone or may not be read."""
+    try:
+        with file.open("rb") as opened:
+            music = opened.read(-1 if most_bytes is None else most_bytes + 1)
+            opened.seek(0)
+            return music, hashlib.file_digest(opened, "md5").hexdigest()
+    except (FileNotFoundError, PermissionError):
+        return None, ""

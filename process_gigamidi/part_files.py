@@ -1,9 +1,8 @@
-"""The tables of one part of the dataset: bars, songs and failures, as three CSV files.
+"""The tables of one part of the dataset, as three CSV files, and the record that completes it.
 
-Part k of the output holds the rows k * songs_per_part up to (k + 1) * songs_per_part of the dataset, in their order:
-bars/part-00000.csv, songs/part-00000.csv, failures/part-00000.csv and so on. Each file is written beside its place and
-moved there whole: first bars, then failures, then songs. A part is done when all three stand, so the move of
-the songs file is what completes it.
+Part k has bars/part-0000k.csv, songs/part-0000k.csv, failures/part-0000k.csv and parts/part-0000k.json. Each file is
+written beside its place and moved there whole: first bars, then failures, then songs, then the record, which holds the
+counts and the tables' digests. A part is done when its record stands; then nothing touches it again.
 
 Valence and arousal have 4 decimals, seconds 3, so that a table's bytes depend only on the values.
 """
@@ -13,23 +12,24 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
-import pandas as pd
 
 from musetok_bridge.bars import Bars
-from musetok_bridge.provenance import written_whole
+from musetok_bridge.provenance import file_digest, write_json, written_whole
 from musetok_bridge.scores import WHY_LEFT_OUT
 from musetok_bridge.settings import UserError
 
 from .annotation_settings import GO_ON
 
-ORDER_OF_MOVES = ("bars", "failures", "songs")
+KINDS = ("bars", "failures", "songs")  # of tables, in the order in which they come to their places
 BARS_COLUMNS = (
     "md5",
     "bar_number",
@@ -54,6 +54,7 @@ SONGS_COLUMNS = (
     *(f"left_out_{why}" for why in WHY_LEFT_OUT),
 )
 FAILURES_COLUMNS = ("md5", "stage", "reason")
+RECORDS = "parts"  # the folder of the records
 
 _WRITTEN_UP_TO = 2  # larger numbers are rare
 _FOUR_DECIMALS = np.array(
@@ -65,31 +66,48 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")  # a line break or a null in a title 
 
 @dataclass
 class Totals:
-    """Counts of songs annotated, of their bars, and of songs that failed."""
+    """Counts of songs annotated, of their bars, and of songs that failed, all and by the first word of the reason."""
 
     songs: int = 0
     bars: int = 0
     failures: int = 0
+    failures_by_reason: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """How many rows of the dataset that is."""
+        return self.songs + self.failures
 
     def add(self, other: Totals) -> None:
         """Count the other's songs, bars and failures too."""
         self.songs += other.songs
         self.bars += other.bars
         self.failures += other.failures
+        for reason, n in other.failures_by_reason.items():
+            self.failures_by_reason[reason] = self.failures_by_reason.get(reason, 0) + n
 
-    def since(self, before: Totals) -> Totals:
-        """What has come on top of `before`."""
-        return Totals(self.songs - before.songs, self.bars - before.bars, self.failures - before.failures)
+
+@dataclass(frozen=True)
+class PartRecord:
+    """What is written of a part that is done.
+
+    run: digest of all that its tables follow from, as in run.json. sha256: of each of its tables, by KINDS.
+    """
+
+    part: int
+    run: str
+    totals: Totals
+    sha256: dict[str, str]
 
 
 class PartTables:
     """The three tables of a part while they grow."""
 
-    def __init__(self, described_columns: Sequence[str]):
+    def __init__(self, files: Mapping[str, TextIO], described_columns: Sequence[str]):
         self.described_columns = described_columns
         self.totals = Totals()
-        self._text = {kind: io.StringIO() for kind in ORDER_OF_MOVES}
-        self._csv = {kind: csv.writer(text, lineterminator="\n") for kind, text in self._text.items()}
+        self._bars = files["bars"]
+        self._csv = {kind: csv.writer(file, lineterminator="\n") for kind, file in files.items()}
         self._csv["bars"].writerow(BARS_COLUMNS)
         self._csv["songs"].writerow((*SONGS_COLUMNS, *described_columns))
         self._csv["failures"].writerow(FAILURES_COLUMNS)
@@ -109,7 +127,7 @@ class PartTables:
             strict=True,
         )
         name = csv_field(md5)
-        self._text["bars"].writelines(  # three times as fast as the csv module, and nine rows in ten are bars
+        self._bars.writelines(  # three times as fast as the csv module, and nine rows in ten are bars
             f"{name},{number},{valence},{arousal},{tick},{seconds:z.3f},{meter},{n_notes},{valence_sd},{arousal_sd}\n"
             for number, valence, arousal, valence_sd, arousal_sd, tick, seconds, meter, n_notes in rows
         )
@@ -124,44 +142,84 @@ class PartTables:
     def add_failure(self, md5: str, stage: str, reason: str) -> None:
         """A row for a song that has no annotation."""
         self._csv["failures"].writerow((as_text(md5), stage, as_text(reason)))
-        self.totals.add(Totals(failures=1))
-
-    def write(self, folder: Path, part: int) -> None:
-        """Write the three files and move them to their places. Raises UserError if that can't be done."""
-        try:
-            for kind in ORDER_OF_MOVES:
-                path = part_path(folder, kind, part)
-                for leftover in path.parent.glob(f".{path.name}.*.partial"):  # of a run that was killed
-                    leftover.unlink(missing_ok=True)
-                with written_whole(path) as beside:
-                    beside.write_text(self._text[kind].getvalue(), encoding="utf-8", errors="replace", newline="")
-        except OSError as error:
-            raise UserError(f"output.dir: {folder} can't be written to ({error.strerror or error}); {GO_ON}") from error
+        self.totals.add(Totals(failures=1, failures_by_reason={reason.partition(":")[0]: 1}))
 
 
-def part_path(folder: Path, kind: str, part: int) -> Path:
+@contextmanager
+def part_tables(folder: Path, part: int, described_columns: Sequence[str]) -> Iterator[PartTables]:
+    """Tables to fill, which come to their places when the block ends without an error, and else leave nothing behind.
+
+    Raises UserError if they can't be written.
+    """
+    try:
+        _remove_leftovers(folder, part)
+        with ExitStack() as places, ExitStack() as files:
+            beside = {kind: places.enter_context(written_whole(table_path(folder, kind, part))) for kind in KINDS[::-1]}
+            opened = {
+                kind: files.enter_context(path.open("w", encoding="utf-8", errors="replace", newline=""))
+                for kind, path in beside.items()
+            }
+            yield PartTables(opened, described_columns)
+            for file in opened.values():
+                file.flush()
+                os.fsync(file.fileno())
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def cannot_write(folder: Path, error: OSError) -> UserError:
+    """The UserError for a folder that can't be written to."""
+    return UserError(f"output.dir: {folder} can't be written to ({error.strerror or error}); {GO_ON}")
+
+
+def complete_part(folder: Path, part: int, run: str, totals: Totals) -> PartRecord:
+    """Write the record of a part whose tables are in their places. Raises UserError if that can't be done."""
+    try:
+        record = PartRecord(part, run, totals, {kind: file_digest(table_path(folder, kind, part)) for kind in KINDS})
+        write_json(record_path(folder, part), asdict(record))
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    return record
+
+
+def read_record(folder: Path, part: int) -> PartRecord:
+    """The record of a part that is done. Raises UserError if it can't be read or holds something else."""
+    path = record_path(folder, part)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        counts = found["totals"]
+        totals = Totals(
+            int(counts["songs"]),
+            int(counts["bars"]),
+            int(counts["failures"]),
+            {str(reason): int(n) for reason, n in counts["failures_by_reason"].items()},
+        )
+        return PartRecord(int(found["part"]), str(found["run"]), totals, {k: found["sha256"][k] for k in KINDS})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{path}: not the record of a part; remove it, and 01_annotate.py makes it again") from None
+
+
+def table_path(folder: Path, kind: str, part: int) -> Path:
     """Where a table of a part stands. kind: bars, songs or failures."""
     return folder / kind / f"part-{part:05d}.csv"
 
 
+def record_path(folder: Path, part: int) -> Path:
+    """Where the record of a part stands."""
+    return folder / RECORDS / f"part-{part:05d}.json"
+
+
 def parts_done(folder: Path) -> set[int]:
-    """The numbers of the parts whose three files all stand."""
-    found = [
-        {int(path.stem.removeprefix("part-")) for path in (folder / kind).glob("part-*.csv") if path.stem[5:].isdigit()}
-        for kind in ORDER_OF_MOVES
-    ]
-    return set.intersection(*found)
+    """The numbers of the parts that are done."""
+    names = (re.fullmatch(r"part-(\d{5,})\.json", path.name) for path in (folder / RECORDS).glob("part-*.json"))
+    return {int(name[1]) for name in names if name}
 
 
-def count_part(folder: Path, part: int) -> Totals:
-    """The totals of a part that is done, from its songs and failures. Raises UserError if a table can't be read."""
-    try:
-        bars = pd.read_csv(part_path(folder, "songs", part), usecols=["n_bars"], dtype="int64")["n_bars"]
-        failures = pd.read_csv(part_path(folder, "failures", part), usecols=["stage"])
-    except (OSError, ValueError):  # pandas' own errors are ValueErrors
-        name = part_path(folder, "songs", part).name
-        raise UserError(f"{folder}: {name} is not whole; remove it, and the same command makes it again") from None
-    return Totals(songs=len(bars), bars=int(bars.sum()), failures=len(failures))
+def _remove_leftovers(folder: Path, part: int) -> None:
+    """Remove what a run that was killed had begun of a part."""
+    for path in (*(table_path(folder, kind, part) for kind in KINDS), record_path(folder, part)):
+        for leftover in path.parent.glob(f".{path.name}.*.partial"):
+            leftover.unlink(missing_ok=True)
 
 
 def four_decimals(values: np.ndarray) -> list[list[str]]:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
+
+from filelock import FileLock
 
 from musetok_bridge.provenance import provenance, write_json
 from musetok_bridge.settings import UserError
 
 from .annotation_settings import AnnotationSettings
-from .part_files import Totals, parts_done
+from .gigamidi_source import pinned
+from .part_files import RECORDS, Totals, cannot_write
 
 NAME = "run.json"
+SECONDS_TO_BEGIN = 60  # that another run may take to write this file
 
 
 def what_decides(
     settings: AnnotationSettings, identity: Mapping[str, str | None], digests: Mapping[str, str | None]
-) -> dict:
+) -> dict[str, Any]:
     """All that a part's rows and values depend on, by the setting that gives it.
 
     identity: the dataset's. digests: of the encoder's (None if it isn't used) and the head's weights.
@@ -30,44 +35,80 @@ def what_decides(
         "model.dtype": settings.model.dtype,
         **{f"bars.{name}": value for name, value in asdict(settings.bars).items()},
         **{f"limits.{name}": value for name, value in asdict(settings.limits).items()},
-        "output.songs_per_part": settings.output.songs_per_part,
+        "compute.bars_per_batch": settings.compute.bars_per_batch,
+        "output.row_groups_per_part": settings.output.row_groups_per_part,
     }
 
 
-def begin_or_continue(settings: AnnotationSettings, decides: Mapping[str, Any]) -> int | None:
+def digest_of(decides: Mapping[str, Any]) -> str:
+    """sha256 of what decides a result, as 64 hex digits; every part's record has it."""
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def with_pinned_revision(settings: AnnotationSettings) -> AnnotationSettings:
+    """The settings with the commit of the dataset: the one that the folder was begun with, unless they name another.
+
+    Raises UserError if the Hub doesn't say which it is, or run.json is none.
+    """
+    dataset = settings.dataset
+    record = read_run(settings) if dataset.path is None and dataset.revision is None else None
+    begun_with = record["decides"].get("dataset.revision") if record else None
+    return replace(settings, dataset=replace(dataset, revision=begun_with) if begun_with else pinned(dataset))
+
+
+def read_run(settings: AnnotationSettings) -> dict[str, Any] | None:
+    """run.json as it stands in the output folder; None if there is none. Raises UserError if it isn't one."""
+    path = settings.folder / NAME
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        assert isinstance(record["decides"], dict) and isinstance(record["parts"], int)
+        assert isinstance(record["settings"], dict)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserError(f"{path}: can't be read ({error.strerror or error})") from error
+    except (ValueError, KeyError, TypeError, AssertionError):
+        raise UserError(f"{path}: not a record of an annotation; take another output.dir") from None
+    return record
+
+
+def begin_or_continue(settings: AnnotationSettings, decides: Mapping[str, Any], n_parts: int) -> None:
     """Begin an output folder, or check that it may be continued.
 
-    Returns the number of parts if all were finished before, else None. Raises UserError if the folder was begun with
-    something else, naming the first thing that differs.
+    Raises UserError if the folder can't be written to or was begun with something else, naming the first thing that
+    differs.
     """
     folder = settings.folder
-    path = folder / NAME
     try:
-        if not path.exists():
-            if parts_done(folder):
-                raise UserError(f"output.dir: {folder} has tables but no {NAME} that says of what; take another folder")
-            write_record(settings, decides, Totals(), parts=None)
-            return None
-        record = json.loads(path.read_text(encoding="utf-8"))
-        begun_with = dict(record["decides"])
-        parts: int | None = record["parts"]
+        (folder / RECORDS).mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / RECORDS / ".run.lock", timeout=SECONDS_TO_BEGIN):
+            record = read_run(settings)
+            if record is None:
+                if any(path.is_file() for path in folder.glob("*/part-*")):
+                    raise UserError(
+                        f"output.dir: {folder} has tables but no {NAME} that says of what; take another folder"
+                    )
+                record = provenance(settings, decides=dict(decides), parts=n_parts, totals=None)
+                write_json(folder / NAME, record)
     except OSError as error:
-        raise UserError(f"output.dir: {folder} can't be written to ({error.strerror or error})") from error
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{path}: not a record of an annotation; take another output.dir") from None
+        raise cannot_write(folder, error) from error
+    begun_with = record["decides"]
     for key in [*decides, *begun_with]:
         if begun_with.get(key) != decides.get(key):
             raise UserError(
                 f"output.dir: {folder} was begun with {key} = {_short(begun_with.get(key))}, "
                 f"now it is {_short(decides.get(key))}: set it as it was, or take another output.dir"
             )
-    return parts
 
 
-def write_record(settings: AnnotationSettings, decides: Mapping[str, Any], totals: Totals, parts: int | None) -> None:
-    """Write run.json: settings, versions, what decides the result, totals. parts: how many there are, once all are."""
-    record = provenance(settings, decides=dict(decides), totals=asdict(totals), parts=parts)
-    write_json(settings.folder / NAME, record)
+def write_totals(settings: AnnotationSettings, totals: Totals) -> None:
+    """Add the totals of all parts to run.json. Raises UserError if that can't be done."""
+    record = read_run(settings)
+    if record and record["totals"] != asdict(totals):
+        try:
+            write_json(settings.folder / NAME, record | {"totals": asdict(totals)})
+        except OSError as error:
+            raise cannot_write(settings.folder, error) from error
 
 
 def _short(value: Any) -> str:

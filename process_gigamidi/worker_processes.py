@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from musetok_bridge.settings import UserError
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .gigamidi_source import Row
 
     Convert: TypeAlias = Callable[[bytes | None], Converted | Failure]
+    Song: TypeAlias = tuple[Row, Converted | Failure]
 
 SONGS_PER_TASK = 16  # enough that handing a task over costs little beside it
 BYTES_PER_TASK = 1_000_000  # unless one song alone has more
@@ -44,71 +45,99 @@ READY = "ready"
 HARMLESS = bytes.fromhex("4d546864000000060000000101e04d54726b0000000c00903c508f003c0000ff2f00")
 
 
-def converted_in_order(
-    rows: Iterable[Row], convert: Convert, workers: int, seconds: float, memory_mb: int
-) -> Generator[tuple[Row, Converted | Failure], None, None]:
-    """Convert the rows in `workers` processes, reading some way ahead; give them in their order.
+class RowsOfPart(NamedTuple):
+    """Rows of one part that are handed to a worker at once. ends_part: none follow."""
+
+    part: int
+    rows: list[Row]
+    ends_part: bool
+
+
+class SongsOfPart(NamedTuple):
+    """Rows of one part, each with what its conversion gave."""
+
+    part: int
+    songs: list[Song]
+    ends_part: bool
+
+
+class Converters:
+    """Processes that convert; they start when there is something to convert.
 
     convert: a function of a song's bytes that can be pickled. A song that takes over `seconds` is a Failure `timeout`,
     one that needs over `memory_mb` megabytes (10⁶ bytes, on top of what the process has; held to on Linux) `too_large`,
     one that kills its process `crashed`. With 0 workers songs are converted here, and nothing guards against them.
-    Raises UserError if processes can't be started.
     """
-    if workers == 0:
-        yield from ((row, convert(row.music)) for row in rows)
-        return
-    trouble: list[Exception] = []
 
-    def readable() -> Iterator[Row]:
-        try:
-            yield from rows
-        except Exception as error:  # raised again when all that was read before has been given
-            trouble.append(error)
+    def __init__(self, convert: Convert, workers: int, seconds: float, memory_mb: int):
+        self._convert = convert
+        self._workers = [_Worker(convert, seconds, memory_mb) for _ in range(workers)]
+        self._idle: SimpleQueue[_Worker] = SimpleQueue()
+        for worker in self._workers:
+            self._idle.put(worker)
+        self._threads = ThreadPoolExecutor(max(1, workers))
 
-    everyone = [_Worker(convert, seconds, memory_mb) for _ in range(workers)]
-    idle: SimpleQueue[_Worker] = SimpleQueue()
-    for worker in everyone:
-        idle.put(worker)
+    def in_order(self, tasks: Generator[RowsOfPart, None, None]) -> Generator[SongsOfPart, None, None]:
+        """Convert the rows of tasks, reading some way ahead; give them in their order.
 
-    def minded(songs: Sequence[bytes | None]) -> list[Converted | Failure]:
-        worker = idle.get()
+        What the tasks' generator raises is raised when all tasks before have been given. Raises UserError if processes
+        can't be started.
+        """
+        trouble: list[Exception] = []
+
+        def readable() -> Iterator[RowsOfPart]:
+            try:
+                yield from tasks
+            except Exception as error:
+                trouble.append(error)
+
+        with contextlib.closing(tasks):
+            following = readable()
+            under_way: deque[tuple[RowsOfPart, Future[list[Converted | Failure]]]] = deque()
+            while True:
+                while len(under_way) <= len(self._workers) * TASKS_AHEAD and (task := next(following, None)):
+                    under_way.append((task, self._submit([row.music for row in task.rows])))
+                if not under_way:
+                    break
+                task, future = under_way.popleft()
+                yield SongsOfPart(task.part, list(zip(task.rows, future.result(), strict=True)), task.ends_part)
+            if trouble:
+                raise trouble[0]
+
+    def _submit(self, songs: Sequence[bytes | None]) -> Future[list[Converted | Failure]]:
+        if self._workers:
+            return self._threads.submit(self._minded, songs)
+        future: Future[list[Converted | Failure]] = Future()
+        future.set_result([self._convert(music) for music in songs])
+        return future
+
+    def _minded(self, songs: Sequence[bytes | None]) -> list[Converted | Failure]:
+        """Have a worker that is idle convert songs."""
+        worker = self._idle.get()
         try:
             return worker.convert(songs)
         finally:
-            idle.put(worker)
+            self._idle.put(worker)
 
-    threads = ThreadPoolExecutor(workers)
-    try:
-        tasks = _tasks(readable())
-        under_way: deque[tuple[list[Row], Future[list[Converted | Failure]]]] = deque()
-        while True:
-            while len(under_way) < workers * TASKS_AHEAD and (task := next(tasks, None)):
-                under_way.append((task, threads.submit(minded, [row.music for row in task])))
-            if not under_way:
-                break
-            task, future = under_way.popleft()
-            yield from zip(task, future.result(), strict=True)
-        if trouble:
-            raise trouble[0]
-    finally:
-        for worker in everyone:
+    def close(self) -> None:
+        """End the processes, whatever they are doing."""
+        for worker in self._workers:
             worker.close()
-        threads.shutdown(cancel_futures=True)
+        self._threads.shutdown(cancel_futures=True)
 
 
-def _tasks(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Cut rows into lists that are handed over at once."""
+def tasks_of_part(part: int, rows: Iterable[Row]) -> Iterator[RowsOfPart]:
+    """Cut the rows of a part into tasks of SONGS_PER_TASK, fewer where they have many bytes; one if there are none."""
     task: list[Row] = []
     n_bytes = 0
     for row in rows:
         size = len(row.music or b"")
         if task and (len(task) == SONGS_PER_TASK or n_bytes + size > BYTES_PER_TASK):
-            yield task
+            yield RowsOfPart(part, task, ends_part=False)
             task, n_bytes = [], 0
         task.append(row)
         n_bytes += size
-    if task:
-        yield task
+    yield RowsOfPart(part, task, ends_part=True)
 
 
 class _Worker:

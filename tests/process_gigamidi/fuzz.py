@@ -18,24 +18,23 @@ from functools import partial
 from pathlib import Path
 
 from checked_conversion import REASONS, convert_and_check
+from guarded_conversion import in_guarded_processes
 from mutated_midi import bundled_files, mutations
 
 from musetok_bridge.settings import load_settings
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 from process_gigamidi.conversion import Converted, Failure
-from process_gigamidi.gigamidi_source import Row, open_source
-from process_gigamidi.worker_processes import converted_in_order
+from process_gigamidi.gigamidi_source import open_source
 
 
 def outcomes(
     files: Iterable[bytes], settings: AnnotationSettings, workers: int
 ) -> Iterator[tuple[bytes, Converted | Failure]]:
     """Convert files in guarded processes, and check the bars: each with its outcome, in order."""
-    rows = (Row(i, "", music, {}) for i, music in enumerate(files))
     convert = partial(convert_and_check, bars=settings.bars, limits=settings.limits)
     limits = settings.limits
-    for row, outcome in converted_in_order(rows, convert, workers, limits.seconds, limits.memory_mb):
-        yield row.music or b"", outcome
+    for music, outcome in in_guarded_processes(files, convert, workers, limits.seconds, limits.memory_mb):
+        yield music or b"", outcome
 
 
 def main() -> None:
@@ -52,7 +51,7 @@ def main() -> None:
     settings = load_settings(AnnotationSettings, SETTINGS_FILE, None, where)
     files = bundled_files()
     if arguments.data:
-        files = [row.music for row in open_source(settings.dataset).rows(0) if row.music]
+        files = [row.music for row in open_source(settings.dataset).all_rows() if row.music]
     counts: Counter[str] = Counter()
     began = time.perf_counter()
     for music, outcome in outcomes(mutations(files, arguments.mutations, arguments.seed), settings, arguments.workers):

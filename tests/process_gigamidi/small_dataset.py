@@ -74,8 +74,8 @@ def write_parquet(path: Path, rows: list[dict[str, Any]], row_group_size: int = 
 
 
 def settings_for(path: Path, output: Path, *overrides: str) -> AnnotationSettings:
-    """The default settings but for the paths; seven songs a part, and conversion in the test's own process."""
-    own = (f"dataset.path={path}", f"output.dir={output}", "output.songs_per_part=7", "compute.workers=0")
+    """The default settings but for the paths; two row groups a part, and conversion in the test's own process."""
+    own = (f"dataset.path={path}", f"output.dir={output}", "output.row_groups_per_part=2", "compute.workers=0")
     return load_settings(AnnotationSettings, SETTINGS_FILE, None, [*own, *overrides])
 
 

@@ -40,7 +40,7 @@ def test_a_folder_of_midi_files_is_annotated_by_one_command(tmp_path: Path, untr
     (tmp_path / "mine" / "b.mid").write_bytes(b"no music")
     ran = annotate(tmp_path, *untrained, "--set", "dataset.path=mine", "--set", "output.dir=out")
     assert ran.returncode == 0, ran.stderr
-    assert "1 songs annotated, 3 bars; 1 songs failed" in ran.stdout
+    assert "1 song annotated, 3 bars, 1 failed" in ran.stdout
     assert len((tmp_path / "out" / "bars" / "part-00000.csv").read_text().splitlines()) == 1 + 3
     assert (tmp_path / "out" / "run.json").is_file()
 

@@ -78,7 +78,7 @@ def test_one_worker_two_workers_or_none_write_the_same_bytes(hub_copy: Path, tmp
         annotate(settings_for(hub_copy, output, f"compute.workers={workers}"))
         written.append(tables(output))
     assert written[0] == written[1] == written[2]
-    assert len(written[0]) == 4 * 3  # 23 rows, 7 a part
+    assert len(written[0]) == 4 * 3  # row groups of 4, 4, 2, 4, 4, 4 and 1 rows, two a part
 
 
 @pytest.mark.parametrize("stop_at", [1, 2, 3, 4])
@@ -107,19 +107,28 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     )
     totals = annotate(settings)
     assert tables(tmp_path / "stopped") == tables(tmp_path / "whole")
-    assert converted == mixed_songs()[7 * (stop_at - 1) :]
+    assert converted == mixed_songs()[[0, 8, 14, 22][stop_at - 1] :]
     assert (totals.songs, totals.failures) == (18, 5)
 
 
 @pytest.mark.usefixtures("models")
-def test_a_part_whose_files_are_not_all_there_is_made_again(hub_copy: Path, tmp_path: Path) -> None:
+def test_a_part_without_its_record_is_made_again_and_one_with_it_is_not_touched(hub_copy: Path, tmp_path: Path) -> None:
     settings = settings_for(hub_copy, tmp_path / "out")
     annotate(settings)
-    before = tables(tmp_path / "out")
-    for lost in ("bars/part-00001.csv", "failures/part-00003.csv", "songs/part-00000.csv"):
-        (tmp_path / "out" / lost).unlink()
+    before, when = tables(tmp_path / "out"), times(tmp_path / "out")
+    (tmp_path / "out" / "parts" / "part-00001.json").unlink()
+    (tmp_path / "out" / "bars" / "part-00001.csv").unlink()
     annotate(settings)
     assert tables(tmp_path / "out") == before
+    after = times(tmp_path / "out")
+    assert {path for path in when if after[path] != when[path]} == {
+        f"{kind}/part-00001.csv" for kind in ("bars", "songs", "failures")
+    }
+
+
+def times(output: Path) -> dict[str, int]:
+    """When each table was last written."""
+    return {path: (output / path).stat().st_mtime_ns for path in tables(output)}
 
 
 @pytest.mark.usefixtures("models")
@@ -147,7 +156,11 @@ def test_a_finished_folder_is_not_read_again(hub_copy: Path, tmp_path: Path, mon
 
 @pytest.mark.parametrize(
     ("override", "named"),
-    [("output.songs_per_part=8", "songs_per_part"), ("dataset.limit=9", "limit"), ("model.dtype=bfloat16", "dtype")],
+    [
+        ("output.row_groups_per_part=3", "row_groups_per_part"),
+        ("dataset.limit=9", "limit"),
+        ("model.dtype=bfloat16", "dtype"),
+    ],
 )
 @pytest.mark.usefixtures("models")
 def test_other_settings_do_not_go_on_in_the_same_folder(
@@ -177,7 +190,9 @@ def test_run_json_says_what_made_the_tables(hub_copy: Path, tmp_path: Path) -> N
     assert record["decides"]["model.encoder"] == "e" * 64
     assert record["decides"]["dataset.config"] == "v2.0.0"
     assert record["totals"]["songs"] == 18
-    assert record["settings"]["output"]["songs_per_part"] == 7
+    assert record["totals"]["failures_by_reason"] == {"unreadable": 2, "no_music": 2, "no_notes": 1}
+    assert record["parts"] == 4
+    assert record["settings"]["output"]["row_groups_per_part"] == 2
     assert "symusic" in record["versions"]
 
 
@@ -215,7 +230,7 @@ def test_tags_are_written_as_they_are_lists_as_json(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("models")
 def test_real_songs_are_annotated_whole(shared: Path, tmp_path: Path) -> None:
     sample = shared / "data" / "gigamidi_sample"
-    annotate(settings_for(sample, tmp_path / "out", "dataset.split=validation", "output.songs_per_part=50"))
+    annotate(settings_for(sample, tmp_path / "out", "dataset.split=validation"))
     songs, bars = read(tmp_path / "out", "songs"), read(tmp_path / "out", "bars")
     assert len(songs) + len(read(tmp_path / "out", "failures")) == 120
     assert songs["n_bars"].sum() == len(bars)

@@ -9,6 +9,7 @@ from pathlib import Path
 import datasets
 import httpx2
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets.exceptions import DatasetNotFoundError
 from huggingface_hub import errors as hub
@@ -23,8 +24,8 @@ def local(path: Path, *overrides: str) -> DatasetSettings:
     return settings_for(path, path, *overrides).dataset
 
 
-def all_rows(path: Path, *overrides: str, start: int = 0) -> list[Row]:
-    return list(open_source(local(path, *overrides)).rows(start))
+def all_rows(path: Path, *overrides: str) -> list[Row]:
+    return list(open_source(local(path, *overrides)).all_rows())
 
 
 def test_the_named_configuration_is_read_and_never_the_default(hub_copy: Path) -> None:
@@ -44,13 +45,44 @@ def test_without_the_readme_the_folder_of_the_configuration_is_read(hub_copy: Pa
     assert len(all_rows(hub_copy)) == 23
 
 
-@pytest.mark.parametrize("start", [1, 4, 10, 17, 22, 23])
-def test_rows_from_any_place_are_the_same_rows(hub_copy: Path, start: int) -> None:
-    assert all_rows(hub_copy, start=start) == all_rows(hub_copy)[start:]
+@pytest.mark.parametrize("groups", [1, 2, 3, 7, 100])
+def test_parts_are_so_many_row_groups_whatever_is_read_before(hub_copy: Path, groups: int) -> None:
+    source = open_source(local(hub_copy), groups)
+    sizes = [4, 4, 2, 4, 4, 4, 1]  # of the row groups of both files
+    expected = [sum(sizes[first : first + groups]) for first in range(0, 7, groups)]
+    assert source.n_parts == len(expected)
+    backwards = {part: list(source.rows(part)) for part in reversed(range(source.n_parts))}
+    assert [len(backwards[part]) for part in range(source.n_parts)] == expected
+    assert [row for part in range(source.n_parts) for row in backwards[part]] == all_rows(hub_copy)
+    assert source.md5s(0) == [row.md5 for row in backwards[0]]
 
 
-def test_rows_are_numbered_from_the_start_of_the_dataset(hub_copy: Path) -> None:
-    assert [row.number for row in all_rows(hub_copy, start=9)] == list(range(9, 23))
+@pytest.mark.parametrize("limit", [1, 4, 9, 22, 23, 50])
+def test_a_limit_cuts_the_last_part(hub_copy: Path, limit: int) -> None:
+    source = open_source(local(hub_copy, f"dataset.limit={limit}"), 2)
+    everything = open_source(local(hub_copy), 2)
+    assert list(source.all_rows()) == list(everything.all_rows())[:limit]
+    assert list(source.rows(0)) == list(everything.rows(0))[:limit]
+    assert [len(source.md5s(part)) for part in range(source.n_parts)] == [
+        len(list(source.rows(part))) for part in range(source.n_parts)
+    ]
+
+
+def test_a_row_group_without_rows_is_a_part_without_songs(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train-0.parquet", rows_of([song(1)]))
+    schema = pq.read_schema(tmp_path / "train-0.parquet")
+    with pq.ParquetWriter(tmp_path / "train-1.parquet", schema) as writer:
+        writer.write_table(schema.empty_table())
+    write_parquet(tmp_path / "train-2.parquet", rows_of([song(2)]))
+    assert [row.music for row in all_rows(tmp_path)] == [song(1), song(2)]
+
+
+def test_a_hundred_midi_files_count_as_a_row_group(tmp_path: Path) -> None:
+    for i in range(250):
+        (tmp_path / f"{i:03d}.mid").write_bytes(song(1, 20 + i % 80))
+    source = open_source(local(tmp_path), 2)
+    assert [len(list(source.rows(part))) for part in range(source.n_parts)] == [200, 50]
+    assert open_source(local(tmp_path, "dataset.limit=120"), 1).n_parts == 2
 
 
 def test_only_the_columns_that_are_used_are_asked_for(hub_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +101,7 @@ def test_a_release_with_md5_and_music_only_is_enough(tmp_path: Path) -> None:
     write_parquet(tmp_path / "train.parquet", [{"md5": "0" * 32, "music": song(1)}])
     source = open_source(local(tmp_path))
     assert source.columns == ()
-    assert [row.md5 for row in source.rows(0)] == ["0" * 32]
+    assert [row.md5 for row in source.all_rows()] == ["0" * 32]
 
 
 def test_a_row_without_md5_gets_that_of_its_bytes(tmp_path: Path) -> None:
@@ -90,7 +122,6 @@ def test_midi_files_are_found_below_the_folder_in_the_order_of_their_paths(tmp_p
     rows = all_rows(tmp_path)
     assert [row.described["title"] for row in rows] == ["a/y.midi", "a/z.MID", "b.mid", "c.kar"]
     assert [row.md5 for row in rows] == [hashlib.md5(song(n)).hexdigest() for n in (3, 2, 1, 4)]
-    assert all_rows(tmp_path, start=3) == rows[3:]
 
 
 def test_one_midi_file_is_a_dataset_of_one(tmp_path: Path) -> None:
@@ -168,7 +199,7 @@ def answering_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answer]:
     server.server_close()
 
 
-ON_THE_HUB = DatasetSettings("Metacreation/GigaMIDI", "v2.0.0", "train", None, None, None)
+ON_THE_HUB = DatasetSettings("Metacreation/GigaMIDI", "v2.0.0", "train", None, None, None, 0)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +232,10 @@ REQUEST = httpx2.Request("GET", "https://huggingface.co/api")
         (hub.OfflineModeIsEnabled("HF_HUB_OFFLINE"), r"can't be reached"),
         (hub.GatedRepoError("gated", response=httpx2.Response(403, request=REQUEST)), r"no access yet"),
         (DatasetNotFoundError("Dataset 'x' doesn't exist on the Hub or cannot be accessed."), r"dataset.name"),
-        (hub.HfHubHTTPError("busy", response=httpx2.Response(429, request=REQUEST)), r"error 429: try later"),
+        (
+            hub.HfHubHTTPError("busy", response=httpx2.Response(429, request=REQUEST)),
+            r"error 429; .*the same command goes on",
+        ),
         (ValueError("BuilderConfig 'v2.0.0' not found. Available: ['v3.0.0']"), r"dataset.config: .* it has v3.0.0"),
         (ValueError("Bad split: train. Available splits: ['test']"), r"dataset.split: .* it has test"),
         (pa.ArrowInvalid("something\nlong"), r"can't be read \(ArrowInvalid: something long\)"),

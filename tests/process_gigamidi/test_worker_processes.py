@@ -12,16 +12,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from guarded_conversion import in_guarded_processes
 
 from musetok_bridge.settings import UserError
 from process_gigamidi import worker_processes
 from process_gigamidi.conversion import Failure
 from process_gigamidi.gigamidi_source import Row
-from process_gigamidi.worker_processes import SONGS_PER_TASK, converted_in_order
-
-
-def rows(songs: list[bytes]) -> Iterator[Row]:
-    return (Row(i, "", song, {}) for i, song in enumerate(songs))
+from process_gigamidi.worker_processes import SONGS_PER_TASK
 
 
 def echo(music: bytes | None) -> Failure:
@@ -40,7 +37,7 @@ def echo(music: bytes | None) -> Failure:
 
 
 def answers(songs: list[bytes], workers: int = 2, seconds: float = 20) -> list[str]:
-    return [answer.reason for _, answer in converted_in_order(rows(songs), echo, workers, seconds, 100)]
+    return [answer.reason for _, answer in in_guarded_processes(songs, echo, workers, seconds, 100)]
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
@@ -77,19 +74,19 @@ def die_of_everything(music: bytes | None) -> Failure:
 
 def test_processes_that_die_of_every_file_end_the_run_with_one_line() -> None:
     with pytest.raises(UserError, match=r"compute.workers: .*die whatever they convert \(crashed: SIGKILL"):
-        list(converted_in_order(rows([b"a"]), die_of_everything, 1, 20, 100))
+        list(in_guarded_processes([b"a"], die_of_everything, 1, 20, 100))
 
 
 def test_what_was_read_before_the_source_failed_is_converted() -> None:
-    def failing() -> Iterator[Row]:
-        yield from rows([b"a"] * 50)
+    def failing() -> Iterator[bytes]:
+        yield from [b"a"] * 50
         raise UserError("the connection is lost")
 
     found = []
     with pytest.raises(UserError, match="the connection is lost"):
-        for _, answer in converted_in_order(failing(), echo, 2, 20, 100):
+        for _, answer in in_guarded_processes(failing(), echo, 2, 20, 100):
             found.append(answer.reason)
-    assert found == ["a"] * 50
+    assert found == ["a"] * 3 * SONGS_PER_TASK
 
 
 def test_any_number_of_such_songs_in_a_row_stops_nothing() -> None:
@@ -138,15 +135,16 @@ def die_the_first_time(marks: Path, music: bytes | None) -> Failure:
 
 def test_a_death_that_a_song_is_not_to_blame_for_does_not_cost_it(tmp_path: Path) -> None:
     songs = [str(i).encode() for i in range(4)]
-    found = list(converted_in_order(rows(songs), partial(die_the_first_time, tmp_path), 2, 20, 100))
+    found = list(in_guarded_processes(songs, partial(die_the_first_time, tmp_path), 2, 20, 100))
     assert [answer.reason for _, answer in found] == ["0", "1", "2", "3"]
 
 
 def test_a_song_larger_than_a_task_is_handed_over_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_processes, "BYTES_PER_TASK", 10)
     songs = [b"1" * 4, b"2" * 4, b"3" * 4, b"4" * 30, b"5"]
-    cut = [[len(row.music or b"") for row in task] for task in worker_processes._tasks(rows(songs))]
-    assert cut == [[4, 4], [4], [30], [1]]
+    tasks = list(worker_processes.tasks_of_part(7, (Row("", song, {}) for song in songs)))
+    assert [[len(row.music or b"") for row in task.rows] for task in tasks] == [[4, 4], [4], [30], [1]]
+    assert [(task.part, task.ends_part) for task in tasks] == [(7, False)] * 3 + [(7, True)]
 
 
 class CannotBeUnpickled:
@@ -158,7 +156,7 @@ class CannotBeUnpickled:
 
 def test_processes_that_end_as_they_begin_end_the_run_with_one_line() -> None:
     with pytest.raises(UserError, match=r"compute.workers: .*ended as it began \(exit code 3\)"):
-        list(converted_in_order(rows([b"a"]), CannotBeUnpickled(), 1, 20, 100))  # type: ignore[arg-type]
+        list(in_guarded_processes([b"a"], CannotBeUnpickled(), 1, 20, 100))  # type: ignore[arg-type]
 
 
 def processes() -> set[str]:
@@ -173,7 +171,7 @@ def processes() -> set[str]:
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to see the processes")
 def test_leaving_early_ends_the_processes_whatever_they_are_doing() -> None:
     before = processes()
-    found = converted_in_order(rows([b"a"] * SONGS_PER_TASK + [b"hang"] * 40), echo, 2, 3600, 100)
+    found = in_guarded_processes([b"a"] * SONGS_PER_TASK + [b"hang"] * 40, echo, 2, 3600, 100)
     next(found)
     assert len(processes() - before) >= 1
     found.close()

@@ -1,0 +1,100 @@
+"""From bars to valence and arousal: the encoder and the head, over the bars of many songs at a time."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+
+from musetok_bridge import load_encoder
+from musetok_bridge.encoder import BarEncoder, SeenBars
+from pretrain_model.head import Head, HeadInput, load_head
+
+from .annotation_settings import ModelSettings
+from .conversion import Converted
+from .worker_processes import SongsOfPart
+
+if TYPE_CHECKING:
+    from .worker_processes import Song
+
+
+class Predicted(NamedTuple):
+    """Songs of one part, and the columns PREDICTED, (n, 4), of those that were converted."""
+
+    part: int
+    songs: list[Song]
+    predicted: list[np.ndarray]
+    ends_part: bool
+
+
+class Models(NamedTuple):
+    """What turns bars into valence and arousal. encoder: None where the head reads no latents."""
+
+    encoder: BarEncoder | None
+    head: Head
+
+    @property
+    def digests(self) -> dict[str, str | None]:
+        """Of the weights, by the setting that names them."""
+        return {"model.encoder": self.encoder.digest if self.encoder else None, "model.head": self.head.digest}
+
+    def read(self, songs: Sequence[Converted], seen: SeenBars) -> list[HeadInput]:
+        """What the head reads of songs; bars that were seen are not encoded again."""
+        if self.encoder is None:
+            return [HeadInput(song.performance) for song in songs]
+        encoded = self.encoder.encode([song.bars for song in songs], seen)
+        return [HeadInput(song.performance, latents) for song, (_, latents) in zip(songs, encoded, strict=True)]
+
+
+def load_models(model: ModelSettings) -> Models:
+    """Load the head, and the encoder if it reads latents. Raises UserError if they can't be loaded or don't match."""
+    head = load_head(model.head, model.device)
+    if not head.reads_latents:
+        if model.encoder != "bundled":
+            print(f"note: head {model.head!r} reads no latents: model.encoder is not used", file=sys.stderr)
+        return Models(None, head)
+    encoder = load_encoder(model.encoder, model.device, model.dtype)
+    head.check_encoder(encoder)
+    return Models(encoder, head)
+
+
+def predicted(
+    converted: Generator[SongsOfPart, None, None], models: Models, bars_per_batch: int
+) -> Generator[Predicted, None, None]:
+    """Predict the bars of songs, at least bars_per_batch at a time; no batch crosses a part's border.
+
+    What a part's predictions are so depends on its rows only.
+    """
+    with closing(converted), _threads_of_torch(None if models.encoder else 1):
+        seen = SeenBars()
+        songs: list[Song] = []
+        n_bars = 0
+        for part, more, ends_part in converted:
+            songs += more
+            n_bars += sum(len(outcome.bars) for _, outcome in more if isinstance(outcome, Converted))
+            if n_bars < bars_per_batch and not ends_part:
+                continue
+            played = [outcome for _, outcome in songs if isinstance(outcome, Converted)]
+            yield Predicted(part, songs, models.head.predict(models.read(played, seen)), ends_part)
+            songs, n_bars = [], 0
+            if ends_part:
+                seen = SeenBars()
+
+
+@contextmanager
+def _threads_of_torch(most: int | None) -> Iterator[None]:
+    """Let torch compute with no more threads than that; None: with as many as it has.
+
+    A head without an encoder has little to do, and torch's threads, waiting for work, would take the processors from
+    the processes that convert.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(most or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,209 @@
+"""Whether an output folder holds what it should: every part, unchanged, and every row of the dataset once.
+
+A part is looked at in itself (its record, the digests of its tables, the bars of its songs) and against the dataset,
+whose md5s are read again. What is found wrong is one line each, and mended by making the part again.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from musetok_bridge.provenance import file_digest
+from musetok_bridge.settings import UserError, first_line, load_settings, settings_as_dict, settings_from
+
+from .annotation_settings import SETTINGS_FILE, AnnotationSettings
+from .gigamidi_source import Source, open_source
+from .part_files import (
+    BARS_COLUMNS,
+    FAILURES_COLUMNS,
+    KINDS,
+    SONGS_COLUMNS,
+    PartRecord,
+    Totals,
+    as_text,
+    parts_done,
+    read_record,
+    record_path,
+    table_path,
+)
+from .run_record import NAME, digest_of, read_run
+
+ROUNDED = 1.01e-4  # what the mean of numbers of four decimals may be off another such number
+
+
+class Finding(NamedTuple):
+    """Something wrong, and what mends it. remove: files to be removed. again: whether 01_annotate.py must then run."""
+
+    what: str
+    remove: tuple[Path, ...] = ()
+    again: bool = True
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found. settings: that the folder was made with."""
+
+    settings: AnnotationSettings
+    n_parts: int
+    totals: Totals
+    findings: list[Finding]
+
+    @property
+    def mending(self) -> list[str]:
+        """The commands, one a line, after which nothing is missing or wrong."""
+        remove = dict.fromkeys(path for finding in self.findings for path in finding.remove)
+        commands = [f"rm {shlex.quote(str(path))}" for path in remove]
+        return [*commands, annotate_command(self.settings)] if any(f.again for f in self.findings) else commands
+
+
+def verify(settings: AnnotationSettings) -> Verification:
+    """Look at every part of settings.folder. dataset.path, if set, says where the dataset is now.
+
+    Raises UserError if the folder is none of annotations, or the dataset that it was made from can't be read.
+    """
+    record = read_run(settings)
+    if record is None:
+        raise UserError(f"output.dir: {settings.folder} holds no {NAME}, so nothing says what it should hold")
+    begun_with = settings_from(AnnotationSettings, record["settings"], str(settings.folder / NAME))
+    path = settings.dataset.path or begun_with.dataset.path
+    revision = record["decides"].get("dataset.revision")
+    dataset = replace(begun_with.dataset, path=path, revision=revision)
+    made_with = replace(begun_with, dataset=dataset, output=replace(begun_with.output, dir=settings.output.dir))
+    source = open_source(dataset, made_with.output.row_groups_per_part)
+    for key, value in source.identity.items():
+        if record["decides"].get(key) != value:
+            raise UserError(f"{dataset.path or dataset.name}: not the dataset that the folder was made from ({key})")
+    run = digest_of(record["decides"])
+    findings, totals = list(_check_folder(made_with.folder, source.n_parts)), Totals()
+    for part in tqdm(range(source.n_parts), desc="verifying", unit=" parts", leave=False, disable=None):
+        findings += _check_part(made_with.folder, part, run, source, totals)
+    if not findings and record["totals"] != asdict(totals):
+        findings.append(Finding(f"{NAME}: without the totals of all parts"))
+    return Verification(made_with, source.n_parts, totals, findings)
+
+
+def annotate_command(settings: AnnotationSettings) -> str:
+    """The command line that annotates with these settings."""
+
+    def leaves(values: dict, at: str = "") -> Iterator[tuple[str, object]]:
+        for key, value in values.items():
+            if isinstance(value, dict):
+                yield from leaves(value, f"{at}{key}.")
+            else:
+                yield f"{at}{key}", value
+
+    default = dict(leaves(settings_as_dict(load_settings(AnnotationSettings, SETTINGS_FILE))))
+    words = ["python", "process_gigamidi/01_annotate.py"]
+    for key, value in leaves(settings_as_dict(settings)):
+        if value != default[key]:
+            written = value if isinstance(value, str) else json.dumps(value)
+            words += ["--set", f"{key}={written}"]
+    return shlex.join(words)
+
+
+def _check_part(folder: Path, part: int, run: str, source: Source, totals: Totals) -> Iterator[Finding]:
+    """What is wrong with a part; adds what it holds to the totals."""
+    path = record_path(folder, part)
+    if not path.exists():
+        yield Finding(f"part {part:05d}: missing")
+        return
+    try:
+        record = read_record(folder, part)
+    except UserError:
+        yield Finding(f"part {part:05d}: its record can't be read", (path,))
+        return
+    totals.add(record.totals)
+    try:
+        for what in _wrong_in_part(folder, part, run, record, source):
+            yield Finding(f"part {part:05d}: {what}", (path,))
+    except (ValueError, TypeError, KeyError) as error:  # pandas' errors are ValueErrors
+        yield Finding(f"part {part:05d}: its tables can't be read ({first_line(error)})", (path,))
+
+
+def _wrong_in_part(folder: Path, part: int, run: str, record: PartRecord, source: Source) -> Iterator[str]:
+    if (record.run, record.part) != (run, part):
+        yield "made with other settings, weights or data than run.json says"
+    tables = {}
+    for kind in KINDS:
+        path = table_path(folder, kind, part)
+        if not path.exists():
+            yield f"{kind} missing"
+        elif file_digest(path) != record.sha256[kind]:
+            yield f"{kind} changed since they were written"
+        else:
+            tables[kind] = pd.read_csv(path, dtype={"md5": str}, keep_default_na=False)
+    if len(tables) == len(KINDS):
+        yield from _check_tables(tables["bars"], tables["songs"], tables["failures"], record.totals)
+        yield from _check_rows(tables["songs"]["md5"], tables["failures"]["md5"], source.md5s(part))
+
+
+def _check_tables(bars: pd.DataFrame, songs: pd.DataFrame, failures: pd.DataFrame, totals: Totals) -> Iterator[str]:
+    """What is wrong with a part's tables, as they stand beside each other."""
+    expected = {"bars": (bars, BARS_COLUMNS), "songs": (songs, SONGS_COLUMNS), "failures": (failures, FAILURES_COLUMNS)}
+    for kind, (table, columns) in expected.items():
+        if tuple(table.columns[: len(columns)]) != columns:
+            yield f"{kind}: other columns than {', '.join(columns)}"
+            return
+    if (len(songs), len(bars), len(failures)) != (totals.songs, totals.bars, totals.failures):
+        yield "as many rows as its record says are not in its tables"
+    if not np.array_equal(np.repeat(songs["md5"].to_numpy(), songs["n_bars"]), bars["md5"].to_numpy()):
+        yield "the bars are not those of the songs, song after song"
+        return
+    for what, holds in _facts_of_bars(bars, songs):
+        if not holds.all():
+            yield f"{what}, but not in {bars['md5'].iloc[int(np.argmin(holds))]}"
+
+
+def _facts_of_bars(bars: pd.DataFrame, songs: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
+    """What must hold of bars, and for each bar whether it does. The bars are those of the songs, in their order."""
+    song = np.repeat(np.arange(len(songs)), songs["n_bars"])
+    goes_on = np.append(False, song[1:] == song[:-1]) if len(song) else np.zeros(0, bool)
+    numbers, ticks, seconds = (bars[name].to_numpy() for name in ("bar_number", "start_tick", "start_seconds"))
+    yield "bars follow each other", ~goes_on | (np.diff(numbers, prepend=0) == 1)
+    yield "bars begin after each other", ~goes_on | (np.diff(ticks, prepend=0) > 0)
+    yield "bars begin no earlier than those before", ~goes_on | (np.diff(seconds, prepend=0.0) >= 0)
+    for name in ("valence", "arousal"):
+        values = pd.to_numeric(bars[name], errors="coerce").to_numpy(float)
+        yield f"{name} is from −1 to 1", np.abs(values) <= 1  # a comparison with no number is false
+        mean = np.bincount(song, values, len(songs)) / np.maximum(songs["n_bars"].to_numpy(), 1)
+        yield f"{name}_mean is the mean", (np.abs(mean - songs[f"{name}_mean"].to_numpy()) <= ROUNDED)[song]
+        spread = pd.to_numeric(bars[f"{name}_sd"], errors="coerce").to_numpy(float)
+        yield f"{name}_sd is a number", np.isfinite(spread) & (spread >= 0)
+    notes = np.bincount(song, bars["n_notes"], len(songs))
+    yield "the bars have the song's notes", (notes == songs["n_notes"].to_numpy())[song]
+
+
+def _check_rows(songs: Iterable[str], failures: Iterable[str], rows: Sequence[str]) -> Iterator[str]:
+    """Whether every row of the dataset is in songs or in failures, once, in its order."""
+    songs, failures = iter(songs), iter(failures)
+    song, failure = next(songs, None), next(failures, None)
+    for row in map(as_text, rows):
+        if row == song:
+            song = next(songs, None)
+        elif row == failure:
+            failure = next(failures, None)
+        else:
+            yield f"{row or 'a row without md5'} of the dataset is neither in songs nor in failures, or not in its turn"
+            return
+    for left in (song, failure):
+        if left is not None:
+            yield f"{left or 'a row without md5'} is here more often than in the dataset"
+
+
+def _check_folder(folder: Path, n_parts: int) -> Iterator[Finding]:
+    """What is in the folder and belongs to no part that there should be."""
+    for part in sorted(parts_done(folder)):
+        if part >= n_parts:
+            paths = (record_path(folder, part), *(table_path(folder, kind, part) for kind in KINDS))
+            yield Finding(f"part {part:05d}: the dataset has no such part", paths, again=False)
+    for path in sorted(folder.rglob("*.partial")):
+        yield Finding(f"{path}: left by a run that was stopped, unless one is at work now", (path,), again=False)

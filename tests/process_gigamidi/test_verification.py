@@ -1,0 +1,208 @@
+"""What 02_verify.py finds in a folder that was tampered with, and that the command it names mends it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from small_dataset import rows_of, settings_for, song, tables, write_parquet
+
+from musetok_bridge.provenance import file_digest, write_json
+from musetok_bridge.settings import UserError, load_settings
+from process_gigamidi.annotation import annotate
+from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
+from process_gigamidi.part_files import KINDS, read_record, record_path, table_path
+from process_gigamidi.verification import Verification, annotate_command, verify
+
+pytestmark = pytest.mark.usefixtures("models")
+
+
+@pytest.fixture
+def made(hub_copy: Path, tmp_path: Path) -> AnnotationSettings:
+    """The settings of a finished folder."""
+    settings = settings_for(hub_copy, tmp_path / "out")
+    annotate(settings)
+    return settings
+
+
+def found(settings: AnnotationSettings) -> list[str]:
+    return [finding.what for finding in verify(settings).findings]
+
+
+def forge(folder: Path, part: int, kind: str, change: Callable[[str], str]) -> None:
+    """Change a table, and its record so that its digest is right."""
+    path = table_path(folder, kind, part)
+    path.write_text(change(path.read_text()))
+    record = read_record(folder, part)
+    record.sha256[kind] = file_digest(path)
+    write_json(record_path(folder, part), asdict(record))
+
+
+def mend(found: Verification) -> None:
+    """Do what the verification says."""
+    *removals, again = found.mending
+    for line in removals:
+        rm, path = shlex.split(line)
+        assert rm == "rm"
+        Path(path).unlink()
+    command = shlex.split(again)
+    assert command[:2] == ["python", "process_gigamidi/01_annotate.py"]
+    annotate(load_settings(AnnotationSettings, SETTINGS_FILE, None, command[3::2]))
+
+
+def test_a_finished_folder_has_nothing_wrong(made: AnnotationSettings) -> None:
+    verification = verify(made)
+    assert verification.findings == [] and verification.mending == []
+    assert (verification.n_parts, verification.totals.rows) == (4, 23)
+
+
+@pytest.mark.parametrize("lost", [f"{kind}/part-00001.csv" for kind in KINDS] + ["parts/part-00001.json"])
+def test_what_is_missing_is_named_and_mended(made: AnnotationSettings, lost: str) -> None:
+    whole = tables(made.folder)
+    (made.folder / lost).unlink()
+    verification = verify(made)
+    assert [finding.what[:11] for finding in verification.findings] == ["part 00001:"]
+    assert "missing" in verification.findings[0].what
+    mend(verification)
+    assert tables(made.folder) == whole and found(made) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_changed_byte_is_found_and_mended(made: AnnotationSettings, kind: str) -> None:
+    whole = tables(made.folder)
+    path = table_path(made.folder, kind, 0)
+    path.write_bytes(path.read_bytes()[:-2] + b"7\n")
+    verification = verify(made)
+    assert [finding.what for finding in verification.findings] == [
+        f"part 00000: {kind} changed since they were written"
+    ]
+    mend(verification)
+    assert tables(made.folder) == whole and found(made) == []
+
+
+def without_line(at: int) -> Callable[[str], str]:
+    return lambda text: "".join(line for i, line in enumerate(text.splitlines(keepends=True)) if i != at)
+
+
+def swapped(i: int, k: int) -> Callable[[str], str]:
+    def swap(text: str) -> str:
+        lines = text.splitlines(keepends=True)
+        lines[i], lines[k] = lines[k], lines[i]
+        return "".join(lines)
+
+    return swap
+
+
+def field(at: int, column: int, value: str) -> Callable[[str], str]:
+    def put(text: str) -> str:
+        lines = text.splitlines()
+        fields = lines[at].split(",")
+        fields[column] = value
+        lines[at] = ",".join(fields)
+        return "\n".join(lines) + "\n"
+
+    return put
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "what"),
+    [
+        ("bars", without_line(3), "the bars are not those of the songs"),
+        ("bars", swapped(4, 5), "bars follow each other, but not in"),
+        ("bars", field(5, 2, "1.0001"), "valence is from −1 to 1"),
+        ("bars", field(5, 3, "nan"), "arousal is from −1 to 1"),
+        ("bars", field(5, 3, ""), "arousal is from −1 to 1"),
+        ("bars", field(5, 2, "0.9999"), "valence_mean is the mean"),
+        ("bars", field(5, 4, "0"), "bars begin after each other"),
+        ("bars", field(5, 7, "17"), "the bars have the song's notes"),
+        ("bars", field(5, 8, "-1"), "valence_sd is a number"),
+        ("bars", field(0, 2, "v"), "other columns than md5"),
+        ("failures", without_line(1), "neither in songs nor in failures"),
+        ("failures", lambda text: text + text.splitlines()[-1] + "\n", "more often than in the dataset"),
+        ("songs", swapped(1, 2), "the bars are not those of the songs"),
+    ],
+)
+def test_tables_that_cannot_be_true_are_found(
+    made: AnnotationSettings, kind: str, change: Callable[[str], str], what: str
+) -> None:
+    part = 0 if kind == "failures" else 2  # the third part has songs of several bars
+    forge(made.folder, part, kind, change)
+    assert any(what in finding for finding in found(made)), found(made)
+
+
+def test_a_song_that_is_there_twice_is_found(made: AnnotationSettings) -> None:
+    def twice(text: str) -> str:
+        return text + text.splitlines()[-1] + "\n"
+
+    last = table_path(made.folder, "songs", 2).read_text().splitlines()[-1].split(",")
+    forge(made.folder, 2, "songs", twice)
+    forge(made.folder, 2, "bars", lambda text: text + "".join(text.splitlines(keepends=True)[-int(last[1]) :]))
+    assert any(f"{last[0]} is here more often than in the dataset" in finding for finding in found(made))
+
+
+def test_a_part_of_another_run_is_found(made: AnnotationSettings, hub_copy: Path, tmp_path: Path) -> None:
+    other = settings_for(hub_copy, tmp_path / "other", "bars.merge_doubled=false")
+    annotate(other)
+    record_path(made.folder, 1).write_bytes(record_path(other.folder, 1).read_bytes())
+    assert found(made) == ["part 00001: made with other settings, weights or data than run.json says"]
+
+
+def test_what_a_killed_run_left_and_what_is_too_much_is_found(made: AnnotationSettings) -> None:
+    (made.folder / "bars" / ".part-00002.csv.77.partial").touch()
+    for kind in KINDS:
+        table_path(made.folder, kind, 9).touch()
+    record_path(made.folder, 9).write_bytes(record_path(made.folder, 1).read_bytes())
+    verification = verify(made)
+    assert [finding.what.split(":")[1] for finding in verification.findings] == [
+        " the dataset has no such part",
+        " left by a run that was stopped, unless one is at work now",
+    ]
+    for line in verification.mending:
+        Path(shlex.split(line)[1]).unlink()
+    assert found(made) == []
+
+
+def test_totals_that_a_killed_run_did_not_write_are_found_and_mended(made: AnnotationSettings) -> None:
+    path = made.folder / "run.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"totals": None}))
+    verification = verify(made)
+    assert [finding.what for finding in verification.findings] == ["run.json: without the totals of all parts"]
+    mend(verification)
+    assert json.loads(path.read_text()) == record
+
+
+def test_another_dataset_is_refused_and_a_moved_one_is_not(
+    made: AnnotationSettings, hub_copy: Path, tmp_path: Path
+) -> None:
+    moved = hub_copy.rename(tmp_path / "moved")
+    with pytest.raises(UserError, match=r"dataset.path: .* does not exist"):
+        verify(made)
+    assert found(settings_for(moved, made.folder)) == []
+    write_parquet(moved / "v2.0.0" / "train" / "train-00001.parquet", rows_of([song(1)]))
+    with pytest.raises(UserError, match="not the dataset that the folder was made from"):
+        verify(settings_for(moved, made.folder))
+
+
+def test_a_folder_that_is_none_of_annotations_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no run.json"):
+        verify(settings_for(tmp_path, tmp_path))
+
+
+def test_the_command_names_every_setting_that_is_not_the_default() -> None:
+    overrides = ["dataset.limit=5", "output.dir=my folder", "bars.merge_doubled=false", "model.dtype=bfloat16"]
+    settings = load_settings(AnnotationSettings, SETTINGS_FILE, None, overrides)
+    words = shlex.split(annotate_command(settings))
+    assert load_settings(AnnotationSettings, SETTINGS_FILE, None, words[3::2]) == settings
+    assert sorted(words[3::2]) == sorted(overrides)
+
+
+def test_real_annotations_verify(shared: Path, tmp_path: Path) -> None:
+    sample = shared / "data" / "gigamidi_sample"
+    settings = settings_for(sample, tmp_path / "out", "dataset.split=test")
+    annotate(settings)
+    assert found(settings) == []

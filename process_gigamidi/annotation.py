@@ -28,7 +28,6 @@ from .run_record import begin_or_continue, digest_of, what_decides, with_pinned_
 from .worker_processes import Converters, RowsOfPart, tasks_of_part
 from .working_ahead import working_ahead
 
-TASKS_AHEAD = 4  # that are read before a worker is free for them
 BATCHES_AHEAD = 2
 
 
@@ -62,9 +61,9 @@ class Annotator:
         not be written to: the parts before stay whole, and nothing is left of the one that was begun.
         """
         folder, columns = self.settings.folder, self.source.columns
-        tasks = working_ahead(_read(self.source, parts), TASKS_AHEAD)
+        converted = self._converters.in_order(_read(self.source, parts))
         batches = working_ahead(
-            predicted(self._converters.in_order(tasks), self.models, self.settings.compute.bars_per_batch),
+            predicted(converted, self.models, self.settings.compute.bars_per_batch),
             BATCHES_AHEAD,
         )
         with closing(batches):

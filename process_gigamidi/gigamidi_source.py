@@ -9,6 +9,7 @@ A MIDI file's md5 is that of its bytes, its title its path within the folder.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from typing import Any
 
 import datasets
 import pyarrow as pa
+import pyarrow.dataset
 import pyarrow.parquet as pq
 from huggingface_hub import HfApi
 
@@ -40,7 +42,7 @@ STYLE_COLUMNS = (
 DESCRIPTIVE_COLUMNS = (*STYLE_COLUMNS, "title", "artist")
 ROWS_PER_READ = 64  # rows decoded at once
 FILES_PER_GROUP = 100  # MIDI files that count as one row group
-LAST_BYTES = 65_536  # of a Parquet file, that say which one it is: its table of contents is there
+FOOTER_END = 8  # bytes at the end of a Parquet file: the length of its footer in four, and b"PAR1"
 
 
 @dataclass(frozen=True)
@@ -181,8 +183,13 @@ def _parquet_source(
     revision = {} if settings.path else {"revision": settings.revision}
     opening = settings if patient else replace(settings, retry_seconds=0)
 
+    # A row group's columns one after the other: threads of pyarrow that fetch them ahead would go on after a fault, and
+    # one that is still at it when the program ends takes it down with an abort.
+    one_by_one = pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False)
+
     def load(**options: Any) -> datasets.IterableDataset:
-        return datasets.load_dataset(name, config, split=settings.split, streaming=True, **revision, **options)
+        where = {"split": settings.split, "streaming": True, **revision}
+        return datasets.load_dataset(name, config, fragment_scan_options=one_by_one, **where, **options)
 
     there = tried(lambda: load().column_names or [], opening)
     if "music" not in there:
@@ -239,14 +246,19 @@ def _data_files(settings: DatasetSettings, name: str, config: str | None) -> lis
 
 
 def _identity(settings: DatasetSettings, files: Sequence[Path]) -> dict[str, str | None]:
-    """What says that a dataset is the same: its commit on the Hub; of a local copy, which may be moved, its files."""
+    """What says that a dataset is the same: its commit on the Hub; of a local copy, which may be moved, its files.
+
+    Of each file name, length and footer, which holds the place, the length and the extremes of all that is in it.
+    """
     if settings.path is None:
         return {"dataset.name": settings.name, "dataset.revision": settings.revision}
     digest = hashlib.sha256()
     for path in files:
         with path.open("rb") as file:
-            size = path.stat().st_size
-            file.seek(max(0, size - LAST_BYTES))
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - FOOTER_END))
+            footer = int.from_bytes(file.read(4), "little") + FOOTER_END
+            file.seek(max(0, size - footer))
             digest.update(f"{path.name}\n{size}\n".encode(errors="surrogateescape"))
             digest.update(file.read())
     return {"files in dataset.path": digest.hexdigest()}

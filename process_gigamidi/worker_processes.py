@@ -13,7 +13,6 @@ import os
 import re
 import signal
 import threading
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
@@ -26,6 +25,7 @@ from musetok_bridge.settings import UserError
 
 from .annotation_settings import GO_ON
 from .conversion import Converted, Failure
+from .working_ahead import working_ahead
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -78,31 +78,23 @@ class Converters:
         self._threads = ThreadPoolExecutor(max(1, workers))
 
     def in_order(self, tasks: Generator[RowsOfPart, None, None]) -> Generator[SongsOfPart, None, None]:
-        """Convert the rows of tasks, reading some way ahead; give them in their order.
+        """Convert the rows of tasks; give them in their order, each as soon as it is done.
 
-        What the tasks' generator raises is raised when all tasks before have been given. Raises UserError if processes
-        can't be started.
+        A thread takes tasks some way ahead: one that is long in coming holds up none that came before. What the tasks'
+        generator raises is raised when all tasks before have been given. Raises UserError if processes can't be
+        started.
         """
-        trouble: list[Exception] = []
-
-        def readable() -> Iterator[RowsOfPart]:
-            try:
-                yield from tasks
-            except Exception as error:
-                trouble.append(error)
-
-        with contextlib.closing(tasks):
-            following = readable()
-            under_way: deque[tuple[RowsOfPart, Future[list[Converted | Failure]]]] = deque()
-            while True:
-                while len(under_way) <= len(self._workers) * TASKS_AHEAD and (task := next(following, None)):
-                    under_way.append((task, self._submit([row.music for row in task.rows])))
-                if not under_way:
-                    break
-                task, future = under_way.popleft()
+        ahead = working_ahead(self._submitted(tasks), max(1, len(self._workers) * TASKS_AHEAD))
+        with contextlib.closing(ahead):
+            for task, future in ahead:
                 yield SongsOfPart(task.part, list(zip(task.rows, future.result(), strict=True)), task.ends_part)
-            if trouble:
-                raise trouble[0]
+
+    def _submitted(
+        self, tasks: Generator[RowsOfPart, None, None]
+    ) -> Generator[tuple[RowsOfPart, Future[list[Converted | Failure]]], None, None]:
+        with contextlib.closing(tasks):
+            for task in tasks:
+                yield task, self._submit([row.music for row in task.rows])
 
     def _submit(self, songs: Sequence[bytes | None]) -> Future[list[Converted | Failure]]:
         if self._workers:

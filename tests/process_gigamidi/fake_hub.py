@@ -87,7 +87,9 @@ class FakeHub:
         self.stop()
 
     def start(self) -> None:
-        """Take connections, at the same port as before a stop."""
+        """Take connections, at the same port as before a stop; does nothing where none came before."""
+        if self._server is not None:
+            return
         self.stopped.clear()
         self._server = _Server(self, self._port)
         self._port = self._server.server_address[1]

@@ -129,6 +129,14 @@ def test_one_midi_file_is_a_dataset_of_one(tmp_path: Path) -> None:
     assert [row.md5 for row in all_rows(tmp_path / "my song.mid")] == [hashlib.md5(song(2)).hexdigest()]
 
 
+def test_a_midi_file_that_vanishes_is_a_row_with_nothing_to_read(tmp_path: Path) -> None:
+    for name in ("a.mid", "b.mid"):
+        (tmp_path / name).write_bytes(song(2))
+    source = open_source(local(tmp_path))
+    (tmp_path / "a.mid").unlink()
+    assert [(row.called, row.music is None) for row in source.all_rows()] == [("a.mid", True), ("b.mid", False)]
+
+
 def test_a_folder_to_which_files_were_added_is_another_dataset(tmp_path: Path) -> None:
     (tmp_path / "a.mid").write_bytes(song(2))
     before = open_source(local(tmp_path)).identity

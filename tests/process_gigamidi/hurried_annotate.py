@@ -1,0 +1,16 @@
+"""01_annotate.py with the pauses between two attempts shortened, its own and the Hub client's, so that tests of faults
+take seconds; what is tried again, and for how long in all, is as it is."""
+
+from __future__ import annotations
+
+import runpy
+
+from huggingface_hub.utils import http_backoff
+
+from musetok_bridge.settings import PROJECT_ROOT
+from process_gigamidi import retries
+
+if __name__ == "__main__":
+    http_backoff.__kwdefaults__.update(max_retries=1, base_wait_time=0)
+    retries.FIRST_PAUSE, retries.LONGEST_PAUSE = 0.1, 1.0
+    runpy.run_path(str(PROJECT_ROOT / "process_gigamidi" / "01_annotate.py"), run_name="__main__")

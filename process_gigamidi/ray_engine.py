@@ -8,6 +8,7 @@ the dataset, must be on a file system that all machines see under the same path.
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -27,6 +28,7 @@ from .part_files import PartRecord, read_record
 from .run_log import note
 
 RETRIES = 10  # of a part whose machine or process has died
+ANSWERS_WITHIN = 10  # seconds for a connection to the head of the cluster
 
 _opened: dict[AnnotationSettings, Annotator] = {}  # what this process of Ray's keeps from part to part
 
@@ -101,9 +103,17 @@ def _for_all_machines(settings: AnnotationSettings) -> AnnotationSettings:
 def _cluster(settings: AnnotationSettings) -> Any:
     """The connection to the cluster, as a context that ends it. Raises UserError if there is none."""
     try:
+        _check_heard(settings.ray.address)
         return ray.init(address=settings.ray.address or "local", log_to_driver=False, logging_level=logging.ERROR)
-    except (RayError, ConnectionError, RuntimeError, ValueError) as error:
+    except (RayError, OSError, RuntimeError, ValueError) as error:
         raise UserError(f"ray.address: no Ray cluster at {settings.ray.address} ({first_line(error)})") from error
+
+
+def _check_heard(address: str | None) -> None:
+    """Raise OSError if nothing listens at host:port; Ray itself would try for minutes, without a word."""
+    host, _, port = (address or "").rpartition(":")
+    if host and "/" not in host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWERS_WITHIN).close()
 
 
 def _check_demand(wanted: dict[str, float]) -> None:

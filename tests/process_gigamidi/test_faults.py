@@ -1,4 +1,4 @@
-"""Runs that are killed, or meet a full disk, a read-only folder, a broken file: the next run makes all as it should be."""
+"""Runs that are killed, or meet a full disk or a broken file: the next run makes everything what it should be."""
 
 from __future__ import annotations
 

@@ -1,0 +1,123 @@
+"""The parts as tasks of a Ray cluster of several nodes on this machine, one of which is killed."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from small_dataset import mixed_songs, rows_of, settings_for, tables, write_parquet
+
+from musetok_bridge.settings import UserError
+from process_gigamidi.annotation import annotate
+from process_gigamidi.annotation_settings import AnnotationSettings
+from process_gigamidi.part_claims import PartClaims
+from process_gigamidi.part_files import parts_done
+from process_gigamidi.verification import verify
+
+ray = pytest.importorskip("ray", reason="Ray is not installed (requirements-ray.txt)")
+cluster_utils = pytest.importorskip("ray.cluster_utils", reason="Ray is not installed (requirements-ray.txt)")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[cluster_utils.Cluster]:
+    """A head without processors and three nodes with one each."""
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "1"
+    made = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    for _ in range(3):
+        made.add_node(num_cpus=1)
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """690 rows in thirty row groups."""
+    rows = [row for _ in range(30) for row in rows_of(mixed_songs())]
+    write_parquet(tmp_path / "data" / "train.parquet", rows, row_group_size=23)
+    return tmp_path / "data"
+
+
+def on(cluster: cluster_utils.Cluster, data: Path, output: Path, *overrides: str) -> AnnotationSettings:
+    own = (
+        "compute.engine=ray",
+        f"ray.address={cluster.address}",
+        "ray.cpus_per_task=1",
+        "output.row_groups_per_part=1",
+    )
+    return settings_for(data, output, *own, *overrides)
+
+
+def test_a_cluster_of_which_a_node_is_killed_writes_what_one_machine_writes(
+    cluster: cluster_utils.Cluster, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    annotate(settings_for(data, tmp_path / "alone", "output.row_groups_per_part=1"))
+    out = tmp_path / "out"
+    left = []
+
+    def kill_a_node() -> None:
+        while len(parts_done(out)) < 3:
+            time.sleep(0.01)
+        left.append(30 - len(parts_done(out)))
+        cluster.remove_node(cluster.list_all_nodes()[1], allow_graceful=False)
+
+    killer = threading.Thread(target=kill_a_node)
+    killer.start()
+    capfd.readouterr()
+    totals = annotate(on(cluster, data, out))
+    killer.join()
+    assert left[0] > 0  # it was killed in mid-run
+    assert (totals.songs, totals.failures) == (540, 150)
+    assert tables(out) == tables(tmp_path / "alone")
+    log = capfd.readouterr().out
+    assert sum(f"part {part:05d}: 18 songs annotated" in log for part in range(30)) == 30
+    assert verify(settings_for(data, out, "output.row_groups_per_part=1")).findings == []
+    cluster.add_node(num_cpus=1)
+
+
+def test_a_part_that_another_run_holds_is_left_to_it(
+    cluster: cluster_utils.Cluster, hub_copy: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    theirs = PartClaims(out)
+    theirs.take(2)
+    seen = []
+
+    def let_go() -> None:
+        while len(parts_done(out)) < 6:
+            time.sleep(0.01)
+        seen.append(sorted(parts_done(out)))
+        theirs.close()
+
+    holder = threading.Thread(target=let_go)
+    holder.start()
+    annotate(on(cluster, hub_copy, out))
+    holder.join()
+    assert seen == [[0, 1, 3, 4, 5, 6]]
+    assert parts_done(out) == set(range(7))
+
+
+def test_what_ends_a_task_ends_the_run_with_one_line(
+    cluster: cluster_utils.Cluster, hub_copy: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out" / "bars").mkdir(parents=True)
+    (tmp_path / "out" / "songs").touch()  # a file where a folder should be
+    with pytest.raises(UserError, match=r"part 0000\d: output.dir: .* can't be written to"):
+        annotate(on(cluster, hub_copy, tmp_path / "out"))
+
+
+def test_another_head_on_a_machine_of_the_cluster_is_found_out(
+    cluster: cluster_utils.Cluster, hub_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("process_gigamidi.annotation.digest_of", lambda _: "0" * 64)  # here, not on the nodes
+    with pytest.raises(UserError, match="this machine has other weights, or another copy of the dataset"):
+        annotate(on(cluster, hub_copy, tmp_path / "out"))
+
+
+def test_no_cluster_at_an_address_is_one_line(hub_copy: Path, tmp_path: Path) -> None:
+    settings = settings_for(hub_copy, tmp_path / "out", "compute.engine=ray", "ray.address=127.0.0.1:9")
+    with pytest.raises(UserError, match=r"ray.address: no Ray cluster at 127.0.0.1:9"):
+        annotate(settings)

@@ -1,11 +1,12 @@
-"""A long run: memory over time, and how busy the machine is.
+"""A long run: memory and open files over time, how busy the machine is, what it writes, and how fast it resumes.
 
     python benchmarks/long_run.py --data DIR --songs 20000 --out FOLDER
 
 The music is repeated under new md5s until there are so many songs, and annotated by 01_annotate.py in a process of its
 own, which is looked at once a second: the memory of it and all its conversion processes (proportional set size, so
-that shared pages count once), and the processor time they have taken. FOLDER gets memory.csv and memory.png; `--set`
-goes on to 01_annotate.py. Linux only.
+that shared pages count once), their open files, and the processor time they have taken. Then the last tenth of the
+parts is taken away and the same command given again: how long until it begins its first part, and whether the parts
+come out as they were. FOLDER gets memory.csv and memory.png; `--set` goes on to 01_annotate.py. Linux only.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from musetok_bridge.provenance import midi_md5
 from musetok_bridge.settings import PROJECT_ROOT, UserError, load_settings
 from process_gigamidi.annotation_settings import AnnotationSettings
 from process_gigamidi.gigamidi_source import open_source
+from process_gigamidi.part_files import KINDS, RECORDS, PartRecord, parts_done, read_record, record_path, table_path
 
 ROW_GROUP = 500
 TICKS = os.sysconf("SC_CLK_TCK")  # of processor time, a second
@@ -60,18 +62,19 @@ def processes(root: int) -> list[int]:
     return found
 
 
-def looked_at(pid: int) -> tuple[float, float]:
-    """Memory in MB and processor time in seconds of a process; nothing of one that has ended."""
+def looked_at(pid: int) -> tuple[float, float, int]:
+    """Memory in MB, processor time in seconds and open files of a process; nothing of one that has ended."""
     try:
         memory = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
     except OSError:
-        return 0.0, 0.0
-    return int(memory[1]) / 1000 if memory else 0.0, (int(fields[11]) + int(fields[12])) / TICKS
+        return 0.0, 0.0, 0
+    return int(memory[1]) / 1000 if memory else 0.0, (int(fields[11]) + int(fields[12])) / TICKS, files
 
 
 def watch(command: list[str]) -> pd.DataFrame:
-    """Run a command; a row a second: seconds, memory_mb of all, cpu_main and cpu_workers in seconds so far."""
+    """Run a command; a row a second: seconds, memory_mb and open_files of all, cpu_main and cpu_workers so far."""
     rows = []
     began = time.perf_counter()
     with subprocess.Popen(command) as running:
@@ -80,15 +83,37 @@ def watch(command: list[str]) -> pd.DataFrame:
             rows.append(
                 {
                     "seconds": time.perf_counter() - began,
-                    "memory_mb": main[0] + sum(memory for memory, _ in workers),
+                    "memory_mb": main[0] + sum(memory for memory, _, _ in workers),
+                    "open_files": main[2] + sum(files for _, _, files in workers),
                     "cpu_main": main[1],
-                    "cpu_workers": sum(cpu for _, cpu in workers),
+                    "cpu_workers": sum(cpu for _, cpu, _ in workers),
                 }
             )
             time.sleep(1)
     if running.returncode:
         raise UserError(f"01_annotate.py ended with code {running.returncode}")
     return pd.DataFrame(rows)
+
+
+def resumed(command: list[str], folder: Path) -> tuple[int, int, float, bool]:
+    """Take the last tenth of the parts away and run the command again.
+
+    Returns how many parts stayed, how many were taken away, the seconds from the command to the first line of a new
+    part's table, and whether the tables that were made again are those that were taken away.
+    """
+    done = sorted(parts_done(folder))
+    again = done[len(done) * 9 // 10 :]
+    before: dict[int, PartRecord] = {part: read_record(folder, part) for part in again}
+    for part in again:
+        for path in (record_path(folder, part), *(table_path(folder, kind, part) for kind in KINDS)):
+            path.unlink()
+    began = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as running:
+        while running.poll() is None and not next((folder / "bars").glob(".part-*.partial"), None):
+            time.sleep(0.01)
+        seconds = time.perf_counter() - began
+    same = all(read_record(folder, part) == record for part, record in before.items())
+    return len(done) - len(again), len(again), seconds, same and not running.returncode
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
@@ -119,7 +144,12 @@ def main() -> None:
             songs.mkdir()
             repeat_music(data, arguments.split, arguments.songs, songs)
             own = [f"dataset.path={songs}", f"output.dir={annotations}", *arguments.set]
-            table = watch([*script, *(word for setting in own for word in ("--set", setting))])
+            command = [*script, *(word for setting in own for word in ("--set", setting))]
+            table = watch(command)
+            sizes = {
+                kind: [path.stat().st_size for path in (annotations / kind).iterdir()] for kind in (*KINDS, RECORDS)
+            }
+            kept, made_again, seconds_to_resume, same = resumed(command, annotations)
     except UserError as error:
         sys.exit(f"error: {error}")
     table.round(2).to_csv(out / "memory.csv", index=False)
@@ -134,6 +164,11 @@ def main() -> None:
     print(f"memory: at most {memory.max():.0f} MB, median {memory.median():.0f} MB")
     print(f"busy: {(main_busy + workers_busy) / took / cores:.0%} of {cores} cores; of one core the main process")
     print(f"{main_busy / took:.0%}, the processes that convert {workers_busy / took:.0%}")
+    print(f"open files of all processes: at most {table['open_files'].max()}")
+    written = (f"{kind} {len(of)} files, {sum(of) / 1e6:,.1f} MB" for kind, of in sizes.items())
+    print(f"the output folder: {'; '.join(written)}")
+    print(f"resuming with {kept} parts done: {seconds_to_resume:.1f} s to the first of {made_again} new ones, ", end="")
+    print("which are what they were" if same else "WHICH ARE NOT WHAT THEY WERE")
     print(f"the curve is in {out / 'memory.png'}")
 
 

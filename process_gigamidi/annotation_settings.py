@@ -84,7 +84,7 @@ class RaySettings:
 
 @dataclass(frozen=True)
 class OutputSettings:
-    """Where the tables go and how many songs one file holds."""
+    """Where the tables go, and how many row groups of the dataset make a part."""
 
     dir: str
     row_groups_per_part: Annotated[int, Range(1, 100_000)]

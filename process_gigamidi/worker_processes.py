@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 SONGS_PER_TASK = 16  # enough that handing a task over costs little beside it
 BYTES_PER_TASK = 1_000_000  # unless one song alone has more
 TASKS_AHEAD = 8  # per worker: conversion goes on while the encoder is at work
-ATTEMPTS = 2  # at a song, each in a fresh process: the first death may have been another's fault
+ATTEMPTS = 2  # at a song, each in a fresh process, and at starting one: the first death may have been another's fault
 SECONDS_TO_START = 120
 READY = "ready"
 # A whole note of middle C: a process that dies of this one would die of any file.
@@ -196,7 +196,19 @@ class _Worker:
             return f"exit code {code}"
 
     def _start(self) -> None:
-        """Start the process, anew if there was one, and wait until it can work."""
+        """Have a process that can work, a new one if there was one; another if something ends it as it begins."""
+        for _ in range(ATTEMPTS):
+            if self._began():
+                return
+            if self._closed:
+                raise CancelledError
+        raise UserError(
+            f"compute.workers: a process that converts songs ended as it began ({self._last_words()}), perhaps for "
+            f"want of memory; {GO_ON}"
+        )
+
+    def _began(self) -> bool:
+        """Start a process in the place of the one there was; whether it lived until it could work."""
         if self._process is not None:
             self._process.kill()
             self._process.join()
@@ -217,12 +229,8 @@ class _Worker:
         with contextlib.suppress(EOFError, OSError):
             if not self._connection.poll(SECONDS_TO_START):
                 raise UserError(f"compute.workers: a process took over {SECONDS_TO_START} s to start; {GO_ON}")
-            if self._connection.recv() == READY:
-                return
-        raise UserError(
-            f"compute.workers: a process that converts songs ended as it began ({self._last_words()}), perhaps for "
-            f"want of memory; {GO_ON}"
-        )
+            return self._connection.recv() == READY
+        return False
 
     def close(self) -> None:
         """End the process for good, whatever it is doing, and with it what its thread is waiting for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -77,16 +78,17 @@ def test_a_whole_run_with_its_workers_killed_and_workers_killed_alone(many_rows:
     first.kill()
     first.wait()
     assert 0 < len(parts_done(out)) < 10
-    moments = random.Random(0)
     second = subprocess.Popen(with_workers, stdout=subprocess.DEVNULL)
-    killed = 0
-    while second.poll() is None:
-        for child in workers_of(second.pid)[:1]:
-            time.sleep(moments.uniform(0, 0.5))  # for longer than two songs take, so that no song dies twice
-            os.kill(child, signal.SIGKILL)
-            killed += 1
-        time.sleep(0.7)
-    assert second.returncode == 0 and killed
+    workers: list[int] = []
+    while len(workers) < 2 and second.poll() is None:
+        workers = workers_of(second.pid)
+        time.sleep(0.01)
+    moments = random.Random()
+    for worker in workers:  # each once, and none of those that take their place: so no song dies twice
+        time.sleep(moments.uniform(0, 1))
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
+    assert second.wait(120) == 0 and len(workers) == 2
     assert tables(out) == tables(whole)
 
 

@@ -154,6 +154,28 @@ class CannotBeUnpickled:
         return os._exit, (3,)
 
 
+def end_the_first_time(marks: Path) -> object:
+    """Stands for something that ends a process, once, as it starts."""
+    if not (marks / "begun").exists():
+        (marks / "begun").touch()
+        os._exit(3)
+    return echo
+
+
+class EndsTheFirstTime:
+    def __init__(self, marks: Path):
+        self._marks = marks
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return end_the_first_time, (self._marks,)
+
+
+def test_a_process_that_ends_as_it_begins_is_started_again(tmp_path: Path) -> None:
+    found = list(in_guarded_processes([b"1"], EndsTheFirstTime(tmp_path), 1, 20, 100))
+    assert [answer.reason for _, answer in found] == ["1"]
+    assert (tmp_path / "begun").exists()
+
+
 def test_processes_that_end_as_they_begin_end_the_run_with_one_line() -> None:
     with pytest.raises(UserError, match=r"compute.workers: .*ended as it began \(exit code 3\)"):
         list(in_guarded_processes([b"a"], CannotBeUnpickled(), 1, 20, 100))  # type: ignore[arg-type]

@@ -18,39 +18,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from itertools import cycle, islice
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from matplotlib.figure import Figure
-from measured_music import music_folder
+from measured_music import music_folder, repeat_music
 
-from musetok_bridge.provenance import midi_md5
-from musetok_bridge.settings import PROJECT_ROOT, UserError, load_settings
-from process_gigamidi.annotation_settings import AnnotationSettings
-from process_gigamidi.gigamidi_source import open_source
+from musetok_bridge.settings import PROJECT_ROOT, UserError
 from process_gigamidi.part_files import KINDS, RECORDS, PartRecord, parts_done, read_record, record_path, table_path
 
-ROW_GROUP = 500
 TICKS = os.sysconf("SC_CLK_TCK")  # of processor time, a second
-
-
-def repeat_music(data: str, split: str, n_songs: int, folder: Path) -> None:
-    """Write a folder of Parquet with so many songs: those of the data over and over, each time under another md5."""
-    where = [f"dataset.path={data}", f"dataset.split={split}"]
-    source = open_source(load_settings(AnnotationSettings, "gigamidi.yaml", overrides=where).dataset)
-    songs = [
-        {"md5": row.md5, "music": row.music, **{column: row.described.get(column) for column in source.columns}}
-        for row in source.all_rows()
-    ]
-    schema = pa.Table.from_pylist(songs).schema
-    with pq.ParquetWriter(folder / "train.parquet", schema) as writer:
-        numbered = enumerate(islice(cycle(songs), n_songs))
-        while group := list(islice(numbered, ROW_GROUP)):
-            renamed = [song | {"md5": midi_md5(f"{number} {song['md5']}".encode())} for number, song in group]
-            writer.write_table(pa.Table.from_pylist(renamed, schema))
 
 
 def processes(root: int) -> list[int]:
@@ -162,8 +139,9 @@ def main() -> None:
     seconds, memory = table["seconds"].max(), table["memory_mb"]
     print(f"{arguments.songs:,} songs in {seconds:.0f} s, {arguments.songs / seconds:.0f} a second")
     print(f"memory: at most {memory.max():.0f} MB, median {memory.median():.0f} MB")
-    print(f"busy: {(main_busy + workers_busy) / took / cores:.0%} of {cores} cores; of one core the main process")
-    print(f"{main_busy / took:.0%}, the processes that convert {workers_busy / took:.0%}")
+    if took > 0:  # not in a run that is over before it is under way
+        print(f"busy: {(main_busy + workers_busy) / took / cores:.0%} of {cores} cores; of one core the main process")
+        print(f"{main_busy / took:.0%}, the processes that convert {workers_busy / took:.0%}")
     print(f"open files of all processes: at most {table['open_files'].max()}")
     written = (f"{kind} {len(of)} files, {sum(of) / 1e6:,.1f} MB" for kind, of in sizes.items())
     print(f"the output folder: {'; '.join(written)}")

@@ -7,8 +7,18 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import cycle, islice
+from pathlib import Path
 
-from musetok_bridge.settings import PROJECT_ROOT
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from musetok_bridge.provenance import midi_md5
+from musetok_bridge.settings import PROJECT_ROOT, load_settings
+from process_gigamidi.annotation_settings import AnnotationSettings
+from process_gigamidi.gigamidi_source import open_source
+
+ROW_GROUP = 500  # songs
 
 
 @contextmanager
@@ -21,3 +31,19 @@ def music_folder(data: str | None) -> Iterator[str]:
         script = PROJECT_ROOT / "samples" / "make_dataset.py"
         subprocess.run([sys.executable, str(script), "--out", folder], check=True, stdout=subprocess.DEVNULL)
         yield folder
+
+
+def repeat_music(data: str, split: str, n_songs: int, folder: Path) -> None:
+    """Write a folder of Parquet with so many songs: those of the data over and over, each time under another md5."""
+    where = [f"dataset.path={data}", f"dataset.split={split}"]
+    source = open_source(load_settings(AnnotationSettings, "gigamidi.yaml", overrides=where).dataset)
+    songs = [
+        {"md5": row.md5, "music": row.music, **{column: row.described.get(column) for column in source.columns}}
+        for row in source.all_rows()
+    ]
+    schema = pa.Table.from_pylist(songs).schema
+    with pq.ParquetWriter(folder / "train.parquet", schema) as writer:
+        numbered = enumerate(islice(cycle(songs), n_songs))
+        while group := list(islice(numbered, ROW_GROUP)):
+            renamed = [song | {"md5": midi_md5(f"{number} {song['md5']}".encode())} for number, song in group]
+            writer.write_table(pa.Table.from_pylist(renamed, schema))

@@ -20,10 +20,10 @@ cd "$SLURM_SUBMIT_DIR"
 if [ -f .venv/bin/activate ]; then
     source .venv/bin/activate # else the environment that was active when this was submitted
 fi
+# three of four processors convert, the fourth is for the rest
+settings=(--set "compute.workers=$((SLURM_CPUS_PER_TASK > 1 ? SLURM_CPUS_PER_TASK - 1 : 1))")
 # SHARED_LOCKS=no, for a file system without locks: each job then takes a fixed share of the parts
-share=()
 if [ "${SHARED_LOCKS:-yes}" = no ]; then
-    share=(--set "compute.share=$((SLURM_ARRAY_TASK_ID - SLURM_ARRAY_TASK_MIN + 1))/$SLURM_ARRAY_TASK_COUNT")
+    settings+=(--set "compute.share=$((SLURM_ARRAY_TASK_ID - SLURM_ARRAY_TASK_MIN + 1))/$SLURM_ARRAY_TASK_COUNT")
 fi
-# three processes convert, the fourth processor is for the rest
-exec python process_gigamidi/01_annotate.py --set compute.workers=$((SLURM_CPUS_PER_TASK > 1 ? SLURM_CPUS_PER_TASK - 1 : 1)) "${share[@]}" "$@"
+exec python process_gigamidi/01_annotate.py "${settings[@]}" "$@"

@@ -106,7 +106,10 @@ def _cluster(settings: AnnotationSettings) -> Any:
         _check_heard(settings.ray.address)
         return ray.init(address=settings.ray.address or "local", log_to_driver=False, logging_level=logging.ERROR)
     except (RayError, OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"ray.address: no Ray cluster at {settings.ray.address} ({first_line(error)})") from error
+        raise UserError(
+            f"ray.address: no Ray cluster at {settings.ray.address}, or it asks for a token that is not set here "
+            f"(RAY_AUTH_MODE, see docs/many_machines.md): {first_line(error)}"
+        ) from error
 
 
 def _check_heard(address: str | None) -> None:

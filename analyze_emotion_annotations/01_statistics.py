@@ -10,7 +10,7 @@ from pathlib import Path
 
 from analyze_emotion_annotations.analysis_settings import DEFAULT_FILE, AnalysisSettings
 from analyze_emotion_annotations.annotation_tables import finished_parts
-from analyze_emotion_annotations.figures import save_png
+from analyze_emotion_annotations.figures import save_picture
 from analyze_emotion_annotations.style_plot import choose_column, plot_styles, styles_to_draw
 from analyze_emotion_annotations.style_statistics import OVERALL, in_short, statistics_table, tally_styles
 from musetok_bridge.provenance import file_digest, provenance, write_json, write_table
@@ -27,7 +27,7 @@ def main(settings: AnalysisSettings) -> None:
     table = statistics_table(tallies)
     write_table(output / "statistics_by_style.csv", table, decimals=6)
     drawn = styles_to_draw(tallies, column, plotted.min_songs, plotted.max_styles)
-    save_png(plot_styles(drawn, column, settings.picture.dpi), output / "styles.png")
+    pictures = save_picture(plot_styles(drawn, column, settings.picture.dpi), output, "styles", settings.picture.formats)
     run_record = annotations / "run.json"
     record = provenance(
         settings,
@@ -41,7 +41,7 @@ def main(settings: AnalysisSettings) -> None:
     print(in_short(table))
     if unfinished:
         print(f"\n{unfinished} unfinished part(s) of {annotations} left out: that run is not complete")
-    print(f"\ntable: {output / 'statistics_by_style.csv'}\nplot:  {output / 'styles.png'}")
+    print(f"\ntable: {output / 'statistics_by_style.csv'}\nplot:  {', '.join(map(str, pictures))}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Curves of valence and arousal over the bars and over the seconds of songs.
 
 Takes songs out of the annotations that process_gigamidi/01_annotate.py wrote (setting songs.md5), or annotates a MIDI
-file of your own first (setting songs.midi). Gives one picture a song, curves/MD5.png.
+file of your own first (setting songs.midi). Gives one picture a song, curves/MD5.png and MD5.svg.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from analyze_emotion_annotations.analysis_settings import DEFAULT_FILE, AnalysisSettings
 from analyze_emotion_annotations.annotation_tables import finished_parts
-from analyze_emotion_annotations.figures import save_png
+from analyze_emotion_annotations.figures import save_picture
 from analyze_emotion_annotations.own_song import annotate_own_file
 from analyze_emotion_annotations.song_curves import Song, find_songs, plot_song
 from musetok_bridge.settings import UserError, run_script
@@ -21,9 +21,8 @@ def main(settings: AnalysisSettings) -> None:
     output = Path(settings.output.dir)
     songs = _own_song(Path(settings.songs.midi), output, settings) if settings.songs.midi else _annotated(settings)
     for song in songs:
-        picture = output / "curves" / song.picture_name
-        save_png(plot_song(song, settings.picture.dpi), picture)
-        print(picture)
+        figure = plot_song(song, settings.picture.dpi)
+        print(*save_picture(figure, output / "curves", song.picture_name, settings.picture.formats), sep="\n")
 
 
 def _annotated(settings: AnalysisSettings) -> list[Song]:

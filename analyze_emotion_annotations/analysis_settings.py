@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
-from musetok_bridge.settings import Range
+from musetok_bridge.settings import Range, SettingsError
 
 DEFAULT_FILE = "analysis.yaml"
 
@@ -48,6 +48,11 @@ class PictureSettings:
     """How the pictures are written."""
 
     dpi: Annotated[int, Range(50, 600)]
+    formats: tuple[Literal["png", "svg"], ...]
+
+    def __post_init__(self) -> None:
+        if not self.formats:
+            raise SettingsError("picture.formats names no format; give png, svg or both")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What all pictures share: colours for colour-blind readers too, strangers' text made fit to print, PNG out.
+"""What all pictures share: colours for colour-blind readers too, strangers' text made fit to print, PNG and SVG out.
 
 Colours: M. Okabe and K. Ito, Color Universal Design (2008). Their yellow is left out: too faint for a line on white.
 Figures are made as objects with the Agg canvas; nothing goes through pyplot and its global state.
@@ -7,10 +7,11 @@ Figures are made as objects with the Agg canvas; nothing goes through pyplot and
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -34,10 +35,18 @@ def new_figure(width: float, height: float, dpi: int) -> Figure:
     return figure
 
 
-def save_png(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all."""
-    with written_whole(path) as beside, boxes_for_missing_letters():
-        figure.savefig(beside, format="png")
+def save_picture(figure: Figure, folder: Path, name: str, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
+    """Write a figure as folder/name.png, folder/name.svg …, each whole or not at all; returns the paths.
+
+    formats: "png" and "svg", in any number. An SVG keeps text as text, and the same figure gives the same bytes.
+    """
+    paths = [folder / f"{name}.{form}" for form in formats]
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}), boxes_for_missing_letters():
+        for path, form in zip(paths, formats, strict=True):
+            undated = {"Date": None} if form == "svg" else None
+            with written_whole(path) as beside:
+                figure.savefig(beside, format=form, metadata=undated)
+    return paths
 
 
 @contextmanager

@@ -37,8 +37,8 @@ class Song:
 
     @property
     def picture_name(self) -> str:
-        """MD5.png; should a data set's md5 be something else, still a name that stays in its folder."""
-        return "".join(letter if letter.isalnum() else "_" for letter in self.md5[:64]) + ".png"
+        """The md5; should a data set have something else there, still a name that stays in its folder."""
+        return "".join(letter if letter.isalnum() else "_" for letter in self.md5[:64])
 
 
 def find_songs(parts: Sequence[Part], md5s: Sequence[str], first: int) -> list[Song]:

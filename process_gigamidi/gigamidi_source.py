@@ -2,7 +2,9 @@
 
 A part is so many row groups of the dataset's Parquet files, in their order, whoever reads it and whenever; of a
 folder of MIDI files each FILES_PER_GROUP count as a row group. Of a dataset only the columns that are used are asked
-for, those of them that its release has: `md5` and `music` (the bytes of a MIDI file), the style tags, title and artist.
+for, those of them that its release has: `md5` and `music` (the bytes of a MIDI file), the style tags, title and artist,
+and what says how the music was made: the number of tracks, tempo, NOMML (how far onsets are from a metric grid, a number a
+track) and the category of the instruments.
 A MIDI file's md5 is that of its bytes, its title its path within the folder.
 """
 
@@ -39,7 +41,8 @@ STYLE_COLUMNS = (
     "music_style_audio_text_Lastfm",
     "music_style_audio_text_Tagtraum",
 )
-DESCRIPTIVE_COLUMNS = (*STYLE_COLUMNS, "title", "artist")
+INSTRUMENT_CATEGORY = "instrument_category__drums-only__0__all-instruments-with-drums__1_no-drums__2"
+DESCRIPTIVE_COLUMNS = (*STYLE_COLUMNS, "title", "artist", "num_tracks", "tempo", "NOMML", INSTRUMENT_CATEGORY)
 ROWS_PER_READ = 64  # rows decoded at once
 FILES_PER_GROUP = 100  # MIDI files that count as one row group
 FOOTER_END = 8  # bytes at the end of a Parquet file: the length of its footer in four, and b"PAR1"

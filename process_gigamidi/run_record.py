@@ -18,6 +18,7 @@ from .gigamidi_source import pinned
 from .part_files import RECORDS, Totals, cannot_write
 
 NAME = "run.json"
+FORMAT = 2  # of the tables; 1 had no columns for tracks, tempo, NOMML and instruments
 SECONDS_TO_BEGIN = 60  # that another run may take to write this file
 
 
@@ -29,6 +30,7 @@ def what_decides(
     identity: the dataset's. digests: of the encoder's (None if it isn't used) and the head's weights.
     """
     return {
+        "format": FORMAT,
         **identity,
         "dataset.limit": settings.dataset.limit,
         **digests,
@@ -69,6 +71,12 @@ def read_run(settings: AnnotationSettings) -> dict[str, Any] | None:
         raise UserError(f"{path}: can't be read ({error.strerror or error})") from error
     except (ValueError, KeyError, TypeError, AssertionError):
         raise UserError(f"{path}: not a record of an annotation; take another output.dir") from None
+    found = record["decides"].get("format", 1)
+    if found != FORMAT:
+        raise UserError(
+            f"{path}: the tables here are of format {found}, this version writes format {FORMAT}: "
+            "take another output.dir, or the version that made them (versions in run.json)"
+        )
     return record
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from analyze_emotion_annotations.annotation_tables import finished_parts
-from analyze_emotion_annotations.figures import save_png
+from analyze_emotion_annotations.figures import save_picture
 from analyze_emotion_annotations.own_song import annotate_own_file
 from analyze_emotion_annotations.song_curves import Song, find_songs, plot_song, steps
 from musetok_bridge import settings as settings_module
@@ -69,19 +69,19 @@ def test_both_panels_show_the_whole_range_and_the_bars_where_they_are():
 @pytest.mark.parametrize("title", ["$\\frac{", "A $ for 2 $", "long " * 100, "夜\x00\n", ""])
 def test_any_title_can_be_drawn(title, tmp_path):
     figure = plot_song(song(title=title, duration_seconds=float("nan")), dpi=50)
-    save_png(figure, tmp_path / "song.png")
+    save_picture(figure, tmp_path, "song")
     assert (tmp_path / "song.png").read_bytes().startswith(b"\x89PNG")
     written = max((text for text in figure.texts), key=lambda text: text.get_fontsize()).get_text()
     assert 0 < len(written) <= 80
 
 
 def test_a_picture_is_1200_pixels_wide(tmp_path):
-    save_png(plot_song(song(), dpi=100), tmp_path / "song.png")
+    save_picture(plot_song(song(), dpi=100), tmp_path, "song")
     assert int.from_bytes((tmp_path / "song.png").read_bytes()[16:20]) == 1200
 
 
 def test_a_picture_stays_in_its_folder():
-    assert song().picture_name == f"{md5_of('a')}.png"
+    assert song().picture_name == md5_of("a")
     assert "/" not in song(md5="../../etc/x").picture_name
     assert len(song(md5="f" * 5000).picture_name) < 100
 

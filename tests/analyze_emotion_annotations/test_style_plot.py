@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from analyze_emotion_annotations.figures import new_figure, one_line, save_png
+from analyze_emotion_annotations.figures import new_figure, one_line, save_picture
 from analyze_emotion_annotations.label_placing import place_labels
 from analyze_emotion_annotations.style_plot import choose_column, plot_styles, styles_to_draw
 from analyze_emotion_annotations.style_statistics import NO_STYLE, OVERALL, tally_bars
@@ -72,7 +72,7 @@ def test_the_column_drawn_is_the_first_that_names_a_style():
 @pytest.mark.parametrize("name", ["$\\frac{", "a $ and b $", "_hidden", "x" * 500, "月\n\x1b[31m\u202e", "{}%s"])
 def test_any_name_of_a_style_can_be_drawn(name, tmp_path):
     figure = plot_styles(styles_to_draw(tallies_of({name: 5, "folk": 4}), COLUMN, 1, 12), COLUMN, dpi=50)
-    save_png(figure, tmp_path / "styles.png")
+    save_picture(figure, tmp_path, "styles")
     assert (tmp_path / "styles.png").read_bytes().startswith(b"\x89PNG")
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert f"{one_line(name, 28)}  (5 songs)" in legend

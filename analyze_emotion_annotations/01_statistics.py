@@ -27,7 +27,9 @@ def main(settings: AnalysisSettings) -> None:
     table = statistics_table(tallies)
     write_table(output / "statistics_by_style.csv", table, decimals=6)
     drawn = styles_to_draw(tallies, column, plotted.min_songs, plotted.max_styles)
-    pictures = save_picture(plot_styles(drawn, column, settings.picture.dpi), output, "styles", settings.picture.formats)
+    pictures = save_picture(
+        plot_styles(drawn, column, settings.picture.dpi), output, "styles", settings.picture.formats
+    )
     run_record = annotations / "run.json"
     record = provenance(
         settings,

@@ -33,13 +33,21 @@ from typing import Any
 import numpy as np
 import symusic
 import torch
+import torch.nn.functional as F
 from measured_music import music_folder
 from torch import Tensor, nn
 
 from musetok_bridge import load_encoder, score_to_bars
 from musetok_bridge.bars import Bars
 from musetok_bridge.checkpoint import RELEASED
-from musetok_bridge.encoder import DTYPES, BarEncoder, BarTransformer, batches_by_length, in_number_format
+from musetok_bridge.encoder import (
+    DTYPES,
+    TOKENS_PER_BATCH,
+    BarEncoder,
+    BarTransformer,
+    batches_by_length,
+    in_number_format,
+)
 from musetok_bridge.scores import read_score
 from musetok_bridge.settings import UserError, load_settings
 from musetok_bridge.vocabulary import MAX_BAR_WORDS, PAD
@@ -51,6 +59,7 @@ from process_gigamidi.part_files import complete_part, part_tables
 
 LENGTHS = (1, 4, 16, 64)  # times a song is played
 LARGE_BATCH = 16_384  # words
+ALONE = "only the matrix products of that"
 PADDED = "torch.nn.TransformerEncoder, padded to 128, a song at a time"
 
 
@@ -136,6 +145,21 @@ def of_one_length(bars: Sequence[np.ndarray]) -> list[Tensor]:
     return [torch.from_numpy(np.stack([bars[i] for i in batch]).astype(np.int64)) for batch in batches]
 
 
+def products(network: BarTransformer, n_words: int) -> list[Tensor]:
+    """The multiplications of the line before by a layer's matrices, for so many words, and nothing else of it."""
+    layer, config = network.layers[0], network.config
+    x = torch.ones(TOKENS_PER_BATCH["cpu"], config.width)
+    inner = torch.ones(len(x), config.feed_forward)
+    maps = [layer.self_attn.out_proj, layer.linear1, layer.linear2]
+    last = x
+    for _ in range(-(-n_words // len(x))):
+        for i in range(config.layers - 1):
+            if i:
+                last = F.linear(x, layer.self_attn.in_proj_weight, layer.self_attn.in_proj_bias)
+            last = [product(inner if product is layer.linear2 else x) for product in maps][-1]
+    return [last]
+
+
 def steps(encoder: BarEncoder, songs: Sequence[Bars]) -> dict[str, Callable[[], list[Tensor]]]:
     """Ways to the vectors before quantization of all bars, from torch's own padded transformer to nearly ours."""
     network, transformer = encoder.network, torchs_own(encoder)
@@ -152,6 +176,7 @@ def steps(encoder: BarEncoder, songs: Sequence[Bars]) -> dict[str, Callable[[], 
         return transformer(network.embed(words), src_key_padding_mask=words == PAD)[:, 0]
 
     one_length, distinct_of_one_length = of_one_length(bars), of_one_length(distinct)
+    first = network.first_projections()
     return {
         PADDED: lambda: [torch_padded(padded(song)) for song in songs],
         "our layers, padded to 128, a song at a time": lambda: [
@@ -160,6 +185,10 @@ def steps(encoder: BarEncoder, songs: Sequence[Bars]) -> dict[str, Callable[[], 
         "… batches of one length, no padding": lambda: [all_words(words, None) for words in one_length],
         "… last layer for one word": lambda: [network.hidden(words, padded=False) for words in one_length],
         "… equal bars once": lambda: [network.hidden(words, padded=False) for words in distinct_of_one_length],
+        "… first layer's projections from tables": lambda: [
+            network.hidden(words, padded=False, first=first) for words in distinct_of_one_length
+        ],
+        ALONE: lambda: products(network, sum(words.numel() for words in distinct_of_one_length)),
     }
 
 

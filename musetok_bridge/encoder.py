@@ -44,10 +44,15 @@ class SelfAttention(nn.Module):
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
-    def forward(self, x: Tensor, mask: Tensor | None, causal: bool = False) -> Tensor:
-        """x: (bars, words, d). mask: (bars, 1, 1, words), true where there is a word. Returns (bars, words, d)."""
+    def forward(self, x: Tensor, mask: Tensor | None, causal: bool = False, projected: Tensor | None = None) -> Tensor:
+        """x: (bars, words, d). mask: (bars, 1, 1, words), true where there is a word. Returns (bars, words, d).
+
+        projected: the queries, keys and values of x, (bars, words, 3d), where they are known already.
+        """
         bars, _, d = x.shape
-        q, k, v = F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)  # each (bars, words, d)
+        if projected is None:
+            projected = F.linear(x, self.in_proj_weight, self.in_proj_bias)  # (bars, words, 3d)
+        q, k, v = projected.chunk(3, dim=-1)  # each (bars, words, d)
         q, k, v = (t.view(bars, -1, self.heads, d // self.heads).transpose(1, 2) for t in (q, k, v))
         if causal or x.is_cuda:
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
@@ -87,9 +92,9 @@ class Layer(nn.Module):
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor, mask: Tensor | None, causal: bool = False) -> Tensor:
-        """x: (bars, words, d) -> the same."""
-        return self._feed_forward(self.norm1(x + self.self_attn(x, mask, causal)))
+    def forward(self, x: Tensor, mask: Tensor | None, causal: bool = False, projected: Tensor | None = None) -> Tensor:
+        """x: (bars, words, d) -> the same. mask, projected: as for SelfAttention."""
+        return self._feed_forward(self.norm1(x + self.self_attn(x, mask, causal, projected)))
 
     def of_first(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """x: (bars, words, d) -> (bars, 1, d), the first word's."""
@@ -137,12 +142,31 @@ class BarTransformer(nn.Module):
         scaled = self.token_emb["emb_lookup"](words) * math.sqrt(self.config.width)
         return scaled + self.pe.pe[: words.shape[1], 0]
 
-    def hidden(self, words: Tensor, padded: bool = True) -> Tensor:
-        """words: (bars, words) ids -> the first position's output, (bars, d). padded: some may be PAD."""
+    def first_projections(self) -> tuple[Tensor, Tensor]:
+        """What each word, (168, 3d), and each position, (128, 3d), bring to the first layer's queries, keys and values.
+
+        That layer reads the sum of a word's and a position's vector, and the projection of a sum is a sum.
+        """
+        attention = self.layers[0].self_attn
+        ids = torch.arange(N_TOKENS, device=self.pe.pe.device)
+        of_words = self.token_emb["emb_lookup"](ids) * math.sqrt(self.config.width)
+        of_positions = self.pe.pe[:MAX_BAR_WORDS, 0]
+        return (
+            F.linear(of_words, attention.in_proj_weight, attention.in_proj_bias),
+            F.linear(of_positions, attention.in_proj_weight),
+        )
+
+    def hidden(self, words: Tensor, padded: bool = True, first: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """words: (bars, words) ids -> the first position's output, (bars, d). padded: some may be PAD.
+
+        first: first_projections, which many batches then share.
+        """
         mask = (words != PAD)[:, None, None, :] if padded else None  # (bars, 1, 1, words)
         x = self.embed(words)  # (bars, words, d)
+        projected = first[0][words] + first[1][: words.shape[1]] if first else None  # (bars, words, 3d)
         for layer in self.layers[:-1]:
-            x = layer(x, mask)
+            x = layer(x, mask, projected=projected)
+            projected = None
         return self.layers[-1].of_first(x, mask)[:, 0]  # (bars, d)
 
     def codebooks(self) -> Tensor:
@@ -258,12 +282,13 @@ class BarEncoder:
         lengths = np.array([len(bar) // 2 for bar in bars], dtype=np.int64)
         on_gpu = self.device.type == "cuda"
         batches = list(batches_by_length(lengths, TOKENS_PER_BATCH[self.device.type], MOST_PADDING))
+        first = self.network.first_projections()
         vectors = []
         for batch in batches:
             words = torch.from_numpy(pad_words([np.frombuffer(bars[i], dtype=np.int16) for i in batch.tolist()]))
             words = words.pin_memory().to(self.device, non_blocking=True) if on_gpu else words
             padded = lengths[batch[0]] < lengths[batch[-1]]
-            hidden = self.network.hidden(words, padded)  # (bars, d)
+            hidden = self.network.hidden(words, padded, first)  # (bars, d)
             vectors.append(self.network.enc_out_proj(hidden).float())  # (bars, latent)
         quantized = [quantize(some, self.codebooks) for some in torch.cat(vectors).split(BARS_PER_QUANTIZATION)]
         place = np.argsort(np.concatenate(batches))

@@ -3,8 +3,8 @@
 A part is so many row groups of the dataset's Parquet files, in their order, whoever reads it and whenever; of a
 folder of MIDI files each FILES_PER_GROUP count as a row group. Of a dataset only the columns that are used are asked
 for, those of them that its release has: `md5` and `music` (the bytes of a MIDI file), the style tags, title and artist,
-and what says how the music was made: the number of tracks, tempo, NOMML (how far onsets are from a metric grid, a number a
-track) and the category of the instruments.
+and what says how the music was made: the number of tracks, tempo, NOMML (how far onsets are from a metric grid, a
+number a track) and the category of the instruments.
 A MIDI file's md5 is that of its bytes, its title its path within the folder.
 """
 

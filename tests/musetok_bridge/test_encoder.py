@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torch.nn import functional as F
 
 from musetok_bridge import load_encoder, score_to_bars
 from musetok_bridge.checkpoint import encoder_tensors, save_encoder
@@ -85,12 +86,20 @@ def computed(monkeypatch):
     batches = []
     hidden = BarTransformer.hidden
 
-    def counted(self, words, padded=True):
+    def counted(self, words, *how):
         batches.append(words)
-        return hidden(self, words, padded)
+        return hidden(self, words, *how)
 
     monkeypatch.setattr(BarTransformer, "hidden", counted)
     return batches
+
+
+def test_projections_of_words_and_positions_add_up_to_those_of_their_sum(tiny_checkpoint, songs):
+    network = load_encoder(str(tiny_checkpoint)).network
+    words = torch.from_numpy(pad_words([songs[0][i][:MAX_BAR_WORDS] for i in range(len(songs[0]))]))
+    attention, (of_words, of_positions) = network.layers[0].self_attn, network.first_projections()
+    expected = F.linear(network.embed(words), attention.in_proj_weight, attention.in_proj_bias)
+    torch.testing.assert_close(of_words[words] + of_positions[: words.shape[1]], expected)
 
 
 def test_hardly_any_padding_is_computed_and_no_bar_twice(tiny_checkpoint, songs, computed):

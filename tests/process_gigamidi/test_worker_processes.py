@@ -181,12 +181,20 @@ def test_processes_that_end_as_they_begin_end_the_run_with_one_line() -> None:
         list(in_guarded_processes([b"a"], CannotBeUnpickled(), 1, 20, 100))  # type: ignore[arg-type]
 
 
+def text_of(path: Path) -> str:
+    """What stands in a file of /proc, nothing if its thread or process has just ended."""
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def processes() -> set[str]:
     return {
         child
         for task in Path("/proc/self/task").iterdir()
-        for child in (task / "children").read_text().split()
-        if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()
+        for child in text_of(task / "children").split()
+        if "spawn_main" in text_of(Path(f"/proc/{child}/cmdline"))
     }
 
 

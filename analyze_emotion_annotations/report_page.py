@@ -115,8 +115,9 @@ class Report:
 def render(report: Report) -> str:
     """The page as HTML text that UTF-8 can hold, for a file of its own.
 
-    ValueError if a row has more or fewer cells than its table has columns, a table is sorted by a column it lacks, a
-    song's arrays differ in length, or two sections, tables or pictures have one name.
+    ValueError if a row has more or fewer cells than its table has columns, a cell is not of its column's kind, a table
+    is sorted by a column it lacks, a song has no bars or arrays that differ in length, or two sections, tables or
+    pictures have one name.
     """
     _check(report)
     style = (_FILES / "page.css").read_text(encoding="utf-8")
@@ -164,7 +165,8 @@ def _picture(picture: Picture) -> str:
     """An img of any form: nothing runs in a picture that is shown this way, an SVG's scripts neither."""
     source = f"data:{_MEDIA_TYPES[picture.form]};base64,{base64.b64encode(picture.image).decode()}"
     return (
-        f'<figure id="picture-{_identifier(picture.name)}"><img src="{source}" alt="{_escaped(picture.alt)}">'
+        f'<figure id="picture-{_identifier(picture.name)}"><button type="button" class="picture" aria-pressed="false">'
+        f'<img src="{source}" alt="{_escaped(picture.alt)}"></button>'
         f"<figcaption>{_escaped(picture.caption)}</figcaption></figure>"
     )
 
@@ -248,12 +250,16 @@ def _check(report: Report) -> None:
             raise ValueError(f"table {table.name}: a row has not as many cells as there are columns")
         if table.song_of_row and len(table.song_of_row) != len(table.rows):
             raise ValueError(f"table {table.name}: {len(table.song_of_row)} songs for {len(table.rows)} rows")
+        for place, column in enumerate(table.columns):
+            cells = [row[place] for row in table.rows if row[place] is not None]
+            if any(isinstance(cell, str) != (column.kind == "text") for cell in cells):
+                raise ValueError(f"table {table.name}: a cell of {column.key} is not of its kind, {column.kind}")
         if table.sort_by and table.sort_by not in {column.key for column in table.columns}:
             raise ValueError(f"table {table.name}: no column {table.sort_by} to sort by")
     for curve in report.curves:
         arrays = [value for value in vars(curve).values() if isinstance(value, np.ndarray)]
-        if any(array.shape != arrays[0].shape for array in arrays):
-            raise ValueError(f"song {curve.md5}: its arrays differ in length")
+        if not len(curve.bar_number) or any(array.shape != arrays[0].shape for array in arrays):
+            raise ValueError(f"song {curve.md5}: no bars, or arrays that differ in length")
     for parts in (report.sections, tables, pictures):
         names = [_identifier(part.name) for part in parts]
         if len(set(names)) < len(names):

@@ -1,7 +1,7 @@
 // A song's valence, arousal and notes, drawn as SVG.
 
 const CURVES = [["valence", "valenceSd"], ["arousal", "arousalSd"]];
-const MARGIN = { left: 44, right: 14, top: 8, between: 12, bottom: 24 };
+const MARGIN = { left: 44, right: 14, top: 8, between: 26, bottom: 24 };
 const NOTES_HEIGHT = 34;
 
 // Where each bar ends, in the unit of its start: at the next bar, or as long as the bar before where none follows.
@@ -87,6 +87,7 @@ function axes(scene, inSeconds) {
     const text = inSeconds ? clock(value) : String(value);
     marks.push(draw("text", { class: "tick below", x: x(value), y: floor + 17 }, text));
   }
+  marks.push(draw("text", { class: "tick left unit", x: MARGIN.left - 10, y: floor + 13 }, inSeconds ? "m:s" : "bar"));
   return marks;
 }
 
@@ -98,8 +99,7 @@ function notes(song, scene) {
     "g", {},
     draw("path", { class: "notes", d: areas }),
     draw("line", { class: "grid", x1: MARGIN.left, x2: scene.right, y1: scene.floor, y2: scene.floor }),
-    draw("text", { class: "tick left", x: MARGIN.left - 8, y: scene.floor - NOTES_HEIGHT + 5 }, fixed(most, 0)),
-    draw("text", { class: "tick left", x: MARGIN.left - 8, y: scene.floor - 5 }, "notes"),
+    draw("text", { class: "tick", x: MARGIN.left, y: scene.floor - NOTES_HEIGHT - 5 }, `up to ${plural(most, "note")} a bar`),
   );
 }
 

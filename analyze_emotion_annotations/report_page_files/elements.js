@@ -22,18 +22,24 @@ function isolated(text, attributes = {}) {
   return make("bdi", { dir: "auto", ...attributes }, text);
 }
 
-function withMinus(text) {
-  return text.replace("-", "\u2212");
+// Someone else's text, or what to show in its place if there is nothing to see in it.
+function shown(text, instead) {
+  return /[\p{L}\p{N}\p{P}\p{S}]/u.test(text ?? "") ? text : instead;
 }
 
-function fixed(number, decimals) {
-  const digits = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
-  return withMinus(number.toLocaleString("en-US", digits));
+// Formats by their number of decimals: to make one takes far longer than to use it.
+const formats = [];
+
+// 3,299 and \u22120.21; what rounds to zero has no sign.
+function fixed(number, decimals, sign = "negative") {
+  const digits = { minimumFractionDigits: decimals, maximumFractionDigits: decimals, signDisplay: sign };
+  const cache = (formats[decimals] ??= {});
+  return (cache[sign] ??= new Intl.NumberFormat("en-US", digits)).format(number).replace("-", "\u2212");
 }
 
+// +0.21
 function signed(number, decimals) {
-  const text = fixed(number, decimals);
-  return /[1-9]/.test(text) && number > 0 ? "+" + text : /[1-9]/.test(text) ? text : text.replace("\u2212", "");
+  return fixed(number, decimals, "exceptZero");
 }
 
 // Seconds as minutes:seconds, with hours if there are any: 3:25, 1:02:07, 0:49.7.

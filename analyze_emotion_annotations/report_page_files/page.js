@@ -23,13 +23,23 @@ function markCurrentSection(contents) {
   for (const section of document.querySelectorAll("main > section")) observer.observe(section);
 }
 
+// A picture that is wider than its place is shown in its own size on demand, in a box that scrolls.
+function letEnlarge(button) {
+  button.addEventListener("click", () => {
+    const picture = button.querySelector("img");
+    const large = !button.classList.contains("large") && picture.naturalWidth > picture.clientWidth;
+    button.classList.toggle("large", large);
+    button.setAttribute("aria-pressed", String(large));
+  });
+}
+
 function start() {
   const { tables, songs } = JSON.parse(document.getElementById("data").textContent);
   const panel = new SongPanel(document.getElementById("song"), songs);
   for (const box of document.querySelectorAll("div.table")) {
-    const name = box.dataset.table;
-    new TableView(box, name, tables[name], songs, (md5, line) => panel.open(md5, line));
+    new TableView(box, tables[box.dataset.table], songs, (md5, line) => panel.open(md5, line));
   }
+  document.querySelectorAll("button.picture").forEach(letEnlarge);
   const contents = document.getElementById("contents");
   keepContents(contents);
   markCurrentSection(contents);

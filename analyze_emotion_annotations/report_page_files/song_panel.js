@@ -24,7 +24,7 @@ class SongPanel {
     this.listen();
     const md5 = make("span", { class: "md5-line" }, "md5 ", this.md5, " ", copyMd5);
     const names = make("div", { class: "names" }, make("h2", {}, this.title), this.artist, md5);
-    const head = make("div", { class: "head" }, names, this.axisSwitch(), close);
+    const head = make("div", { class: "head" }, names, close, this.axisSwitch());
     this.panel.append(head, this.readout, this.chart);
   }
 
@@ -64,15 +64,16 @@ class SongPanel {
     this.read(barAt(this.drawing.scene, event.clientX - this.chart.getBoundingClientRect().left));
   }
 
+  // Draws the song of a row; if it is drawn already, closes it.
   open(md5, line) {
+    if (line === this.line) return this.close();
     this.mark(false);
     this.line = line;
     this.mark(true);
     this.song = { md5, ...this.songs[md5] };
     this.bar = null;
-    this.title.textContent = this.song.title || "untitled";
-    this.artist.textContent = this.song.artist;
-    this.artist.hidden = !this.song.artist;
+    this.title.textContent = shown(this.song.title, "untitled");
+    this.artist.textContent = shown(this.song.artist, "");
     this.md5.textContent = md5;
     this.chart.setAttribute("aria-valuemin", this.song.bar[0]);
     this.chart.setAttribute("aria-valuemax", this.song.bar.at(-1));
@@ -126,7 +127,8 @@ class SongPanel {
     const facts = [plural(this.song.bar.length, "bar")];
     if (this.song.duration !== null) facts.push(clock(this.song.duration));
     const means = CURVES.map(([name]) => make("span", { class: `key ${name}` }, `${name} `, `mean ${mean(this.song[name])}`));
-    return [...facts.map((fact) => make("span", {}, fact)), ...means];
+    const band = make("span", { class: "hint" }, "bands: \u00b1 1 standard deviation of the error");
+    return [...facts.map((fact) => make("span", {}, fact)), ...means, band];
   }
 
   values(i) {

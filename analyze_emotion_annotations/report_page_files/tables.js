@@ -20,11 +20,11 @@ function numberFormat(column, values) {
 
 class TableView {
   // choose(md5, row) is called with the song of a chosen row and with the row, to mark it and to go back to.
-  constructor(box, name, table, songs, choose) {
-    Object.assign(this, { box, name, table, choose });
+  constructor(box, table, songs, choose) {
+    Object.assign(this, { box, table, choose });
     this.songOfRow = table.rows.map((_, i) => (Object.hasOwn(songs, table.songs[i] ?? "") ? table.songs[i] : null));
     this.formats = table.columns.map((column, i) => numberFormat(column, table.rows.map((row) => valueOf(row[i]))));
-    this.titleColumn = Math.max(0, table.columns.findIndex((column) => column.kind === "text"));
+    this.titleColumn = this.placeOfTitle();
     this.lines = new Array(table.rows.length);
     this.words = [];
     this.showAll = false;
@@ -38,14 +38,20 @@ class TableView {
     const { columns, rows, caption } = this.table;
     this.heads = columns.map((column, i) => this.head(column, i));
     this.body = make("tbody");
-    const table = make("table", {}, make("caption", {}, caption), make("thead", {}, make("tr", {}, ...this.heads)));
-    table.append(this.body);
+    const table = make("table", { "aria-label": caption }, make("thead", {}, make("tr", {}, ...this.heads)), this.body);
     this.scroller = make("div", { class: "scroller", role: "region", "aria-label": caption, tabindex: "0" }, table);
+    const over = make("div", { class: "over" }, make("p", { class: "caption" }, caption));
+    if (rows.length > ROWS_WITHOUT_FILTER) over.append(this.filterField());
     this.status = make("span", { role: "status" });
     this.more = make("button", { type: "button", class: "more" });
     this.more.addEventListener("click", () => this.showAllRows());
-    if (rows.length > ROWS_WITHOUT_FILTER) this.box.append(this.filterField());
-    this.box.append(this.scroller, make("div", { class: "under" }, this.status, this.more), ...this.glossary());
+    this.box.append(over, this.scroller, make("div", { class: "under" }, this.status, this.more), ...this.glossary());
+  }
+
+  // The column whose cells are buttons that draw the row's song: the title, or the first text.
+  placeOfTitle() {
+    const title = this.table.columns.findIndex((column) => column.key === "title");
+    return title >= 0 ? title : Math.max(0, this.table.columns.findIndex((column) => column.kind === "text"));
   }
 
   head(column, i) {
@@ -63,7 +69,7 @@ class TableView {
       this.words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
       this.show();
     });
-    return make("div", { class: "over" }, field);
+    return field;
   }
 
   glossary() {
@@ -105,7 +111,8 @@ class TableView {
     this.body.replaceChildren(...shown.map((place) => this.line(place)));
     const total = this.table.rows.length;
     const count = `${fixed(shown.length, 0)} of ${plural(found.length, "row")}`;
-    this.status.textContent = found.length < total ? `${count} that match` : shown.length < total ? count : "";
+    const more = shown.length < total ? count : "";
+    this.status.textContent = !total ? "no rows" : found.length < total ? `${count} that match` : more;
     this.more.hidden = shown.length === found.length;
     this.more.textContent = `Show all ${plural(found.length, "row")}`;
   }
@@ -148,7 +155,10 @@ class TableView {
 
   makeCell(cell, i) {
     const { kind } = this.table.columns[i];
-    if (kind === "text") return make("td", { class: "text" }, isolated(cell || "\u2013", { title: cell ?? "" }));
+    if (kind === "text") {
+      const attributes = (cell ?? "").length > 30 ? { class: "long" } : {};
+      return make("td", { class: "text" }, isolated(shown(cell, "\u2013"), attributes));
+    }
     const td = make("td", { class: "numeric" });
     if (cell === null) td.append("\u2013");
     else td.append(this.formats[i](valueOf(cell)), ...this.unit(kind), ...this.interval(cell, i));

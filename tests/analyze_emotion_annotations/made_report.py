@@ -1,4 +1,4 @@
-"""A report of made-up music, to look at and to test the page with: python tests/…/made_report.py OUT.html"""
+"""Reports of made-up music to test the page with; `python …/made_report.py OUT.html` writes one to look at."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from matplotlib import rc_context
 
 from analyze_emotion_annotations.figures import BLUE, GREEN, ORANGE, PURPLE, new_figure
 from analyze_emotion_annotations.report_page import (
+    Cell,
     Column,
     Picture,
     Report,
@@ -52,6 +54,26 @@ def made_curve(name: str, mean: tuple[float, float], seed: int) -> SongCurve:
         arousal_sd=np.full(n, 0.16) + 0.02 * random.random(n),
         n_notes=random.poisson(18 + 10 * (affect[1] - affect[1].min())),
     )
+
+
+def curve_of(md5: str, name: str, n: int = 8) -> SongCurve:
+    """A song of n bars of two seconds, its valence rising from −1 to 1 and its arousal falling."""
+    values = np.linspace(-1, 1, n)
+    spread = np.full(n, 0.15)
+    return SongCurve(
+        md5, name, name, 2.0 * n, np.arange(n), 2.0 * np.arange(n), values, -values, spread, spread, np.arange(n)
+    )
+
+
+def table_report(
+    columns: Sequence[Column],
+    rows: Sequence[tuple[Cell, ...]],
+    songs: Sequence[str] = (),
+    curves: Sequence[SongCurve] = (),
+) -> Report:
+    """A report of one table."""
+    table = Table("table", "A table", tuple(columns), tuple(rows), tuple(songs))
+    return Report("Title", "Subtitle", (Section("section", "Section", tables=(table,)),), tuple(curves), "{}")
 
 
 def made_curves(n: int = 40) -> list[tuple[str, SongCurve]]:

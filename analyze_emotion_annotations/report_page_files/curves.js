@@ -87,7 +87,7 @@ function axes(scene, inSeconds) {
     const text = inSeconds ? clock(value) : String(value);
     marks.push(draw("text", { class: "tick below", x: x(value), y: floor + 17 }, text));
   }
-  marks.push(draw("text", { class: "tick left unit", x: MARGIN.left - 10, y: floor + 13 }, inSeconds ? "m:s" : "bar"));
+  marks.push(draw("text", { class: "tick left", x: MARGIN.left - 18, y: floor + 13 }, inSeconds ? "m:s" : "bar"));
   return marks;
 }
 

@@ -110,11 +110,15 @@ class TableView {
     const shown = this.showAll ? found : found.slice(0, ROWS_AT_FIRST);
     this.body.replaceChildren(...shown.map((place) => this.line(place)));
     const total = this.table.rows.length;
-    const count = `${fixed(shown.length, 0)} of ${plural(found.length, "row")}`;
-    const more = shown.length < total ? count : "";
-    this.status.textContent = !total ? "no rows" : found.length < total ? `${count} that match` : more;
+    this.status.textContent = this.count(shown.length, found.length, total);
     this.more.hidden = shown.length === found.length;
     this.more.textContent = `Show all ${plural(found.length, "row")}`;
+  }
+
+  count(shown, found, total) {
+    if (!total) return "no rows";
+    if (shown < found) return `${fixed(shown, 0)} of ${plural(found, "row")}${found < total ? " that match" : ""}`;
+    return found < total ? `${fixed(found, 0)} of ${plural(total, "row")} match` : "";
   }
 
   showAllRows() {
@@ -156,8 +160,9 @@ class TableView {
   makeCell(cell, i) {
     const { kind } = this.table.columns[i];
     if (kind === "text") {
-      const attributes = (cell ?? "").length > 30 ? { class: "long" } : {};
-      return make("td", { class: "text" }, isolated(shown(cell, "\u2013"), attributes));
+      const text = shown(cell, "\u2013");
+      const size = text.length > 30 ? "long" : text.length > 14 ? "middle" : "short";
+      return make("td", { class: "text" }, isolated(text, { class: size }));
     }
     const td = make("td", { class: "numeric" });
     if (cell === null) td.append("\u2013");

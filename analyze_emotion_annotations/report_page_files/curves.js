@@ -78,7 +78,8 @@ function axes(scene, inSeconds) {
   const { x, y, end, right, floor } = scene;
   const marks = [];
   for (const value of [-1, -0.5, 0, 0.5, 1]) {
-    marks.push(draw("line", { class: value ? "grid" : "zero", x1: MARGIN.left, x2: right, y1: y(value), y2: y(value) }));
+    const place = { x1: MARGIN.left, x2: right, y1: y(value), y2: y(value) };
+    marks.push(draw("line", { class: value ? "grid" : "zero", ...place }));
     const text = value ? signed(value, 1) : "0";
     marks.push(draw("text", { class: "tick left", x: MARGIN.left - 8, y: y(value) }, text));
   }
@@ -95,11 +96,12 @@ function notes(song, scene) {
   const most = Math.max(1, ...song.notes.filter((count) => count !== null));
   const top = (i) => scene.floor - (NOTES_HEIGHT * song.notes[i]) / most;
   const areas = runsOf(song, song.notes).map((run) => stepArea(run, top, () => scene.floor, scene)).join("");
+  const label = { class: "tick", x: MARGIN.left, y: scene.floor - NOTES_HEIGHT - 5 };
   return draw(
     "g", {},
     draw("path", { class: "notes", d: areas }),
     draw("line", { class: "grid", x1: MARGIN.left, x2: scene.right, y1: scene.floor, y2: scene.floor }),
-    draw("text", { class: "tick", x: MARGIN.left, y: scene.floor - NOTES_HEIGHT - 5 }, `up to ${plural(most, "note")} a bar`),
+    draw("text", label, `up to ${plural(most, "note")} a bar`),
   );
 }
 

@@ -126,7 +126,8 @@ class SongPanel {
     };
     const facts = [plural(this.song.bar.length, "bar")];
     if (this.song.duration !== null) facts.push(clock(this.song.duration));
-    const means = CURVES.map(([name]) => make("span", { class: `key ${name}` }, `${name} `, `mean ${mean(this.song[name])}`));
+    const means = CURVES.map(([name]) =>
+      make("span", { class: `key ${name}` }, `${name} mean ${mean(this.song[name])}`));
     const band = make("span", { class: "hint" }, "bands: \u00b1 1 standard deviation of the error");
     return [...facts.map((fact) => make("span", {}, fact)), ...means, band];
   }

@@ -11,6 +11,7 @@ from analyze_emotion_annotations.report_page import Column, Picture, Report, Sec
 HOSTILE = (
     "</script><script>alert(1)</script>",
     "<script>window.broken = 1</script>",
+    "</script \n/x='><script/x>alert(1)",
     "<!--<script>",
     "]]><img src=x onerror=alert(1)>",
     "\"><svg onload=alert(1)><img src='http://example.invalid/seen.png'>",

@@ -26,6 +26,16 @@ CHOOSE_ROW = """(i) => {
 }"""
 
 
+CUT_OFF = """() => {
+  const reaches = (element) => element.getBoundingClientRect().right > innerWidth + 0.5;
+  const boxed = (element) => element.parentElement.closest(".scroller, .picture, svg");
+  const scrolls = (box) => box.scrollWidth <= box.clientWidth || getComputedStyle(box).overflowX === "auto";
+  const beyond = [...document.querySelectorAll("body *")].filter((element) => reaches(element) && !boxed(element));
+  const stuck = [...document.querySelectorAll(".scroller, .picture")].filter((box) => !scrolls(box));
+  return [...beyond, ...stuck].map((element) => element.outerHTML.slice(0, 100));
+}"""
+
+
 def units_of(text: str) -> list[int]:
     return np.frombuffer(text.encode("utf-16-le", "surrogatepass"), "<u2").tolist()
 
@@ -78,7 +88,9 @@ def test_hostile_texts_neither_run_nor_break_the_page(open_report, width):
 
 
 def assert_fits(page: Page) -> None:
+    """The page can't be scrolled sideways and nothing is cut off: what is wider scrolls in a box of its own."""
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+    assert page.evaluate(CUT_OFF) == []
 
 
 @pytest.mark.parametrize("width", [360, 800, 1600])

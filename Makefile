@@ -1,10 +1,11 @@
 # make demo: annotate the bundled samples and analyse the result. make test: the tests. Both build .venv on first use.
+# make browser: Debian's chromium, without which the tests of the report's page skip.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 DEMO := output/demo
 
-.PHONY: demo test check clean
+.PHONY: demo test check browser clean
 .DEFAULT_GOAL := demo
 
 # torch first and alone: the rest then takes the build that is there
@@ -39,6 +40,12 @@ check: $(VENV)/ready
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+
+browser:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; } || \
+		{ echo "no chromium, and no root with apt-get to install it: the tests of the report's page will skip"; exit 1; }
+	@command -v chromium >/dev/null || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
 
 clean:
 	rm -rf $(VENV) output build *.egg-info

@@ -1,14 +1,18 @@
-"""Small folders of annotations, as process_gigamidi/01_annotate.py writes them."""
+"""Small folders of annotations, as process_gigamidi/01_annotate.py writes them; a browser for the report's page."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from analyze_emotion_annotations.report_page import Report, render
 
 SongRow = Mapping[str, object]
 
@@ -49,3 +53,52 @@ def library() -> list[tuple[SongRow, np.ndarray]]:
         )
         for i in range(60)
     ]
+
+
+@pytest.fixture(scope="module")  # while it is open, no other test of the process could run an event loop
+def browser() -> Iterator[Browser]:
+    """Debian's chromium without a window; the test skips where it is absent."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("needs the browser chromium, which is not here; as root on Debian, `make browser` installs it")
+    with sync_playwright() as playwright:
+        # root can't have chromium's sandbox, and the only pages that are opened are ours
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """What the pages of a test did that they must not; empty at its end."""
+    return []
+
+
+@pytest.fixture
+def open_report(browser: Browser, tmp_path: Path, complaints: list[str]) -> Iterator[Callable[..., Page]]:
+    """A function that opens a report, or the text of a page, from a file and without a network.
+
+    The test fails if a page throws, writes to the console (as a broken policy does), opens a dialog, or asks for
+    anything but itself.
+    """
+    contexts: list[BrowserContext] = []
+
+    def opened(report: Report | str, width: int = 1200, height: int = 800, scheme: str = "light") -> Page:
+        file = tmp_path / f"report {len(contexts)}.html"
+        file.write_text(report if isinstance(report, str) else render(report), encoding="utf-8")
+        size = {"width": width, "height": height}
+        contexts.append(browser.new_context(viewport=size, color_scheme=scheme, offline=True))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(20_000)
+        page.on("console", lambda message: complaints.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda request: complaints.append(f"request: {request.url}"))
+        page.goto(file.as_uri())
+        complaints.remove(f"request: {file.as_uri()}")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert [complaint for complaint in complaints if not complaint.startswith("request: data:image/")] == []

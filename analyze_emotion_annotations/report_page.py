@@ -1,0 +1,266 @@
+"""A report as one HTML file that needs nothing else: its tables, pictures and song curves, its style and its script.
+
+Titles, artists and styles come from strangers' files, so they reach the page in two ways only: escaped in the HTML,
+or in a block of JSON that can't end its own element, from which the script makes text nodes. The page's Content
+Security Policy lets no other script or style run, names no place to load from, and forbids making HTML from text.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from string import Template
+from typing import Any, Literal
+
+import numpy as np
+
+Cell = str | int | float | None | tuple[float, float, float]
+
+_FILES = Path(__file__).parent / "report_page_files"
+_SCRIPTS = ("elements.js", "tables.js", "curves.js", "song_panel.js", "page.js")
+_MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
+# What can't be printed, and marks that would turn the direction of the text after them; tab and line feed stay.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table. decimals: of the number as it is shown, of the percentage for a share."""
+
+    key: str
+    label: str
+    kind: Literal["text", "count", "signed", "share", "number", "seconds"]  # signed: +0.21; share: a fraction, as 21 %
+    help: str = ""  # shown when the pointer rests on the label
+    decimals: int = 2
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells in the order of the columns.
+
+    A cell of a text column is a text, of any other kind a number, None, or (value, low, high): a value with its 95 %
+    interval, sorted by the value. song_of_row: md5 of the song that choosing a row draws, "" for none; () if no row
+    draws one. sort_by: key of the column that the rows are sorted by at first; "" leaves them as they are.
+    """
+
+    name: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    song_of_row: tuple[str, ...] = ()
+    sort_by: str = ""
+    descending: bool = True
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture and what it says to who can't see it."""
+
+    name: str
+    caption: str
+    alt: str
+    image: bytes
+    form: Literal["png", "svg"]
+
+
+@dataclass(frozen=True)
+class SongCurve:
+    """A song's annotations, a structure of arrays over its n bars in ascending order; nan where a value is unknown."""
+
+    md5: str
+    title: str  # "" if unknown
+    artist: str  # "" if unknown
+    duration_seconds: float  # nan if unknown
+    bar_number: np.ndarray  # (n,) from 0 at the start of the file
+    start_seconds: np.ndarray  # (n,)
+    valence: np.ndarray  # (n,) in [−1, 1]
+    arousal: np.ndarray  # (n,) in [−1, 1]
+    valence_sd: np.ndarray  # (n,) standard deviation of the prediction's error
+    arousal_sd: np.ndarray  # (n,)
+    n_notes: np.ndarray  # (n,)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report; its paragraphs, facts, tables and pictures are shown in this order."""
+
+    name: str
+    heading: str
+    paragraphs: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()  # (label, value), as ("songs", "3,299")
+    tables: tuple[Table, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that the page shows. made_with: the provenance, JSON text."""
+
+    title: str
+    subtitle: str
+    sections: tuple[Section, ...]
+    curves: tuple[SongCurve, ...]
+    made_with: str
+
+
+def render(report: Report) -> str:
+    """The page as HTML text that UTF-8 can hold, for a file of its own.
+
+    ValueError if a row has more or fewer cells than its table has columns, a cell is not of its column's kind, a table
+    is sorted by a column it lacks, a song has no bars or arrays that differ in length, or two sections, tables or
+    pictures have one name.
+    """
+    _check(report)
+    style = (_FILES / "page.css").read_text(encoding="utf-8")
+    script = "\n".join((_FILES / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    return Template((_FILES / "page.html").read_text(encoding="utf-8")).substitute(
+        policy=_policy(style, script),
+        title=_escaped(report.title),
+        subtitle=_escaped(report.subtitle),
+        style=style,
+        contents="\n".join(
+            f'<li><a href="#section-{_identifier(section.name)}">{_escaped(section.heading)}</a></li>'
+            for section in report.sections
+        ),
+        sections="\n".join(map(_section, report.sections)),
+        made_with=_escaped(report.made_with),
+        data=_json_block(_data(report)),
+        script=script,
+    )
+
+
+def _policy(style: str, script: str) -> str:
+    def source(text: str) -> str:
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+    return (
+        f"default-src 'none'; img-src data:; style-src {source(style)}; script-src {source(script)}; "
+        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    )
+
+
+def _section(section: Section) -> str:
+    name = f"section-{_identifier(section.name)}"
+    parts = [f'<section id="{name}" aria-labelledby="{name}-heading">']
+    parts.append(f'<h2 id="{name}-heading">{_escaped(section.heading)}</h2>')
+    parts += [f"<p>{_escaped(paragraph)}</p>" for paragraph in section.paragraphs]
+    if section.facts:
+        facts = (f"<div><dt>{_escaped(label)}</dt><dd>{_escaped(value)}</dd></div>" for label, value in section.facts)
+        parts.append(f'<dl class="facts">{"".join(facts)}</dl>')
+    parts += [f'<div class="table" data-table="{html.escape(table.name)}"></div>' for table in section.tables]
+    parts += map(_picture, section.pictures)
+    return "\n".join([*parts, "</section>"])
+
+
+def _picture(picture: Picture) -> str:
+    """An img of any form: nothing runs in a picture that is shown this way, an SVG's scripts neither."""
+    source = f"data:{_MEDIA_TYPES[picture.form]};base64,{base64.b64encode(picture.image).decode()}"
+    return (
+        f'<figure id="picture-{_identifier(picture.name)}"><button type="button" class="picture" aria-pressed="false">'
+        f'<img src="{source}" alt="{_escaped(picture.alt)}"></button>'
+        f"<figcaption>{_escaped(picture.caption)}</figcaption></figure>"
+    )
+
+
+def _data(report: Report) -> dict[str, Any]:
+    """What the script makes tables and curves of."""
+    return {
+        "tables": {table.name: _table(table) for section in report.sections for table in section.tables},
+        "songs": {curve.md5: _curve(curve) for curve in report.curves},
+    }
+
+
+def _table(table: Table) -> dict[str, Any]:
+    return {
+        "caption": table.caption,
+        "columns": [asdict(column) for column in table.columns],
+        "rows": [[_cell(cell) for cell in row] for row in table.rows],
+        "songs": table.song_of_row,
+        "sortBy": table.sort_by,
+        "descending": table.descending,
+    }
+
+
+def _cell(cell: Cell) -> Any:
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, Sequence):
+        value, low, high = map(_number, cell)
+        return None if value is None else value if low is None or high is None else [value, low, high]
+    return _number(cell)
+
+
+def _number(value: Any) -> int | float | None:
+    """A number of Python's, of six digits unless it is whole; None for what is unknown (None, nan, infinite)."""
+    if value is None or not math.isfinite(value):
+        return None
+    return int(value) if value == int(value) else float(f"{value:.6g}")
+
+
+def _curve(curve: SongCurve) -> dict[str, Any]:
+    return {
+        "title": curve.title,
+        "artist": curve.artist,
+        "duration": _rounded([curve.duration_seconds], 2)[0],
+        "bar": _rounded(curve.bar_number, 0),
+        "seconds": _rounded(curve.start_seconds, 2),
+        "valence": _rounded(curve.valence, 3),
+        "arousal": _rounded(curve.arousal, 3),
+        "valenceSd": _rounded(curve.valence_sd, 3),
+        "arousalSd": _rounded(curve.arousal_sd, 3),
+        "notes": _rounded(curve.n_notes, 0),
+    }
+
+
+def _rounded(values: Iterable[float], decimals: int) -> list[int | float | None]:
+    rounded = np.round(np.asarray(values, dtype=np.float64), decimals)
+    return [
+        None if not math.isfinite(value) else int(value) if value == int(value) else value for value in rounded.tolist()
+    ]
+
+
+def _json_block(record: Any) -> str:
+    """JSON in ASCII without <, > and &, which means nothing to the HTML parser wherever it stands."""
+    text = json.dumps(record, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _escaped(text: str) -> str:
+    return html.escape(_UNPRINTABLE.sub("\ufffd", text))
+
+
+def _identifier(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _check(report: Report) -> None:
+    tables = [table for section in report.sections for table in section.tables]
+    pictures = [picture for section in report.sections for picture in section.pictures]
+    for table in tables:
+        if any(len(row) != len(table.columns) for row in table.rows):
+            raise ValueError(f"table {table.name}: a row has not as many cells as there are columns")
+        if table.song_of_row and len(table.song_of_row) != len(table.rows):
+            raise ValueError(f"table {table.name}: {len(table.song_of_row)} songs for {len(table.rows)} rows")
+        for place, column in enumerate(table.columns):
+            cells = [row[place] for row in table.rows if row[place] is not None]
+            if any(isinstance(cell, str) != (column.kind == "text") for cell in cells):
+                raise ValueError(f"table {table.name}: a cell of {column.key} is not of its kind, {column.kind}")
+        if table.sort_by and table.sort_by not in {column.key for column in table.columns}:
+            raise ValueError(f"table {table.name}: no column {table.sort_by} to sort by")
+    for curve in report.curves:
+        arrays = [value for value in vars(curve).values() if isinstance(value, np.ndarray)]
+        if not len(curve.bar_number) or any(array.shape != arrays[0].shape for array in arrays):
+            raise ValueError(f"song {curve.md5}: no bars, or arrays that differ in length")
+    for parts in (report.sections, tables, pictures):
+        names = [_identifier(part.name) for part in parts]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two sections, tables or pictures have one name: {', '.join(names)}")

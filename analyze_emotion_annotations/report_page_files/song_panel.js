@@ -1,0 +1,146 @@
+// The panel at the foot of the window that draws the song of the chosen row and reads out its bars.
+
+class SongPanel {
+  constructor(panel, songs) {
+    Object.assign(this, { panel, songs, line: null, bar: null, inSeconds: false });
+    this.build();
+    new ResizeObserver(() => this.redraw()).observe(this.chart);
+    new ResizeObserver(() => this.makeRoom()).observe(panel);
+    document.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && this.line) this.close();
+    });
+  }
+
+  build() {
+    this.title = isolated("", { class: "title" });
+    this.artist = isolated("", { class: "artist" });
+    this.md5 = isolated("", { class: "md5" });
+    const copyMd5 = make("button", { type: "button", id: "copy-md5" }, "Copy");
+    copyMd5.addEventListener("click", () => copy(this.song.md5, copyMd5));
+    const close = make("button", { type: "button", class: "close", "aria-label": "Close the song" }, "\u00d7");
+    close.addEventListener("click", () => this.close());
+    this.readout = make("p", { class: "readout" });
+    this.chart = make("div", { class: "chart", role: "slider", tabindex: "0", "aria-label": "Bar" });
+    this.listen();
+    const md5 = make("span", { class: "md5-line" }, "md5 ", this.md5, " ", copyMd5);
+    const names = make("div", { class: "names" }, make("h2", {}, this.title), this.artist, md5);
+    const head = make("div", { class: "head" }, names, close, this.axisSwitch());
+    this.panel.append(head, this.readout, this.chart);
+  }
+
+  axisSwitch() {
+    const choice = (label, inSeconds) => {
+      const radio = make("input", { type: "radio", name: "axis", value: label });
+      radio.checked = inSeconds === this.inSeconds;
+      radio.addEventListener("change", () => {
+        this.inSeconds = inSeconds;
+        this.redraw();
+      });
+      return make("label", {}, radio, make("span", {}, label));
+    };
+    const legend = make("legend", { class: "unseen" }, "Axis");
+    return make("fieldset", { class: "switch" }, legend, choice("bars", false), choice("seconds", true));
+  }
+
+  listen() {
+    const { chart } = this;
+    chart.addEventListener("pointermove", (event) => this.point(event));
+    chart.addEventListener("pointerdown", (event) => this.point(event));
+    chart.addEventListener("pointerleave", () => { if (document.activeElement !== chart) this.read(null); });
+    chart.addEventListener("focus", () => { if (this.bar === null) this.read(0); });
+    chart.addEventListener("blur", () => this.read(null));
+    chart.addEventListener("keydown", (event) => {
+      const last = this.song.bar.length - 1;
+      const steps = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -8, PageUp: 8 };
+      const from = this.bar ?? 0;
+      const to = { Home: 0, End: last }[event.key] ?? (event.key in steps ? from + steps[event.key] : null);
+      if (to === null) return;
+      event.preventDefault();
+      this.read(Math.min(last, Math.max(0, to)));
+    });
+  }
+
+  point(event) {
+    this.read(barAt(this.drawing.scene, event.clientX - this.chart.getBoundingClientRect().left));
+  }
+
+  // Draws the song of a row; if it is drawn already, closes it.
+  open(md5, line) {
+    if (line === this.line) return this.close();
+    this.mark(false);
+    this.line = line;
+    this.mark(true);
+    this.song = { md5, ...this.songs[md5] };
+    this.bar = null;
+    this.title.textContent = shown(this.song.title, "untitled");
+    this.artist.textContent = shown(this.song.artist, "");
+    this.md5.textContent = md5;
+    this.chart.setAttribute("aria-valuemin", this.song.bar[0]);
+    this.chart.setAttribute("aria-valuemax", this.song.bar.at(-1));
+    this.panel.hidden = false;
+    this.makeRoom();
+    this.redraw();
+    line.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }
+
+  close() {
+    const inside = this.panel.contains(document.activeElement);
+    const { line } = this;
+    this.mark(false);
+    this.line = null;
+    this.panel.hidden = true;
+    this.makeRoom();
+    if (inside) line.querySelector("button.song").focus();
+  }
+
+  mark(chosen) {
+    this.line?.classList.toggle("chosen", chosen);
+    this.line?.querySelector("button.song").setAttribute("aria-expanded", String(chosen));
+  }
+
+  // The page can be scrolled as far as if the panel were not in front of it.
+  makeRoom() {
+    document.documentElement.style.setProperty("--panel", `${this.panel.offsetHeight}px`);
+  }
+
+  redraw() {
+    if (this.panel.hidden || !this.chart.clientWidth) return;
+    const { clientWidth, clientHeight } = this.chart;
+    this.drawing = drawSong(this.song, this.inSeconds, clientWidth, clientHeight);
+    this.chart.replaceChildren(this.drawing.svg);
+    this.read(this.bar);
+  }
+
+  read(bar) {
+    this.bar = bar;
+    this.drawing.mark(bar);
+    this.readout.replaceChildren(...(bar === null ? this.summary() : this.values(bar)));
+    this.chart.setAttribute("aria-valuenow", this.song.bar[bar ?? 0]);
+    this.chart.setAttribute("aria-valuetext", this.readout.textContent);
+  }
+
+  summary() {
+    const mean = (values) => {
+      const known = values.filter((value) => value !== null);
+      return known.length ? signed(known.reduce((sum, value) => sum + value, 0) / known.length, 2) : "\u2013";
+    };
+    const facts = [plural(this.song.bar.length, "bar")];
+    if (this.song.duration !== null) facts.push(clock(this.song.duration));
+    const means = CURVES.map(([name]) =>
+      make("span", { class: `key ${name}` }, `${name} mean ${mean(this.song[name])}`));
+    const band = make("span", { class: "hint" }, "bands: \u00b1 1 standard deviation of the error");
+    return [...facts.map((fact) => make("span", {}, fact)), ...means, band];
+  }
+
+  values(i) {
+    const { song } = this;
+    const affect = CURVES.map(([name, spread]) => {
+      const value = song[name][i] === null ? "\u2013" : signed(song[name][i], 2);
+      const error = song[spread][i] === null ? "" : ` \u00b1 ${fixed(song[spread][i], 2)}`;
+      return make("span", { class: `key ${name}` }, `${name} `, make("b", {}, value), error);
+    });
+    const count = song.notes[i] === null ? [] : [make("span", {}, plural(song.notes[i], "note"))];
+    const place = [make("span", {}, `bar ${song.bar[i]}`), make("span", {}, clock(song.seconds[i] ?? 0, 1))];
+    return [...place, ...affect, ...count];
+  }
+}

@@ -1,0 +1,166 @@
+"""The report's page in a real browser: that it opens, fits every window, can be read, and lets no stranger in."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from hostile_report import HOSTILE, report_saying
+from made_report import made_report
+from playwright.sync_api import Error, Page
+
+from analyze_emotion_annotations.report_page import render
+
+# clicks on a row; the texts as UTF-16 units, since no lone surrogate gets out of the browser otherwise
+CHOOSE_ROW = """(i) => {
+  const units = ({ textContent }) => textContent.split("").map((unit) => unit.charCodeAt(0));
+  const row = document.querySelectorAll("tr.choosable")[i];
+  row.click();
+  const panel = document.getElementById("song");
+  return {
+    cell: units(row.cells[0]), title: units(panel.querySelector(".title")), height: row.offsetHeight,
+    panel: panel.offsetHeight, lines: panel.querySelectorAll(".line").length,
+    width: document.scrollingElement.scrollWidth,
+  };
+}"""
+
+
+CUT_OFF = """() => {
+  const reaches = (element) => element.getBoundingClientRect().right > innerWidth + 0.5;
+  const boxed = (element) => element.parentElement.closest(".scroller, .picture, svg");
+  const scrolls = (box) => box.scrollWidth <= box.clientWidth || getComputedStyle(box).overflowX === "auto";
+  const beyond = [...document.querySelectorAll("body *")].filter((element) => reaches(element) && !boxed(element));
+  const stuck = [...document.querySelectorAll(".scroller, .picture")].filter((box) => !scrolls(box));
+  return [...beyond, ...stuck].map((element) => element.outerHTML.slice(0, 100));
+}"""
+
+
+def units_of(text: str) -> list[int]:
+    return np.frombuffer(text.encode("utf-16-le", "surrogatepass"), "<u2").tolist()
+
+
+def test_a_report_opens_and_shows_its_parts(open_report):
+    page = open_report(made_report())
+    assert page.title() == "Valence and arousal of 3,299 songs"
+    contents = page.locator("nav a").all_inner_texts()
+    assert contents == page.locator("main h2").all_inner_texts()
+    assert page.locator("tbody tr").count() == 5 + 40 + 4 + 3
+    assert page.locator("figure img").evaluate_all("(all) => all.every((image) => image.naturalWidth > 300)")
+
+
+def test_the_policy_stops_what_it_is_there_for(open_report, complaints):
+    intrusion = (
+        "<script>window.broken = 1</script><img src=x onerror='window.broken = 2'>"
+        "<p id=styled style='position:fixed'></p><img src='http://example.invalid/seen.png'>"
+    )
+    page = open_report(render(made_report(4)).replace("</main>", f"{intrusion}</main>"))
+    with pytest.raises(Error, match="TrustedHTML"):
+        page.evaluate("document.body.innerHTML = '<b>text</b>'")
+    assert page.evaluate("window.broken") is None
+    assert page.locator("#styled").evaluate("(element) => getComputedStyle(element).position") == "static"
+    refused = " ".join(complaints)
+    for rule in ("script-src", "style-src", "img-src"):
+        assert rule in refused
+    complaints.clear()
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_hostile_texts_neither_run_nor_break_the_page(open_report, width):
+    page = open_report(report_saying(HOSTILE), width)
+    harmless = open_report(report_saying([f"text {i}" for i in range(len(HOSTILE))]), width)
+    count = "() => Object.fromEntries(['script', 'img', 'iframe', 'svg', 'style', 'base', 'meta', 'a', 'b']" + (
+        ".map((name) => [name, document.querySelectorAll(name).length]))"
+    )
+    assert page.evaluate(count) == harmless.evaluate(count)
+    assert page.evaluate("window.broken") is None
+    assert_fits(page)
+    assert page.locator("button.song").count() == len(HOSTILE)
+    for i, text in enumerate(HOSTILE):
+        row = page.evaluate(CHOOSE_ROW, i)
+        visible = text not in ("", "\u200b")
+        assert row["cell"] == units_of(text if visible else "–")
+        assert row["title"] == units_of(text if visible else "untitled")
+        assert row["lines"] == 2
+        assert row["height"] < 100  # pixels; a cell shows three lines of a text at most
+        assert row["panel"] < 0.7 * 800
+        assert row["width"] <= width
+
+
+def assert_fits(page: Page) -> None:
+    """The page can't be scrolled sideways and nothing is cut off: what is wider scrolls in a box of its own."""
+    assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+    assert page.evaluate(CUT_OFF) == []
+
+
+@pytest.mark.parametrize("width", [360, 800, 1600])
+def test_the_page_never_scrolls_sideways(open_report, width):
+    page = open_report(made_report(), width)
+    assert_fits(page)
+    page.locator("details").evaluate_all("(all) => all.forEach((details) => { details.open = true; })")
+    page.locator("tr.choosable").first.click()
+    assert_fits(page)
+    panel = page.locator("#song").bounding_box()
+    assert panel["x"] >= 0 and panel["x"] + panel["width"] <= width
+    assert page.locator("#song svg").bounding_box()["width"] > 0.8 * min(width, 1200)
+
+
+def test_a_picture_that_is_too_wide_is_enlarged_in_its_own_box(open_report):
+    page = open_report(made_report(4), 360)
+    picture = page.locator("button.picture").first
+    before = picture.locator("img").bounding_box()["width"]
+    picture.click()
+    assert picture.locator("img").bounding_box()["width"] == 750 > before
+    assert_fits(page)
+    picture.click()
+    assert picture.locator("img").bounding_box()["width"] == before
+
+
+def test_on_a_narrow_window_the_contents_fold_away(open_report):
+    page = open_report(made_report(4), 360)
+    assert not page.locator("nav ol").is_visible()
+    page.locator("nav summary").click()
+    page.get_by_role("link", name="Data quality").click()
+    assert not page.locator("nav ol").is_visible()
+    top = page.locator("#section-data-quality h2").bounding_box()["y"]
+    assert page.locator("nav").bounding_box()["height"] <= top < 400
+    page.set_viewport_size({"width": 1600, "height": 900})
+    page.locator("nav ol").wait_for(state="visible")
+
+
+def contrast(first: str, second: str) -> float:
+    """Contrast of two colours as WCAG defines it, 1 to 21; colours as rgb(r, g, b)."""
+
+    def luminance(colour: str) -> float:
+        channels = np.array([int(value) for value in re.findall(r"\d+", colour)[:3]]) / 255
+        linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    darker, lighter = sorted((luminance(first), luminance(second)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_and_curves_stand_out_from_the_page(open_report, scheme):
+    page = open_report(made_report(8), scheme=scheme)
+    page.locator("tr.choosable").first.click()
+
+    def colour(selector: str, what: str) -> str:
+        return page.locator(selector).first.evaluate(f"(element) => getComputedStyle(element).{what}")
+
+    ground = colour("body", "backgroundColor")
+    assert (contrast(ground, "rgb(0, 0, 0)") < 2) == (scheme == "dark")
+    for selector in ("h1", "p", "td", "header p", ".interval", "figcaption", "button.song", "nav a"):
+        assert contrast(colour(selector, "color"), ground) >= 4.5, selector
+    chosen = colour("tr.chosen td", "backgroundColor")
+    assert contrast(colour("tr.chosen button.song", "color"), chosen) >= 4.5
+    for name in ("valence", "arousal"):
+        assert contrast(colour(f".line.{name}", "stroke"), ground) >= 3
+
+
+def test_on_paper_there_are_no_controls(open_report):
+    page = open_report(made_report())
+    page.emulate_media(media="print")
+    for selector in ("nav", "input", ".more", ".skip"):
+        assert not any(element.is_visible() for element in page.locator(selector).all())
+    assert page.locator("main h2").first.is_visible()

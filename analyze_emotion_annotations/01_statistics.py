@@ -1,49 +1,41 @@
-"""Statistics of valence and arousal by style.
+"""Statistics of valence and arousal by style, and by tempo, note density, tracks, performance and instruments.
 
-Reads the annotations that process_gigamidi/01_annotate.py wrote. Gives a table (statistics_by_style.csv: songs, bars,
-mean, spread, quartiles, share of each quadrant) and a plot (styles.png).
+Reads the annotations that process_gigamidi/01_annotate.py wrote, any number of bars. Writes tables
+(statistics_by_style.csv and statistics_by_feature.csv: songs, bars, mean, spread, quartiles, quadrants, change from bar
+to bar, each with its 95 % interval over songs; comparisons.csv: effect sizes; courses.csv; songs_to_look_at.csv) and
+pictures (styles, planes, ridgelines, quadrants and courses, as PNG and SVG).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from analyze_emotion_annotations.analysis import analyse, provenance_of
 from analyze_emotion_annotations.analysis_settings import DEFAULT_FILE, AnalysisSettings
-from analyze_emotion_annotations.annotation_tables import finished_parts
 from analyze_emotion_annotations.figures import save_picture
-from analyze_emotion_annotations.style_plot import choose_column, plot_styles, styles_to_draw
-from analyze_emotion_annotations.style_statistics import OVERALL, in_short, statistics_table, tally_styles
-from musetok_bridge.provenance import file_digest, provenance, write_json, write_table
+from analyze_emotion_annotations.pictures import pictures_of
+from analyze_emotion_annotations.result_tables import in_short, write_results
+from musetok_bridge.provenance import write_json
 from musetok_bridge.settings import run_script
 
 
 def main(settings: AnalysisSettings) -> None:
-    """Count, write the table and the plot, say where they are."""
-    annotations, output = Path(settings.input.dir), Path(settings.output.dir)
-    parts, unfinished = finished_parts(annotations)
-    tallies = tally_styles(parts, progress=True)
-    plotted = settings.style_plot
-    column = choose_column(tallies, plotted.column)
-    table = statistics_table(tallies)
-    write_table(output / "statistics_by_style.csv", table, decimals=6)
-    drawn = styles_to_draw(tallies, column, plotted.min_songs, plotted.max_styles)
-    pictures = save_picture(
-        plot_styles(drawn, column, settings.picture.dpi), output, "styles", settings.picture.formats
-    )
-    run_record = annotations / "run.json"
-    record = provenance(
-        settings,
-        annotations_run_sha256=file_digest(run_record) if run_record.exists() else None,
-        parts=len(parts),
-        unfinished_parts=unfinished,
-        songs=tallies[OVERALL].n_songs,
-        bars=tallies[OVERALL].n_bars,
-    )
-    write_json(output / "run.json", record)
-    print(in_short(table))
-    if unfinished:
-        print(f"\n{unfinished} unfinished part(s) of {annotations} left out: that run is not complete")
-    print(f"\ntable: {output / 'statistics_by_style.csv'}\nplot:  {', '.join(map(str, pictures))}")
+    """Analyse, write tables and pictures, say where they are."""
+    found, output = analyse(settings), Path(settings.output.dir)
+    tables = write_results(found, output)
+    pictures = [
+        path
+        for picture in pictures_of(found, settings.picture.dpi)
+        for path in save_picture(picture.figure, output, picture.name, settings.picture.formats)
+    ]
+    write_json(output / "run.json", provenance_of(settings, found))
+    print(in_short(found.table))
+    print("In brackets: 95 % intervals, by songs.")
+    if found.unfinished_parts:
+        where = settings.input.dir
+        print(f"\n{found.unfinished_parts} unfinished part(s) of {where} left out: that run is not complete")
+    print("\ntables:  ", "\n          ".join(map(str, tables)))
+    print("pictures:", "\n          ".join(map(str, pictures)))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from musetok_bridge.settings import Range, SettingsError
@@ -25,12 +26,43 @@ class OutputSettings:
 
 
 @dataclass(frozen=True)
-class StylePlotSettings:
-    """Which styles the plot shows by name."""
+class ComputeSettings:
+    """What the statistics may take of the machine."""
 
-    column: str | None
+    memory_mb: Annotated[int, Range(200, 1_000_000)]
+
+
+@dataclass(frozen=True)
+class StyleSettings:
+    """Which styles have rows and pictures of their own."""
+
     min_songs: Annotated[int, Range(1)]
-    max_styles: Annotated[int, Range(1, 30)]
+    column: str | None
+    max_drawn: Annotated[int, Range(1, 30)]
+
+
+@dataclass(frozen=True)
+class FeatureSettings:
+    """The classes of what else songs are grouped by."""
+
+    tempo_edges: Annotated[tuple[float, ...], Range(1, 1000)]
+    density_edges: Annotated[tuple[float, ...], Range(0, 10_000)]
+    track_edges: Annotated[tuple[float, ...], Range(1, 100_000)]
+    expressive_from: Annotated[float, Range(0, 1000)]
+
+    def __post_init__(self) -> None:
+        for name in ("tempo_edges", "density_edges", "track_edges"):
+            edges = getattr(self, name)
+            if not edges or any(low >= high for low, high in pairwise(edges)):
+                raise SettingsError(f"features.{name}: give one number or more, each larger than the one before")
+
+
+@dataclass(frozen=True)
+class CourseSettings:
+    """How the way of songs from their first bar to their last is looked at."""
+
+    points: Annotated[int, Range(2, 200)]
+    min_bars: Annotated[int, Range(2)]
 
 
 @dataclass(frozen=True)
@@ -41,6 +73,14 @@ class SongSettings:
     first: Annotated[int, Range(1, 1000)]
     midi: str | None
     midi_config: str | None
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """What the report shows of single songs."""
+
+    songs_per_list: Annotated[int, Range(1, 50)]
+    min_bars: Annotated[int, Range(2)]
 
 
 @dataclass(frozen=True)
@@ -61,6 +101,10 @@ class AnalysisSettings:
 
     input: InputSettings
     output: OutputSettings
-    style_plot: StylePlotSettings
+    compute: ComputeSettings
+    styles: StyleSettings
+    features: FeatureSettings
+    course: CourseSettings
     songs: SongSettings
+    report: ReportSettings
     picture: PictureSettings

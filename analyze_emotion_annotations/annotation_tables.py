@@ -59,15 +59,16 @@ def finished_parts(folder: Path) -> tuple[list[Part], int]:
     return parts, len(names["bars"] ^ names["songs"])
 
 
-def style_columns(parts: Sequence[Part]) -> list[str]:
-    """The style columns of the songs, the same in every part. UserError if parts differ."""
-    expected = _styles_in_header(parts[0].songs)
-    for part in parts[1:]:
-        found = _styles_in_header(part.songs)
+def same_header(tables: Sequence[Path]) -> list[str]:
+    """The columns of tables that all have the same. UserError if one differs."""
+    expected = _header(tables[0])
+    for path in tables[1:]:
+        found = _header(path)
         if found != expected:
+            odd = sorted(set(found) ^ set(expected))
             raise UserError(
-                f"{part.songs}: its style columns are {', '.join(found) or 'none'}, those of {parts[0].songs.name} are "
-                f"{', '.join(expected) or 'none'}; annotate different releases into folders of their own"
+                f"{path}: its columns are not those of {tables[0].name} ({', '.join(odd) or 'another order'}); "
+                "annotate different releases into folders of their own"
             )
     return expected
 
@@ -106,11 +107,6 @@ def style_names(cell: str) -> list[str]:
             members = json.loads(cell)
     names = (member.strip() for member in members if isinstance(member, str))
     return list(dict.fromkeys(name for name in names if name))
-
-
-def _styles_in_header(path: Path) -> list[str]:
-    header = _header(path)
-    return [column for column in STYLE_COLUMNS if column in header]
 
 
 def _header(path: Path) -> list[str]:

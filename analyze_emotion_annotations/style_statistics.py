@@ -1,78 +1,92 @@
-"""Valence and arousal by style: counts, means, spreads, quartiles and quadrant shares over bars.
+"""Valence and arousal by group of songs: means, spreads, quartiles, quadrants and movement, with 95 % intervals.
 
 Conventions:
-- A song counts in every style that it names, once for each; a song that names none counts in '(none)' of that column.
-  A song that stands in the annotations twice counts twice, with its bars.
-- All statistics are over bars, so a long song weighs more than a short one. sd is the population's (ddof 0).
-- Quartiles are numpy's (linear between order statistics) of the values rounded to STEP, so they are within STEP / 2 of
-  the exact ones. Counting values on this fixed grid keeps memory flat (some 32 kB a style) and lets parts be added up.
-- Quadrants of the circumplex model (J. A. Russell, 1980), as EMOPIA numbers them: Q1 V+ A+, Q2 V− A+, Q3 V− A−,
-  Q4 V+ A−. Zero counts as positive.
+- All statistics are over bars, so a long song weighs more than a short one. sd is the population's (ddof 0); change is
+  the mean absolute difference between successive bars.
+- Bars of a song are not independent: what is drawn at random is songs, and the intervals say how far a statistic would
+  be from itself with other songs of the same kind. Each statistic is a ratio of two sums over songs, R = ΣY / ΣX, and
+  its variance is k / (k − 1) · Σ(Y − R X)² / (ΣX)² for k songs (the linearised ratio estimator: W. G. Cochran, Sampling
+  Techniques, 3rd ed. 1977, ch. 6), taken with Student's t of k − 1 degrees. The interval of a quartile is that of the
+  share of bars below it, read off the distribution (R. S. Woodruff, Confidence intervals for medians and other position
+  measures, JASA 1952). One song gives no interval.
+- Quartiles are numpy's (linear between order statistics) of values rounded to STEP, so within STEP / 2 of the exact
+  ones: counting on a grid keeps memory flat.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import duckdb
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
+from scipy.stats import t as student
 
-from musetok_bridge.settings import UserError
+from .annotation_database import UNITS
 
-from .annotation_tables import Part, read_bars, read_songs, style_columns, style_names
-from .figures import one_line
-
+AFFECTS = ("valence", "arousal")
+QUARTILES = (("q25", 0.25), ("median", 0.5), ("q75", 0.75))
 STEP = 0.001
 _GRID = np.linspace(-1.0, 1.0, 2001)
-OVERALL = ("(all)", "(all)")
-NO_STYLE = "(none)"
+_UNITS_PER_STEP = round(STEP * UNITS)
+PLANE_STEP = 0.05  # of the valence–arousal plane, for pictures
+PLANE_CELLS = round(2 / PLANE_STEP)
+SONGS_AT_ONCE = 50_000
 
-StyleKey = tuple[str, str]  # style column, style
+# statistic: sums over a song that make its Y and X; {m} is the group's mean in UNITS
+_RATIOS = {
+    "valence_mean": ("v1", "n", UNITS),
+    "arousal_mean": ("a1", "n", UNITS),
+    "valence_variance": ("(v2 - 2 * valence_m * v1 + valence_m * valence_m * n)", "n", UNITS**2),
+    "arousal_variance": ("(a2 - 2 * arousal_m * a1 + arousal_m * arousal_m * n)", "n", UNITS**2),
+    "valence_change": ("dv", "pairs", UNITS),
+    "arousal_change": ("da", "pairs", UNITS),
+    **{f"share_q{i}": (f"q{i}", "n", 1) for i in (1, 2, 3, 4)},
+}
 
 
 @dataclass(frozen=True)
-class Tally:
-    """What is kept of a set of bars; the tallies of two sets add up to that of both.
+class Distributions:
+    """How the bars of each group are spread, for k groups.
 
-    For arrays of shape (2, ...) row 0 is valence, row 1 arousal.
+    lines: int64 (2, k, 2001), bars nearest to each point of the grid, of valence and of arousal.
+    planes: int64 (k, PLANE_CELLS, PLANE_CELLS), bars in each cell of the plane, by arousal, then by valence.
     """
 
-    n_songs: int
-    n_bars: int
-    sums: np.ndarray  # (2,)
-    squares: np.ndarray  # (2,) sums of squares
-    quadrants: np.ndarray  # (4,) bars in Q1 .. Q4
-    histogram: np.ndarray  # (2, 2001) bars nearest to each point of the grid
-
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(
-            self.n_songs + other.n_songs,
-            self.n_bars + other.n_bars,
-            self.sums + other.sums,
-            self.squares + other.squares,
-            self.quadrants + other.quadrants,
-            self.histogram + other.histogram,
-        )
+    lines: np.ndarray
+    planes: np.ndarray
 
 
-def tally_bars(affect: np.ndarray, n_songs: int = 0) -> Tally:
-    """Count bars. affect: (n, 2), columns valence and arousal, in [−1, 1]."""
-    negative_valence, negative_arousal = (affect < 0).T
-    quadrant = np.where(negative_arousal, np.where(negative_valence, 2, 3), np.where(negative_valence, 1, 0))
-    nearest = np.rint((affect + 1.0) / STEP).astype(np.int64)  # (n, 2) index into the grid
-    return Tally(
-        n_songs,
-        len(affect),
-        affect.sum(axis=0),
-        np.square(affect).sum(axis=0),
-        np.bincount(quadrant, minlength=4),
-        np.stack([np.bincount(column, minlength=len(_GRID)) for column in nearest.T]),
-    )
+def group_statistics(db: duckdb.DuckDBPyConnection) -> tuple[pd.DataFrame, Distributions]:
+    """A row for each group, in their order, and how its bars are spread.
+
+    Columns: grouping, kind, name, n_songs, n_bars and, for each of valence and arousal, …_mean, …_sd, …_q25, …_median,
+    …_q75 and …_change; share_q1 … share_q4; and for each of these …_low and …_high, its 95 % interval.
+    """
+    groups = db.sql("SELECT g, grouping, kind, name, n_songs FROM groups ORDER BY g").df()
+    sums = db.sql(
+        """
+        SELECT g, sum(n)::DOUBLE AS n, sum(v1) / sum(n) AS valence_m, sum(a1) / sum(n) AS arousal_m
+        FROM memberships JOIN song_sums USING (song) GROUP BY g ORDER BY g
+        """
+    ).df()
+    table = groups.assign(n_bars=sums["n"].astype("int64"))
+    n_songs = table["n_songs"].to_numpy()
+    for name, (value, error) in _ratios(db, sums).items():
+        reach = error * t_of_songs(n_songs)
+        low, high = value - reach, value + reach
+        if name.endswith("variance"):
+            name, value, low, high = name.replace("variance", "sd"), *(np.sqrt(np.maximum(x, 0)) for x in (value, low, high))
+        elif name.startswith("share"):
+            low, high = np.clip(low, 0, 1), np.clip(high, 0, 1)
+        table[name], table[f"{name}_low"], table[f"{name}_high"] = value, low, high
+    distributions = _distributions(db, len(table))
+    quartiles = _quartiles(db, distributions, n_songs)
+    return pd.concat([table, quartiles], axis=1)[_column_order()], distributions
 
 
-def quantiles(counts: np.ndarray, q: Sequence[float]) -> np.ndarray:
+def quantiles(counts: np.ndarray, q: Sequence[float] | np.ndarray) -> np.ndarray:
     """Quantiles of values counted on the grid, by linear interpolation between order statistics; nan if there are none.
 
     counts: (2001,) how many values lie at each grid point; q: fractions in [0, 1].
@@ -88,91 +102,118 @@ def quantiles(counts: np.ndarray, q: Sequence[float]) -> np.ndarray:
     return lower + (place - below) * (upper - lower)
 
 
-def tally_styles(parts: Sequence[Part], progress: bool = False) -> dict[StyleKey, Tally]:
-    """Go through finished parts one after the other and count the bars of every style of every style column.
-
-    Returns tallies by (style column, style), OVERALL first. UserError if there is no bar at all.
-    """
-    columns = style_columns(parts)
-    tallies: dict[StyleKey, Tally] = {OVERALL: tally_bars(np.empty((0, 2)))}
-    for part in tqdm(parts, desc="parts", unit="part", disable=None if progress else True):
-        for key, tally in _tally_part(part, columns):
-            tallies[key] = tallies[key] + tally if key in tallies else tally
-    if tallies[OVERALL].n_bars == 0:
-        folder = parts[0].bars.parent.parent
-        raise UserError(f"{folder}: no bar was annotated; the reasons stand in {folder / 'failures'}")
-    return tallies
+def _column_order() -> list[str]:
+    names = [f"{affect}_{name}" for affect in AFFECTS for name in ("mean", "sd", "q25", "median", "q75", "change")]
+    names += [f"share_q{i}" for i in (1, 2, 3, 4)]
+    return ["grouping", "kind", "name", "n_songs", "n_bars", *(n + end for n in names for end in ("", "_low", "_high"))]
 
 
-def statistics_table(tallies: dict[StyleKey, Tally]) -> pd.DataFrame:
-    """The overall row, then each column's styles, those with most songs first. Cells are empty without bars."""
-    rows = pd.DataFrame([_row(key, tally) for key, tally in tallies.items()])
-    column_order = {column: i for i, column in enumerate(dict.fromkeys(column for column, _ in tallies))}
-    rows["order"] = rows["style_column"].map(column_order)
-    rows = rows.sort_values(["order", "n_songs", "n_bars", "style"], ascending=[True, False, False, True])
-    return rows.drop(columns="order").reset_index(drop=True)
+def t_of_songs(n_songs: np.ndarray) -> np.ndarray:
+    """Student's t of the 95 % interval for so many songs; nan for one."""
+    return np.where(n_songs > 1, student.ppf(0.975, np.maximum(n_songs - 1, 1)), np.nan)
 
 
-def in_short(table: pd.DataFrame, styles_a_column: int = 10) -> str:
-    """The table as text for a terminal: each column's largest styles, means and quadrant shares."""
-    lines = [f"{'':34}{'songs':>9}{'bars':>12}{'valence':>9}{'arousal':>9}{'Q1':>7}{'Q2':>7}{'Q3':>7}{'Q4':>7}"]
-    for column, rows in table.groupby("style_column", sort=False):
-        lines.append(str(column))
-        for row in rows.head(styles_a_column).to_dict("records"):
-            means = "".join(f"{row[name]:>+9.3f}" for name in ("valence_mean", "arousal_mean"))
-            shares = "".join(f"{row[f'share_q{quadrant}']:>7.1%}" for quadrant in (1, 2, 3, 4))
-            lines.append(f"  {one_line(row['style'], 30):32}{row['n_songs']:>9,}{row['n_bars']:>12,}{means}{shares}")
-        if len(rows) > styles_a_column:
-            lines.append(f"  … and {len(rows) - styles_a_column:,} more in the file")
-    return "\n".join(lines)
-
-
-def _tally_part(part: Part, columns: Sequence[str]) -> Iterable[tuple[StyleKey, Tally]]:
-    songs = read_songs(part, columns)
-    keys, styles_of_song = _memberships(songs, columns)
-    no_bars = np.empty((0, 2))
-    for key, count in zip(keys, np.bincount(styles_of_song["style"], minlength=len(keys)), strict=True):
-        yield key, tally_bars(no_bars, int(count))
-    # a file that occurs twice has its bars here twice; the styles of its first row hold for all of them
-    first_rows = pd.Series(songs.index, index=songs["md5"])
-    first_rows = first_rows[~first_rows.index.duplicated()]
-    for bars in read_bars(part, ["md5", "valence", "arousal"]):
-        if bars.empty:  # every song of the part failed
-            continue
-        bars["song"] = bars["md5"].map(first_rows)
-        strangers = bars.loc[bars["song"].isna(), "md5"]
-        if len(strangers):
-            raise UserError(f"{part.bars}: bars of {strangers.iloc[0]}, a song that {part.songs} lacks; annotate again")
-        counted = styles_of_song.merge(bars, on="song").sort_values("style", kind="stable")  # a row a bar and style
-        styles, starts = np.unique(counted["style"], return_index=True)
-        pieces = np.split(counted[["valence", "arousal"]].to_numpy(), starts[1:])
-        for style, affect in zip(styles, pieces, strict=True):
-            yield keys[style], tally_bars(affect)
-
-
-def _memberships(songs: pd.DataFrame, columns: Sequence[str]) -> tuple[list[StyleKey], pd.DataFrame]:
-    """Keys of the styles in a part, and pairs (song, style): row of the song, place of the key."""
-    places: dict[StyleKey, int] = {OVERALL: 0}
-    pairs = [(song, 0) for song in songs.index]
-    for column in columns:
-        names_of = {cell: style_names(cell) or [NO_STYLE] for cell in songs[column].unique()}
-        for song, cell in songs[column].items():
-            pairs += [(song, places.setdefault((column, name), len(places))) for name in names_of[cell]]
-    return list(places), pd.DataFrame(pairs, columns=["song", "style"], dtype="int64")
-
-
-def _row(key: StyleKey, tally: Tally) -> dict[str, object]:
-    row: dict[str, object] = {
-        "style_column": key[0],
-        "style": key[1],
-        "n_songs": tally.n_songs,
-        "n_bars": tally.n_bars,
+def _ratios(db: duckdb.DuckDBPyConnection, sums: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Each statistic of _RATIOS and its standard error, (k,) each."""
+    db.register("means", sums)
+    of_songs = "FROM memberships JOIN song_sums USING (song) JOIN means USING (g)"
+    columns = [f"sum({y})::DOUBLE / nullif(sum({x}), 0) AS {name}" for name, (y, x, _) in _RATIOS.items()]
+    ratios = db.sql(f"SELECT g, {', '.join(columns)} {_without_n(of_songs)} GROUP BY g ORDER BY g").df()
+    db.register("ratios", ratios)
+    columns = [
+        f"sqrt(sum(({y} - ratios.{name} * {x}) ** 2) * count(*) / nullif(count(*) - 1, 0)) / nullif(sum({x}), 0) AS {name}"
+        for name, (y, x, _) in _RATIOS.items()
+    ]
+    errors = db.sql(
+        f"SELECT g, {', '.join(columns)} {_without_n(of_songs)} JOIN ratios USING (g) GROUP BY g ORDER BY g"
+    ).df()
+    db.unregister("means")
+    db.unregister("ratios")
+    return {
+        name: (ratios[name].to_numpy(float) / unit, errors[name].to_numpy(float) / unit)
+        for name, (_, _, unit) in _RATIOS.items()
     }
-    n = tally.n_bars or np.nan
-    for i, affect in enumerate(("valence", "arousal")):
-        mean = tally.sums[i] / n
-        row[f"{affect}_mean"] = mean
-        row[f"{affect}_sd"] = np.sqrt(np.maximum(tally.squares[i] / n - mean**2, 0.0))  # rounding may dip below 0
-        quartiles = quantiles(tally.histogram[i], (0.25, 0.5, 0.75))
-        row |= {f"{affect}_{name}": value for name, value in zip(("q25", "median", "q75"), quartiles, strict=True)}
-    return row | {f"share_q{i + 1}": count / n for i, count in enumerate(tally.quadrants)}
+
+
+def _without_n(of_songs: str) -> str:
+    """means has an n of its own, the group's: the songs' is meant."""
+    return of_songs.replace("JOIN means", "JOIN (SELECT g, valence_m, arousal_m FROM means) means")
+
+
+def _distributions(db: duckdb.DuckDBPyConnection, n_groups: int) -> Distributions:
+    """Count the bars of all groups in one go over them."""
+    last = PLANE_CELLS - 1
+    cell = round(PLANE_STEP * UNITS)
+    counted = db.sql(
+        f"""
+        SELECT g, vg, ag, vp, ap, count(*) AS n FROM (
+            SELECT g, (v + {UNITS + _UNITS_PER_STEP // 2}) // {_UNITS_PER_STEP} AS vg,
+                   (a + {UNITS + _UNITS_PER_STEP // 2}) // {_UNITS_PER_STEP} AS ag,
+                   least((v + {UNITS}) // {cell}, {last}) AS vp, least((a + {UNITS}) // {cell}, {last}) AS ap
+            FROM bars JOIN memberships USING (song)
+        ) GROUP BY GROUPING SETS ((g, vg), (g, ag), (g, vp, ap))
+        """
+    ).fetchnumpy()
+    lines = np.zeros((2, n_groups, len(_GRID)), dtype=np.int64)
+    planes = np.zeros((n_groups, PLANE_CELLS, PLANE_CELLS), dtype=np.int64)
+    known = {name: ~np.ma.getmaskarray(counted[name]) for name in ("vg", "ag", "vp")}
+    for line, name in zip(lines, ("vg", "ag"), strict=True):
+        rows = known[name]
+        line[counted["g"][rows], counted[name][rows]] = counted["n"][rows]
+    rows = known["vp"]
+    planes[counted["g"][rows], counted["ap"][rows], counted["vp"][rows]] = counted["n"][rows]
+    return Distributions(lines, planes)
+
+
+def _quartiles(db: duckdb.DuckDBPyConnection, distributions: Distributions, n_songs: np.ndarray) -> pd.DataFrame:
+    """The quartiles of each group with their intervals."""
+    columns: dict[str, np.ndarray] = {}
+    for affect, line in zip(AFFECTS, distributions.lines, strict=True):
+        found = np.stack([quantiles(counts, [q for _, q in QUARTILES]) for counts in line])  # (k, 3)
+        columns |= {f"{affect}_{name}": column for (name, _), column in zip(QUARTILES, found.T, strict=True)}
+    errors = _errors_of_shares(db, columns)
+    for affect, line in zip(AFFECTS, distributions.lines, strict=True):
+        for name, q in QUARTILES:
+            key = f"{affect}_{name}"
+            reach = errors[key] * t_of_songs(n_songs)  # (k,)
+            for end, share in (("low", q - reach), ("high", q + reach)):
+                columns[f"{key}_{end}"] = np.array(
+                    [
+                        np.nan if np.isnan(at) else quantiles(counts, [min(max(at, 0.0), 1.0)])[0]
+                        for counts, at in zip(line, share, strict=True)
+                    ]
+                )
+    return pd.DataFrame(columns)
+
+
+def _errors_of_shares(db: duckdb.DuckDBPyConnection, quartiles: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Standard error of the share of a group's bars at or below each of its quartiles, (k,) each."""
+    thresholds = pd.DataFrame({key: np.rint(values * UNITS) for key, values in quartiles.items()})
+    thresholds.insert(0, "g", np.arange(len(thresholds)))
+    db.register("thresholds", thresholds)
+    below = [f"count(*) FILTER ({key[0]} <= {key}) AS {key}" for key in quartiles]
+    moments = [f"sum({key} * {key}) AS {key}_yy, sum({key} * n) AS {key}_yx, sum({key}) AS {key}_y" for key in quartiles]
+    ((n_songs,),) = db.sql("SELECT max(song) + 1 FROM song_sums").fetchall()
+    total: pd.DataFrame | None = None
+    for first in range(0, n_songs, SONGS_AT_ONCE):  # no song is in two of these, so the sums add up
+        some = db.sql(
+            f"""
+            SELECT g, count(*) AS k, sum(n) AS x, sum(n * n) AS xx, {", ".join(moments)} FROM (
+                SELECT g, song, count(*) AS n, {", ".join(below)}
+                FROM (SELECT * FROM bars WHERE song >= {first} AND song < {first + SONGS_AT_ONCE})
+                JOIN memberships USING (song) JOIN thresholds USING (g) GROUP BY g, song
+            ) GROUP BY g
+            """
+        ).df()
+        some = some.set_index("g").astype(float).reindex(range(len(thresholds)), fill_value=0.0)
+        total = some if total is None else total + some
+    db.unregister("thresholds")
+    assert total is not None
+    k, x = total["k"].to_numpy(), total["x"].to_numpy()
+    errors = {}
+    for key in quartiles:
+        ratio = total[f"{key}_y"].to_numpy() / x
+        squares = total[f"{key}_yy"] - 2 * ratio * total[f"{key}_yx"] + ratio**2 * total["xx"]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            errors[key] = np.sqrt(np.maximum(squares.to_numpy(), 0) * k / (k - 1)) / x
+    return errors

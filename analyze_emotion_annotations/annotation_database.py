@@ -1,0 +1,208 @@
+"""Annotations of any number of songs as a DuckDB database on disk, for statistics within a given memory.
+
+Tables, filled from the CSV parts some hundred megabytes at a time:
+
+songs       song (0, 1, … in the order of the parts), part, md5, and the columns of the songs tables, as text
+bars        song, place (0, 1, … among the song's bars), v, a: valence and arousal in units of 1 / UNITS
+song_sums   a row a song with bars: n; v1, v2, a1, a2, sums and sums of squares of v and a; q1 … q4, bars in each
+            quadrant; pairs of successive bars, and dv, da, the sums of their absolute differences; quarters and
+            quarter_seconds, the length of its bars but the last, and how long they take
+meters      meter as notated, n_bars, n_songs
+groups, memberships   made by song_groups
+
+Sums are of whole numbers, so they don't depend on the order in which bars are added. A file that stands in the
+annotations several times counts once. Quadrants of the circumplex model (J. A. Russell, 1980) as EMOPIA numbers them:
+Q1 V+ A+, Q2 V− A+, Q3 V− A−, Q4 V+ A−; zero counts as positive.
+"""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import duckdb
+from tqdm import tqdm
+
+from musetok_bridge.settings import UserError, first_line
+
+from .annotation_tables import Part, same_header
+
+UNITS = 10_000  # in one: valence and arousal have four decimals
+BYTES_AT_ONCE = 128_000_000  # of CSV
+_NUMBERS = {
+    "bar_number": "BIGINT",
+    "valence": "DOUBLE",
+    "arousal": "DOUBLE",
+    "start_seconds": "DOUBLE",
+    "n_bars": "BIGINT",
+    "n_notes": "BIGINT",
+    "duration_seconds": "DOUBLE",
+}
+_TABLES = """
+CREATE TABLE bars (song INTEGER, place INTEGER, v SMALLINT, a SMALLINT);
+CREATE TABLE song_sums (
+    song INTEGER, n BIGINT, pairs BIGINT, v1 BIGINT, v2 BIGINT, a1 BIGINT, a2 BIGINT,
+    q1 BIGINT, q2 BIGINT, q3 BIGINT, q4 BIGINT, dv BIGINT, da BIGINT, quarters DOUBLE, quarter_seconds DOUBLE
+);
+CREATE TABLE meters (meter VARCHAR, song INTEGER, n_bars BIGINT);
+"""
+# bars of a part that are one song's, each once, with their neighbours
+_PLACED = """
+CREATE OR REPLACE TEMP TABLE placed AS
+SELECT *, row_number() OVER song_bars - 1 AS place,
+       lag(v) OVER song_bars AS v_before, lag(a) OVER song_bars AS a_before,
+       bar_number = lag(bar_number) OVER song_bars + 1 AS follows,
+       CASE WHEN lead(bar_number) OVER song_bars = bar_number + 1
+            THEN lead(seconds) OVER song_bars - seconds END AS takes
+FROM (
+    SELECT song, bar_number, any_value(v) AS v, any_value(a) AS a, any_value(seconds) AS seconds,
+           any_value(meter) AS meter
+    FROM batch WHERE part = own_part GROUP BY song, bar_number
+)
+WINDOW song_bars AS (PARTITION BY song ORDER BY bar_number)
+"""
+_QUARTERS = (
+    "4.0 * TRY_CAST(split_part(meter, '/', 1) AS DOUBLE) / nullif(TRY_CAST(split_part(meter, '/', 2) AS DOUBLE), 0)"
+)
+_SUMS = f"""
+INSERT INTO song_sums
+SELECT song, count(*), count(*) FILTER (follows), sum(v), sum(v::BIGINT * v), sum(a), sum(a::BIGINT * a),
+       count(*) FILTER (v >= 0 AND a >= 0), count(*) FILTER (v < 0 AND a >= 0),
+       count(*) FILTER (v < 0 AND a < 0), count(*) FILTER (v >= 0 AND a < 0),
+       coalesce(sum(abs(v - v_before)) FILTER (follows), 0), coalesce(sum(abs(a - a_before)) FILTER (follows), 0),
+       sum({_QUARTERS}) FILTER (takes > 0), sum(takes) FILTER (takes > 0)
+FROM placed GROUP BY song
+"""
+
+
+@contextmanager
+def annotation_database(
+    parts: Sequence[Part], folder: Path, memory_mb: int, progress: bool = False
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database of finished parts, in a folder of its own below `folder` that is gone when the block ends.
+
+    memory_mb: that DuckDB may take, in 10^6 bytes. Raises UserError, naming the file, if a table can't be read, a bar
+    is of no song or out of range, or there is no bar at all.
+    """
+    songs_header = same_header([part.songs for part in parts])
+    bars_header = same_header([part.bars for part in parts])
+    for header, needed, path in (
+        (songs_header, ("md5",), parts[0].songs),
+        (bars_header, ("md5", "bar_number", "valence", "arousal"), parts[0].bars),
+    ):
+        if missing := [column for column in needed if column not in header]:
+            raise UserError(f"{path}: column {', '.join(missing)} is missing; is this what 01_annotate.py wrote?")
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix=".database-", dir=folder) as place,
+        closing(duckdb.connect(Path(place) / "annotations.duckdb")) as db,
+    ):
+        db.execute(f"SET memory_limit = '{memory_mb}MB'")
+        db.execute("SET temp_directory = ?", [place])
+        db.execute("SET preserve_insertion_order = false")
+        db.execute("SET enable_progress_bar = false")
+        db.execute(_TABLES)
+        _load_songs(db, parts, songs_header)
+        batches = list(_batches(parts))
+        for batch in tqdm(batches, desc="reading bars", unit="batch", disable=None if progress else True):
+            _load_bars(db, batch, bars_header)
+        db.execute("DROP TABLE IF EXISTS batch; DROP TABLE IF EXISTS placed")
+        if not db.sql("SELECT 1 FROM bars LIMIT 1").fetchall():
+            at = parts[0].bars.parent.parent
+            raise UserError(f"{at}: no bar was annotated; the reasons stand in {at / 'failures'}")
+        yield db
+
+
+def song_columns(db: duckdb.DuckDBPyConnection) -> list[str]:
+    """The columns of the songs."""
+    return [name for name, *_ in db.sql("DESCRIBE songs").fetchall()]
+
+
+def _load_songs(db: duckdb.DuckDBPyConnection, parts: Sequence[Part], header: Sequence[str]) -> None:
+    files = [str(part.songs) for part in parts]
+    with _readable(parts[0].songs.parent):
+        db.execute("CREATE TABLE part_files AS SELECT unnest($paths) AS path, unnest(range(len($paths))) AS part", {"paths": files})
+        db.execute(
+            f"""
+            CREATE TABLE songs AS
+            SELECT (row_number() OVER (ORDER BY part, md5) - 1)::INTEGER AS song, * FROM (
+                SELECT part::INTEGER AS part, s.* EXCLUDE (source)
+                FROM {_csv(header)} s JOIN part_files ON path = source
+                QUALIFY row_number() OVER (PARTITION BY md5 ORDER BY part) = 1
+            )
+            """,
+            {"files": files},
+        )
+
+
+def _load_bars(db: duckdb.DuckDBPyConnection, parts: Sequence[tuple[int, Part]], header: Sequence[str]) -> None:
+    """Read the bars of some parts into bars, song_sums and meters."""
+    files = [str(part.bars) for _, part in parts]
+    seconds = "start_seconds" if "start_seconds" in header else "NULL::DOUBLE"
+    meter = "meter" if "meter" in header else "NULL::VARCHAR"
+    numbers = [number for number, _ in parts]
+    with _readable(parts[0][1].bars.parent):
+        db.execute(
+            f"""
+            CREATE OR REPLACE TEMP TABLE batch AS
+            SELECT p.part AS own_part, s.part, s.song, b.md5, b.source, b.bar_number, {seconds} AS seconds,
+                   {meter} AS meter, coalesce(abs(b.valence) <= 1 AND abs(b.arousal) <= 1, false) AS in_range,
+                   TRY_CAST(round(b.valence * {UNITS}) AS SMALLINT) AS v,
+                   TRY_CAST(round(b.arousal * {UNITS}) AS SMALLINT) AS a
+            FROM {_csv(header)} b
+            JOIN (SELECT unnest($files) AS path, unnest($numbers) AS part) p ON p.path = b.source
+            LEFT JOIN songs s ON s.md5 = b.md5
+            """,
+            {"files": files, "numbers": numbers},
+        )
+    _refuse(db, "NOT in_range", "valence or arousal is missing or outside -1 to 1 in a bar of {md5}; annotate it again")
+    _refuse(db, "song IS NULL", "bars of {md5}, a song that no songs table has; annotate again")
+    db.execute(_PLACED)
+    db.execute(_SUMS)
+    db.execute("INSERT INTO bars SELECT song, place, v, a FROM placed ORDER BY song, place")
+    db.execute("INSERT INTO meters SELECT meter, song, count(*) FROM placed GROUP BY meter, song")
+
+
+def _refuse(db: duckdb.DuckDBPyConnection, condition: str, what: str) -> None:
+    found = db.sql(f"SELECT source, md5 FROM batch WHERE {condition} ORDER BY source, md5 LIMIT 1").fetchall()
+    for source, md5 in found:
+        raise UserError(f"{source}: {what.format(md5=md5)}")
+
+
+def _batches(parts: Sequence[Part]) -> Iterator[list[tuple[int, Part]]]:
+    """Parts with their numbers, as many together as make BYTES_AT_ONCE."""
+    batch: list[tuple[int, Part]] = []
+    size = 0
+    for number, part in enumerate(parts):
+        batch.append((number, part))
+        size += part.bars.stat().st_size
+        if size >= BYTES_AT_ONCE:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _csv(header: Sequence[str]) -> str:
+    """The reading of the parameter $files, tables with this header; column source is the file's path."""
+    types = ", ".join(f"{_literal(name)}: '{_NUMBERS.get(name, 'VARCHAR')}'" for name in header)
+    return (
+        f"read_csv($files, auto_detect = false, header = true, delim = ',', quote = '\"', escape = '\"', "
+        f"columns = {{{types}}}, filename = 'source')"
+    )
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """Turn what DuckDB says of a table into one line."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise UserError(f"{folder}: can't be read as tables of annotations: {first_line(error)}") from None

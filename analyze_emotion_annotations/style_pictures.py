@@ -1,0 +1,142 @@
+"""Pictures of how the bars of each style are spread: planes, ridgelines, shares of the quadrants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize, PowerNorm
+from matplotlib.figure import Figure
+
+from .drawn_styles import DrawnStyle
+from .figures import FAINT, new_figure
+from .style_statistics import AFFECTS, STEP, Distributions
+
+GROUND = "cividis"  # a colour map that is light and dark in one direction for every kind of colour vision
+QUADRANTS = ("Q1  V+ A+\npleasant, excited", "Q2  V− A+\nunpleasant, excited", "Q3  V− A−\nunpleasant, calm",
+             "Q4  V+ A−\npleasant, calm")  # fmt: skip
+_DARK = "#404040"
+_SMOOTHED_BY = 0.02  # standard deviation of what a ridgeline is smoothed with, in units of valence and arousal
+
+
+def plot_planes(styles: Sequence[DrawnStyle], distributions: Distributions, dpi: int) -> Figure:
+    """The valence–arousal plane of each style: how its bars are spread, and where their mean is."""
+    columns = min(4, len(styles))
+    rows = -(-len(styles) // columns)
+    width, height = 3.0 * columns + 0.9, 3.25 * rows + 1.25
+    figure = new_figure(width, height, dpi)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    figure.subplots_adjust(
+        left=0.75 / width, right=1 - 0.2 / width, bottom=0.85 / height, top=1 - 0.85 / height, wspace=0.12, hspace=0.28
+    )
+    planes = [distributions.planes[style.g] for style in styles]
+    reach = _reach_of_planes(planes)
+    for panel, style, plane in zip(grid.flat, styles, planes, strict=False):
+        share = plane / plane.sum()
+        panel.imshow(
+            share, origin="lower", extent=(-1, 1, -1, 1), cmap=GROUND, norm=PowerNorm(0.5, 0, share.max()), aspect="equal"
+        )
+        panel.axhline(0, color="white", linewidth=0.7, alpha=0.7)
+        panel.axvline(0, color="white", linewidth=0.7, alpha=0.7)
+        panel.plot(style.row["valence_mean"], style.row["arousal_mean"], "o", color="white", mec="black", markersize=8)
+        panel.set(xlim=(-reach, reach), ylim=(-reach, reach))
+        panel.set_title(f"{style.name}\n{style.songs}", fontsize=10, parse_math=False)
+        panel.tick_params(labelsize=9)
+    for panel in list(grid.flat)[len(styles) :]:
+        panel.set_visible(False)
+    figure.supxlabel("valence  (unpleasant to pleasant)", fontsize=12, y=0.32 / height)
+    figure.supylabel("arousal  (calm to excited)", fontsize=12, x=0.2 / width)
+    figure.text(0.75 / width, 1 - 0.35 / height, "Where the bars of each style lie", fontsize=14)
+    note = "The lighter, the more bars (each panel by itself). Circle: mean."
+    figure.text(0.75 / width, 0.1 / height, note, fontsize=9, color=_DARK)
+    return figure
+
+
+def plot_ridgelines(styles: Sequence[DrawnStyle], distributions: Distributions, dpi: int) -> Figure:
+    """How valence and arousal of each style's bars are spread, one ridge over the other, with their quartiles."""
+    height = 0.62 * len(styles) + 1.9
+    figure = new_figure(12.0, height, dpi)
+    bottom, top = 0.95 / height, 1 - 0.8 / height
+    panels = [figure.add_axes((left, bottom, 0.38, top - bottom)) for left in (0.2, 0.6)]
+    lines = distributions.lines[:, [style.g for style in styles]]  # (2, k, grid)
+    reach = _reach_of_lines(lines)
+    for panel, affect, of_affect in zip(panels, AFFECTS, lines, strict=True):
+        for i, (style, counts) in enumerate(zip(styles, of_affect, strict=True)):
+            _draw_ridge(panel, style, affect, counts, base=len(styles) - 1 - i)
+        panel.axvline(0, color=FAINT, linewidth=1, zorder=0)
+        panel.set(xlim=(-reach, reach), ylim=(-0.15, len(styles) + 0.35), yticks=[])
+        panel.set_xlabel(f"{affect}  ({'unpleasant to pleasant' if affect == 'valence' else 'calm to excited'})", fontsize=12)
+        panel.spines[["top", "left", "right"]].set_visible(False)
+        panel.tick_params(labelsize=11)
+    for i, style in enumerate(styles):
+        panels[0].annotate(
+            f"{style.name}\n{style.songs}", (0, len(styles) - 1 - i), xycoords=("axes fraction", "data"), xytext=(-8, 2),
+            textcoords="offset points", ha="right", va="bottom", fontsize=10, parse_math=False,
+        )  # fmt: skip
+    figure.text(0.03, 1 - 0.4 / height, "How the bars of each style are spread", fontsize=14)
+    note = f"Lines: quartiles and median. Smoothed by {_SMOOTHED_BY:g}; all ridges have one area."
+    figure.text(0.03, 0.12 / height, note, fontsize=10, color=_DARK)
+    return figure
+
+
+def plot_quadrants(styles: Sequence[DrawnStyle], dpi: int) -> Figure:
+    """The share of each style's bars in each quadrant."""
+    height = 0.42 * len(styles) + 2.1
+    figure = new_figure(10.0, height, dpi)
+    panel = figure.add_axes((0.3, 0.3 / height, 0.67, 1 - 1.75 / height))
+    shares = np.array([[style.row[f"share_q{i}"] for i in (1, 2, 3, 4)] for style in styles], dtype=float)
+    panel.imshow(shares, cmap=GROUND, norm=Normalize(0, 1), aspect="auto")
+    for (y, x), share in np.ndenumerate(shares):
+        panel.text(x, y, f"{share:.1%}", ha="center", va="center", fontsize=11, color="black" if share > 0.5 else "white")
+    panel.set_xticks(range(4), QUADRANTS, fontsize=10)
+    panel.set_yticks(range(len(styles)), [f"{style.name}  ({style.songs})" for style in styles], fontsize=10)
+    for label in panel.get_yticklabels():
+        label.set_parse_math(False)
+    panel.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
+    panel.spines[:].set_visible(False)
+    figure.text(0.03, 1 - 0.42 / height, "Share of each style's bars in each quadrant", fontsize=14)
+    return figure
+
+
+def _draw_ridge(panel: Axes, style: DrawnStyle, affect: str, counts: np.ndarray, base: int) -> None:
+    x = np.linspace(-1, 1, len(counts))
+    density = smoothed(counts)
+    y = base + density / density.max() * 1.2 if density.max() > 0 else np.full(len(x), float(base))
+    panel.fill_between(x, base, y, color=style.colour, alpha=0.35, linewidth=0, zorder=2 * len(panel.lines) + 1)
+    panel.plot(x, y, color=style.colour, linewidth=1.4)
+    for name, width in (("q25", 1.0), ("median", 2.2), ("q75", 1.0)):
+        at = float(style.row[f"{affect}_{name}"])
+        panel.plot([at, at], [base, float(np.interp(at, x, y))], color=style.colour, linewidth=width)
+
+
+def smoothed(counts: np.ndarray) -> np.ndarray:
+    """Counts on the grid of valence or arousal, smoothed by a normal distribution; the same shape and sum."""
+    steps = round(_SMOOTHED_BY / STEP)
+    kernel = np.exp(-0.5 * (np.arange(-4 * steps, 4 * steps + 1) / steps) ** 2)
+    wide = np.pad(counts.astype(float), 4 * steps)  # what would fall off the ends is folded back
+    spread = np.convolve(wide, kernel / kernel.sum(), mode="same")
+    middle = spread[4 * steps : -4 * steps].copy()
+    middle[: 4 * steps] += spread[: 4 * steps][::-1]
+    middle[-4 * steps :] += spread[-4 * steps :][::-1]
+    return middle
+
+
+def _reach_of_planes(planes: Sequence[np.ndarray]) -> float:
+    """Half the width that shows 999 in 1,000 bars of every style, in tenths."""
+    centres = np.abs(np.linspace(-1, 1, 2 * planes[0].shape[0] + 1)[1::2])
+    furthest = np.maximum(centres[:, None], centres[None, :])
+    reach = 0.1
+    for plane in planes:
+        order = np.argsort(furthest, axis=None)
+        within = np.cumsum(plane.ravel()[order])
+        reach = max(reach, float(furthest.ravel()[order][np.searchsorted(within, 0.999 * within[-1])]))
+    return min(1.0, np.ceil((reach + 0.05) * 10) / 10)
+
+
+def _reach_of_lines(lines: np.ndarray) -> float:
+    distance = np.abs(np.linspace(-1, 1, lines.shape[-1]))
+    order = np.argsort(distance)
+    within = np.cumsum(lines[..., order], axis=-1)
+    reach = max(float(distance[order][np.searchsorted(line, 0.999 * line[-1])]) for line in within.reshape(-1, lines.shape[-1]))
+    return min(1.0, np.ceil((reach + 0.05) * 10) / 10)

@@ -90,8 +90,8 @@ def plot_song(song: Song, dpi: int) -> Figure:
     over_seconds = _draw_over(figure, 0.125, song, song.start_seconds, end, rate, "notes per second")
     over_seconds.set_xlabel("seconds", fontsize=12)
     name = " – ".join(filter(None, (one_line(song.artist, 25), one_line(song.title, 50)))) or song.md5
-    figure.text(_LEFT, 0.957, name, fontsize=15, parse_math=False)
-    figure.text(_LEFT, 0.918, _summary(song), fontsize=11, color=_DARK)
+    figure.text(_LEFT, 0.962, name, fontsize=15, parse_math=False)
+    figure.text(_LEFT, 0.926, _summary(song), fontsize=11, color=_DARK)
     figure.text(_LEFT, 0.015, f"md5 {song.md5}", fontsize=10, color=_DARK, parse_math=False)
     _explain(figure, song)
     return figure

@@ -36,7 +36,7 @@ class PrintedSongs:
         first, self._begun = not self._begun, True
         if self._as_rows:
             return [self._header()] * first + [self._row(outcome)]
-        return [""] * (not first) + heading(outcome) + bar_table(outcome, self._every_bar)
+        return [*[""] * (not first), *heading(outcome), "", *bar_table(outcome, self._every_bar)]
 
     def end(self) -> list[str]:
         """What the numbers of the songs mean."""

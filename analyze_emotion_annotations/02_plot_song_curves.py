@@ -12,7 +12,8 @@ from analyze_emotion_annotations.analysis_settings import DEFAULT_FILE, Analysis
 from analyze_emotion_annotations.annotation_tables import finished_parts
 from analyze_emotion_annotations.figures import save_picture
 from analyze_emotion_annotations.own_song import annotate_own_file
-from analyze_emotion_annotations.song_curves import Song, find_songs, plot_song
+from analyze_emotion_annotations.song_curves import Song, plot_song
+from analyze_emotion_annotations.song_tables import find_songs
 from musetok_bridge.settings import UserError, run_script
 
 

@@ -32,6 +32,9 @@ _NUMBERS = {
     "bar_number": "int64",
     "valence": "float64",
     "arousal": "float64",
+    "valence_sd": "float64",
+    "arousal_sd": "float64",
+    "n_notes": "float64",  # whole, but a cell may be empty
     "start_seconds": "float64",
     "duration_seconds": "float64",
 }
@@ -80,8 +83,16 @@ def read_songs(part: Part, optional: Sequence[str] = ()) -> pd.DataFrame:
     return _read(part.songs, columns)
 
 
-def read_bars(part: Part, columns: Sequence[str], rows_at_once: int = _ROWS_AT_ONCE) -> Iterator[pd.DataFrame]:
-    """A part's bars, some rows at a time; valence and arousal are checked to lie in [−1, 1]."""
+def read_bars(
+    part: Part, columns: Sequence[str], optional: Sequence[str] = (), rows_at_once: int = _ROWS_AT_ONCE
+) -> Iterator[pd.DataFrame]:
+    """A part's bars, some rows at a time: the columns and, of the optional ones, those that the table has.
+
+    valence and arousal are checked to lie in [−1, 1].
+    """
+    if optional:
+        header = _header(part.bars)
+        columns = [*columns, *(column for column in optional if column in header)]
     for bars in _read_in_pieces(part.bars, columns, rows_at_once):
         for affect in ("valence", "arousal"):
             if affect in bars and not np.all(np.abs(bars[affect]) <= 1):  # not a number fails this too
@@ -97,6 +108,16 @@ def failure_reasons(folder: Path, md5s: Sequence[str]) -> dict[str, str]:
         for row in failures[failures["md5"].isin(md5s)].itertuples():
             reasons[str(row.md5)] = f"could not be annotated: {row.reason} (stage: {row.stage})"
     return reasons
+
+
+def failure_counts(folder: Path) -> dict[str, int]:
+    """Songs that could not be annotated, counted by the first word of the reason."""
+    counts: dict[str, int] = {}
+    for path in sorted((folder / "failures").glob("[!.]*.csv")):
+        words = _read(path, ["reason"])["reason"].str.partition(":")[0]
+        for word, n in words.value_counts().items():
+            counts[str(word)] = counts.get(str(word), 0) + int(n)
+    return counts
 
 
 def style_names(cell: str) -> list[str]:

@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from musetok_bridge.provenance import written_whole
+from musetok_bridge.settings import one_line as one_line
 
 BLACK = "#000000"
 ORANGE = "#E69F00"
@@ -55,9 +56,3 @@ def boxes_for_missing_letters() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*[Gg]lyph.*missing.*")
         yield
-
-
-def one_line(text: str, longest: int) -> str:
-    """Someone else's text fit for a title or a table: one line, printable, at most `longest` characters."""
-    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"

@@ -1,25 +1,28 @@
-"""Valence and arousal of a song's bars, over bars and over seconds."""
+"""Valence and arousal of a song's bars, over bars and over seconds, with the number of notes beneath them.
+
+A bar has its value from its start to its end, so curves and bands are steps. Nothing here reads tables, so that one
+file can be drawn without what reading tables takes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from musetok_bridge.settings import UserError
+from musetok_bridge.settings import one_line
 
-from .annotation_tables import Part, failure_reasons, read_bars, read_songs
-from .figures import BLUE, FAINT, VERMILLION, new_figure, one_line
+from .figures import BLUE, FAINT, GREY, VERMILLION, new_figure
 
-_BAR_COLUMNS = ("md5", "bar_number", "valence", "arousal", "start_seconds")
-_SONG_COLUMNS = ("title", "artist", "duration_seconds")
-_CURVES = (("valence", BLUE), ("arousal", VERMILLION))
+_CURVES = (("valence", BLUE, "unpleasant", "pleasant"), ("arousal", VERMILLION, "calm", "excited"))
+_BAND = 0.17  # opacity: where the two bands overlap, both are still seen
+_DARK = "#404040"
+_LEFT, _WIDTH = 0.065, 0.915  # of all panels, as shares of the figure
+_CURVES_HEIGHT, _NOTES_HEIGHT, _BETWEEN = 0.26, 0.05, 0.03
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,9 @@ class Song:
     start_seconds: np.ndarray  # (n,)
     valence: np.ndarray  # (n,) in [−1, 1]
     arousal: np.ndarray  # (n,) in [−1, 1]
+    valence_sd: np.ndarray | None = None  # (n,) standard deviation of the prediction's error; None if unknown
+    arousal_sd: np.ndarray | None = None
+    n_notes: np.ndarray | None = None  # (n,) notes that begin in the bar; None if unknown
 
     @property
     def picture_name(self) -> str:
@@ -41,67 +47,98 @@ class Song:
         return "".join(letter if letter.isalnum() else "_" for letter in self.md5[:64])
 
 
-def find_songs(parts: Sequence[Part], md5s: Sequence[str], first: int) -> list[Song]:
-    """The songs of the given md5s, or the first songs if none is given. UserError if a given one is not there."""
-    wanted = [md5.lower() for md5 in dict.fromkeys(md5s)]
-    songs: dict[str, Song] = {}
-    for part in parts:
-        missing = [md5 for md5 in wanted if md5 not in songs]
-        if wanted and not missing:
-            break
-        songs |= {song.md5: song for song in _songs_of_part(part, missing, 0 if wanted else first - len(songs))}
-        if not wanted and len(songs) >= first:
-            break
-    lacking = [md5 for md5 in wanted if md5 not in songs]
-    if lacking:
-        raise UserError(_why_lacking(parts[0].songs.parent.parent, lacking))
-    if not songs:
-        raise UserError(f"{parts[0].songs.parent.parent}: no bar was annotated; the reasons stand in its failures/")
-    return [songs[md5] for md5 in wanted or songs]
+def bar_widths(position: np.ndarray, number: np.ndarray, end: float) -> np.ndarray:
+    """How wide each bar is, (n,).
+
+    position: (n,) starts of the bars in any unit, ascending; number: (n,) the bars' numbers, to tell missing ones,
+    which share the way to the next bar; end: where the last bar ends, nan if unknown (then it is as wide as the one
+    before).
+    """
+    widths = np.diff(position) / np.maximum(np.diff(number), 1)
+    before = widths[-1] if len(widths) else 1.0
+    return np.append(widths, end - position[-1] if end > position[-1] else before)
 
 
 def steps(position: np.ndarray, number: np.ndarray, end: float, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The corners of a curve that keeps a value from a bar's start to its end, broken (nan) where bars are missing.
 
-    position: (n,) starts of the bars in any unit, ascending; number: (n,) the bars' numbers, to tell missing ones;
-    end: where the last bar ends, nan if unknown (then it is as long as the one before); values: (n,).
-    Returns x and y of equal length.
+    position, number, end: as for `bar_widths`; values: (n,). Returns x and y of equal length.
     """
-    skipped = np.diff(number)
-    widths = np.diff(position) / np.maximum(skipped, 1)
-    last = widths[-1] if len(widths) else 1.0
-    width = np.append(widths, end - position[-1] if end > position[-1] else last)
-    x = np.stack([position, position + width, position + width], axis=1)
-    y = np.stack([values, values, np.where(np.append(skipped, 1) > 1, np.nan, values)], axis=1)
+    ends = position + bar_widths(position, number, end)
+    x = np.stack([position, ends, ends], axis=1)
+    missing_follow = np.append(np.diff(number) > 1, False)
+    y = np.stack([values, values, np.where(missing_follow, np.nan, values)], axis=1)
     return x.ravel(), y.ravel()
 
 
+def band(values: np.ndarray, sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One standard deviation below and above the values, (n,) each, within [−1, 1]; nan where sd is none."""
+    sd = np.where(sd >= 0, sd, np.nan)
+    return np.maximum(values - sd, -1), np.minimum(values + sd, 1)
+
+
 def plot_song(song: Song, dpi: int) -> Figure:
-    """Draw a song: a panel over bars, a panel over seconds, each from −1 to 1."""
-    figure = new_figure(12.0, 7.0, dpi)
-    over_bars = figure.add_axes((0.07, 0.54, 0.91, 0.31))
-    over_seconds = figure.add_axes((0.07, 0.115, 0.91, 0.31))
-    _draw_curves(over_bars, song, song.bar_number, float(song.bar_number[-1] + 1))
-    _draw_curves(over_seconds, song, song.start_seconds, song.duration_seconds)
+    """Draw a song over bars and over seconds: the curves from −1 to 1 in their bands, and how many notes there are."""
+    figure = new_figure(12.0, 9.0, dpi)
+    last_bar = float(song.bar_number[-1] + 1)
+    over_bars = _draw_over(figure, 0.53, song, song.bar_number, last_bar, song.n_notes, "notes in the bar")
     over_bars.set_xlabel("bar (counted from 0)", fontsize=12)
     over_bars.xaxis.set_major_locator(MaxNLocator(integer=True))
+    seconds = bar_widths(song.start_seconds, song.bar_number, song.duration_seconds)
+    rate = None if song.n_notes is None else song.n_notes / np.where(seconds > 0, seconds, np.nan)
+    end = song.duration_seconds
+    over_seconds = _draw_over(figure, 0.125, song, song.start_seconds, end, rate, "notes per second")
     over_seconds.set_xlabel("seconds", fontsize=12)
-    handles, labels = over_bars.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="upper right", bbox_to_anchor=(0.985, 0.925), ncols=2, frameon=False, fontsize=12
-    )
     name = " – ".join(filter(None, (one_line(song.artist, 25), one_line(song.title, 50)))) or song.md5
-    figure.text(0.07, 0.94, name, fontsize=15, parse_math=False)
-    figure.text(0.07, 0.885, _summary(song), fontsize=11, color="#404040")
-    figure.text(0.07, 0.02, f"md5 {song.md5}", fontsize=10, color="#404040", parse_math=False)
+    figure.text(_LEFT, 0.962, name, fontsize=15, parse_math=False)
+    figure.text(_LEFT, 0.926, _summary(song), fontsize=11, color=_DARK)
+    figure.text(_LEFT, 0.015, f"md5 {song.md5}", fontsize=10, color=_DARK, parse_math=False)
+    _explain(figure, song)
     return figure
 
 
+def _draw_over(
+    figure: Figure,
+    bottom: float,
+    song: Song,
+    position: np.ndarray,
+    end: float,
+    notes: np.ndarray | None,
+    what_notes: str,
+) -> Axes:
+    """The curves over a unit and, if known, the notes under them; returns the lowest panel, which has the unit.
+
+    bottom: of the lowest panel, as a share of the figure's height.
+    """
+    above = _NOTES_HEIGHT + _BETWEEN
+    curves = figure.add_axes((_LEFT, bottom + above, _WIDTH, _CURVES_HEIGHT))
+    _draw_curves(curves, song, position, end)
+    if notes is None:
+        curves.set_position((_LEFT, bottom, _WIDTH, _CURVES_HEIGHT + above))
+        return curves
+    curves.tick_params(labelbottom=False)
+    panel = figure.add_axes((_LEFT, bottom, _WIDTH, _NOTES_HEIGHT), sharex=curves)
+    x, y = steps(position, song.bar_number, end, notes)
+    panel.fill_between(x, 0, y, color=GREY, linewidth=0)
+    panel.set_title(what_notes, loc="left", fontsize=10, pad=3, color=_DARK)
+    highest = float(np.nanmax(notes, initial=0))
+    panel.set(ylim=(0, highest or 1), yticks=(0, highest))
+    panel.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 10 else f"{value:.2g}")
+    panel.tick_params(labelsize=11)
+    panel.spines[["top", "right"]].set_visible(False)
+    return panel
+
+
 def _draw_curves(panel: Axes, song: Song, position: np.ndarray, end: float) -> None:
+    """Valence and arousal from −1 to 1, each in its band."""
     panel.axhline(0, color=FAINT, linewidth=1, zorder=0)
     right = 0.0
-    for affect, colour in _CURVES:
-        x, y = steps(position, song.bar_number, end, getattr(song, affect))
+    for affect, colour, *_ in _CURVES:
+        values, sd = getattr(song, affect), getattr(song, f"{affect}_sd")
+        if sd is not None:
+            (x, low), (_, high) = (steps(position, song.bar_number, end, edge) for edge in band(values, sd))
+            panel.fill_between(x, low, high, color=colour, alpha=_BAND, linewidth=0, zorder=1)
+        x, y = steps(position, song.bar_number, end, values)
         width = 1.8 if len(position) < 200 else 1.2
         panel.plot(x, y, color=colour, linewidth=width, label=affect, clip_on=False)  # all of the line at −1 and 1
         right = float(x[-1])
@@ -110,33 +147,25 @@ def _draw_curves(panel: Axes, song: Song, position: np.ndarray, end: float) -> N
     panel.spines[["top", "right"]].set_visible(False)
 
 
+def _explain(figure: Figure, song: Song) -> None:
+    """Say which curve is which, and what the bands are."""
+    lines = [
+        Line2D([], [], color=colour, linewidth=2.5, label=f"{affect} (−1 {low}, 1 {high})")
+        for affect, colour, low, high in _CURVES
+    ]
+    corner = (_LEFT - 0.012, 0.87)
+    figure.legend(handles=lines, loc="lower left", bbox_to_anchor=corner, ncols=2, frameon=False, fontsize=12)
+    if song.valence_sd is not None or song.arousal_sd is not None:
+        meaning = (
+            "bands: one standard deviation of the prediction's error either way, two bars in three lie within; "
+            "cut off at −1 and 1"
+        )
+        figure.text(_LEFT, 0.04, meaning, fontsize=10, color=_DARK)
+
+
 def _summary(song: Song) -> str:
     facts = [f"{len(song.valence):,} bar{'s'[: len(song.valence) != 1]}"]
     if np.isfinite(song.duration_seconds):
         facts.append(f"{song.duration_seconds:,.0f} seconds")
-    facts += [f"mean {affect} {getattr(song, affect).mean():+z.2f}" for affect, _ in _CURVES]
+    facts += [f"mean {affect} {getattr(song, affect).mean():+z.2f}" for affect, *_ in _CURVES]
     return "   ·   ".join(facts)
-
-
-def _songs_of_part(part: Part, md5s: Sequence[str], first: int) -> Iterator[Song]:
-    """The songs of a part that are among the md5s and, if none are given, the first that have bars."""
-    table = read_songs(part, _SONG_COLUMNS).drop_duplicates("md5").set_index("md5")
-    chosen = [md5 for md5 in table.index if md5.lower() in md5s] if md5s else list(table.index[:first])
-    if not chosen:
-        return
-    bars = pd.concat([rows[rows["md5"].isin(chosen)] for rows in read_bars(part, _BAR_COLUMNS)])
-    bars = bars.drop_duplicates(["md5", "bar_number"]).sort_values(["md5", "bar_number"])
-    for md5 in chosen:
-        its = bars[bars["md5"] == md5]
-        if len(its):
-            row = table.loc[md5]
-            columns = {name: its[name].to_numpy() for name in _BAR_COLUMNS[1:]}
-            duration = float(row.get("duration_seconds", np.nan))
-            yield Song(md5.lower(), row.get("title", ""), row.get("artist", ""), duration, **columns)
-
-
-def _why_lacking(folder: Path, md5s: Sequence[str]) -> str:
-    """One line that names every md5 that has no annotations and, where it is known, the reason."""
-    reasons = failure_reasons(folder, md5s)
-    named = [f"{md5}: {one_line(reasons.get(md5, 'not among its songs'), 150)}" for md5 in md5s]
-    return f"{folder} has no annotations of {'; '.join(named)}"

@@ -45,6 +45,8 @@ def plot_planes(styles: Sequence[DrawnStyle], distributions: Distributions, dpi:
         panel.tick_params(labelsize=9)
     for panel in list(grid.flat)[len(styles) :]:
         panel.set_visible(False)
+    for panel in list(grid.flat)[max(0, len(styles) - columns) : len(styles)]:
+        panel.tick_params(labelbottom=True)  # nothing stands below it
     figure.supxlabel("valence  (unpleasant to pleasant)", fontsize=12, y=0.32 / height)
     figure.supylabel("arousal  (calm to excited)", fontsize=12, x=0.2 / width)
     figure.text(0.75 / width, 1 - 0.35 / height, "Where the bars of each style lie", fontsize=14)
@@ -75,7 +77,7 @@ def plot_ridgelines(styles: Sequence[DrawnStyle], distributions: Distributions, 
             textcoords="offset points", ha="right", va="bottom", fontsize=10, parse_math=False,
         )  # fmt: skip
     figure.text(0.03, 1 - 0.4 / height, "How the bars of each style are spread", fontsize=14)
-    note = f"Lines: quartiles and median. Smoothed by {_SMOOTHED_BY:g}; all ridges have one area."
+    note = f"Lines: quartiles and median. Smoothed by {_SMOOTHED_BY:g}; all ridges have one height."
     figure.text(0.03, 0.12 / height, note, fontsize=10, color=_DARK)
     return figure
 

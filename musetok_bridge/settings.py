@@ -47,6 +47,12 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
+def one_line(text: str, longest: int) -> str:
+    """Someone else's text fit for a title or a table: one line, printable, at most `longest` characters."""
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+
+
 @dataclasses.dataclass(frozen=True)
 class Range:
     """Bounds of a number, both ends included."""
@@ -108,6 +114,17 @@ def run_script(
 
     Exits with 2 for a bad setting, 1 for any other UserError or an OSError, 130 for ctrl-C.
     """
+    run_command(settings_class, default_file, description, lambda settings, _: main(settings), lambda parser: None)
+
+
+def run_command(
+    settings_class: type[SettingsT],
+    default_file: str,
+    description: str,
+    main: Callable[[SettingsT, argparse.Namespace], None],
+    add_arguments: Callable[[argparse.ArgumentParser], None],
+) -> None:
+    """As `run_script`, for a script with arguments of its own, which add_arguments names and `main` gets parsed."""
     default_path = CONFIG_DIR / default_file
     parser = argparse.ArgumentParser(
         description=description,
@@ -119,9 +136,10 @@ def run_script(
     parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="change one setting, e.g. section.key=value"
     )
+    add_arguments(parser)
     arguments = parser.parse_args()
     try:
-        main(load_settings(settings_class, default_file, arguments.config, arguments.set))
+        main(load_settings(settings_class, default_file, arguments.config, arguments.set), arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

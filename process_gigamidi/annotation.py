@@ -11,21 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
-
-import numpy as np
 
 from musetok_bridge.settings import UserError
 
 from .annotation_settings import AnnotationSettings
-from .conversion import Converted, Failure, convert_song
 from .gigamidi_source import Source, open_source
 from .part_claims import PartClaims, parts_to_do
-from .part_files import PartRecord, PartTables, Totals, complete_part, part_tables, parts_done, read_record
-from .prediction import Predicted, load_models, predicted
+from .part_files import PartRecord, Totals, complete_part, part_tables, parts_done, read_record
+from .prediction import Predicted, converters_for, load_models, predicted
 from .run_log import end_lines, run_log, say, start_line
 from .run_record import begin_or_continue, digest_of, what_decides, with_pinned_revision, write_totals
-from .worker_processes import Converters, RowsOfPart, tasks_of_part
+from .worker_processes import RowsOfPart, tasks_of_part
 from .working_ahead import working_ahead
 
 BATCHES_AHEAD = 2
@@ -45,12 +41,7 @@ class Annotator:
         )
         self.decides = what_decides(settings, self.source.identity, self.models.digests)
         self.run = digest_of(self.decides)
-        self._converters = Converters(
-            partial(convert_song, bars=settings.bars, limits=settings.limits, perform=self.models.head.performance),
-            settings.compute.workers,
-            settings.limits.seconds,
-            settings.limits.memory_mb,
-        )
+        self._converters = converters_for(self.models, settings)
 
     def annotate(
         self, parts: Iterable[int], progress: Callable[[int], None] = lambda songs: None
@@ -70,7 +61,8 @@ class Annotator:
             for batch in batches:
                 with part_tables(folder, batch.part, columns) as tables:
                     for following in _of_one_part(batch, batches):
-                        _tabulate(following, tables)
+                        for outcome in following.outcomes():
+                            tables.add(outcome)
                         progress(len(following.songs))
                 yield complete_part(folder, batch.part, self.run, tables.totals)
 
@@ -142,17 +134,3 @@ def _of_one_part(first: Predicted, following: Iterator[Predicted]) -> Iterator[P
     while not first.ends_part:
         first = next(following)
         yield first
-
-
-def _tabulate(batch: Predicted, tables: PartTables) -> None:
-    """Add each song to its table."""
-    predictions = iter(batch.predicted)
-    for row, outcome in batch.songs:
-        columns = next(predictions) if isinstance(outcome, Converted) else np.empty((0, 4), np.float32)
-        if not np.isfinite(columns).all():
-            outcome = Failure("predict", "not_finite: the model gives no number for some bar")
-        if isinstance(outcome, Failure):
-            reason = outcome.reason + (f" ({row.called})" if row.called else "")
-            tables.add_failure(row.md5, outcome.stage, reason)
-        else:
-            tables.add_song(row.md5, outcome.bars, outcome.duration_seconds, columns, row.described)

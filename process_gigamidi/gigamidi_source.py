@@ -5,7 +5,6 @@ folder of MIDI files each FILES_PER_GROUP count as a row group. Of a dataset onl
 for, those of them that its release has: `md5` and `music` (the bytes of a MIDI file), the style tags, title and artist,
 and what says how the music was made: the number of tracks, tempo, NOMML (how far onsets are from a metric grid, a
 number a track) and the category of the instruments.
-A MIDI file's md5 is that of its bytes, its title its path within the folder.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ from musetok_bridge.settings import UserError
 
 from .annotation_settings import DatasetSettings
 from .dataset_errors import quiet_libraries
+from .midi_files import Row, is_midi, midi_files_below, midi_row
 from .retries import tried, tried_items
 
 STYLE_COLUMNS = (
@@ -46,16 +46,6 @@ DESCRIPTIVE_COLUMNS = (*STYLE_COLUMNS, "title", "artist", "num_tracks", "tempo",
 ROWS_PER_READ = 64  # rows decoded at once
 FILES_PER_GROUP = 100  # MIDI files that count as one row group
 FOOTER_END = 8  # bytes at the end of a Parquet file: the length of its footer in four, and b"PAR1"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One song. music: None where there is nothing to read. called: what it is known by, where not by its md5."""
-
-    md5: str
-    music: bytes | None
-    described: Mapping[str, Any]
-    called: str = ""
 
 
 @dataclass(frozen=True)
@@ -292,8 +282,7 @@ def _row(values: dict[str, Any], most_bytes: int | None, place: str) -> Row:
 
 
 def _midi_source(path: Path, settings: DatasetSettings, most_bytes: int | None) -> Source:
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    files = [file for file in files if file.suffix.lower() in MIDI_SUFFIXES]
+    files = [file for file in [path] if is_midi(file)] if path.is_file() else midi_files_below(path)
     if not files:
         kind = "is not a MIDI file" if path.is_file() else "holds neither Parquet nor MIDI files"
         raise UserError(f"dataset.path: {path} {kind} ({', '.join(MIDI_SUFFIXES)})")
@@ -302,9 +291,7 @@ def _midi_source(path: Path, settings: DatasetSettings, most_bytes: int | None) 
 
     def group_rows(group: int) -> Generator[Row, None, None]:
         for file in files[group * FILES_PER_GROUP : (group + 1) * FILES_PER_GROUP]:
-            music, md5 = tried(partial(_midi_file, file, most_bytes), settings)
-            name = file.relative_to(root).as_posix()
-            yield Row(md5, music, {"title": name}, name)
+            yield tried(partial(midi_row, file, file.relative_to(root).as_posix(), most_bytes), settings)
 
     identity = {"files in dataset.path": midi_md5(listing.encode(errors="surrogateescape"))}
     n_groups = -(-len(files) // FILES_PER_GROUP)
@@ -318,14 +305,3 @@ def _midi_source(path: Path, settings: DatasetSettings, most_bytes: int | None) 
         group_rows,
         lambda group: [row.md5 for row in group_rows(group)],
     )
-
-
-def _midi_file(file: Path, most_bytes: int | None) -> tuple[bytes | None, str]:
-    """A file's bytes and their md5; nothing of one that is gone or may not be read."""
-    try:
-        with file.open("rb") as opened:
-            music = opened.read(-1 if most_bytes is None else most_bytes + 1)
-            opened.seek(0)
-            return music, hashlib.file_digest(opened, "md5").hexdigest()
-    except (FileNotFoundError, PermissionError):
-        return None, ""

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
@@ -28,6 +28,10 @@ from musetok_bridge.scores import WHY_LEFT_OUT
 from musetok_bridge.settings import UserError
 
 from .annotation_settings import GO_ON
+from .conversion import Failure
+
+if TYPE_CHECKING:
+    from .prediction import Outcome
 
 KINDS = ("bars", "failures", "songs")  # of tables, in the order in which they come to their places
 BARS_COLUMNS = (
@@ -112,6 +116,15 @@ class PartTables:
         self._csv["songs"].writerow((*SONGS_COLUMNS, *described_columns))
         self._csv["failures"].writerow(FAILURES_COLUMNS)
 
+    def add(self, outcome: Outcome) -> None:
+        """The rows of a song, whatever became of it."""
+        row, converted, predicted = outcome
+        if isinstance(converted, Failure):
+            reason = converted.reason + (f" ({row.called})" if row.called else "")
+            self.add_failure(row.md5, converted.stage, reason)
+        else:
+            self.add_song(row.md5, converted.bars, converted.duration_seconds, predicted, row.described)
+
     def add_song(
         self, md5: str, bars: Bars, duration_seconds: float, predicted: np.ndarray, described: Mapping[str, Any]
     ) -> None:
@@ -147,24 +160,31 @@ class PartTables:
 
 @contextmanager
 def part_tables(folder: Path, part: int, described_columns: Sequence[str]) -> Iterator[PartTables]:
-    """Tables to fill, which come to their places when the block ends without an error, and else leave nothing behind.
-
-    Raises UserError if they can't be written.
-    """
+    """As `new_tables`, when what a run that was killed had begun is removed. Raises UserError if that can't be done."""
     try:
         _remove_leftovers(folder, part)
-        with ExitStack() as places, ExitStack() as files:
-            beside = {kind: places.enter_context(written_whole(table_path(folder, kind, part))) for kind in KINDS[::-1]}
-            opened = {
-                kind: files.enter_context(path.open("w", encoding="utf-8", errors="replace", newline=""))
-                for kind, path in beside.items()
-            }
-            yield PartTables(opened, described_columns)
-            for file in opened.values():
-                file.flush()
-                os.fsync(file.fileno())
+        with new_tables(folder, part, described_columns) as tables:
+            yield tables
     except OSError as error:
         raise cannot_write(folder, error) from error
+
+
+@contextmanager
+def new_tables(folder: Path, part: int, described_columns: Sequence[str]) -> Iterator[PartTables]:
+    """Tables to fill, which come to their places when the block ends without an error, and else leave nothing behind.
+
+    Raises OSError if they can't be written.
+    """
+    with ExitStack() as places, ExitStack() as files:
+        beside = {kind: places.enter_context(written_whole(table_path(folder, kind, part))) for kind in KINDS[::-1]}
+        opened = {
+            kind: files.enter_context(path.open("w", encoding="utf-8", errors="replace", newline=""))
+            for kind, path in beside.items()
+        }
+        yield PartTables(opened, described_columns)
+        for file in opened.values():
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def cannot_write(folder: Path, error: OSError) -> UserError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,14 +13,23 @@ import torch
 
 from musetok_bridge import load_encoder
 from musetok_bridge.encoder import BarEncoder, SeenBars
-from pretrain_model.head import Head, HeadInput, load_head
+from pretrain_model.head import PREDICTED, Head, HeadInput, load_head
 
-from .annotation_settings import ModelSettings
-from .conversion import Converted
-from .worker_processes import SongsOfPart
+from .annotation_settings import AnnotationSettings, ModelSettings
+from .conversion import Converted, Failure, convert_song
+from .worker_processes import Converters, SongsOfPart
 
 if TYPE_CHECKING:
+    from .midi_files import Row
     from .worker_processes import Song
+
+
+class Outcome(NamedTuple):
+    """A row, its bars or why it has none, and the columns PREDICTED of its bars, (n, 4)."""
+
+    row: Row
+    converted: Converted | Failure
+    predicted: np.ndarray
 
 
 class Predicted(NamedTuple):
@@ -29,6 +39,15 @@ class Predicted(NamedTuple):
     songs: list[Song]
     predicted: list[np.ndarray]
     ends_part: bool
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """What became of each song, in their order; one that the model gives no number for some bar of has failed."""
+        predicted = iter(self.predicted)
+        for row, converted in self.songs:
+            columns = next(predicted) if isinstance(converted, Converted) else np.empty((0, len(PREDICTED)), np.float32)
+            if not np.isfinite(columns).all():
+                converted = Failure("predict", "not_finite: the model gives no number for some bar")
+            yield Outcome(row, converted, columns)
 
 
 class Models(NamedTuple):
@@ -60,6 +79,13 @@ def load_models(model: ModelSettings) -> Models:
     encoder = load_encoder(model.encoder, model.device, model.dtype)
     head.check_encoder(encoder)
     return Models(encoder, head)
+
+
+def converters_for(models: Models, settings: AnnotationSettings) -> Converters:
+    """Processes that convert songs to what the models read."""
+    limits = settings.limits
+    convert = partial(convert_song, bars=settings.bars, limits=limits, perform=models.head.performance)
+    return Converters(convert, settings.compute.workers, limits.seconds, limits.memory_mb)
 
 
 def predicted(

@@ -13,7 +13,7 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -30,7 +30,7 @@ from .working_ahead import working_ahead
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from .gigamidi_source import Row
+    from .midi_files import Row
 
     Convert: TypeAlias = Callable[[bytes | None], Converted | Failure]
     Song: TypeAlias = tuple[Row, Converted | Failure]
@@ -118,7 +118,7 @@ class Converters:
         self._threads.shutdown(cancel_futures=True)
 
 
-def tasks_of_part(part: int, rows: Iterable[Row]) -> Iterator[RowsOfPart]:
+def tasks_of_part(part: int, rows: Iterable[Row]) -> Generator[RowsOfPart, None, None]:
     """Cut the rows of a part into tasks of SONGS_PER_TASK, fewer where they have many bytes; one if there are none."""
     task: list[Row] = []
     n_bytes = 0

@@ -13,7 +13,8 @@ import pytest
 from analyze_emotion_annotations.annotation_tables import finished_parts
 from analyze_emotion_annotations.figures import save_picture
 from analyze_emotion_annotations.own_song import annotate_own_file
-from analyze_emotion_annotations.song_curves import Song, find_songs, plot_song, steps
+from analyze_emotion_annotations.song_curves import Song, plot_song, steps
+from analyze_emotion_annotations.song_tables import find_songs
 from musetok_bridge import settings as settings_module
 from musetok_bridge.settings import UserError
 

@@ -12,7 +12,7 @@ from small_dataset import mixed_songs, read, rows_of, settings_for, song, tables
 
 from musetok_bridge import score_to_bars
 from musetok_bridge.settings import UserError
-from process_gigamidi import annotation
+from process_gigamidi import prediction
 from process_gigamidi.annotation import annotate
 
 
@@ -101,9 +101,9 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     assert len(tables(tmp_path / "stopped")) == 3 * (stop_at - 1)
     models.head.on_batch = lambda: None
     converted: list[bytes | None] = []
-    convert = annotation.convert_song
+    convert = prediction.convert_song
     monkeypatch.setattr(
-        annotation, "convert_song", lambda music, **how: converted.append(music) or convert(music, **how)
+        prediction, "convert_song", lambda music, **how: converted.append(music) or convert(music, **how)
     )
     totals = annotate(settings)
     assert tables(tmp_path / "stopped") == tables(tmp_path / "whole")
@@ -150,7 +150,7 @@ def test_a_part_that_cannot_be_moved_in_place_leaves_no_half_part(hub_copy: Path
 def test_a_finished_folder_is_not_read_again(hub_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = settings_for(hub_copy, tmp_path / "out")
     first = annotate(settings)
-    monkeypatch.setattr(annotation, "convert_song", lambda music, **_: pytest.fail("converted again"))
+    monkeypatch.setattr(prediction, "convert_song", lambda music, **_: pytest.fail("converted again"))
     assert annotate(settings) == first
 
 

@@ -15,7 +15,7 @@ from treacherous_reader import convert_with_treacherous_reader
 
 from musetok_bridge.scores import Limits
 from musetok_bridge.settings import load_settings
-from process_gigamidi import annotation, conversion
+from process_gigamidi import conversion, prediction
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 
@@ -54,7 +54,7 @@ def test_files_that_crash_hang_or_bloat_their_process_cost_their_rows_and_nothin
     annotate(settings_for(tmp_path / "data", tmp_path / "whole"))
     fates = {3: "crashed", 21: "crashed", 22: "too_large", 23: "timeout", 39: "crashed"}
     treacherous = partial(convert_with_treacherous_reader, {rows[i]["md5"]: fate for i, fate in fates.items()})
-    monkeypatch.setattr(annotation, "convert_song", treacherous)
+    monkeypatch.setattr(prediction, "convert_song", treacherous)
     limits = ("limits.seconds=2", "limits.memory_mb=100")
     totals = annotate(settings_for(tmp_path / "data", tmp_path / "out", f"compute.workers={workers}", *limits))
     assert (totals.songs, totals.failures) == (35, 5)

@@ -1,0 +1,34 @@
+"""A report on a folder of annotations: one HTML file that needs nothing else and no network.
+
+Overview, styles, features, how far apart they are, songs to look at (a song's curve is drawn when its row is chosen),
+quality of the data, and how it was made. Reads the annotations that process_gigamidi/01_annotate.py wrote.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from analyze_emotion_annotations.analysis import analyse, provenance_of
+from analyze_emotion_annotations.analysis_settings import DEFAULT_FILE, AnalysisSettings
+from analyze_emotion_annotations.report_content import report_of
+from analyze_emotion_annotations.report_page import render
+from musetok_bridge.provenance import written_whole
+from musetok_bridge.settings import run_script
+
+
+def main(settings: AnalysisSettings) -> None:
+    """Analyse, write the report, say where it is."""
+    found = analyse(settings)
+    record = provenance_of(settings, found)
+    page = render(report_of(found, Path(settings.input.dir), settings.picture.dpi, record))
+    path = Path(settings.output.dir) / "report.html"
+    with written_whole(path) as beside:
+        beside.write_text(page, encoding="utf-8")
+    if found.unfinished_parts:
+        where = settings.input.dir
+        print(f"{found.unfinished_parts} unfinished part(s) of {where} left out: that run is not complete")
+    print(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB); open it in a browser")
+
+
+if __name__ == "__main__":
+    run_script(AnalysisSettings, DEFAULT_FILE, __doc__, main)

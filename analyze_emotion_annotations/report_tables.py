@@ -1,0 +1,120 @@
+"""The tables of the report, from the tables of an analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from .report_page import Cell, Column, Table
+
+_MEASURES = (
+    *(
+        Column(f"{affect}_{name}", f"{affect}{label}", "signed" if signed else "number", help, decimals)
+        for affect in ("valence", "arousal")
+        for name, label, signed, help, decimals in (
+            ("mean", "", True, f"mean {affect} of bars, with its 95 % interval", 3),
+            ("sd", " sd", False, f"standard deviation of {affect} over bars", 3),
+            ("q25", " q25", True, f"a quarter of the bars have a lower {affect}", 3),
+            ("median", " median", True, f"half of the bars have a lower {affect}", 3),
+            ("q75", " q75", True, f"three quarters of the bars have a lower {affect}", 3),
+            ("change", " change", False, f"mean absolute change of {affect} from bar to bar", 4),
+        )
+    ),
+    *(
+        Column(f"share_q{i}", f"Q{i}", "share", f"share of bars that are {meaning}", 1)
+        for i, meaning in enumerate(
+            ("pleasant and excited", "unpleasant and excited", "unpleasant and calm", "pleasant and calm"), start=1
+        )
+    ),
+)
+
+
+def group_table(rows: pd.DataFrame, name: str, caption: str, of: str) -> Table:
+    """A row a group, in the order given, with all its statistics. of: what a group is, e.g. style."""
+    columns = (
+        Column("name", of, "text"),
+        Column("n_songs", "songs", "count"),
+        Column("n_bars", "bars", "count"),
+        *_MEASURES,
+    )
+    cells = [
+        (
+            str(row["name"]),
+            int(row["n_songs"]),
+            int(row["n_bars"]),
+            *(_interval(row, column.key) for column in _MEASURES),
+        )
+        for row in rows.to_dict("records")
+    ]
+    return Table(name, caption, columns, tuple(cells))
+
+
+def comparison_table(rows: pd.DataFrame, name: str, caption: str) -> Table:
+    """A row for each two groups."""
+    several = rows["grouping"].nunique() > 1
+    columns = (
+        *([Column("grouping", "by", "text")] if several else []),
+        Column("group_a", "one", "text"),
+        Column("group_b", "other", "text"),
+        Column("affect", "of", "text"),
+        Column("difference", "difference", "signed", "of the means of songs, one minus other", 3),
+        Column("effect", "effect", "signed", "Hedges' g, with its 95 % interval", 2),
+        Column("p_holm", "p (Holm)", "number", "Welch's p after Holm's correction", 4),
+        Column("songs_a", "songs of one", "count"),
+        Column("songs_b", "songs of other", "count"),
+    )
+    keys = [column.key for column in columns]
+    cells = [
+        tuple(_interval(row, key) if key == "effect" else _cell(row[key]) for key in keys)
+        for row in rows.to_dict("records")
+    ]
+    return Table(name, caption, columns, tuple(cells))
+
+
+def song_table(rows: pd.DataFrame, name: str, caption: str) -> Table:
+    """A row a song of a list; choosing it draws its curve."""
+    columns = (
+        Column("list", "list", "text"),
+        Column("title", "title", "text"),
+        Column("artist", "artist", "text"),
+        Column("style", "style", "text"),
+        Column("n_bars", "bars", "count"),
+        Column("valence", "valence", "signed", "mean over its bars"),
+        Column("arousal", "arousal", "signed", "mean over its bars"),
+        Column("valence_sd", "valence sd", "number", "standard deviation over its bars"),
+        Column("arousal_sd", "arousal sd", "number", "standard deviation over its bars"),
+        Column("valence_change", "valence change", "number", "mean absolute change from bar to bar", 3),
+        Column("arousal_change", "arousal change", "number", "mean absolute change from bar to bar", 3),
+    )
+    rows = rows.assign(title=rows["title"].where(rows["title"] != "", rows["md5"]))
+    cells = [tuple(_cell(row[column.key]) for column in columns) for row in rows.to_dict("records")]
+    return Table(name, caption, columns, tuple(cells), tuple(rows["md5"].str.lower()))
+
+
+def count_table(name: str, caption: str, labels: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+    """A row for each thing that is counted: its name, then counts."""
+    columns = [Column(labels[0], labels[0], "text"), *(Column(label, label, "count") for label in labels[1:])]
+    cells = [(str(row[0]), *(int(n) for n in row[1:])) for row in rows]
+    return Table(name, caption, tuple(columns), tuple(cells))
+
+
+def signed_interval(row: pd.Series, key: str) -> str:
+    """A signed figure with its interval, as text."""
+    value = _interval(row, key)
+    return "{:+.3f} ({:+.3f} to {:+.3f})".format(*value) if isinstance(value, tuple) else f"{row[key]:+.3f}"
+
+
+def _interval(row: Any, key: str) -> Cell:
+    """A figure with its interval where it has one; None where it is not known."""
+    value, low, high = (_cell(row[name]) for name in (key, f"{key}_low", f"{key}_high"))
+    if value is None or low is None or high is None:
+        return value
+    return float(value), float(low), float(high)
+
+
+def _cell(value: Any) -> Cell:
+    if isinstance(value, str):
+        return value
+    return None if value is None or value != value else value  # nan is not equal to itself

@@ -17,7 +17,6 @@ Q1 V+ A+, Q2 V− A+, Q3 V− A−, Q4 V+ A−; zero counts as positive.
 
 from __future__ import annotations
 
-import csv
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -124,7 +123,10 @@ def song_columns(db: duckdb.DuckDBPyConnection) -> list[str]:
 def _load_songs(db: duckdb.DuckDBPyConnection, parts: Sequence[Part], header: Sequence[str]) -> None:
     files = [str(part.songs) for part in parts]
     with _readable(parts[0].songs.parent):
-        db.execute("CREATE TABLE part_files AS SELECT unnest($paths) AS path, unnest(range(len($paths))) AS part", {"paths": files})
+        db.execute(
+            "CREATE TABLE part_files AS SELECT unnest($paths) AS path, unnest(range(len($paths))) AS part",
+            {"paths": files},
+        )
         db.execute(
             f"""
             CREATE TABLE songs AS

@@ -114,9 +114,9 @@ def failure_counts(folder: Path) -> dict[str, int]:
     """Songs that could not be annotated, counted by the first word of the reason."""
     counts: dict[str, int] = {}
     for path in sorted((folder / "failures").glob("[!.]*.csv")):
-        words = _read(path, ["reason"])["reason"].str.partition(":")[0]
-        for word, n in words.value_counts().items():
-            counts[str(word)] = counts.get(str(word), 0) + int(n)
+        for reason in _read(path, ["reason"])["reason"]:
+            word = reason.partition(":")[0].strip()
+            counts[word] = counts.get(word, 0) + 1
     return counts
 
 

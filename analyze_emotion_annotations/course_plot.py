@@ -43,7 +43,11 @@ def plot_courses(styles: Sequence[DrawnStyle], courses: pd.DataFrame, dpi: int) 
         panel.tick_params(labelsize=11)
         panel.spines[["top", "right"]].set_visible(False)
     legend = figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(0.81, 0.86), frameon=False, fontsize=10
+        *panels[0].get_legend_handles_labels(),
+        loc="upper left",
+        bbox_to_anchor=(0.81, 0.86),
+        frameon=False,
+        fontsize=10,
     )
     for text in legend.get_texts():
         text.set_parse_math(False)

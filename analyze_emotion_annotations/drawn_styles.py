@@ -30,7 +30,7 @@ class DrawnStyle:
     @property
     def g(self) -> int:
         """Its number among the groups."""
-        return int(self.row.name)  # type: ignore[arg-type]
+        return int(str(self.row.name))
 
     @property
     def songs(self) -> str:

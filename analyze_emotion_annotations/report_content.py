@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from musetok_bridge.settings import UserError
 
@@ -36,7 +35,10 @@ _OF_STYLES = ("styles", "planes", "ridgelines", "quadrants", "courses")
 def report_of(found: Analysis, folder: Path, dpi: int, record: dict[str, object]) -> Report:
     """The report of an analysis. folder: of the annotations. record: the analysis's provenance."""
     run = _run_record(folder)
-    pictures = {picture.name: _picture(picture.figure, picture.name, picture.caption, dpi) for picture in pictures_of(found, dpi)}
+    pictures = {
+        picture.name: _picture(picture.figure, picture.name, picture.caption, dpi)
+        for picture in pictures_of(found, dpi)
+    }
     songs, bars = (int(found.all_songs[name]) for name in ("n_songs", "n_bars"))
     return Report(
         title="Valence and arousal, bar by bar",
@@ -73,9 +75,9 @@ def _overview(found: Analysis, folder: Path) -> Section:
             "Every bar has a valence, from unpleasant (−1) to pleasant (1), and an arousal, from calm (−1) to excited "
             "(1). The plane of the two has four quadrants: Q1 pleasant and excited, Q2 unpleasant and excited, Q3 "
             "unpleasant and calm, Q4 pleasant and calm.",
-            "Figures are over bars, so a long song weighs more than a short one. Intervals are of 95 %, by songs, since "
-            "the bars of a song are not independent. The numbers are predictions of what listeners would feel, not "
-            "measurements of them: how well they agree is in the project's MODEL_CARD.md.",
+            "Figures are over bars, so a long song weighs more than a short one. Intervals are of 95 %, by songs, "
+            "since the bars of a song are not independent. The numbers are predictions of what listeners would feel, "
+            "not measurements of them: how well they agree is in the project's MODEL_CARD.md.",
             *_most_different(found),
         ),
         facts=tuple(facts),
@@ -114,7 +116,9 @@ def _styles(found: Analysis, pictures: dict[str, Picture]) -> Section:
         "styles",
         "Styles",
         paragraphs=tuple(
-            filter(None, (nothing, "A song with several styles counts in each of them; styles of few songs are gathered."))
+            filter(
+                None, (nothing, "A song with several styles counts in each of them; styles of few songs are gathered.")
+            )
         ),
         tables=tuple(tables),
         pictures=tuple(pictures[name] for name in _OF_STYLES if name in pictures),
@@ -127,8 +131,8 @@ def _features(found: Analysis) -> Section:
         "features",
         "Tempo, density, tracks, performance, instruments",
         paragraphs=(
-            "Performance is by NOMML, the median level of the metric grid that a track's onsets lie on: expressive where "
-            "at least half of a song's tracks lie between the grid's lines.",
+            "Performance is by NOMML, the median level of the metric grid that a track's onsets lie on: expressive "
+            "where at least half of a song's tracks lie between the grid's lines.",
         ),
         tables=tuple(
             group_table(rows, f"feature-{feature}", str(feature).capitalize(), str(feature))
@@ -146,9 +150,9 @@ def _differences(found: Analysis) -> Section:
         "differences",
         "How far apart they are",
         paragraphs=(
-            "Every two groups are compared by the means of their songs; songs that are in both are left out. The effect "
-            "is Hedges' g: the difference in standard deviations of the songs. 0.2 is small, 0.5 middling, 0.8 large by "
-            "a common rule of thumb. p is Welch's, after Holm's correction for all comparisons made here.",
+            "Every two groups are compared by the means of their songs; songs that are in both are left out. The "
+            "effect is Hedges' g: the difference in standard deviations of the songs. By a common rule of thumb 0.2 is "
+            "small, 0.5 middling and 0.8 large. p is Welch's, after Holm's correction for all comparisons made here.",
         ),
         tables=(
             comparison_table(by_size, "compared-styles", f"Styles ({found.column}){largest}"),

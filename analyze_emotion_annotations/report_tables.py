@@ -96,7 +96,7 @@ def song_table(rows: pd.DataFrame, name: str, caption: str) -> Table:
 def count_table(name: str, caption: str, labels: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     """A row for each thing that is counted: its name, then counts."""
     columns = [Column(labels[0], labels[0], "text"), *(Column(label, label, "count") for label in labels[1:])]
-    cells = [(str(row[0]), *(int(n) for n in row[1:])) for row in rows]
+    cells: list[tuple[Cell, ...]] = [(str(row[0]), *(int(n) for n in row[1:])) for row in rows]
     return Table(name, caption, tuple(columns), tuple(cells))
 
 
@@ -108,13 +108,13 @@ def signed_interval(row: pd.Series, key: str) -> str:
 
 def _interval(row: Any, key: str) -> Cell:
     """A figure with its interval where it has one; None where it is not known."""
-    value, low, high = (_cell(row[name]) for name in (key, f"{key}_low", f"{key}_high"))
-    if value is None or low is None or high is None:
-        return value
+    value, low, high = (row[name] for name in (key, f"{key}_low", f"{key}_high"))
+    if value != value or low != low or high != high:  # nan is not equal to itself
+        return _cell(value)
     return float(value), float(low), float(high)
 
 
 def _cell(value: Any) -> Cell:
     if isinstance(value, str):
         return value
-    return None if value is None or value != value else value  # nan is not equal to itself
+    return None if value is None or value != value else value

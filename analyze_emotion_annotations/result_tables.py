@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -50,7 +52,7 @@ def in_short(table: pd.DataFrame, groups_a_grouping: int = 10) -> str:
     return "\n".join(lines)
 
 
-def _with_interval(row: dict[str, float], name: str) -> str:
+def _with_interval(row: Mapping[Hashable, Any], name: str) -> str:
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     interval = "" if low != low else f" ({low:+z.3f} {high:+z.3f})"  # nan is not equal to itself
     return f"{row[name]:+z.3f}{interval}"

@@ -114,7 +114,7 @@ def _tempo(columns: Sequence[str]) -> str:
 
 
 def _name_styles(db: duckdb.DuckDBPyConnection, column: str) -> None:
-    cells = db.sql(f'SELECT DISTINCT coalesce("{column}", \'\') AS cell FROM songs').fetchall()
+    cells = db.sql(f"SELECT DISTINCT coalesce(\"{column}\", '') AS cell FROM songs").fetchall()
     names = pd.DataFrame(
         [(cell, name) for (cell,) in cells for name in style_names(cell) or [NO_STYLE]], columns=["cell", "name"]
     )

@@ -38,7 +38,7 @@ def songs_to_look_at(
     """
     columns = song_columns(db)
     described = [
-        f'coalesce("{column}", \'\') AS {name}' if column in columns else f"'' AS {name}"
+        f"coalesce(\"{column}\", '') AS {name}" if column in columns else f"'' AS {name}"
         for column, name in (("title", "title"), ("artist", "artist"), (style_column, "style"))
     ]
     db.execute(

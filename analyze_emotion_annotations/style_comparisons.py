@@ -32,7 +32,9 @@ def comparisons(db: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     found["size"] = found["effect"].abs()
     order = {grouping: i for i, grouping in enumerate(dict.fromkeys(pairs["grouping"]))}
     found["place"] = found["grouping"].map(order)
-    found = found.sort_values(["place", "affect", "size", "group_a", "group_b"], ascending=[True, False, False, True, True])
+    found = found.sort_values(
+        ["place", "affect", "size", "group_a", "group_b"], ascending=[True, False, False, True, True]
+    )
     return found.drop(columns=["size", "place"]).reset_index(drop=True)
 
 

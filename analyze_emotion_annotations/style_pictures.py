@@ -35,7 +35,12 @@ def plot_planes(styles: Sequence[DrawnStyle], distributions: Distributions, dpi:
     for panel, style, plane in zip(grid.flat, styles, planes, strict=False):
         share = plane / plane.sum()
         panel.imshow(
-            share, origin="lower", extent=(-1, 1, -1, 1), cmap=GROUND, norm=PowerNorm(0.5, 0, share.max()), aspect="equal"
+            share,
+            origin="lower",
+            extent=(-1, 1, -1, 1),
+            cmap=GROUND,
+            norm=PowerNorm(0.5, 0, share.max()),
+            aspect="equal",
         )
         panel.axhline(0, color="white", linewidth=0.7, alpha=0.7)
         panel.axvline(0, color="white", linewidth=0.7, alpha=0.7)
@@ -68,14 +73,23 @@ def plot_ridgelines(styles: Sequence[DrawnStyle], distributions: Distributions, 
             _draw_ridge(panel, style, affect, counts, base=len(styles) - 1 - i)
         panel.axvline(0, color=FAINT, linewidth=1, zorder=0)
         panel.set(xlim=(-reach, reach), ylim=(-0.15, len(styles) + 0.35), yticks=[])
-        panel.set_xlabel(f"{affect}  ({'unpleasant to pleasant' if affect == 'valence' else 'calm to excited'})", fontsize=12)
+        panel.set_xlabel(
+            f"{affect}  ({'unpleasant to pleasant' if affect == 'valence' else 'calm to excited'})", fontsize=12
+        )
         panel.spines[["top", "left", "right"]].set_visible(False)
         panel.tick_params(labelsize=11)
     for i, style in enumerate(styles):
         panels[0].annotate(
-            f"{style.name}\n{style.songs}", (0, len(styles) - 1 - i), xycoords=("axes fraction", "data"), xytext=(-8, 2),
-            textcoords="offset points", ha="right", va="bottom", fontsize=10, parse_math=False,
-        )  # fmt: skip
+            f"{style.name}\n{style.songs}",
+            (0, len(styles) - 1 - i),
+            xycoords=("axes fraction", "data"),
+            xytext=(-8, 2),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            fontsize=10,
+            parse_math=False,
+        )
     figure.text(0.03, 1 - 0.4 / height, "How the bars of each style are spread", fontsize=14)
     note = f"Lines: quartiles and median. Smoothed by {_SMOOTHED_BY:g}; all ridges have one height."
     figure.text(0.03, 0.12 / height, note, fontsize=10, color=_DARK)
@@ -90,7 +104,9 @@ def plot_quadrants(styles: Sequence[DrawnStyle], dpi: int) -> Figure:
     shares = np.array([[style.row[f"share_q{i}"] for i in (1, 2, 3, 4)] for style in styles], dtype=float)
     panel.imshow(shares, cmap=GROUND, norm=Normalize(0, 1), aspect="auto")
     for (y, x), share in np.ndenumerate(shares):
-        panel.text(x, y, f"{share:.1%}", ha="center", va="center", fontsize=11, color="black" if share > 0.5 else "white")
+        panel.text(
+            x, y, f"{share:.1%}", ha="center", va="center", fontsize=11, color="black" if share > 0.5 else "white"
+        )
     panel.set_xticks(range(4), QUADRANTS, fontsize=10)
     panel.set_yticks(range(len(styles)), [f"{style.name}  ({style.songs})" for style in styles], fontsize=10)
     for label in panel.get_yticklabels():
@@ -140,5 +156,7 @@ def _reach_of_lines(lines: np.ndarray) -> float:
     distance = np.abs(np.linspace(-1, 1, lines.shape[-1]))
     order = np.argsort(distance)
     within = np.cumsum(lines[..., order], axis=-1)
-    reach = max(float(distance[order][np.searchsorted(line, 0.999 * line[-1])]) for line in within.reshape(-1, lines.shape[-1]))
+    reach = max(
+        float(distance[order][np.searchsorted(line, 0.999 * line[-1])]) for line in within.reshape(-1, lines.shape[-1])
+    )
     return min(1.0, np.ceil((reach + 0.05) * 10) / 10)

@@ -77,7 +77,10 @@ def group_statistics(db: duckdb.DuckDBPyConnection) -> tuple[pd.DataFrame, Distr
         reach = error * t_of_songs(n_songs)
         low, high = value - reach, value + reach
         if name.endswith("variance"):
-            name, value, low, high = name.replace("variance", "sd"), *(np.sqrt(np.maximum(x, 0)) for x in (value, low, high))
+            name, value, low, high = (
+                name.replace("variance", "sd"),
+                *(np.sqrt(np.maximum(x, 0)) for x in (value, low, high)),
+            )
         elif name.startswith("share"):
             low, high = np.clip(low, 0, 1), np.clip(high, 0, 1)
         table[name], table[f"{name}_low"], table[f"{name}_high"] = value, low, high
@@ -121,7 +124,8 @@ def _ratios(db: duckdb.DuckDBPyConnection, sums: pd.DataFrame) -> dict[str, tupl
     ratios = db.sql(f"SELECT g, {', '.join(columns)} {_without_n(of_songs)} GROUP BY g ORDER BY g").df()
     db.register("ratios", ratios)
     columns = [
-        f"sqrt(sum(({y} - ratios.{name} * {x}) ** 2) * count(*) / nullif(count(*) - 1, 0)) / nullif(sum({x}), 0) AS {name}"
+        f"sqrt(sum(({y} - ratios.{name} * {x}) ** 2) * count(*) / nullif(count(*) - 1, 0)) / nullif(sum({x}), 0) "
+        f"AS {name}"
         for name, (y, x, _) in _RATIOS.items()
     ]
     errors = db.sql(
@@ -192,7 +196,9 @@ def _errors_of_shares(db: duckdb.DuckDBPyConnection, quartiles: dict[str, np.nda
     thresholds.insert(0, "g", np.arange(len(thresholds)))
     db.register("thresholds", thresholds)
     below = [f"count(*) FILTER ({key[0]} <= {key}) AS {key}" for key in quartiles]
-    moments = [f"sum({key} * {key}) AS {key}_yy, sum({key} * n) AS {key}_yx, sum({key}) AS {key}_y" for key in quartiles]
+    moments = [
+        f"sum({key} * {key}) AS {key}_yy, sum({key} * n) AS {key}_yx, sum({key}) AS {key}_y" for key in quartiles
+    ]
     ((n_songs,),) = db.sql("SELECT max(song) + 1 FROM song_sums").fetchall()
     total: pd.DataFrame | None = None
     for first in range(0, n_songs, SONGS_AT_ONCE):  # no song is in two of these, so the sums add up

@@ -20,8 +20,8 @@ from .report_tables import (
     comparison_table,
     count_table,
     group_table,
-    signed_interval,
     song_table,
+    text_table,
 )
 from .song_curves import Song
 from .song_groups import NO_STYLE
@@ -62,8 +62,8 @@ def _overview(found: Analysis, folder: Path) -> Section:
     facts = [
         ("songs", f"{int(row['n_songs']):,}"),
         ("bars", f"{int(row['n_bars']):,}"),
-        ("mean valence", signed_interval(row, "valence_mean")),
-        ("mean arousal", signed_interval(row, "arousal_mean")),
+        ("mean valence", f"{row['valence_mean']:+.2f}"),
+        ("mean arousal", f"{row['arousal_mean']:+.2f}"),
         ("songs that could not be annotated", f"{sum(failure_counts(folder).values()):,}"),
     ]
     if found.unfinished_parts:
@@ -75,7 +75,7 @@ def _overview(found: Analysis, folder: Path) -> Section:
             "Every bar has a valence, from unpleasant (−1) to pleasant (1), and an arousal, from calm (−1) to excited "
             "(1). The plane of the two has four quadrants: Q1 pleasant and excited, Q2 unpleasant and excited, Q3 "
             "unpleasant and calm, Q4 pleasant and calm.",
-            "Figures are over bars, so a long song weighs more than a short one. Intervals are of 95 %, by songs, "
+            "Figures are over bars, so a long song weighs more than a short one. Intervals are of 95\u202f%, by songs, "
             "since the bars of a song are not independent. The numbers are predictions of what listeners would feel, "
             "not measurements of them: how well they agree is in the project's MODEL_CARD.md.",
             *_most_different(found),
@@ -181,28 +181,32 @@ def _quality(found: Analysis, folder: Path) -> Section:
     failures = sorted(failure_counts(folder).items(), key=lambda item: (-item[1], item[0]))
     left_out = [row for row in found.left_out.itertuples(index=False, name=None) if row[2]]
     meters = [row for row in found.meters.itertuples(index=False, name=None) if row[0]]
+    counted = (
+        count_table("failures", "Songs that could not be annotated", ("reason", "songs"), failures),
+        count_table("left-out", "Notes left out of the bars", ("why", "songs", "notes"), left_out),
+        count_table("meters", "Meters, as notated", ("meter", "bars", "songs"), meters),
+    )
     return Section(
         "quality",
         "Quality of the data",
         paragraphs=(
-            "Failed songs have no bars. Left out of the bars are notes of drums, notes without a length or outside the "
+            "Every song could be annotated." if not failures else "Songs that failed have no bars.",
+            "Left out of the bars are notes of drums, notes without a length or outside the "
             "piano's range, doubled notes (merged), and inner notes of bars that hold more than the model reads "
             "(thinned).",
         ),
-        tables=(
-            count_table("failures", "Songs that could not be annotated", ("reason", "songs"), failures),
-            count_table("left-out", "Notes left out of the bars", ("why", "songs", "notes"), left_out),
-            count_table("meters", "Meters, as notated", ("meter", "bars", "songs"), meters),
-        ),
+        tables=tuple(table for table in counted if table.rows),
     )
 
 
 def _making(run: dict[str, Any]) -> Section:
+    heading = "How the annotations were made"
     decides, versions = run.get("decides", {}), run.get("versions", {})
-    facts = [(str(key), "none" if value is None else str(value)) for key, value in decides.items()]
-    facts += [(f"version of {package}", str(version)) for package, version in versions.items()]
-    known = "All that a value follows from:" if facts else "There is no run.json beside the annotations that would say."
-    return Section("making", "How the annotations were made", paragraphs=(known,), facts=tuple(facts))
+    rows = [(str(key), "none" if value is None else str(value)) for key, value in decides.items()]
+    rows += [(f"version of {package}", str(version)) for package, version in versions.items()]
+    if not rows:
+        return Section("making", heading, ("There is no run.json beside the annotations that would say.",))
+    return Section("making", heading, tables=(text_table("made-by", "All that a value follows from", rows),))
 
 
 def _songs_of(found: Analysis) -> list[Song]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from .annotation_tables import style_names
 from .report_page import Cell, Column, Table
 
 _MEASURES = (
@@ -88,7 +89,10 @@ def song_table(rows: pd.DataFrame, name: str, caption: str) -> Table:
         Column("valence_change", "valence change", "number", "mean absolute change from bar to bar", 3),
         Column("arousal_change", "arousal change", "number", "mean absolute change from bar to bar", 3),
     )
-    rows = rows.assign(title=rows["title"].where(rows["title"] != "", rows["md5"]))
+    rows = rows.assign(
+        title=rows["title"].where(rows["title"] != "", rows["md5"]),
+        style=[", ".join(style_names(c)) for c in rows["style"]],
+    )
     cells = [tuple(_cell(row[column.key]) for column in columns) for row in rows.to_dict("records")]
     return Table(name, caption, columns, tuple(cells), tuple(rows["md5"].str.lower()))
 
@@ -100,10 +104,9 @@ def count_table(name: str, caption: str, labels: Sequence[str], rows: Iterable[S
     return Table(name, caption, tuple(columns), tuple(cells))
 
 
-def signed_interval(row: pd.Series, key: str) -> str:
-    """A signed figure with its interval, as text."""
-    value = _interval(row, key)
-    return "{:+.3f} ({:+.3f} to {:+.3f})".format(*value) if isinstance(value, tuple) else f"{row[key]:+.3f}"
+def text_table(name: str, caption: str, rows: Iterable[tuple[str, str]]) -> Table:
+    """A row for each thing and what is said of it."""
+    return Table(name, caption, (Column("what", "what", "text"), Column("value", "value", "text")), tuple(rows))
 
 
 def _interval(row: Any, key: str) -> Cell:

@@ -8,7 +8,7 @@ Conventions:
   its variance is k / (k − 1) · Σ(Y − R X)² / (ΣX)² for k songs (the linearised ratio estimator: W. G. Cochran, Sampling
   Techniques, 3rd ed. 1977, ch. 6), taken with Student's t of k − 1 degrees. The interval of a quartile is that of the
   share of bars below it, read off the distribution (R. S. Woodruff, Confidence intervals for medians and other position
-  measures, JASA 1952). One song gives no interval.
+  measures, JASA 1952); that of a standard deviation is taken on the logarithm. One song gives no interval.
 - Quartiles are numpy's (linear between order statistics) of values rounded to STEP, so within STEP / 2 of the exact
   ones: counting on a grid keeps memory flat.
 """
@@ -77,10 +77,7 @@ def group_statistics(db: duckdb.DuckDBPyConnection) -> tuple[pd.DataFrame, Distr
         reach = error * t_of_songs(n_songs)
         low, high = value - reach, value + reach
         if name.endswith("variance"):
-            name, value, low, high = (
-                name.replace("variance", "sd"),
-                *(np.sqrt(np.maximum(x, 0)) for x in (value, low, high)),
-            )
+            name, value, low, high = name.replace("variance", "sd"), *_of_spread(value, reach)
         elif name.startswith("share"):
             low, high = np.clip(low, 0, 1), np.clip(high, 0, 1)
         table[name], table[f"{name}_low"], table[f"{name}_high"] = value, low, high
@@ -109,6 +106,17 @@ def _column_order() -> list[str]:
     names = [f"{affect}_{name}" for affect in AFFECTS for name in ("mean", "sd", "q25", "median", "q75", "change")]
     names += [f"share_q{i}" for i in (1, 2, 3, 4)]
     return ["grouping", "kind", "name", "n_songs", "n_bars", *(n + end for n in names for end in ("", "_low", "_high"))]
+
+
+def _of_spread(variance: np.ndarray, reach: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A standard deviation and its interval, from a variance and how far its interval reaches, (k,) each.
+
+    The interval is taken on the logarithm, where a variance of few songs is less skewed.
+    """
+    sd = np.sqrt(np.maximum(variance, 0))  # rounding may dip below 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        factor = np.where(variance > 0, np.exp(reach / variance / 2), np.where(np.isnan(reach), np.nan, 1.0))
+    return sd, sd / factor, sd * factor
 
 
 def t_of_songs(n_songs: np.ndarray) -> np.ndarray:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from analysed import table_of
 
-from analyze_emotion_annotations.annotation_tables import finished_parts, read_bars, read_songs, style_columns
-from analyze_emotion_annotations.style_statistics import tally_styles
+from analyze_emotion_annotations.annotation_tables import finished_parts, read_bars, read_songs, same_header
 from musetok_bridge.settings import UserError
 
 BARS = np.full((3, 2), 0.25)
@@ -43,7 +43,7 @@ def test_a_part_is_finished_when_both_tables_stand(annotations):
 
 def test_no_bar_at_all(annotations):
     folder = annotations([({"name": "a"}, BARS[:0])])
-    assert "failures" in refusal(tally_styles, finished_parts(folder)[0])
+    assert "failures" in refusal(table_of, folder)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,7 @@ def test_a_bars_table_that_is_wrong(annotations, old, new, expected):
     path.write_text(path.read_text().replace(old, new))
     message = refusal(read_all_bars, folder)
     assert str(path) in message and expected in message
+    assert str(path.parent) in refusal(table_of, folder)
 
 
 def test_an_empty_file(annotations):
@@ -71,7 +72,10 @@ def test_an_empty_file(annotations):
 
 def test_parts_of_different_releases_do_not_mix(annotations):
     folder = annotations([({"name": "a", "music_style_scraped": "pop"}, BARS)], [({"name": "b"}, BARS)])
-    assert "part-00001.csv" in refusal(style_columns, finished_parts(folder)[0])
+    parts, _ = finished_parts(folder)
+    message = refusal(same_header, [part.songs for part in parts])
+    assert "part-00001.csv" in message and "music_style_scraped" in message
+    assert message == refusal(table_of, folder)
 
 
 def test_text_is_read_as_it_stands(annotations):

@@ -1,0 +1,51 @@
+"""Annotations analysed with the default settings but for the thresholds, without a script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+
+from analyze_emotion_annotations.analysis import Analysis, analyse
+from analyze_emotion_annotations.analysis_settings import DEFAULT_FILE, AnalysisSettings
+from analyze_emotion_annotations.annotation_database import annotation_database
+from analyze_emotion_annotations.annotation_tables import finished_parts
+from analyze_emotion_annotations.song_groups import gather_groups
+from analyze_emotion_annotations.style_statistics import group_statistics
+from musetok_bridge.settings import load_settings
+
+
+def settings_for(folder: Path, *overrides: str) -> AnalysisSettings:
+    """Every style by itself, however few its songs."""
+    where = (f"input.dir={folder}", f"output.dir={folder}-analysis")
+    return load_settings(AnalysisSettings, DEFAULT_FILE, None, [*where, "styles.min_songs=1", *overrides])
+
+
+@contextmanager
+def grouped(folder: Path, *overrides: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The database of a folder, with its groups."""
+    settings = settings_for(folder, *overrides)
+    with annotation_database(finished_parts(folder)[0], folder.parent, 500) as db:
+        gather_groups(db, settings.styles.min_songs, settings.features)
+        yield db
+
+
+def table_of(folder: Path, *overrides: str) -> pd.DataFrame:
+    """The statistics of a folder, all songs first."""
+    with grouped(folder, *overrides) as db:
+        return group_statistics(db)[0]
+
+
+def analysed(folder: Path, *overrides: str) -> Analysis:
+    """All that is found in a folder."""
+    return analyse(settings_for(folder, *overrides))
+
+
+def row_of(table: pd.DataFrame, grouping: str, name: str) -> pd.Series:
+    """The one row of a group."""
+    rows = table[(table["grouping"] == grouping) & (table["name"] == name)]
+    assert len(rows) == 1, f"{len(rows)} rows of {name}"
+    return rows.iloc[0]

@@ -109,8 +109,8 @@ class Origin:
             else "A head that doesn't come with the pipeline predicts valence and arousal; its digest is below."
         )
         return (
-            f"By `process_gigamidi/01_annotate.py` of the pipeline {pipeline} {version}, from {self.source}{at}. A "
-            "file is cut into bars where its time signatures say, and its pitched tracks are read together as one piano. "
+            f"By `process_gigamidi/01_annotate.py` of the pipeline {pipeline} {version}, from {self.source}{at}. "
+            "A file is cut into bars by its time signatures, and its pitched tracks are read together as one piano. "
             f"{head} The predictions are written with four decimals, the times with three."
         )
 
@@ -170,8 +170,8 @@ class Origin:
             "**Velocities and tempo are the file's.** Of files written without dynamics, loudness says nothing.",
             "**Performances without a beat grid** have bars that are windows of time, not the music's own.",
             "**A bar without notes** (`n_notes` 0) is predicted from the bars around it.",
-            "Broken files, files without pitched notes and files beyond the `limits` above have no rows. A file that is "
-            "in the source twice is here twice. Titles, artists and styles are the source's, errors included.",
+            "Broken files, files without pitched notes and files beyond the `limits` above have no rows. A file that "
+            "is in the source twice is here twice. Titles, artists and styles are the source's, errors included.",
         ]
         if self.head and self.head.name == "bundled_mlp":
             facts.append(

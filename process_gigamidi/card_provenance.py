@@ -6,6 +6,7 @@ head that is bundled with the project, whose figures are known, or from another 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,15 +18,17 @@ from .model_figures import Head, absolute_error, head_of
 GIGAMIDI = "Metacreation/GigaMIDI"
 PLACEHOLDER = "NAME/gigamidi-valence-arousal"  # where the data set isn't pushed; a reader puts in what it is called
 
-WITH_DATASET = """\
+WITH_DATASET = '''\
 from datasets import load_dataset
 
 how = {{"split": "{split}", "streaming": True}}
-music = iter(load_dataset({dataset}, columns=["md5", "music"], **how))
-for song in load_dataset("{repo}", "songs", **how):
-    row = next(row for row in music if row["md5"] == song["md5"])  # passes over what was not annotated
-    bars = zip(song["start_tick"], song["valence"], song["arousal"])
-    print(song["md5"], len(row["music"]), *bars)"""
+songs = iter(load_dataset("{repo}", "songs", **how))
+song = next(songs)
+for row in load_dataset({dataset}, columns=["md5", "music"], **how):
+    if song and row["md5"] == song["md5"]:  # else the row could not be annotated
+        print(song["md5"], len(row["music"]), *zip(song["start_tick"], song["valence"], song["arousal"]))
+        song = next(songs, None)
+assert song is None, "not the revision that was annotated"'''
 WITH_FILES = """\
 from hashlib import md5
 from pathlib import Path
@@ -85,7 +88,8 @@ class Origin:
             }
         dataset = self.first.settings.dataset
         revision = self.first.decides.get("dataset.revision")
-        where = f'"{dataset.name}", "{dataset.config}"' + (f', revision="{revision}"' if revision else "")
+        where = f"{json.dumps(dataset.name)}, {json.dumps(dataset.config)}"  # JSON's texts are Python's as well
+        where += f', revision="{revision}"' if revision else ""
         name = "GigaMIDI" if self.is_gigamidi else plain(dataset.name)
         return {
             "join_heading": f"Together with {name}",

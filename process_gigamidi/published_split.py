@@ -41,7 +41,7 @@ class Written:
 
 
 class SplitFiles:
-    """The files of a split while they grow, in FOLDER/bars and FOLDER/songs."""
+    """The files of a split while they grow, in FOLDER/bars and FOLDER/songs. A block that ends well finishes them."""
 
     def __init__(self, folder: Path, split: str, bars_per_file: int):
         self.written = {kind: Written([]) for kind in Group._fields}
@@ -50,6 +50,17 @@ class SplitFiles:
         self._most = bars_per_file
         self._bars = 0  # in the files that are open
         self._open: dict[str, pq.ParquetWriter] = {}
+
+    def __enter__(self) -> SplitFiles:
+        return self
+
+    def __exit__(self, error: object, *about: object) -> None:
+        if error is None:
+            self._finish()
+        for writer in self._open.values():
+            writer.is_open = (
+                False  # else it tries to end its file when it is collected, on a full disk once more in vain
+            )
 
     def write(self, group: Group) -> None:
         """Write a row group of each kind."""
@@ -67,7 +78,7 @@ class SplitFiles:
             written.bytes_in_memory += table.nbytes
         self._bars += group.bars.num_rows
 
-    def finish(self) -> None:
+    def _finish(self) -> None:
         """Close the files and give them names that say how many there are."""
         self._close_files()
         for written in self.written.values():
@@ -94,8 +105,11 @@ def publish_split(split: AnnotatedSplit, folder: Path, settings: DataSettings) -
 
     Raises UserError if its tables aren't what 01_annotate.py wrote.
     """
-    files, statistics = SplitFiles(folder, split.name, settings.bars_per_file), Statistics()
-    with tqdm(desc=split.name, total=split.totals.songs, unit=" songs", leave=False, disable=None) as bar:
+    statistics = Statistics()
+    with (
+        SplitFiles(folder, split.name, settings.bars_per_file) as files,
+        tqdm(desc=split.name, total=split.totals.songs, unit=" songs", leave=False, disable=None) as bar,
+    ):
         for group in song_groups(split, settings.bars_per_row_group):
             try:
                 statistics.add(group)
@@ -103,5 +117,4 @@ def publish_split(split: AnnotatedSplit, folder: Path, settings: DataSettings) -
                 raise UserError(f"{split.folder}: {error}; see which: {verify_command(split.folder)}") from error
             files.write(group)
             bar.update(group.songs.num_rows)
-    files.finish()
     return PublishedSplit(split, statistics, files.written)

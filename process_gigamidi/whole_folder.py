@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from musetok_bridge.settings import UserError
+from musetok_bridge.settings import UserError, first_line
 
 RECORD = "export.json"  # says of a folder that it is an export, and which files are its own
 
@@ -19,17 +20,20 @@ RECORD = "export.json"  # says of a folder that it is an export, and which files
 def whole_folder(folder: Path) -> Iterator[Path]:
     """Give a folder beside `folder` to fill, which takes its place when the block ends without an error.
 
-    Raises UserError at once if something else than an earlier export is there, or another export is at work.
+    Raises UserError at once if something else than an earlier export is there, or another export is at work, and later
+    if it can't be written to.
     """
     folder = folder.resolve()  # a link stays one
     _check_replaceable(folder)
     beside = folder.with_name(f".{folder.name}.partial")
-    beside.mkdir(parents=True, exist_ok=True)
     lock = FileLock(beside / ".lock")
     try:
+        beside.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
     except Timeout:
         raise UserError(f"export.dir: another export into {folder} is at work; wait for it or end it") from None
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
     try:
         for leftover in beside.iterdir():  # of an export that was killed
             if leftover.is_dir():
@@ -45,9 +49,16 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         (beside / ".lock").unlink(missing_ok=True)
         beside.rename(folder)
         shutil.rmtree(before, ignore_errors=True)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
     finally:
         lock.release()
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _cannot_write(folder: Path, error: OSError) -> UserError:
+    why = os.strerror(error.errno) if error.errno else first_line(error)
+    return UserError(f"export.dir: {folder} can't be written to ({why}); an earlier export there stays as it is")
 
 
 def _check_replaceable(folder: Path) -> None:

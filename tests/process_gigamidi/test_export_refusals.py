@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shlex
 import subprocess
@@ -213,3 +214,19 @@ def test_what_a_user_gets_wrong_is_one_line(tmp_path: Path, override: str, code:
     ran = run(tmp_path, override)
     assert ran.returncode == code
     assert ran.stderr.startswith(what) and ran.stderr.count("\n") == 1
+
+
+def test_a_full_disk_is_one_line_and_an_earlier_export_stays(
+    annotations: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(export_settings(annotations, tmp_path / "data"))
+    before = content(tmp_path / "data")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "Error writing bytes to file")
+
+    monkeypatch.setattr("process_gigamidi.published_split.pq.ParquetWriter.write_table", full)
+    with pytest.raises(UserError, match=r"export.dir: .*data can't be written to \(No space left on device\)"):
+        export(export_settings(annotations, tmp_path / "data"))
+    assert content(tmp_path / "data") == before
+    assert [path.name for path in tmp_path.glob(".*")] == []

@@ -38,7 +38,11 @@ def song_groups(split: AnnotatedSplit, most_bars: int) -> Iterator[Group]:
     bars = _Rows(_read(split, "bars", BARS), schema_of(BARS))
     in_csv = [column for column in columns if column.over_bars is None]
     for songs in _in_groups(_read(split, "songs", in_csv), most_bars):
-        yield _joined(split, songs, bars.take(int(_n_bars(songs).sum())), columns)
+        try:
+            group = _joined(split, songs, bars.take(int(_n_bars(songs).sum())), columns)
+        except (ValueError, IndexError) as error:  # pyarrow's errors of what a value can't be are ValueErrors
+            raise _wrong(split, f"some of its songs can't be read ({first_line(error)})") from error
+        yield group
     if bars.take(1).num_rows:
         raise _wrong(split, "there are more bars than its songs have")
 

@@ -99,13 +99,14 @@ def forge(folder: Path, kind: str, change: dict[str, str]) -> None:
         ("bars", ",3/4,", ",3/4,x"),
         ("songs", "n_bars", "bars"),
         ("songs", ",0.", ",x."),
+        ("songs", ",2.0\n", ",2.5\n"),
     ],
 )
 def test_a_table_that_cannot_be_read_is_one_line(
     annotations: list[Path], tmp_path: Path, kind: str, old: str, new: str
 ) -> None:
     forge(annotations[1], kind, {old: new})
-    with pytest.raises(UserError, match=f"{kind}/part-00000.csv.* can't be read") as said:
+    with pytest.raises(UserError, match=f"{kind}.* can't be read") as said:
         export(export_settings(annotations, tmp_path / "data"))
     assert "\n" not in str(said.value) and "02_verify.py" in str(said.value)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from exported import annotate_split, write_release
 from small_dataset import README, PlainEncoder, PlainHead, mixed_songs, rows_of, song, write_parquet
 
 
@@ -28,3 +29,18 @@ def models(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.setattr("process_gigamidi.prediction.load_encoder", lambda *_: plain.encoder)
     monkeypatch.setattr("process_gigamidi.prediction.load_head", lambda *_: plain.head)
     return plain
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    """A local copy of a release with two splits and all descriptive columns."""
+    return write_release(tmp_path / "copy")
+
+
+@pytest.fixture
+def annotations(release: Path, tmp_path: Path, models: SimpleNamespace) -> list[Path]:
+    """Finished folders of the release's splits, train and test."""
+    folders = {split: tmp_path / f"annotations-{split}" for split in ("train", "test")}
+    for split, folder in folders.items():
+        annotate_split(release, folder, split)
+    return list(folders.values())

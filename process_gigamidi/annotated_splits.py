@@ -1,0 +1,141 @@
+"""The finished output folders of 01_annotate.py that make one data set: each the annotations of a split.
+
+What isn't finished, or was made with other weights or settings than the rest, is refused in one line with the command
+that mends it.
+"""
+
+from __future__ import annotations
+
+import csv
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from musetok_bridge.settings import UserError, load_settings, settings_from
+
+from .annotation_settings import SETTINGS_FILE, AnnotationSettings
+from .part_files import SONGS_COLUMNS, PartRecord, Totals, parts_done, read_record, table_path
+from .run_log import counted
+from .run_record import NAME, digest_of, read_run
+from .verification import annotate_command
+
+ONLY_SPLIT = "train"  # as the Hub calls the one split of what has none, such as a folder of MIDI files
+
+# These say which songs there are and how they are cut into parts, not what is said of them.
+MAY_DIFFER = ("dataset.split", "files in dataset.path", "dataset.limit", "output.row_groups_per_part")
+
+
+@dataclass(frozen=True)
+class AnnotatedSplit:
+    """A split whose parts are all done.
+
+    settings: that it was made with. decides, versions: as in run.json. described: the descriptive columns of its songs.
+    """
+
+    name: str
+    folder: Path
+    settings: AnnotationSettings
+    decides: Mapping[str, Any]
+    versions: Mapping[str, str]
+    records: tuple[PartRecord, ...]
+    totals: Totals
+    described: tuple[str, ...]
+
+
+def annotated_splits(folders: Sequence[str]) -> list[AnnotatedSplit]:
+    """The splits that the folders hold, in their order.
+
+    Raises UserError if one isn't finished, two hold the same split, or two were made with different weights, settings
+    or columns.
+    """
+    splits: dict[str, AnnotatedSplit] = {}
+    for folder in folders:
+        split = _annotated_split(Path(folder))
+        if split.name in splits:
+            raise UserError(
+                f"export.folders: {splits[split.name].folder} and {folder} both hold the split {split.name!r}; "
+                "name one folder for each split"
+            )
+        splits[split.name] = split
+    first, *others = splits.values()
+    for other in others:
+        _check_alike(first, other)
+    return list(splits.values())
+
+
+def verify_command(folder: Path) -> str:
+    """The command line that says what is wrong with a folder."""
+    return shlex.join(["python", "process_gigamidi/02_verify.py", "--set", f"output.dir={folder}"])
+
+
+def _annotated_split(folder: Path) -> AnnotatedSplit:
+    defaults = load_settings(AnnotationSettings, SETTINGS_FILE)
+    here = replace(defaults, output=replace(defaults.output, dir=str(folder)))
+    run = read_run(here)
+    if run is None:
+        raise UserError(f"export.folders: {folder} holds no {NAME}; annotate into it first: {annotate_command(here)}")
+    made_with = settings_from(AnnotationSettings, run["settings"], str(folder / NAME))
+    settings = replace(made_with, output=replace(made_with.output, dir=str(folder)))
+    missing = sorted(set(range(run["parts"])) - parts_done(folder))
+    if missing:
+        which = ", ".join(f"{part:05d}" for part in missing[:3]) + (", …" if len(missing) > 3 else "")
+        raise UserError(
+            f"export.folders: {folder} lacks {len(missing):,} of {counted(run['parts'], 'part')} ({which}); "
+            f"finish it first: {annotate_command(settings)}"
+        )
+    records = tuple(read_record(folder, part) for part in range(run["parts"]))
+    totals = Totals()
+    for part, record in enumerate(records):
+        if (record.part, record.run) != (part, digest_of(run["decides"])):
+            raise UserError(f"export.folders: part {part:05d} of {folder} is of another run; {_look(folder)}")
+        totals.add(record.totals)
+    if run["totals"] != asdict(totals):
+        raise UserError(
+            f"export.folders: {folder / NAME} is without the totals of all parts; "
+            f"finish it first: {annotate_command(settings)}"
+        )
+    if not totals.songs:
+        raise UserError(f"export.folders: no song in {folder} was annotated; why is in {folder / 'failures'}")
+    name = run["decides"].get("dataset.split") or ONLY_SPLIT
+    return AnnotatedSplit(name, folder, settings, run["decides"], run["versions"], records, totals, _described(folder))
+
+
+def _look(folder: Path) -> str:
+    return f"see what is wrong: {verify_command(folder)}"
+
+
+def _described(folder: Path) -> tuple[str, ...]:
+    """The descriptive columns of a folder's songs."""
+    path = table_path(folder, "songs", 0)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            columns = tuple(next(csv.reader(file)))
+    except (OSError, ValueError, StopIteration, csv.Error):
+        columns = ()
+    if columns[: len(SONGS_COLUMNS)] != SONGS_COLUMNS:
+        raise UserError(f"{path}: can't be read as a table of songs; {_look(folder)}")
+    return columns[len(SONGS_COLUMNS) :]
+
+
+def _check_alike(first: AnnotatedSplit, other: AnnotatedSplit) -> None:
+    """Raise UserError if two splits don't belong in one data set."""
+    again = replace(
+        first.settings,
+        dataset=replace(other.settings.dataset, revision=first.settings.dataset.revision),
+        output=replace(other.settings.output, dir=f"{other.folder}-again"),
+    )
+    for key in dict.fromkeys([*first.decides, *other.decides]):
+        values = first.decides.get(key), other.decides.get(key)
+        if values[0] != values[1] and key not in MAY_DIFFER:
+            raise UserError(
+                f"export.folders: {first.folder} was made with {key} = {values[0]}, {other.folder} with {values[1]}; "
+                f"annotate anew what differs: {annotate_command(again)}"
+            )
+    if first.described != other.described:
+        differing = sorted({*first.described} ^ {*other.described})
+        raise UserError(
+            f"export.folders: the songs of {first.folder} and {other.folder} have different columns "
+            f"({', '.join(differing) or 'in another order'}); export them into folders of their own"
+        )

@@ -1,0 +1,91 @@
+"""What an export says of itself: counts, means, spreads, quartiles, quadrants and styles, exact and in flat memory.
+
+Valence and arousal have four decimals, so counting how often each of their 20,001 values occurs loses nothing.
+Statistics are over bars, so a long song weighs more than a short one; sd is the population's (ddof 0); quartiles are
+numpy's (linear between order statistics). Quadrants of the circumplex model (J. A. Russell, 1980), as EMOPIA numbers
+them: Q1 V+ A+, Q2 V− A+, Q3 V− A−, Q4 V+ A−; zero counts as positive.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .published_columns import CURATED_STYLES
+from .song_groups import Group
+
+AFFECTS = ("valence", "arousal")
+_GRID = np.arange(-10_000, 10_001) / 10_000
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Of the values of all bars."""
+
+    mean: float
+    sd: float
+    q25: float
+    median: float
+    q75: float
+
+
+@dataclass
+class Statistics:
+    """What was counted of some songs and their bars.
+
+    counts: (2, 20,001) bars at each value of valence and of arousal, from −1. quadrants: (4,) bars in Q1 to Q4. styles:
+    songs that name each curated style; without_style: songs that name none.
+    """
+
+    songs: int = 0
+    bars: int = 0
+    counts: np.ndarray = field(default_factory=lambda: np.zeros((2, len(_GRID)), np.int64))
+    quadrants: np.ndarray = field(default_factory=lambda: np.zeros(4, np.int64))
+    styles: Counter[str] = field(default_factory=Counter)
+    without_style: int = 0
+
+    def add(self, group: Group) -> None:
+        """Count some songs more. Raises ValueError if a value lies outside −1 to 1."""
+        affect = np.stack([group.bars[name].to_numpy() for name in AFFECTS])  # (2, bars)
+        if not (np.abs(affect) <= 1).all():  # not a number fails this too
+            raise ValueError("valence or arousal of some bar is outside −1 to 1")
+        self.songs += group.songs.num_rows
+        self.bars += group.bars.num_rows
+        places = np.rint((affect.astype(np.float64) + 1) * 10_000).astype(np.int64)
+        self.counts += np.stack([np.bincount(row, minlength=len(_GRID)) for row in places])
+        negative_valence, negative_arousal = affect < 0
+        quadrant = np.where(negative_arousal, np.where(negative_valence, 2, 3), np.where(negative_valence, 1, 0))
+        self.quadrants += np.bincount(quadrant, minlength=4)
+        if CURATED_STYLES in group.songs.column_names:
+            self._add_styles(group.songs[CURATED_STYLES].combine_chunks())
+
+    def update(self, other: Statistics) -> None:
+        """Count the other's songs and bars too."""
+        self.songs += other.songs
+        self.bars += other.bars
+        self.counts += other.counts
+        self.quadrants += other.quadrants
+        self.styles.update(other.styles)
+        self.without_style += other.without_style
+
+    def summary(self, affect: int) -> Summary:
+        """affect: 0 for valence, 1 for arousal; there must be bars."""
+        counts = self.counts[affect]
+        mean = float(counts @ _GRID / self.bars)
+        sd = float(np.sqrt(counts @ np.square(_GRID - mean) / self.bars))
+        place = np.array([0.25, 0.5, 0.75]) * (self.bars - 1)  # where a quartile stands among the sorted values
+        up_to, below = np.cumsum(counts), np.floor(place)
+        lower = _GRID[np.searchsorted(up_to, below, side="right")]
+        upper = _GRID[np.searchsorted(up_to, np.ceil(place), side="right")]
+        return Summary(mean, sd, *(lower + (place - below) * (upper - lower)).tolist())
+
+    def _add_styles(self, styles: pa.ListArray) -> None:
+        names = pa.table({"song": pc.list_parent_indices(styles), "style": pc.list_flatten(styles)})
+        names = names.filter(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(names["style"])), 0))
+        once = names.group_by(["song", "style"]).aggregate([])
+        self.styles.update({n["values"]: n["counts"] for n in pc.value_counts(once["style"]).to_pylist()})
+        self.without_style += len(styles) - len(pc.unique(once["song"]))

@@ -1,0 +1,127 @@
+"""The data card: README.md of an export, from the template dataset_card.md and what was counted.
+
+What others wrote (styles, names) comes into the Markdown as plain words in one line, and not at all into the YAML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from string import Template
+
+from .annotation_statistics import AFFECTS, Statistics
+from .card_metadata import card_metadata
+from .card_provenance import PLACEHOLDER, Origin
+from .export_settings import ExportSettings
+from .markdown import plain, table_rows
+from .model_figures import quality_of
+from .part_files import Totals
+from .published_columns import BARS, CURATED_STYLES, Column, songs_columns, type_in_words
+from .published_split import PublishedSplit
+
+MOST_STYLES = 30  # that are named; the rest is counted
+QUADRANTS = (
+    "Q1, pleasant and excited",
+    "Q2, unpleasant and excited",
+    "Q3, unpleasant and calm",
+    "Q4, pleasant and calm",
+)
+CITATIONS = (
+    "K. J. M. Lee, J. Ens, S. Adkins, P. Sarmento, M. Barthet, P. Pasquier: The GigaMIDI Dataset with Features for "
+    "Expressive Music Performance Detection. Transactions of ISMIR, 2025. https://doi.org/10.5334/tismir.203",
+    "H.-T. Hung, J. Ching, S. Doh, N. Kim, J. Nam, Y.-H. Yang: EMOPIA: A Multi-Modal Pop Piano Dataset For Emotion "
+    "Recognition and Emotion-based Music Generation. ISMIR, 2021.",
+    "L. N. Ferreira, J. Whitehead: Learning to Generate Music With Sentiment. ISMIR, 2019. (VGMIDI)",
+    "J. Huang, Z. Novack, P. Long, Y. Hou, K. Chen, T. Berg-Kirkpatrick, J. McAuley: MuseTok: Symbolic Music "
+    "Tokenization for Generation and Semantic Understanding. 2025. https://arxiv.org/abs/2510.16273 (how scores become "
+    "bars)",
+)
+
+
+def dataset_card(settings: ExportSettings, published: Sequence[PublishedSplit]) -> str:
+    """The whole card, YAML and Markdown."""
+    total, totals = Statistics(), Totals()
+    for split in published:
+        total.update(split.statistics)
+        totals.add(split.split.totals)
+    origin = Origin(tuple(split.split for split in published), settings)
+    megabytes = {
+        kind: f"{sum(path.stat().st_size for split in published for path in split.written[kind].files) / 1e6:,.1f}"
+        for kind in ("bars", "songs")
+    }
+    template = Template(Path(__file__).with_name("dataset_card.md").read_text(encoding="utf-8"))
+    body = template.substitute(
+        origin.joined(),
+        title=plain(settings.card.title),
+        source=origin.source,
+        n_bars=f"{total.bars:,}",
+        n_songs=f"{total.songs:,}",
+        bars_mb=megabytes["bars"],
+        songs_mb=megabytes["songs"],
+        repo=settings.export.repo or PLACEHOLDER,
+        split=published[0].split.name,
+        bars_columns=_columns(BARS),
+        songs_columns=_columns(songs_columns(published[0].split.described)),
+        made=origin.made(),
+        decides=origin.decides(),
+        versions=origin.versions(),
+        license=plain(settings.card.license),
+        licence_facts=origin.licence_facts(),
+        failings=origin.failings(),
+        quality=quality_of(origin.head)
+        if origin.head
+        else "The weights are not the pipeline's own: it isn't known here.",
+        splits=_splits(published),
+        failures=_failures(totals),
+        summaries=_summaries(total),
+        quadrants=table_rows(
+            (name, f"{n / total.bars:.1%}") for name, n in zip(QUADRANTS, total.quadrants, strict=True)
+        ),
+        styles=_styles(total) if CURATED_STYLES in published[0].split.described else "",
+        cite=_citations(origin),
+    )
+    return f"---\n{card_metadata(settings.card, published)}\n---\n\n{body.rstrip()}\n"
+
+
+def _columns(columns: Sequence[Column]) -> str:
+    rows = [(f"`{c.name}`", type_in_words(c), c.unit, c.meaning) for c in columns]
+    return "| column | type | unit and range | meaning |\n|---|---|---|---|\n" + table_rows(rows)
+
+
+def _splits(published: Sequence[PublishedSplit]) -> str:
+    return table_rows(
+        (split.split.name, split.statistics.songs, split.statistics.bars, split.split.totals.failures)
+        for split in published
+    )
+
+
+def _failures(totals: Totals) -> str:
+    if not totals.failures:
+        return "Every song of the source was annotated."
+    reasons = sorted(totals.failures_by_reason.items(), key=lambda item: (-item[1], item[0]))
+    return "| why songs were not annotated | songs |\n|---|---|\n" + table_rows((f"`{why}`", n) for why, n in reasons)
+
+
+def _summaries(total: Statistics) -> str:
+    summaries = [total.summary(affect) for affect in range(len(AFFECTS))]
+    return table_rows(
+        (name, f"{s.mean:.4f}", f"{s.sd:.4f}", f"{s.q25:.4f}", f"{s.median:.4f}", f"{s.q75:.4f}")
+        for name, s in zip(AFFECTS, summaries, strict=True)
+    )
+
+
+def _styles(total: Statistics) -> str:
+    largest = sorted(total.styles.items(), key=lambda item: (-item[1], item[0]))
+    rows: list[tuple[str, int]] = [(plain(style), n) for style, n in largest[:MOST_STYLES]]
+    if others := largest[MOST_STYLES:]:
+        rows.append((f"*{len(others):,} more*", sum(n for _, n in others)))
+    rows.append(("*none*", total.without_style))
+    return f"| style (`{CURATED_STYLES}`; a song may have several) | songs |\n|---|---|\n" + table_rows(rows)
+
+
+def _citations(origin: Origin) -> str:
+    gigamidi, emopia, vgmidi, musetok = CITATIONS
+    cited = [*([gigamidi] if origin.is_gigamidi else []), *([emopia, vgmidi] if origin.head else []), musetok]
+    return "Name this data set by its address and revision, and what it rests on:\n\n" + "\n".join(
+        f"- {each}" for each in cited
+    )

@@ -1,0 +1,53 @@
+"""The settings of 03_export.py; meanings, units and defaults stand in config/export.yaml.
+
+They are not among the annotation's, which run.json keeps: an export changes nothing of what was annotated.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated
+
+from musetok_bridge.settings import Range, SettingsError
+
+SETTINGS_FILE = "export.yaml"
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which annotations become which files, and where they are pushed to."""
+
+    folders: tuple[str, ...]
+    dir: str
+    bars_per_row_group: Annotated[int, Range(1_000, 1_000_000)]
+    bars_per_file: Annotated[int, Range(1_000, 1_000_000_000)]
+    repo: str | None
+    private: bool
+
+    def __post_init__(self) -> None:
+        if not self.folders:
+            raise SettingsError("export.folders names no folder; give one that 01_annotate.py has finished")
+        if self.repo is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+", self.repo, re.ASCII):
+            raise SettingsError(f"export.repo: {self.repo!r} is no dataset of the Hub; it is written NAME/DATASET")
+
+
+@dataclass(frozen=True)
+class CardSettings:
+    """What the data card says that doesn't follow from the data."""
+
+    title: str
+    license: str
+    code: str | None
+
+    def __post_init__(self) -> None:
+        if not self.title.strip() or not self.title.isprintable():
+            raise SettingsError("card.title: the heading of the data card is one line of text")
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """All settings of config/export.yaml."""
+
+    export: DataSettings
+    card: CardSettings

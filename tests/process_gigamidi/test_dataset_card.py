@@ -1,0 +1,191 @@
+"""The data card says what the data are, and its example does what it says."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import yaml
+from exported import STYLES, annotate_split, csv_rows, export_settings, published, say_made_from
+from small_dataset import mixed_songs, settings_for, song
+
+from musetok_bridge.settings import PROJECT_ROOT
+from pretrain_model.head import load_head
+from process_gigamidi.annotation import annotate
+from process_gigamidi.export import export
+from process_gigamidi.markdown import plain
+from process_gigamidi.model_figures import HEADS
+
+
+def card_of(folder: Path) -> tuple[dict, str]:
+    """The card's YAML and its Markdown."""
+    opening, head, body = (folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    assert opening == ""
+    return yaml.safe_load(head), body
+
+
+def table_below(body: str, header: str) -> list[list[str]]:
+    """The cells of a table's rows, known by the beginning of its header."""
+    lines = body[body.index(f"\n| {header}") + 1 :].split("\n\n")[0].splitlines()
+    assert set(lines[1]) == {"|", "-"}
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines[2:]]
+
+
+def example_of(body: str) -> str:
+    """The code that shows music and annotations together."""
+    return body[body.index("## Together with") :].split("```python\n")[1].split("```")[0]
+
+
+def test_the_example_streams_music_and_annotations_together(
+    release: Path, annotations: list[Path], tmp_path: Path
+) -> None:
+    export(export_settings(annotations, tmp_path / "data", bars_per_row_group=15, bars_per_file=40))
+    code = example_of(card_of(tmp_path / "data")[1])
+    assert len(code.strip().splitlines()) <= 10
+    assert code.count('"Metacreation/GigaMIDI"') == 1 and code.count("streaming") == 1
+    code = code.replace('"Metacreation/GigaMIDI"', repr(str(release)))
+    code = code.replace('"NAME/gigamidi-valence-arousal"', repr(str(tmp_path / "data")))
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(code, {})
+    music = {hashlib.md5(content or b"").hexdigest(): content for content in mixed_songs()}
+    songs = published(tmp_path / "data", "songs", "train").to_pylist()
+    expected = [
+        f"{s['md5']} {len(music[s['md5']] or b'')} "
+        + " ".join(map(str, zip(s["start_tick"], s["valence"], s["arousal"], strict=True)))
+        for s in songs
+    ]
+    assert printed.getvalue().splitlines() == expected and len(expected) == 18
+
+
+def test_the_example_of_midi_files_finds_them_by_their_bytes(
+    tmp_path: Path, models: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.mid", "b/c.midi"):
+        (tmp_path / "mine" / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / "mine" / name).write_bytes(song(len(name)))
+    annotate(settings_for(tmp_path / "mine", tmp_path / "out"))
+    export(export_settings([tmp_path / "out"], tmp_path / "data"))
+    _, body = card_of(tmp_path / "data")
+    assert "songs of a folder of MIDI files" in body and "GigaMIDI is under" not in body
+    code = example_of(body).replace('"NAME/gigamidi-valence-arousal"', repr(str(tmp_path / "data")))
+    assert len(code.strip().splitlines()) <= 10
+    monkeypatch.chdir(tmp_path)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(code.replace("MIDI_FILES", "mine"), {})
+    assert [line.split(" ")[0] for line in printed.getvalue().splitlines()] == ["mine/a.mid", "mine/b/c.midi"]
+
+
+def test_a_revision_is_named_where_it_is_known(annotations: list[Path], tmp_path: Path) -> None:
+    for folder in annotations:
+        say_made_from(folder, {"dataset.name": "Metacreation/GigaMIDI", "dataset.revision": "f" * 40})
+    export(export_settings(annotations, tmp_path / "data"))
+    _, body = card_of(tmp_path / "data")
+    assert f'load_dataset("Metacreation/GigaMIDI", "v2.0.0", revision="{"f" * 40}", ' in example_of(body)
+    assert f"at revision `{'f' * 40}`" in body and "local copy" not in body
+
+
+def test_the_statistics_are_those_of_the_tables(annotations: list[Path], tmp_path: Path) -> None:
+    export(export_settings(annotations, tmp_path / "data", bars_per_row_group=15))
+    _, body = card_of(tmp_path / "data")
+    bars = [row for folder in annotations for row in csv_rows(folder, "bars")]
+    of = {name: np.array([float(row[name]) for row in bars]) for name in ("valence", "arousal")}
+    for cells in table_below(body, "over all bars"):
+        values = of[cells[0]]
+        expected = [values.mean(), values.std(), *np.quantile(values, [0.25, 0.5, 0.75])]
+        assert [float(cell) for cell in cells[1:]] == pytest.approx(expected, abs=5.1e-5)
+    v, a = of["valence"] >= 0, of["arousal"] >= 0
+    shares = [f"{quadrant.mean():.1%}" for quadrant in (v & a, ~v & a, ~v & ~a, v & ~a)]
+    assert [cells[1] for cells in table_below(body, "quadrant")] == shares
+    split_bars = [str(len(csv_rows(folder, "bars"))) for folder in annotations]
+    assert table_below(body, "split | songs") == [
+        ["train", "18", split_bars[0], "5"],
+        ["test", "8", split_bars[1], "0"],
+    ]
+    failures = [row["reason"].partition(":")[0] for row in csv_rows(annotations[0], "failures")]
+    assert {why.strip("`"): int(n) for why, n in table_below(body, "why songs")} == {
+        why: failures.count(why) for why in failures
+    }
+
+
+def test_a_song_counts_once_in_each_style_that_it_names(annotations: list[Path], tmp_path: Path) -> None:
+    export(export_settings(annotations, tmp_path / "data"))
+    cells = [row["music_styles_curated"] for folder in annotations for row in csv_rows(folder, "songs")]
+    named = [{style for style in json.loads(cell or "[]") if style} for cell in cells]
+    expected = {plain(style): sum(style in names for names in named) for style in {s for n in named for s in n}}
+    expected["*none*"] = sum(not names for names in named)
+    found = table_below(card_of(tmp_path / "data")[1], "style (")
+    assert {style: int(n) for style, n in found} == expected
+    assert expected["folk"] > expected["pop"] > 0 and expected["*none*"] > 2
+
+
+def test_the_words_of_others_are_only_words_in_the_card(annotations: list[Path], tmp_path: Path) -> None:
+    hostile = [style for styles in STYLES for style in styles or [] if not style.isalpha() and style]
+    assert len(hostile) == 3
+    export(export_settings(annotations, tmp_path / "data", 'card.title="Emotion: [x](y) --- #1"'))
+    head, body = card_of(tmp_path / "data")
+    assert head["pretty_name"] == "Emotion: [x](y) --- #1"
+    assert [config["config_name"] for config in head["configs"]] == ["bars", "songs"]
+    assert "<script>" not in body and "\n---\n" not in body and "\n# y" not in body
+    styles = [row[0] for row in table_below(body, "style (")]
+    assert r"a\|b" in styles and r"\<script\>alert\(1\)\</script\>" in styles and r"\`x\` --- \# y" in styles
+    assert plain("a\u202eb\n\n| c" + "d" * 99) == r"a b \| c" + "d" * 52 + "…"
+
+
+def test_the_yaml_says_how_many_rows_and_bytes_there_are(annotations: list[Path], tmp_path: Path) -> None:
+    export(export_settings(annotations, tmp_path / "data", bars_per_row_group=15, bars_per_file=40))
+    head, _ = card_of(tmp_path / "data")
+    assert head["license"] == "cc-by-nc-sa-4.0" and head["size_categories"] == ["n<1K"]
+    for info in head["dataset_info"]:
+        kind = info["config_name"]
+        rows = {split["name"]: split["num_examples"] for split in info["splits"]}
+        assert rows == {split: len(published(tmp_path / "data", kind, split)) for split in ("train", "test")}
+        assert info["download_size"] == sum(path.stat().st_size for path in (tmp_path / "data" / kind).iterdir())
+
+
+def test_no_path_of_this_machine_is_published(annotations: list[Path], tmp_path: Path) -> None:
+    export(export_settings(annotations, tmp_path / "data"))
+    for name in ("README.md", "export.json"):
+        text = (tmp_path / "data" / name).read_text(encoding="utf-8")
+        assert str(tmp_path) not in text and "annotations-" not in text
+    record = json.loads((tmp_path / "data" / "export.json").read_text())
+    assert record["splits"]["test"]["decides"] == json.loads((annotations[1] / "run.json").read_text())["decides"]
+
+
+def test_bundled_heads_are_known_by_their_digests() -> None:
+    assert {digest: head.name for digest, head in HEADS.items()} == {
+        load_head(head.name).digest[:16]: head.name for head in HEADS.values()
+    }
+
+
+@pytest.mark.parametrize("digest", HEADS)
+def test_figures_are_quoted_for_the_weights_they_were_measured_on(
+    release: Path, models: SimpleNamespace, tmp_path: Path, digest: str
+) -> None:
+    models.head.digest = digest + "0" * 48
+    annotate_split(release, tmp_path / "out", "test")
+    export(export_settings([tmp_path / "out"], tmp_path / "data"))
+    _, body = card_of(tmp_path / "data")
+    predictor = HEADS[digest].predictor
+    lines = (PROJECT_ROOT / "MODEL_CARD.md").read_text(encoding="utf-8").splitlines()
+    (within,) = (line.split("|") for line in lines if line.startswith(f"| per within | {predictor} | valence |"))
+    rows = {cells[0]: cells[1] for cells in table_below(body, "| this model | one listener")}
+    assert rows["valence, within a piece"] == within[4].strip()
+    assert len(rows) == 6 and "The weights were trained on EMOPIA" in body
+    assert ("Neither tempo nor loudness" in body) == (HEADS[digest].name == "bundled_mlp")
+
+
+def test_other_weights_have_no_figures(annotations: list[Path], tmp_path: Path) -> None:
+    settings = export_settings(annotations, tmp_path / "data")
+    export(replace(settings, card=replace(settings.card, license="cc-by-4.0", code="https://example.org/code")))
+    head, body = card_of(tmp_path / "data")
+    assert head["license"] == "cc-by-4.0" and "**cc-by-4.0.**" in body and "meets all three" not in body
+    assert "it isn't known here" in body and "EMOPIA" not in body
+    assert "[valence-arousal](https://example.org/code)" in body

@@ -23,15 +23,18 @@ demo: $(VENV)/ready
 	$(RUN) samples/make_dataset.py --out $(DEMO)/dataset
 	$(RUN) process_gigamidi/01_annotate.py --set dataset.path=$(DEMO)/dataset --set output.dir=$(DEMO)/annotations
 	$(RUN) analyze_emotion_annotations/01_statistics.py --set input.dir=$(DEMO)/annotations \
-		--set output.dir=$(DEMO)/analysis --set style_plot.min_songs=1
+		--set output.dir=$(DEMO)/analysis --set styles.min_songs=2
 	$(RUN) analyze_emotion_annotations/02_plot_song_curves.py --set input.dir=$(DEMO)/annotations \
 		--set output.dir=$(DEMO)/analysis
+	$(RUN) analyze_emotion_annotations/03_report.py --set input.dir=$(DEMO)/annotations \
+		--set output.dir=$(DEMO)/analysis --set styles.min_songs=2
 	@echo
 	@echo "The demo's results:"
 	@echo "  every bar:  $(DEMO)/annotations/bars/part-00000.csv"
 	@echo "  every song: $(DEMO)/annotations/songs/part-00000.csv"
-	@echo "  styles:     $(DEMO)/analysis/statistics_by_style.csv and styles.png"
+	@echo "  styles:     $(DEMO)/analysis/statistics_by_style.csv, styles.png and more"
 	@echo "  curves:     $(DEMO)/analysis/curves/*.png"
+	@echo "  a report:   $(DEMO)/analysis/report.html, to open in a browser"
 
 test: $(VENV)/ready
 	$(RUN) -m pytest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ def write_results(found: Analysis, folder: Path) -> list[Path]:
     tables = {
         "statistics_by_style": of_styles.rename(columns={"grouping": "style_column", "name": "style"}),
         "statistics_by_feature": of_features.rename(columns={"grouping": "feature", "name": "class"}),
-        "comparisons": found.comparisons.drop(columns="kind"),
+        "comparisons": _with_small_numbers(found.comparisons.drop(columns="kind"), ("p", "p_holm")),
         "courses": courses[["grouping", "name", *(c for c in courses if c not in ("grouping", "name"))]],
         "songs_to_look_at": found.songs.drop(columns="part"),
     }
@@ -34,6 +34,11 @@ def write_results(found: Analysis, folder: Path) -> list[Path]:
         paths.append(folder / f"{name}.csv")
         write_table(paths[-1], table, decimals=6)
     return paths
+
+
+def _with_small_numbers(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """The table with columns in three significant digits, as text: decimals would make nothing of small ones."""
+    return table.assign(**{column: table[column].map("{:.3g}".format) for column in columns})
 
 
 def in_short(table: pd.DataFrame, groups_a_grouping: int = 10) -> str:

@@ -8,7 +8,9 @@ samples are measured. Four tables:
 conversion  parsing and conversion as a multiple of symusic's parsing of the same bytes, and of songs 1, 4, 16 … times
             as long the time a note
 encoding    bars a second as a multiple of torch.nn.TransformerEncoder with the same weights, padded to 128 words, one
-            song at a time, as MuseTok's own code does it; and what each step from there to ours brings
+            song at a time, as MuseTok's own code does it; what each step from there to ours brings; and the rate at
+            which the processor does nothing but the matrix products that are left. Number formats that it has no
+            instructions for are left out
 formats     how far other number formats move the predictions of the head `bundled_mlp` (with the bundled encoder)
 stages      each stage of an annotation alone, in one process, and its share, for a head with and without an encoder
 
@@ -46,6 +48,7 @@ from musetok_bridge.encoder import (
     BarEncoder,
     BarTransformer,
     batches_by_length,
+    fast_dtypes,
     in_number_format,
 )
 from musetok_bridge.scores import read_score
@@ -196,7 +199,7 @@ def steps(encoder: BarEncoder, songs: Sequence[Bars]) -> dict[str, Callable[[], 
 def measure_encoding(songs: Sequence[Bars], name: str, repeats: int) -> None:
     """From torch's own transformer, padded, to our encoder, step by step, in bars a second."""
     make = released_size if name == "released" else partial(load_encoder, name, "cpu")
-    ours = {dtype: make(dtype=dtype) for dtype in DTYPES}
+    ours = {dtype: make(dtype=dtype) for dtype in fast_dtypes(torch.device("cpu"))}
     works: dict[str, Callable[[], Any]] = dict(steps(ours["float32"], songs))
     works |= {
         f"encode, {dtype}: with quantization, and in small batches": partial(encoder.encode, songs)

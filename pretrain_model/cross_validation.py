@@ -37,6 +37,7 @@ from tqdm import tqdm
 from .folds import folds_by_group
 from .head import DIMENSIONS, Head
 from .latent_dataset import RatedBars, Represent, rated_bars, whole_latent
+from .listener import Listener
 from .listener_calibration import train_listener
 from .pretrain_settings import PretrainSettings
 from .rated_pieces import GROUP, RatedPiece
@@ -177,7 +178,7 @@ def train_mlp(settings: PretrainSettings, pieces: Sequence[RatedPiece], represen
 def _train_listener(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Predict:
     model = train_listener(pieces, settings.listener, settings.train.seed)
     reads_latents = settings.listener.reads == "performance_and_latents"
-    head = Head("", "", "of the pieces" if reads_latents else "", model, torch.device("cpu"), {})
+    head = Head("", "", "of the pieces" if reads_latents else "", Listener.of(model), {})
     return lambda piece: head.predict([piece.input])[0][piece.rated]
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from musetok_bridge.encoder import choose_device
 
 Size = Literal["small", "normal", "large"]
 HIDDEN_WIDTHS: dict[str, tuple[int, ...]] = {"small": (128,), "normal": (512, 256), "large": (1024, 512, 256)}
@@ -29,6 +33,7 @@ class CustomMLP(nn.Module):
     it does `sd`, (2,): the root mean squared error of valence and arousal on the validation bars.
     """
 
+    kind: ClassVar = "custom_mlp"
     mean: Tensor
     std: Tensor
     sd: Tensor
@@ -46,6 +51,26 @@ class CustomMLP(nn.Module):
             for module in (nn.Linear(before, after), nn.ReLU(), nn.Dropout(config.dropout))
         ]
         self.layers = nn.Sequential(*hidden, nn.Linear(widths[-1], 2))
+
+    @classmethod
+    def load(cls, facts: Mapping[str, str], tensors: Mapping[str, np.ndarray], device: str) -> CustomMLP:
+        """A trained one, of the metadata and tensors of its file.
+
+        Raises KeyError, ValueError or RuntimeError if they are none, UserError if there is no such device.
+        """
+        model = cls(MLPConfig(int(facts["width"]), cast(Size, facts["size"]), float(facts["dropout"])))
+        model.load_state_dict({name: torch.from_numpy(values) for name, values in tensors.items()})
+        return model.eval().requires_grad_(False).to(choose_device(device))
+
+    @torch.inference_mode()
+    def predict(self, pieces: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Latents of pieces, (n, width) each -> valence, arousal and the sd of each, float32 (n, 4); all at once."""
+        if not pieces:
+            return []
+        latents = torch.from_numpy(np.concatenate(pieces).astype(np.float32, copy=False)).to(self.mean.device)
+        rating = self(latents)
+        predicted = torch.cat([rating, self.sd.expand(rating.shape)], dim=1).cpu().numpy()
+        return np.split(predicted, np.cumsum([len(piece) for piece in pieces])[:-1])
 
     def set_scale(self, mean: Tensor, std: Tensor) -> None:
         """Standardise latents by these, (width,) each; a dimension that never varies is only centred."""

@@ -11,25 +11,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 import symusic.core
-import torch
 from safetensors import SafetensorError, safe_open
 
 from musetok_bridge.bars import Bars
-from musetok_bridge.encoder import choose_device
 from musetok_bridge.provenance import tensors_digest, write_tensors
 from musetok_bridge.scores import Limits
 from musetok_bridge.settings import UserError, first_line
 
 from .bar_context import BarViews, view_bars, view_song
-from .custom_mlp import CustomMLP, MLPConfig
 from .latent_files import NamedEncoder
-from .listener_head import ListenerConfig, ListenerModel, Views
+from .listener import Listener
 from .performance_features import VERSION as FEATURES_VERSION
 from .performance_features import BarFeatures, bar_features
+
+if TYPE_CHECKING:
+    from .custom_mlp import CustomMLP
+    from .listener_head import ListenerModel
 
 DIMENSIONS = ("valence", "arousal")
 PREDICTED = (*DIMENSIONS, "valence_sd", "arousal_sd")
@@ -41,9 +42,8 @@ BUNDLED_HEADS = {
 }
 
 Values = TypeVar("Values")
-Model: TypeAlias = CustomMLP | ListenerModel
+Model: TypeAlias = "CustomMLP | ListenerModel"  # as they are trained
 Performance: TypeAlias = BarFeatures | BarViews
-_KINDS: dict[str, tuple[Any, Any]] = {"custom_mlp": (CustomMLP, MLPConfig), "listener": (ListenerModel, ListenerConfig)}
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,7 @@ class Head:
     name: str
     digest: str
     encoder_digest: str
-    model: Model
-    device: torch.device
+    model: CustomMLP | Listener
     facts: Mapping[str, str]
 
     @property
@@ -95,29 +94,15 @@ class Head:
     @property
     def performance(self) -> Callable[[symusic.core.ScoreTick, Bars, Limits], Performance] | None:
         """What makes the performance that it needs of a song, as far as that can be done without latents."""
-        if isinstance(self.model, CustomMLP):
+        if not isinstance(self.model, Listener):
             return None
         return bar_features if self.reads_latents else view_song
 
-    @torch.inference_mode()
     def predict(self, pieces: Sequence[HeadInput]) -> list[np.ndarray]:
         """The columns PREDICTED of the bars of each piece, float32 (n, 4)."""
-        if isinstance(self.model, CustomMLP):
-            return self._predict_bars(self.model, [_needed(piece.latents, "latents") for piece in pieces])
-        if not pieces:
-            return []
-        views = [piece.views(self.reads_latents) for piece in pieces]
-        predicted = torch.cat(self.model(Views.of(views)), dim=1).numpy()
-        return np.split(predicted, np.cumsum([len(piece.heard) for piece in views])[:-1])
-
-    def _predict_bars(self, model: CustomMLP, latents: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The bars of all pieces at once, on the device."""
-        if not latents:
-            return []
-        batch = torch.from_numpy(np.concatenate(latents).astype(np.float32, copy=False)).to(self.device)
-        rating = model(batch)
-        predicted = torch.cat([rating, model.sd.expand(rating.shape)], dim=1).cpu().numpy()
-        return np.split(predicted, np.cumsum([len(piece) for piece in latents])[:-1])
+        if isinstance(self.model, Listener):
+            return [self.model.predict(piece.views(self.reads_latents)) for piece in pieces]
+        return self.model.predict([_needed(piece.latents, "latents") for piece in pieces])
 
     def check_encoder(self, encoder: NamedEncoder) -> None:
         """Raise UserError if this head was trained on the latents of another encoder."""
@@ -139,10 +124,9 @@ def save_head(path: str | Path, model: Model, encoder_digest: str, facts: Mappin
 
     encoder_digest: empty if the head reads no latents.
     """
-    kind = next(kind for kind, (made, _) in _KINDS.items() if isinstance(model, made))
     shape = {name: str(value) for name, value in asdict(model.config).items()}
     tensors = {name: values.detach().cpu().float().numpy() for name, values in model.state_dict().items()}
-    made = {"kind": kind, "encoder_digest": encoder_digest, "features": FEATURES_VERSION}
+    made = {"kind": model.kind, "encoder_digest": encoder_digest, "features": FEATURES_VERSION}
     write_tensors(path, tensors, dict(facts) | shape | made)
 
 
@@ -160,17 +144,21 @@ def load_head(name: str = "bundled", device: str = "cpu") -> Head:
         with safe_open(path, framework="numpy") as file:
             facts = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        if facts.get("kind") not in _KINDS:
-            raise ValueError(f"its metadata name no kind of head, {' or '.join(_KINDS)}")
-        made, shape = _KINDS[facts["kind"]]
-        types = {"int": int, "float": float}
-        model = made(shape(**{k: types.get(t, str)(facts[k]) for k, t in shape.__annotations__.items()}))
-        model.load_state_dict({key: torch.from_numpy(values) for key, values in tensors.items()})
+        model = _loaded(facts, tensors, device)
         encoder_digest, version = facts["encoder_digest"], facts["features"]
     except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
         raise UserError(f"{path}: not a valence/arousal head ({first_line(error)})") from None
     if version != FEATURES_VERSION:
         raise UserError(f"{path}: reads features of version {version}, here they are {FEATURES_VERSION}: train it anew")
-    place = choose_device(device) if isinstance(model, CustomMLP) else torch.device("cpu")
-    model.eval().requires_grad_(False).to(place)
-    return Head(name, tensors_digest(tensors), encoder_digest, model, place, facts)
+    return Head(name, tensors_digest(tensors), encoder_digest, model, facts)
+
+
+def _loaded(facts: Mapping[str, str], tensors: Mapping[str, np.ndarray], device: str) -> CustomMLP | Listener:
+    kind = facts.get("kind")
+    if kind == "listener":
+        return Listener.load(facts, tensors)
+    if kind == "custom_mlp":
+        from .custom_mlp import CustomMLP  # and torch: where nothing needs it, it is not imported
+
+        return CustomMLP.load(facts, tensors, device)
+    raise ValueError("its metadata name no kind of head, custom_mlp or listener")

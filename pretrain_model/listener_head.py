@@ -9,22 +9,22 @@ the bars is an expert's level for the piece, and a linear model of the motion ad
 
 Each prediction has a standard deviation: of VGMIDI's expert what its errors on pieces of left-out games were, of
 EMOPIA's one with which the signs of left-out songs are as probable as they were right, and how far the two differ.
+
+Here is what is trained; listener.py does the same with the trained weights, without torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .bar_context import BarViews, view_bars
-
-Context = Literal["whole", "heard"]
-CLIP = 4.0  # standard deviations: beyond, a feature is outside what was learned from
+from .listener import CLIP, Context
 
 
 @dataclass(frozen=True)
@@ -148,6 +148,8 @@ class Views:
 
 class ListenerModel(nn.Module):
     """Two experts, a gate and, with the context `whole`, the motion."""
+
+    kind: ClassVar = "listener"
 
     def __init__(self, config: ListenerConfig):
         super().__init__()

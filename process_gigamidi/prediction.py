@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
+from threadpoolctl import threadpool_limits
 
-from musetok_bridge import load_encoder
-from musetok_bridge.encoder import BarEncoder, SeenBars
 from pretrain_model.head import PREDICTED, Head, HeadInput, load_head
 
 from .annotation_settings import AnnotationSettings, ModelSettings
@@ -20,6 +18,8 @@ from .conversion import Converted, Failure, convert_song
 from .worker_processes import Converters, SongsOfPart
 
 if TYPE_CHECKING:
+    from musetok_bridge.encoder import BarEncoder
+
     from .midi_files import Row
     from .worker_processes import Song
 
@@ -61,12 +61,20 @@ class Models(NamedTuple):
         """Of the weights, by the setting that names them."""
         return {"model.encoder": self.encoder.digest if self.encoder else None, "model.head": self.head.digest}
 
-    def read(self, songs: Sequence[Converted], seen: SeenBars) -> list[HeadInput]:
-        """What the head reads of songs; bars that were seen are not encoded again."""
-        if self.encoder is None:
-            return [HeadInput(song.performance) for song in songs]
-        encoded = self.encoder.encode([song.bars for song in songs], seen)
-        return [HeadInput(song.performance, latents) for song, (_, latents) in zip(songs, encoded, strict=True)]
+    def reader(self) -> Callable[[Sequence[Converted]], list[HeadInput]]:
+        """A function of songs that gives what the head reads of them; bars that it has seen are not encoded again."""
+        encoder = self.encoder
+        if encoder is None:
+            return lambda songs: [HeadInput(song.performance) for song in songs]
+        from musetok_bridge.encoder import SeenBars  # and torch, as in load_models
+
+        seen = SeenBars()
+
+        def read(songs: Sequence[Converted]) -> list[HeadInput]:
+            encoded = encoder.encode([song.bars for song in songs], seen)
+            return [HeadInput(song.performance, latents) for song, (_, latents) in zip(songs, encoded, strict=True)]
+
+        return read
 
 
 def load_models(model: ModelSettings) -> Models:
@@ -76,6 +84,8 @@ def load_models(model: ModelSettings) -> Models:
         if model.encoder != "bundled":
             print(f"note: head {model.head!r} reads no latents: model.encoder is not used", file=sys.stderr)
         return Models(None, head)
+    from musetok_bridge import load_encoder  # imports torch: where nothing is encoded, all starts without it
+
     encoder = load_encoder(model.encoder, model.device, model.dtype)
     head.check_encoder(encoder)
     return Models(encoder, head)
@@ -95,8 +105,10 @@ def predicted(
 
     What a part's predictions are so depends on its rows only.
     """
-    with closing(converted), _threads_of_torch(None if models.encoder else 1):
-        seen = SeenBars()
+    # A head without an encoder has little to do, and threads that wait for work would take the processors from the
+    # processes that convert.
+    with closing(converted), threadpool_limits(1, "blas") if models.encoder is None else nullcontext():
+        read = models.reader()
         songs: list[Song] = []
         n_bars = 0
         for part, more, ends_part in converted:
@@ -105,22 +117,7 @@ def predicted(
             if n_bars < bars_per_batch and not ends_part:
                 continue
             played = [outcome for _, outcome in songs if isinstance(outcome, Converted)]
-            yield Predicted(part, songs, models.head.predict(models.read(played, seen)), ends_part)
+            yield Predicted(part, songs, models.head.predict(read(played)), ends_part)
             songs, n_bars = [], 0
             if ends_part:
-                seen = SeenBars()
-
-
-@contextmanager
-def _threads_of_torch(most: int | None) -> Iterator[None]:
-    """Let torch compute with no more threads than that; None: with as many as it has.
-
-    A head without an encoder has little to do, and torch's threads, waiting for work, would take the processors from
-    the processes that convert.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(most or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+                read = models.reader()

@@ -26,7 +26,7 @@ def hub_copy(tmp_path: Path) -> Path:
 def models(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Plain models in the place of the trained ones."""
     plain = SimpleNamespace(encoder=PlainEncoder(), head=PlainHead())
-    monkeypatch.setattr("process_gigamidi.prediction.load_encoder", lambda *_: plain.encoder)
+    monkeypatch.setattr("musetok_bridge.load_encoder", lambda *_: plain.encoder)
     monkeypatch.setattr("process_gigamidi.prediction.load_head", lambda *_: plain.head)
     return plain
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from small_dataset import PlainEncoder, PlainHead, settings_for
 
+import musetok_bridge.encoder
 from process_gigamidi import prediction
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import AnnotationSettings
@@ -105,7 +106,7 @@ def check(settings: AnnotationSettings) -> None:
 def main() -> None:
     """Kill as the command line says, and let one run come through."""
     data, folder, how = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-    prediction.load_encoder = lambda *_: PlainEncoder()  # type: ignore[assignment]
+    musetok_bridge.load_encoder = lambda *_: PlainEncoder()  # type: ignore[assignment]
     prediction.load_head = lambda *_: PlainHead()  # type: ignore[assignment]
     settings = settings_for(data, folder / "out")
     killed = kill_at_each_move(settings) if how == "each" else kill_at_random(settings, int(how))

@@ -95,7 +95,7 @@ def _compare(pairs: pd.DataFrame, affect: str) -> pd.DataFrame:
     freedom = k["a"] + k["b"] - 2
     pooled = np.sqrt(((k["a"] - 1) * variance["a"] + (k["b"] - 1) * variance["b"]) / freedom)
     with np.errstate(divide="ignore", invalid="ignore"):  # songs that are all alike differ by no standard deviation
-        effect = difference / pooled * (1 - 3 / (4 * freedom - 1))
+        effect = np.where(pooled > 0, difference / pooled, np.nan) * (1 - 3 / (4 * freedom - 1))
         error = np.sqrt((k["a"] + k["b"]) / (k["a"] * k["b"]) + effect**2 / (2 * (k["a"] + k["b"])))
         parts = {side: variance[side] / k[side] for side in "ab"}
         squared_error = parts["a"] + parts["b"]

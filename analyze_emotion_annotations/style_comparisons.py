@@ -18,13 +18,15 @@ from .annotation_database import UNITS
 from .song_groups import APART
 from .style_statistics import AFFECTS
 
+_ROUNDING = 1e-6  # differences below it come from the sums' last digits, not from music
+
 
 def comparisons(db: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     """Every two groups of a grouping, largest effects first within it.
 
     Columns: grouping, kind, group_a, group_b, affect, songs_a, songs_b, difference (a − b, of the means of songs),
     effect, effect_low, effect_high, p, p_holm. Groups of one song, and those that are not one kind of music (rare
-    styles, none), are not compared.
+    styles, none), are not compared. Where all songs of both have one value, effect is nan, and p 1 or 0.
     """
     pairs = _pairs(db)
     found = pd.concat([_compare(pairs, affect) for affect in AFFECTS], ignore_index=True)
@@ -91,11 +93,14 @@ def _compare(pairs: pd.DataFrame, affect: str) -> pd.DataFrame:
         side: np.maximum(pairs[f"{affect}_2_{side}"].to_numpy(float) - k[side] * mean[side] ** 2, 0) / (k[side] - 1)
         for side in "ab"
     }
+    for values in variance.values():
+        values[values < _ROUNDING**2] = 0
     difference = mean["a"] - mean["b"]
+    difference[np.abs(difference) < _ROUNDING] = 0
     freedom = k["a"] + k["b"] - 2
     pooled = np.sqrt(((k["a"] - 1) * variance["a"] + (k["b"] - 1) * variance["b"]) / freedom)
     with np.errstate(divide="ignore", invalid="ignore"):  # songs that are all alike differ by no standard deviation
-        effect = np.where(pooled > 0, difference / pooled, np.nan) * (1 - 3 / (4 * freedom - 1))
+        effect = difference / np.where(pooled > 0, pooled, np.nan) * (1 - 3 / (4 * freedom - 1))
         error = np.sqrt((k["a"] + k["b"]) / (k["a"] * k["b"]) + effect**2 / (2 * (k["a"] + k["b"])))
         parts = {side: variance[side] / k[side] for side in "ab"}
         squared_error = parts["a"] + parts["b"]

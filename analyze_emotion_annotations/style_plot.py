@@ -31,7 +31,8 @@ def plot_styles(styles: Sequence[DrawnStyle], column: str, dpi: int) -> Figure:
     by_arousal = sorted(styles, key=lambda style: -_mean(style)[1])
     handles = [Line2D([], [], linewidth=1.5, **style.symbol) for style in by_arousal]
     labels = [f"{style.name}  ({style.songs})" for style in by_arousal]
-    legend = figure.legend(handles, labels, loc="upper left", bbox_to_anchor=(0.65, 0.92), frameon=False, fontsize=11)
+    size = min(11, 300 / len(labels))  # many styles need the whole height
+    legend = figure.legend(handles, labels, loc="upper left", bbox_to_anchor=(0.65, 0.92), frameon=False, fontsize=size)
     for text in legend.get_texts():
         text.set_parse_math(False)  # a style's name is not ours: "$" is a dollar
     title = "all songs" if column == ALL else f"by style ({column})"

@@ -1,4 +1,4 @@
-"""How songs move from their first bar to their last, as a mean over songs."""
+"""How songs move from their first bar to their last, as a mean over the songs of a group."""
 
 from __future__ import annotations
 
@@ -8,47 +8,92 @@ from analysed import grouped
 
 from analyze_emotion_annotations.song_courses import courses
 
+STYLE = "music_style_scraped"
+
 
 def courses_of(folder, points, min_bars=2):
+    """The courses with their groups' names."""
     with grouped(folder) as db:
-        table = courses(db, points, min_bars)
-    return table[table["g"] == 0].reset_index(drop=True)
+        names = db.sql("SELECT g, grouping, name FROM groups").df()
+        return courses(db, points, min_bars).merge(names, on="g")
 
 
-def rising(n, slope, base=0.0):
-    line = np.linspace(-slope, slope, n) + base
-    return np.stack([line, -line], axis=1).round(4)
+def course_of(table, name):
+    rows = table[table["name"] == name].sort_values("point")
+    assert len(rows)
+    return rows
 
 
-def test_songs_that_rise_move_from_below_their_mean_to_above_it_however_long(annotations):
-    songs = [({"name": str(n)}, rising(n, 0.4, base)) for n, base in ((10, -0.1), (100, 0.3), (1000, 0.0))]
-    table = courses_of(annotations(songs), points=10)
-    assert list(table["n_songs"]) == [3] * 10
-    middles = (np.arange(10) + 0.5) / 10 * 0.8 - 0.4
-    np.testing.assert_allclose(table["valence_movement"], middles, atol=0.05)
-    np.testing.assert_allclose(table["arousal_movement"], -table["valence_movement"], atol=1e-9)
-    np.testing.assert_allclose(table["valence_mean"] - table["valence_movement"], 0.2 / 3, atol=1e-3)
-    assert (table["valence_movement_low"] <= table["valence_movement"]).all()
+def rising(n, low=-0.4, high=0.4):
+    """A song whose valence rises in even steps and whose arousal falls; the middle of its first bar is 1 / 2n."""
+    place = (np.arange(n) + 0.5) / n
+    return np.stack([low + (high - low) * place, high - (high - low) * place], axis=1)
+
+
+@pytest.mark.parametrize("n_bars", [12, 120])
+def test_a_song_that_rises_evenly_moves_in_a_straight_line(annotations, n_bars):
+    folder = annotations([({"name": "a"}, rising(n_bars, -0.36, 0.6).round(4))])
+    course = course_of(courses_of(folder, points=12), "(all)")
+    straight = np.linspace(-0.44, 0.44, 12)  # the middles of twelfths of 0.96
+    atol = 0.96 / n_bars / 2 + 1e-4
+    np.testing.assert_allclose(course["valence_movement"], straight, atol=atol)
+    np.testing.assert_allclose(course["arousal_movement"], -straight, atol=atol)
+    np.testing.assert_allclose(course["valence_mean"], straight + 0.12, atol=atol)
+    np.testing.assert_allclose(np.diff(course["valence_movement"], 2), 0, atol=3e-4)
+    assert list(course["point"]) == list(range(12))
 
 
 def test_long_and_short_songs_weigh_alike(annotations):
-    songs = [({"name": "long"}, rising(500, 0.5)), ({"name": "short"}, np.zeros((8, 2)))]
-    table = courses_of(annotations(songs), points=5)
-    assert table["valence_movement"].iloc[-1] == pytest.approx(0.4 / 2, abs=0.01)
+    up, flat = rising(1000).round(4), np.full((10, 2), 0.3)
+    course = course_of(courses_of(annotations([({"name": "a"}, up), ({"name": "b"}, flat)]), 10), "(all)")
+    assert set(course["n_songs"]) == {2}
+    np.testing.assert_allclose(course["valence_movement"], np.linspace(-0.36, 0.36, 10) / 2, atol=1e-3)
+    np.testing.assert_allclose(course["valence_mean"], (np.linspace(-0.36, 0.36, 10) + 0.3) / 2, atol=1e-3)
 
 
-def test_short_songs_are_left_out(annotations):
-    songs = [({"name": "long"}, rising(8, 0.5)), ({"name": "short"}, rising(7, 0.5))]
-    table = courses_of(annotations(songs), points=4, min_bars=8)
-    assert list(table["n_songs"]) == [1] * 4
-    assert table["valence_movement_low"].isna().all()  # one song has no interval
-    assert courses_of(annotations(songs, folder="again"), points=4, min_bars=9).empty
+def test_a_point_is_the_bar_in_the_middle_of_its_stretch(annotations):
+    bars = np.stack([np.arange(7), np.zeros(7)], axis=1) / 10
+    course = course_of(courses_of(annotations([({"name": "a"}, bars)]), points=3), "(all)")
+    np.testing.assert_allclose(course["valence_mean"], [0.1, 0.3, 0.5])  # ⌊7/6⌋, ⌊7/2⌋, ⌊35/6⌋
+    stretched = course_of(courses_of(annotations([({"name": "a"}, bars[:2])], folder="b"), points=5), "(all)")
+    np.testing.assert_allclose(stretched["valence_mean"], [0, 0, 0.1, 0.1, 0.1])
 
 
-def test_the_interval_is_that_of_a_mean_over_songs(annotations):
-    songs = [({"name": str(i)}, rising(4, slope)) for i, slope in enumerate((0.1, 0.2, 0.4))]
-    first = courses_of(annotations(songs), points=4).iloc[0]
-    at_start = np.array([-0.1, -0.2, -0.4])
-    reach = 4.303 * at_start.std(ddof=1) / np.sqrt(3)  # t of two degrees of freedom
-    assert first["valence_movement"] == pytest.approx(at_start.mean(), abs=1e-4)
-    assert first["valence_movement_high"] == pytest.approx(at_start.mean() + reach, abs=1e-3)
+def test_short_songs_and_groups_without_another_are_left_out(annotations):
+    songs = [
+        ({"name": "long", STYLE: "long"}, rising(8)),
+        ({"name": "short", STYLE: "short"}, rising(7)),
+        ({"name": "both", STYLE: '["long", "short"]'}, rising(9)),
+        ({"name": "tiny", STYLE: "tiny"}, rising(3)),
+    ]
+    table = courses_of(annotations(songs), 4, min_bars=8)
+    counted = table.groupby("name")["n_songs"].agg(["min", "max", "size"])
+    of_styles = counted.loc[["(all)", "long", "short"]].to_numpy().tolist()
+    assert of_styles == [[2, 2, 4], [2, 2, 4], [1, 1, 4]]
+    assert "tiny" not in counted.index
+    assert courses_of(annotations(songs, folder="again"), 4, min_bars=10).empty
+
+
+def test_an_interval_worked_out_by_hand(annotations):
+    halves = [np.repeat([[-x, 0.0], [x, 0.0]], 2, axis=0) for x in (0.1, 0.2, 0.6)]
+    songs = [({"name": str(i)}, affect + 0.1 * i) for i, affect in enumerate(halves)]
+    course = course_of(courses_of(annotations(songs), points=2), "(all)")
+    reach = 4.3027 * np.std([0.1, 0.2, 0.6], ddof=1) / np.sqrt(3)  # t of two degrees
+    np.testing.assert_allclose(course["valence_movement"], [-0.3, 0.3])
+    np.testing.assert_allclose(course["valence_movement_high"], [-0.3 + reach, 0.3 + reach], rtol=1e-4)
+    np.testing.assert_allclose(course["valence_movement_low"], [-0.3 - reach, 0.3 - reach], rtol=1e-4)
+    np.testing.assert_allclose(course["arousal_movement_low"], 0, atol=1e-9)
+
+
+def test_one_song_has_no_interval(annotations):
+    course = course_of(courses_of(annotations([({"name": "a"}, rising(9))]), 3), "(all)")
+    assert course["valence_movement_low"].isna().all() and course["arousal_movement_high"].isna().all()
+
+
+def test_a_song_that_goes_nowhere_on_the_whole_moves_by_nothing_on_the_whole(annotations, library):
+    songs = [(song, np.tile(affect[:20], (3, 1))[: 20 * (len(affect[:20]) // 20)]) for song, affect in library]
+    songs = [song for song in songs if len(song[1])]
+    course = course_of(courses_of(annotations(songs), points=20), "(all)")
+    assert set(course["n_songs"]) == {len(songs)}  # of 20 bars each: every bar is one point
+    assert course["valence_movement"].sum() == pytest.approx(0, abs=1e-9)
+    assert course["valence_movement"].abs().max() > 0.01

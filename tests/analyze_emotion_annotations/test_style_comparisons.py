@@ -1,6 +1,8 @@
-"""Effect sizes between groups: against the textbook, and against another library."""
+"""How far apart groups of songs are: effects and tests as the literature defines them, of the right songs."""
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import pytest
@@ -9,81 +11,136 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_ind
 
+from analyze_emotion_annotations.song_groups import APART
 from analyze_emotion_annotations.style_comparisons import comparisons, holm
 
-STYLES = {"folk": (30, 0.2), "pop": (20, 0.0), "jazz": (25, 0.1)}
-
-
-def songs_of(styles, seed=0):
-    """Songs of one bar, so that a song's mean is its bar."""
-    random = np.random.default_rng(seed)
-    return [
-        ({"name": f"{style} {i}", "music_style_scraped": style}, random.normal(mean, 0.1, (1, 2)).round(4).clip(-1, 1))
-        for style, (n, mean) in styles.items()
-        for i in range(n)
-    ]
+COLUMN = "music_styles_curated"
 
 
 def compared(folder, *overrides):
     with grouped(folder, *overrides) as db:
-        table = comparisons(db)
-    return table[table["kind"] == "style"]
+        return comparisons(db)
 
 
-def test_hedges_g_and_welchs_p(annotations):
-    songs = songs_of(STYLES)
-    table = compared(annotations(songs)).set_index(["affect", "group_a", "group_b"])
-    assert len(table) == 2 * 3
-    values = {style: np.array([a[0, 0] for s, a in songs if s["music_style_scraped"] == style]) for style in STYLES}
-    for (a, b), row in table.loc["valence"].iterrows():
-        x, y = values[a], values[b]
-        freedom = len(x) + len(y) - 2
-        pooled = np.sqrt(((len(x) - 1) * x.var(ddof=1) + (len(y) - 1) * y.var(ddof=1)) / freedom)
-        g = (x.mean() - y.mean()) / pooled * (1 - 3 / (4 * freedom - 1))
-        assert row["effect"] == pytest.approx(g)
-        assert row["p"] == pytest.approx(ttest_ind(x, y, equal_var=False).pvalue)
-        assert row["effect_low"] < g < row["effect_high"]
-        assert (row["songs_a"], row["songs_b"]) == (len(x), len(y))
-    effects = table.loc["valence"]["effect"].abs().to_numpy()
-    assert (np.diff(effects) <= 0).all()  # largest first
+def pair_of(table, group_a, group_b, affect="valence", grouping=COLUMN):
+    """The one row of a pair."""
+    rows = table[(table["grouping"] == grouping) & (table["affect"] == affect)]
+    rows = rows[(rows["group_a"] == group_a) & (rows["group_b"] == group_b)]
+    assert len(rows) == 1
+    return rows.iloc[0]
 
 
-def test_songs_of_both_styles_are_left_out(annotations):
-    songs = songs_of({"folk": (12, 0.2), "pop": (9, 0.0)})
-    both = [({"name": f"both {i}", "music_style_scraped": '["folk", "pop"]'}, np.full((1, 2), 0.9)) for i in range(5)]
-    alone = compared(annotations(songs))
-    with_both = compared(annotations(songs + both, folder="with both"))
-    columns = ["songs_a", "songs_b", "difference", "effect", "p"]
-    np.testing.assert_allclose(alone[columns].to_numpy(float), with_both[columns].to_numpy(float), rtol=1e-9)
-
-
-def test_only_groups_that_are_one_kind_of_music_are_compared(annotations):
-    songs = songs_of({"folk": (12, 0.2), "pop": (12, 0.0), "polka": (3, 0.1), "": (5, 0.0), "alone": (1, 0.5)})
-    table = compared(annotations(songs))
-    assert set(table["group_a"]) | set(table["group_b"]) == {"folk", "pop", "polka"}
-    gathered = compared(annotations(songs, folder="gathered"), "styles.min_songs=10")
-    assert set(gathered["group_a"]) | set(gathered["group_b"]) == {"folk", "pop"}
-
-
-def test_songs_that_are_all_alike_have_a_p_but_no_effect(annotations):
-    songs = [
-        ({"name": f"{s} {i}", "music_style_scraped": s}, np.full((1, 2), v))
-        for s, v in (("a", 0.25), ("b", 0.5), ("c", 0.5))
-        for i in range(3)
+def songs_at(means_of_style, n_bars=2):
+    """Songs whose bars are all alike; a style's name may be a list of styles."""
+    return [
+        ({"name": f"{style} {i}", COLUMN: style}, np.full((n_bars, 2), mean))
+        for style, means in means_of_style.items()
+        for i, mean in enumerate(means)
     ]
-    table = compared(annotations(songs)).set_index(["affect", "group_a", "group_b"]).loc["valence"]
-    assert table.loc[("a", "b"), "p"] == 0.0
-    assert table.loc[("b", "c"), "p"] == 1.0
-    assert table["effect"].isna().all()
 
 
-def test_holms_steps_by_hand():
+def test_an_effect_worked_out_by_hand(annotations):
+    row = pair_of(compared(annotations(songs_at({"folk": [0.1, 0.2, 0.3], "pop": [0.0, 0.2]}))), "folk", "pop")
+    assert (row["songs_a"], row["songs_b"]) == (3, 2)
+    assert row["difference"] == pytest.approx(0.1)
+    pooled = np.sqrt((2 * 0.01 + 1 * 0.02) / 3)
+    g = 0.1 / pooled * (1 - 3 / (4 * 3 - 1))
+    assert row["effect"] == pytest.approx(g)
+    error = np.sqrt(5 / 6 + g**2 / 10)
+    assert [row["effect_low"], row["effect_high"]] == pytest.approx([g - 1.96 * error, g + 1.96 * error])
+
+
+def test_means_are_those_of_songs_however_long(annotations):
+    random = np.random.default_rng(4)
+    songs, means = [], {"folk": [], "pop": []}
+    for style, middle, spread, n_songs in (("folk", 0.1, 0.3, 40), ("pop", -0.1, 0.1, 15)):
+        for i in range(n_songs):
+            affect = random.normal(random.normal(middle, spread), 0.1, (int(random.integers(1, 30)), 2))
+            affect = np.clip(affect, -1, 1).round(4)
+            means[style].append(affect.mean(axis=0))
+            songs.append(({"name": f"{style} {i}", COLUMN: style}, affect))
+    table = compared(annotations(songs))
+    for i, affect in enumerate(("valence", "arousal")):
+        folk, pop = (np.array(means[style])[:, i] for style in ("folk", "pop"))
+        row = pair_of(table, "folk", "pop", affect)
+        assert row["difference"] == pytest.approx(folk.mean() - pop.mean())
+        assert row["p"] == pytest.approx(ttest_ind(folk, pop, equal_var=False).pvalue, rel=1e-6)
+        pooled = np.sqrt((39 * folk.var(ddof=1) + 14 * pop.var(ddof=1)) / 53)
+        assert row["effect"] == pytest.approx((folk.mean() - pop.mean()) / pooled * (1 - 3 / (4 * 53 - 1)))
+
+
+def test_songs_of_both_styles_are_in_neither_side(annotations):
+    alone = {"folk": [0.1, 0.2, 0.3, 0.4], "pop": [0.0, 0.2, -0.2]}
+    without = compared(annotations(songs_at(alone)))
+    shared = {'["folk", "pop"]': [0.9, -0.9, 0.8], '["folk", "jazz"]': [0.5]}
+    table = compared(annotations(songs_at(alone | shared), folder="shared"))
+    row = pair_of(table, "folk", "pop")
+    assert (row["songs_a"], row["songs_b"]) == (5, 3)  # the song of folk and jazz is no pop
+    assert row["difference"] == pytest.approx(0.3 - 0.0)
+    assert pair_of(without, "folk", "pop")["songs_a"] == 4
+    only_both = compared(annotations(songs_at({'["folk", "pop"]': [0.9, -0.9, 0.8]}), folder="only both"))
+    assert only_both.empty
+
+
+def test_one_song_and_what_is_no_kind_of_music_are_compared_with_nothing(annotations):
+    means = [0.1, 0.2, 0.4]
+    styles = {"folk": means, "pop": means, "": means, "lone": [0.3], "polka": [0.1, 0.5], "waltz": [0.2, 0.6]}
+    table = compared(annotations(songs_at(styles)))
+    named = set(table["group_a"]) | set(table["group_b"])
+    assert named == {"folk", "pop", "polka", "waltz"}
+    gathered = compared(annotations(songs_at(styles), folder="gathered"), "styles.min_songs=3")
+    named = set(gathered["group_a"]) | set(gathered["group_b"])
+    assert named == {"folk", "pop"} and not named & set(APART)
+
+
+def test_every_two_groups_of_a_grouping_once_the_largest_effects_first(annotations):
+    songs = songs_at({"a": [0.1, 0.2, 0.3], "b": [0.5, 0.6, 0.8], "c": [0.11, 0.2, 0.33]})
+    songs += [({"name": f"{n}", COLUMN: "d"}, np.full((2, 2), n / 100)) for n in (1, 5, 9)]
+    for i, (song, _) in enumerate(songs):
+        song["num_tracks"] = 1 + i % 2
+    table = compared(annotations(songs))
+    styles = table[table["grouping"] == COLUMN]
+    for affect in ("valence", "arousal"):
+        rows = styles[styles["affect"] == affect]
+        pairs = {frozenset(pair) for pair in zip(rows["group_a"], rows["group_b"], strict=True)}
+        assert len(rows) == 6 and pairs == {frozenset(pair) for pair in itertools.combinations("abcd", 2)}
+        assert rows["effect"].abs().is_monotonic_decreasing
+    assert set(table.loc[table["grouping"] == "number of tracks", "kind"]) == {"feature"}
+    assert set(table["group_a"]) | set(table["group_b"]) == {*"abcd", "1", "2"}
+
+
+def test_songs_that_are_all_alike_have_no_effect_size_but_a_p(annotations):
+    styles = {"a": [0.1] * 3, "b": [0.1] * 7, "c": [0.3] * 6}
+    table = compared(annotations(songs_at(styles, n_bars=3)))
+    assert len(table) == 6
+    for affect in ("valence", "arousal"):
+        same, apart = (pair_of(table, *pair, affect) for pair in (("b", "a"), ("b", "c")))
+        assert same["difference"] == pytest.approx(0, abs=1e-12)
+        assert (same["p"], same["p_holm"]) == (1, 1)
+        assert apart["difference"] == pytest.approx(-0.2)
+        assert apart["p"] == 0
+    assert table["effect"].isna().all() and table["effect_low"].isna().all()  # there is no spread to measure it by
+
+
+def test_nothing_to_compare_gives_an_empty_table(annotations):
+    table = compared(annotations(songs_at({"folk": [0.1, 0.2]})))
+    assert table.empty and "p_holm" in table
+
+
+def test_holm_worked_out_by_hand():
     np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(holm(np.array([0.5, 0.6])), [1.0, 1.0])
+    assert holm(np.array([])).shape == (0,)
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
-def test_corrected_p_are_no_smaller_and_keep_their_order(p):
-    p = np.array(p)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
+def test_holm_makes_no_p_smaller_keeps_their_order_and_goes_no_further_than_bonferroni(raw):
+    p = np.array(raw)
     corrected = holm(p)
-    assert (corrected >= p).all() and (corrected <= 1).all()
-    assert (np.diff(corrected[np.argsort(p, kind="stable")]) >= 0).all()
+    assert (corrected >= p).all() and (corrected <= np.minimum(len(p) * p, 1) + 1e-12).sum() >= 1
+    assert corrected.max() <= 1
+    order = np.argsort(p, kind="stable")
+    assert (np.diff(corrected[order]) >= 0).all()
+    assert corrected[order[0]] == min(1, len(p) * p.min())
+    for value in set(raw):
+        assert len(set(corrected[p == value])) == 1  # ties stay ties

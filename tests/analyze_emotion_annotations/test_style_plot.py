@@ -1,58 +1,75 @@
-"""The plot of the styles: what is drawn, and that it can be read."""
+"""Which styles are drawn, and the plane of their means and quartiles: what is drawn, and that it can be read."""
 
 from __future__ import annotations
 
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
+from analysed import analysed
+from drawn import COLUMN, NAMES, collection
 from matplotlib.text import Text
 
+from analyze_emotion_annotations.drawn_styles import choose_column, styles_to_draw
 from analyze_emotion_annotations.figures import new_figure, one_line, save_picture
 from analyze_emotion_annotations.label_placing import place_labels
-from analyze_emotion_annotations.style_plot import choose_column, plot_styles, styles_to_draw
-from analyze_emotion_annotations.style_statistics import NO_STYLE, OVERALL, tally_bars
+from analyze_emotion_annotations.song_groups import ALL, NO_STYLE, RARE
+from analyze_emotion_annotations.style_plot import plot_styles
 from musetok_bridge.settings import UserError
 
-COLUMN = "music_styles_curated"
+
+def table_of_groups(*groups):
+    """A table of statistics that says only how many songs each (grouping, name) has."""
+    rows = [(ALL, "all", ALL, sum(n for *_, n in groups))]
+    rows += [(grouping, "style", name, n) for grouping, name, n in groups]
+    return pd.DataFrame(rows, columns=["grouping", "kind", "name", "n_songs"])
 
 
-def tallies_of(songs_of_style, column=COLUMN):
-    random = np.random.default_rng(5)
-    tallies = {
-        (column, style): tally_bars(random.uniform(-0.3, 0.4, (20 * n, 2)), n) for style, n in songs_of_style.items()
-    }
-    overall = sum(list(tallies.values())[1:], start=next(iter(tallies.values())))
-    return {OVERALL: overall, **tallies}
+def test_rare_styles_are_drawn_together_and_after_the_named_ones(annotations):
+    songs_of_style = {"waltz": 1, "pop": 3, "": 2, "folk": 4, "polka": 2}
+    found = collection(annotations, songs_of_style, "styles.min_songs=3")
+    assert [style.name for style in found.styles] == ["folk", "pop", "rare styles", "no style given", "all songs"]
+    assert [style.songs for style in found.styles] == ["4 songs", "3 songs", "3 songs", "2 songs", "12 songs"]
+    for style in found.styles:
+        assert found.table.loc[style.g, "n_songs"] == style.row["n_songs"]
 
 
-def test_small_styles_are_drawn_together():
-    tallies = tallies_of({"folk": 30, "pop": 20, "polka": 2, "waltz": 1, NO_STYLE: 4})
-    drawn = styles_to_draw(tallies, COLUMN, min_songs=3, max_styles=12)
-    assert [style.name for style in drawn] == ["folk", "pop", "other: 2 styles", "no style given", "all songs"]
-    assert drawn[2].tally.n_songs == 3
-    bars_of_both = 40 + 20
-    np.testing.assert_allclose(
-        drawn[2].mean, (tallies[COLUMN, "polka"].sums + tallies[COLUMN, "waltz"].sums) / bars_of_both
-    )
+def test_one_song_is_no_songs():
+    (style, _) = styles_to_draw(table_of_groups((COLUMN, "folk", 1)), COLUMN, 12)
+    assert style.songs == "1 song"
 
 
-def test_no_more_styles_than_asked_for_have_a_name():
-    tallies = tallies_of({f"style {i}": 10 + i for i in range(20)})
-    drawn = styles_to_draw(tallies, COLUMN, min_songs=1, max_styles=5)
+def test_no_more_styles_than_asked_for_are_drawn():
+    groups = [(COLUMN, f"style {i}", 10 + i) for i in range(20)]
+    drawn = styles_to_draw(table_of_groups(*groups, (COLUMN, NO_STYLE, 50)), COLUMN, 5)
     assert [style.name for style in drawn[:5]] == [f"style {i}" for i in (19, 18, 17, 16, 15)]
-    assert drawn[5].name == "other: 15 styles"
+    assert [style.name for style in drawn[5:]] == ["no style given", "all songs"]
+
+
+def test_only_the_styles_of_the_column_are_drawn():
+    table = table_of_groups((COLUMN, "folk", 5), ("music_styles_curated", "pop", 9), ("music_styles_curated", RARE, 1))
+    assert [style.name for style in styles_to_draw(table, COLUMN, 12)] == ["folk", "all songs"]
+
+
+def test_without_named_styles_there_are_all_songs_and_nothing_beside():
+    table = table_of_groups((COLUMN, NO_STYLE, 5))
+    for column in (COLUMN, ALL):
+        assert [style.name for style in styles_to_draw(table, column, 12)] == ["all songs"]
 
 
 def test_thirty_styles_look_different():
-    drawn = styles_to_draw(tallies_of({str(i): 5 for i in range(30)} | {NO_STYLE: 1}), COLUMN, 1, 30)
-    assert len({(style.colour, style.shape) for style in drawn}) == len(drawn) == 32
+    groups = [(COLUMN, str(i), 5) for i in range(30)]
+    drawn = styles_to_draw(table_of_groups(*groups, (COLUMN, RARE, 2), (COLUMN, NO_STYLE, 1)), COLUMN, 30)
+    assert len({(style.colour, style.shape) for style in drawn}) == len(drawn) == 33
+    for one, next_one in itertools.pairwise(drawn[:30]):
+        assert one.colour != next_one.colour and one.shape != next_one.shape
 
 
-def test_the_cross_reaches_from_quartile_to_quartile():
+def test_the_cross_reaches_from_quartile_to_quartile(annotations):
     affect = np.random.default_rng(1).uniform(-0.5, 0.5, (400, 2))
-    tallies = {OVERALL: tally_bars(affect, 4), (COLUMN, "folk"): tally_bars(affect, 4)}
-    figure = plot_styles(styles_to_draw(tallies, COLUMN, 1, 12), COLUMN, dpi=50)
+    songs = [({"name": str(i), COLUMN: "folk"}, affect[i::4]) for i in range(4)]
+    figure = plot_styles(analysed(annotations(songs)).styles, COLUMN, dpi=50)
     lines = [line.get_xydata() for line in figure.axes[0].lines]
     (left, right), (low, high) = np.quantile(affect, (0.25, 0.75), axis=0).T
     mean = affect.mean(axis=0)
@@ -60,22 +77,42 @@ def test_the_cross_reaches_from_quartile_to_quartile():
         assert any(line.shape == np.shape(ends) and np.allclose(line, ends, atol=1e-3) for line in lines)
 
 
+def test_the_plane_holds_all_crosses_and_no_more_than_it_has_to(annotations):
+    corner = np.array([[0.93, -0.97]] * 3)
+    for affect, reach in ((corner, 1.0), (corner / 4, 0.3)):
+        found = analysed(annotations([({"name": "a", COLUMN: "folk"}, affect)], folder=f"reach {reach}"))
+        plane = plot_styles(found.styles, COLUMN, dpi=50).axes[0]
+        assert plane.get_xlim() == plane.get_ylim() == pytest.approx((-reach, reach))
+
+
+def test_the_list_beside_the_plane_goes_from_high_to_low_arousal(annotations):
+    songs = [({"name": name, COLUMN: name}, np.full((2, 2), at)) for name, at in (("b", 0.1), ("a", -0.2), ("c", 0.3))]
+    figure = plot_styles(analysed(annotations(songs)).styles, COLUMN, dpi=50)
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["c  (1 song)", "b  (1 song)", "all songs  (3 songs)", "a  (1 song)"]
+
+
 def test_the_column_drawn_is_the_first_that_names_a_style():
-    tallies = tallies_of({NO_STYLE: 9}) | tallies_of({"pop": 9}, "music_style_scraped")
-    assert choose_column(tallies, None) == "music_style_scraped"
-    assert choose_column(tallies, COLUMN) == COLUMN
-    assert choose_column({OVERALL: tallies[OVERALL]}, None) == OVERALL[0]
-    with pytest.raises(UserError, match=r"style_plot\.column: .*genre.*music_style_scraped"):
-        choose_column(tallies, "genre")
+    curated = "music_styles_curated"
+    table = table_of_groups((curated, NO_STYLE, 9), (COLUMN, "pop", 5), (COLUMN, NO_STYLE, 4))
+    assert choose_column(table, None) == COLUMN
+    assert choose_column(table, curated) == curated
+    assert choose_column(table_of_groups((curated, RARE, 9)), None) == curated
+    assert choose_column(table_of_groups((curated, NO_STYLE, 9)), None) == ALL
+    assert choose_column(table_of_groups(), None) == ALL
+    with pytest.raises(UserError, match=r"styles\.column: .*genre.*music_styles_curated, music_style_scraped"):
+        choose_column(table, "genre")
+    with pytest.raises(UserError, match=r"styles\.column: .*genre.*none"):
+        choose_column(table_of_groups(), "genre")
 
 
-@pytest.mark.parametrize("name", ["$\\frac{", "a $ and b $", "_hidden", "x" * 500, "月\n\x1b[31m\u202e", "{}%s"])
-def test_any_name_of_a_style_can_be_drawn(name, tmp_path):
-    figure = plot_styles(styles_to_draw(tallies_of({name: 5, "folk": 4}), COLUMN, 1, 12), COLUMN, dpi=50)
+def test_any_name_of_a_style_can_be_drawn(annotations, tmp_path):
+    found = collection(annotations, dict.fromkeys(NAMES, 2))
+    figure = plot_styles(found.styles, COLUMN, dpi=50)
     save_picture(figure, tmp_path, "styles")
     assert (tmp_path / "styles.png").read_bytes().startswith(b"\x89PNG")
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert f"{one_line(name, 28)}  (5 songs)" in legend
+    assert sorted(legend) == sorted([*(f"{one_line(name, 28)}  (2 songs)" for name in NAMES), "all songs  (16 songs)"])
 
 
 def test_labels_cover_neither_each_other_nor_a_point():

@@ -1,0 +1,173 @@
+"""Planes, ridgelines, quadrants and courses: what is drawn follows from the bars, and any style can be drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from analysed import analysed
+from drawn import COLUMN, NAMES, collection
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analyze_emotion_annotations.course_plot import plot_courses
+from analyze_emotion_annotations.figures import one_line, save_picture
+from analyze_emotion_annotations.pictures import pictures_of
+from analyze_emotion_annotations.style_pictures import plot_planes, plot_quadrants, plot_ridgelines, smoothed
+from analyze_emotion_annotations.style_statistics import PLANE_CELLS, STEP
+
+PICTURES = ["styles", "planes", "ridgelines", "quadrants", "courses"]
+
+
+def said_by(figure):
+    return "\n".join(text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text")))
+
+
+@pytest.fixture
+def two_styles(annotations):
+    """Folk, twice as many bars in one spot as in another, and pop, all in one spot."""
+    folk = np.array([[0.32, 0.12]] * 6 + [[-0.52, -0.73]] * 3)
+    pop = np.array([[0.02, -0.02]] * 5)
+    songs = [({"name": f"folk {i}", COLUMN: "folk"}, folk) for i in range(2)]
+    return analysed(annotations([*songs, ({"name": "pop", COLUMN: "pop"}, pop)]))
+
+
+def test_a_plane_is_light_where_the_bars_are(two_styles):
+    figure = plot_planes(two_styles.styles, two_styles.distributions, dpi=50)
+    panels = {panel.get_title().partition("\n")[0]: panel for panel in figure.axes if panel.get_title()}
+    assert list(panels) == ["folk", "pop", "all songs"]
+    (image,) = panels["folk"].images
+    share = np.asarray(image.get_array())
+    assert image.get_extent() == [-1, 1, -1, 1] and image.origin == "lower"
+    assert share.shape == (PLANE_CELLS, PLANE_CELLS) and share.sum() == pytest.approx(1)
+    cell = 2 / PLANE_CELLS
+    filled = {(-1 + (x + 0.5) * cell, -1 + (y + 0.5) * cell): share[y, x] for y, x in np.argwhere(share)}
+    assert len(filled) == 2
+    for valence, arousal, expected in ((0.32, 0.12, 2 / 3), (-0.52, -0.73, 1 / 3)):
+        ((at, found),) = [
+            item for item in filled.items() if np.allclose(item[0], (valence, arousal), rtol=0, atol=cell / 2)
+        ]
+        assert found == pytest.approx(expected), at
+    (mean,) = [line for line in panels["folk"].lines if line.get_marker() == "o"]
+    np.testing.assert_allclose(mean.get_xydata(), [[(2 * 0.32 - 0.52) / 3, (2 * 0.12 - 0.73) / 3]])
+    left, right = panels["folk"].get_xlim()
+    assert left < -0.73 - cell / 2 and right > 0.73  # all bars are in the part that is shown
+
+
+def test_quadrants_say_the_share_of_each(two_styles):
+    panel = plot_quadrants(two_styles.styles, dpi=50).axes[0]
+    np.testing.assert_allclose(
+        panel.images[0].get_array(), [[2 / 3, 0, 1 / 3, 0], [0, 0, 0, 1], [12 / 23, 0, 6 / 23, 5 / 23]]
+    )
+    said = [text.get_text() for text in panel.texts]
+    assert said[:8] == ["66.7%", "0.0%", "33.3%", "0.0%", "0.0%", "0.0%", "0.0%", "100.0%"]
+    assert [label.get_text() for label in panel.get_yticklabels()][:2] == ["folk  (2 songs)", "pop  (1 song)"]
+    assert [label.get_text()[:8] for label in panel.get_xticklabels()] == [
+        "Q1  V+ A", "Q2  V− A", "Q3  V− A", "Q4  V+ A"
+    ]  # fmt: skip
+
+
+def test_a_ridge_stands_over_its_bars_and_is_cut_at_its_quartiles(two_styles):
+    figure = plot_ridgelines(two_styles.styles, two_styles.distributions, dpi=50)
+    for panel, places in zip(figure.axes, ((-0.52, 0.32), (-0.73, 0.12)), strict=True):
+        ridge, *quartiles = panel.lines[:4]
+        x, y = ridge.get_data()
+        height = np.asarray(y) - 2  # the first of three styles is at the top
+        assert height.min() == pytest.approx(0, abs=1e-9)
+        assert x[np.argmax(height)] == pytest.approx(places[1], abs=STEP)
+        near = [height[np.abs(x - place) < 0.085].sum() for place in places]
+        assert near[1] == pytest.approx(2 * near[0])
+        assert sum(near) == pytest.approx(height.sum(), rel=1e-3)
+        assert [line.get_xdata()[0] for line in quartiles] == pytest.approx([places[0], places[1], places[1]])
+
+
+@given(st.lists(st.integers(0, 2000), min_size=1, max_size=30))
+def test_smoothing_keeps_the_number_of_bars_and_knows_no_direction(places):
+    counts = np.bincount(places, minlength=2001)
+    smooth = smoothed(counts)
+    assert smooth.shape == counts.shape and smooth.min() >= 0
+    assert smooth.sum() == pytest.approx(len(places))
+    np.testing.assert_allclose(smoothed(counts[::-1]), smooth[::-1], atol=1e-12)
+
+
+@pytest.mark.parametrize("place", [0, 2000, 3, 700])
+def test_smoothing_spreads_bars_around_where_they_are_also_at_the_ends(place):
+    smooth = smoothed(np.bincount([place] * 4, minlength=2001))
+    middle = np.average(np.arange(2001), weights=smooth)
+    if 100 < place < 1900:
+        assert middle == pytest.approx(place)
+        assert np.sqrt(np.average((np.arange(2001) - middle) ** 2, weights=smooth)) == pytest.approx(20, rel=0.01)
+    assert abs(np.argmax(smooth) - place) <= 3
+    assert smooth[np.abs(np.arange(2001) - place) > 85].sum() == 0
+    assert smooth.sum() == pytest.approx(4)
+
+
+def test_songs_that_rise_give_a_course_that_rises_from_below_their_mean_to_above_it(annotations):
+    songs = [
+        ({"name": f"{n}", COLUMN: "rising"}, np.stack([np.linspace(-0.2, 0.2, n) + 0.1, np.zeros(n)], axis=1).round(4))
+        for n in (200, 300, 500)
+    ]
+    found = analysed(annotations(songs), "course.points=10")
+    figure = plot_courses(found.styles, found.courses, dpi=50)
+    valence, arousal = (panel.lines[1] for panel in figure.axes)  # line 0 marks zero
+    at, movement = valence.get_data()
+    np.testing.assert_allclose(at, np.arange(5, 100, 10))
+    np.testing.assert_allclose(movement, np.linspace(-0.18, 0.18, 10), atol=0.002)
+    np.testing.assert_allclose(arousal.get_ydata(), 0, atol=1e-9)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["rising  (3)", "all songs  (3)"]
+
+
+def test_styles_of_short_songs_only_have_no_course(annotations):
+    long, short = np.zeros((20, 2)), np.zeros((7, 2))
+    songs = [
+        ({"name": f"{style} {i}", COLUMN: style}, affect) for style, affect in (("a", long), ("b", short)) for i in "12"
+    ]
+    found = analysed(annotations(songs))
+    legend = plot_courses(found.styles, found.courses, dpi=50).legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == ["a  (2)", "all songs  (2)"]
+
+
+def test_any_name_of_a_style_can_be_drawn_in_every_picture(annotations, tmp_path):
+    found = collection(annotations, dict.fromkeys(NAMES, 2), n_bars=8)
+    for picture in pictures_of(found, dpi=50):
+        paths = save_picture(picture.figure, tmp_path, picture.name)
+        assert [path.name for path in paths] == [f"{picture.name}.png", f"{picture.name}.svg"]
+        assert paths[0].read_bytes().startswith(b"\x89PNG")
+        said = said_by(picture.figure)
+        for name in NAMES:
+            assert one_line(name, 28) in said, (picture.name, name)
+
+
+def test_one_style_can_be_drawn(annotations, tmp_path):
+    drawn = list(pictures_of(collection(annotations, {"folk": 1}, n_bars=8), dpi=50))
+    assert [picture.name for picture in drawn] == PICTURES
+    for picture in drawn:
+        assert "folk" in said_by(picture.figure) and "all songs" in said_by(picture.figure)
+        save_picture(picture.figure, tmp_path, picture.name, ["png"])
+
+
+@pytest.mark.parametrize("n_styles", [12, 30])
+def test_every_style_is_named_in_every_picture_and_none_is_cut_off_at_its_edge(annotations, n_styles):
+    songs_of_style = {f"{i:02} Folk, World, & Country and more": 2 for i in range(n_styles)} | {"rare": 1, "": 1}
+    found = collection(annotations, songs_of_style, "styles.max_drawn=30", "styles.min_songs=2", n_bars=8)
+    assert len(found.styles) == n_styles + 3
+    for picture in pictures_of(found, dpi=50):
+        said = said_by(picture.figure)
+        assert [style.name for style in found.styles if style.name not in said] == []
+        (left, bottom), (right, top) = picture.figure.get_tightbbox().get_points()
+        width, height = picture.figure.get_size_inches()
+        assert left >= 0 and bottom >= 0 and right <= width and top <= height, picture.name
+
+
+def test_songs_that_are_all_short_have_every_picture_but_the_courses(annotations):
+    found = collection(annotations, {"folk": 2}, n_bars=3)
+    assert [picture.name for picture in pictures_of(found, dpi=50)] == PICTURES[:-1]
+
+
+def test_the_same_annotations_give_the_same_bytes(annotations, library, tmp_path):
+    folder = annotations(library[:12])
+    for run in "12":
+        for picture in pictures_of(analysed(folder), dpi=50):
+            save_picture(picture.figure, tmp_path / run, picture.name, ["svg"])
+    for name in PICTURES:
+        once, again = ((tmp_path / run / f"{name}.svg").read_bytes() for run in "12")
+        assert once == again and once.startswith(b"<?xml")

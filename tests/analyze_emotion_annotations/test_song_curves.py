@@ -13,7 +13,7 @@ import pytest
 from analyze_emotion_annotations.annotation_tables import finished_parts
 from analyze_emotion_annotations.figures import save_picture
 from analyze_emotion_annotations.own_song import annotate_own_file
-from analyze_emotion_annotations.song_curves import Song, plot_song, steps
+from analyze_emotion_annotations.song_curves import Song, band, plot_song, steps
 from analyze_emotion_annotations.song_tables import find_songs
 from musetok_bridge import settings as settings_module
 from musetok_bridge.settings import UserError
@@ -170,3 +170,29 @@ def test_a_file_of_ones_own_that_is_no_midi_file(tmp_path, name):
     (tmp_path / "song.mp3").write_bytes(b"ID3")
     with pytest.raises(UserError, match=rf"songs\.midi: .*{name}"):
         annotate_own_file(tmp_path / name, tmp_path, None)
+
+
+def test_a_band_is_one_standard_deviation_either_way_within_the_scale():
+    low, high = band(np.array([0.0, 0.9, -0.95]), np.array([0.1, 0.2, np.nan]))
+    np.testing.assert_allclose(low, [-0.1, 0.7, np.nan])
+    np.testing.assert_allclose(high, [0.1, 1.0, np.nan])
+
+
+def test_bands_and_notes_are_drawn_where_they_are_known():
+    plain = plot_song(song(), dpi=50)
+    assert len(plain.axes) == 2 and not any(panel.collections for panel in plain.axes)
+    sd = np.full(3, 0.2)
+    figure = plot_song(song(valence_sd=sd, arousal_sd=sd, n_notes=np.array([4, 0, 12])), dpi=50)
+    curves_over_bars, notes_in_bars, _, notes_per_second = figure.axes
+    assert len(curves_over_bars.collections) == 2
+    edges = curves_over_bars.collections[0].get_paths()[0].vertices
+    assert edges[:, 1].min() == -1 and edges[:, 1].max() == pytest.approx(0.4)  # of valence: cut off at −1; 0.2 + 0.2
+    assert notes_in_bars.get_ylim() == (0, 12)
+    assert notes_per_second.get_ylim() == (0, pytest.approx(12 / 1.5))  # the last bar lasts from 7.5 to 9 seconds
+
+
+def test_a_table_without_errors_and_notes_can_be_drawn(annotations):
+    (found,) = find_songs(finished_parts(annotations([({"name": "a"}, RISING)]))[0], [], first=1)
+    assert found.valence_sd is None and found.arousal_sd is None
+    assert list(found.n_notes) == [4] * 5
+    assert plot_song(found, dpi=50)

@@ -1,0 +1,161 @@
+"""One's own MIDI files: what is printed, drawn and written, and that the numbers are those of 01_annotate.py."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from musetok_bridge.provenance import midi_md5
+from musetok_bridge.settings import PROJECT_ROOT, UserError, load_settings
+from process_gigamidi.annotation import annotate
+from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
+from process_gigamidi.own_curves import picture_name
+from process_gigamidi.own_music import Wanted, annotate_own_music
+from process_gigamidi.part_files import KINDS
+from process_gigamidi.printed_songs import LONGEST_NAME, MOST_ROWS, bars_per_row, shown
+
+SCRIPT = PROJECT_ROOT / "process_gigamidi" / "00_annotate_file.py"
+NAMES = ("random_mix", "meter_3_4", "long_notes")
+
+
+@pytest.fixture
+def music(tmp_path: Path, synthetic: Path) -> Path:
+    """A folder of three MIDI files, one of them in a folder below."""
+    folder = tmp_path / "music"
+    (folder / "below").mkdir(parents=True)
+    for name in NAMES:
+        place = folder / "below" if name == NAMES[-1] else folder
+        shutil.copy(synthetic / f"{name}.mid", place / f"{name}.mid")
+    return folder
+
+
+def settings_for(*overrides: str) -> AnnotationSettings:
+    return load_settings(AnnotationSettings, SETTINGS_FILE, None, ["compute.workers=0", *overrides])
+
+
+def annotated(
+    paths: list[Path], csv: Path | None = None, pictures: Path | None = None, every_bar: bool = False
+) -> bool:
+    return annotate_own_music(paths, settings_for(), Wanted(csv, pictures, every_bar))
+
+
+def read(folder: Path, kind: str) -> pd.DataFrame:
+    return pd.read_csv(folder / kind / "part-00000.csv", keep_default_na=False)
+
+
+def test_the_numbers_and_tables_are_those_of_a_run_over_the_folder(music, tmp_path):
+    assert annotated([music], csv=tmp_path / "own")
+    annotate(settings_for(f"dataset.path={music}", f"output.dir={tmp_path / 'run'}"))
+    for kind in KINDS:
+        own, run = read(tmp_path / "own", kind), read(tmp_path / "run", kind)
+        by = ["md5", "bar_number"] if kind == "bars" else ["md5"]
+        own, run = (table.sort_values(by).reset_index(drop=True) for table in (own, run))
+        pd.testing.assert_frame_equal(own, run)
+    assert len(read(tmp_path / "own", "songs")) == len(NAMES)
+
+
+def test_a_song_alone_is_annotated_as_it_is_among_others(music, tmp_path):
+    path = music / "random_mix.mid"
+    assert annotated([music], csv=tmp_path / "all")
+    assert annotated([path], csv=tmp_path / "one")
+    bars = read(tmp_path / "all", "bars")
+    alone = bars[bars["md5"] == midi_md5(path.read_bytes())].reset_index(drop=True)
+    pd.testing.assert_frame_equal(read(tmp_path / "one", "bars"), alone)
+
+
+def test_one_song_is_a_table_of_its_bars(music, capsys):
+    assert annotated([music / "meter_3_4.mid"])
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].startswith("meter_3_4.mid: 3/4, ") and "mean valence" in out[0]
+    rows = [line for line in out if " ± " in line and line.lstrip()[0].isdigit()]
+    assert len(rows) == int(out[0].split(", ")[1].split()[0])
+    assert out[2].split() == ["bar", "seconds", "meter", "notes", "valence", "arousal"]
+
+
+def test_several_songs_are_a_row_each_unless_every_bar_is_asked_for(music, capsys):
+    assert annotated([music])
+    out = capsys.readouterr().out
+    rows = [line.split()[0] for line in out.splitlines() if ".mid" in line]
+    assert sorted(rows) == sorted(["below/long_notes.mid", "meter_3_4.mid", "random_mix.mid"])
+    assert annotated([music], every_bar=True)
+    assert capsys.readouterr().out.count("mean valence") == len(NAMES)
+
+
+def test_what_cannot_be_annotated_is_told_and_the_rest_is_annotated(music, tmp_path, capsys):
+    (music / "broken.mid").write_bytes(b"MThd and then nothing")
+    assert not annotated([music, tmp_path / "nowhere.mid"], csv=tmp_path / "own")
+    told = capsys.readouterr()
+    assert "broken.mid: unreadable" in told.err and "nowhere.mid" in told.err
+    assert all(line.startswith("error: ") for line in told.err.splitlines())
+    assert len(read(tmp_path / "own", "songs")) == len(NAMES)
+    failures = read(tmp_path / "own", "failures")
+    assert list(failures["md5"]) == [midi_md5(b"MThd and then nothing")]
+
+
+def test_pictures_have_the_names_of_the_songs_and_none_replaces_another(music, tmp_path):
+    shutil.copy(music / "meter_3_4.mid", music / "below" / "x.mid")
+    assert annotated([music / "meter_3_4.mid", music / "below" / "x.mid"], pictures=tmp_path / "curves")
+    names = sorted(path.name for path in (tmp_path / "curves").iterdir())
+    assert names == ["meter_3_4.png", "meter_3_4.svg", "x.png", "x.svg"]
+
+
+@pytest.mark.parametrize(
+    "called", ["../../etc/passwd.mid", "a/b.mid", "$<>|:*?.mid", "x" * 400 + ".mid", "月.mid", "..mid"]
+)
+def test_a_picture_stays_in_its_folder_whatever_its_song_is_called(called):
+    name = picture_name(called)
+    assert name and "/" not in name and not name.startswith(".") and len(name.encode()) <= 120
+
+
+def test_names_are_printed_in_one_line_and_a_long_song_in_forty_rows():
+    assert "\n" not in shown("a\nb\x1b[31m.mid") and "\x1b" not in shown("\x1b[31m.mid")
+    assert len(shown("y" * 300 + ".mid")) == LONGEST_NAME and shown("y" * 300 + ".mid").endswith("y.mid")
+    for n in (1, 40, 41, 80, 81, 20_000):
+        assert np.ceil(n / bars_per_row(n)) <= MOST_ROWS
+        assert bars_per_row(n) == 1 or np.ceil(2 * n / bars_per_row(n)) > MOST_ROWS
+
+
+def test_a_folder_that_a_run_made_is_left_alone(music, tmp_path):
+    annotate(settings_for(f"dataset.path={music}", f"output.dir={tmp_path / 'run'}"))
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=r"--csv: .*give another folder"):
+        annotated([music], csv=tmp_path / "run")
+    assert before == {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT)}
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def test_as_a_user_runs_it(music, tmp_path):
+    done = run(music / "random_mix.mid", "--pictures", tmp_path / "curves", "--csv", tmp_path / "own")
+    assert done.returncode == 0 and not done.stderr
+    assert (tmp_path / "curves" / "random_mix.png").read_bytes().startswith(b"\x89PNG")
+    assert str(tmp_path / "own" / "bars" / "part-00000.csv") in done.stdout
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done = run(empty)
+    assert done.returncode == 1 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    done = run(music, "--set", "model.hed=bundled")
+    assert done.returncode == 2 and "unknown setting 'model.hed'" in done.stderr
+
+
+def test_neither_torch_nor_datasets_is_imported_for_a_head_that_needs_no_encoder(music):
+    program = (
+        "import sys; from pathlib import Path; from process_gigamidi.own_music import *; "
+        "from process_gigamidi.annotation_settings import *; from musetok_bridge.settings import load_settings; "
+        "settings = load_settings(AnnotationSettings, SETTINGS_FILE, None, ['compute.workers=0']); "
+        f"assert annotate_own_music([Path({str(music)!r})], settings, Wanted(None, None, False)); "
+        "sys.exit(bool({'torch', 'datasets', 'matplotlib'} & set(sys.modules)))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT)}
+    assert subprocess.run([sys.executable, "-c", program], check=False, env=environment).returncode == 0

@@ -201,9 +201,12 @@ def _quality(found: Analysis, folder: Path) -> Section:
 
 def _making(run: dict[str, Any]) -> Section:
     heading = "How the annotations were made"
-    decides, versions = run.get("decides", {}), run.get("versions", {})
-    rows = [(str(key), "none" if value is None else str(value)) for key, value in decides.items()]
-    rows += [(f"version of {package}", str(version)) for package, version in versions.items()]
+    decides, versions = (run.get(name) for name in ("decides", "versions"))
+    rows: list[tuple[str, str]] = []
+    if isinstance(decides, dict):  # what another version wrote may have other things there
+        rows += [(str(key), "none" if value is None else str(value)) for key, value in decides.items()]
+    if isinstance(versions, dict):
+        rows += [(f"version of {package}", str(version)) for package, version in versions.items()]
     if not rows:
         return Section("making", heading, ("There is no run.json beside the annotations that would say.",))
     return Section("making", heading, tables=(text_table("made-by", "All that a value follows from", rows),))

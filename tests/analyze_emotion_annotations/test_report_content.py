@@ -1,0 +1,257 @@
+"""What the report of a folder of annotations says: figures, songs with their curves, and what went wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from analysed import analysed, row_of, settings_for
+from hostile_report import HOSTILE
+from test_report_page import Parsed
+
+from analyze_emotion_annotations import report_content
+from analyze_emotion_annotations.analysis import provenance_of
+from analyze_emotion_annotations.report_content import report_of
+from analyze_emotion_annotations.report_page import render
+from analyze_emotion_annotations.song_groups import INSTRUMENT_COLUMN
+from musetok_bridge.settings import UserError
+
+STYLE = "music_styles_curated"
+PNG = b"\x89PNG"
+
+
+@pytest.fixture
+def unillustrated(monkeypatch):
+    """Reports without pictures, which take most of the time."""
+    monkeypatch.setattr(report_content, "pictures_of", lambda found, dpi: iter(()))
+
+
+def reported(folder, *overrides):
+    """What is found in a folder, and the report of it."""
+    found = analysed(folder, *overrides)
+    return found, report_of(found, folder, 50, provenance_of(settings_for(folder), found))
+
+
+def section_of(report, name):
+    (section,) = [section for section in report.sections if section.name == name]
+    return section
+
+
+def table_of(report, name):
+    """The rows of a table, as dictionaries; None if it is not there."""
+    for section in report.sections:
+        for table in section.tables:
+            if table.name == name:
+                keys = [column.key for column in table.columns]
+                return [dict(zip(keys, row, strict=True)) for row in table.rows]
+    return None
+
+
+def song_tables(report):
+    return section_of(report, "songs").tables
+
+
+def write_failures(folder, *reasons, part=0):
+    (folder / "failures").mkdir(exist_ok=True)
+    rows = [f'{hashlib.md5(reason.encode()).hexdigest()},conversion,"{reason}"' for reason in reasons]
+    (folder / "failures" / f"part-{part:05d}.csv").write_text("\n".join(["md5,stage,reason", *rows, ""]))
+
+
+def test_the_report_of_a_library(annotations, library):
+    found, report = reported(annotations(library[:30], library[30:]))
+    page = Parsed(render(report))
+    assert [section.name for section in report.sections] == [
+        "overview", "styles", "features", "differences", "songs", "quality", "making"
+    ]  # fmt: skip
+    pictures = section_of(report, "styles").pictures
+    assert [picture.name for picture in pictures] == ["styles", "planes", "ridgelines", "quadrants", "courses"]
+    assert all(picture.image.startswith(PNG) and picture.alt for picture in pictures)
+    n_bars = sum(len(affect) for _, affect in library)
+    assert f"60 songs, {n_bars:,} bars" in report.subtitle
+    facts = dict(section_of(report, "overview").facts)
+    bars = np.concatenate([affect for _, affect in library])
+    assert facts["songs"] == "60" and facts["bars"] == f"{n_bars:,}"
+    assert facts["mean valence"] == f"{bars[:, 0].mean():+.2f}"
+    assert set(page.data["songs"]) == set(found.songs["md5"])
+    for table in song_tables(report):
+        assert set(table.song_of_row) <= set(page.data["songs"])  # every row has a curve
+
+
+def test_the_tables_have_the_figures_of_the_analysis(annotations, library, unillustrated):
+    for i, (row, _) in enumerate(library):
+        row |= {"num_tracks": i % 4, "NOMML": f"[{i}]", INSTRUMENT_COLUMN: i % 3}
+    found, report = reported(annotations(library))
+    rows = {row["name"]: row for row in table_of(report, f"styles-{STYLE}")}
+    assert list(rows) == ["folk", "jazz", "blues", "pop", "(none)"]
+    for name, row in rows.items():
+        expected = row_of(found.table, STYLE, name)
+        assert (row["n_songs"], row["n_bars"]) == (expected["n_songs"], expected["n_bars"])
+        for figure in ("valence_mean", "arousal_q25", "arousal_change", "share_q3"):
+            assert row[figure] == tuple(expected[[figure, f"{figure}_low", f"{figure}_high"]])
+    (overall,) = table_of(report, "all-songs")
+    assert overall["share_q1"][0] == found.all_songs["share_q1"]
+    features = [table.name for table in section_of(report, "features").tables]
+    assert features == [
+        "feature-tempo", "feature-note density", "feature-number of tracks", "feature-performance",
+        "feature-instruments",
+    ]  # fmt: skip
+    assert [(row["name"], row["n_songs"]) for row in table_of(report, "feature-performance")] == [
+        ("quantized", 12), ("expressive", 48)
+    ]  # fmt: skip
+    compared = table_of(report, "compared-styles")
+    pairs = [{row["group_a"], row["group_b"]} for row in compared]
+    # all songs of pop are folk too, and all of blues jazz, so there is no pop to hold against folk
+    assert len(compared) == 2 * 4 and {"folk", "pop"} not in pairs and {"jazz", "blues"} not in pairs
+    effects = [abs(row["effect"][0]) for row in compared]
+    assert effects == sorted(effects, reverse=True)
+    one = compared[0]
+    rows = found.comparisons
+    (expected,) = rows[
+        (rows["grouping"] == STYLE)
+        & (rows["group_a"] == one["group_a"])
+        & (rows["group_b"] == one["group_b"])
+        & (rows["affect"] == one["affect"])
+    ].to_dict("records")
+    assert one["effect"] == (expected["effect"], expected["effect_low"], expected["effect_high"])
+    assert (one["p_holm"], one["songs_a"], one["songs_b"]) == tuple(expected[c] for c in ("p_holm", "songs_a", "songs_b"))
+    assert {row["grouping"] for row in table_of(report, "compared-features")} >= {"instruments", "performance"}
+    farthest = section_of(report, "overview").paragraphs[-1]
+    valence = next(row for row in compared if row["affect"] == "valence")
+    higher, lower = ("group_a", "group_b")[:: 1 if valence["effect"][0] > 0 else -1]
+    assert f"furthest apart are {valence[higher]} (higher) and {valence[lower]}" in farthest
+
+
+def test_a_songs_curve_is_that_of_its_bars(annotations, unillustrated):
+    affect = np.array([[0.1, -0.2], [0.5, -0.25], [0.3, 0.1234]])
+    _, report = reported(annotations([({"name": "a", "title": "Tune", "artist": "Anon", STYLE: '["folk"]'}, affect)]))
+    (curve,) = report.curves
+    assert (curve.title, curve.artist, curve.duration_seconds) == ("Tune", "Anon", 6)
+    np.testing.assert_allclose(np.stack([curve.valence, curve.arousal], axis=1), affect)
+    assert list(curve.bar_number) == [0, 1, 2] and list(curve.start_seconds) == [0, 2, 4]
+    assert list(curve.n_notes) == [4, 4, 4] and np.isnan(curve.valence_sd).all()  # what the tables lack is not made up
+    extreme = table_of(report, "extreme-songs")
+    assert len(extreme) == 5 and {(row["title"], row["style"], row["n_bars"]) for row in extreme} == {("Tune", "folk", 3)}
+    assert [row["list"] for row in table_of(report, "typical-songs")] == ["typical of folk"]
+
+
+def test_songs_without_title_or_style_are_named_by_their_md5(annotations, unillustrated):
+    found, report = reported(annotations([({"name": str(i)}, np.full((4, 2), i / 10)) for i in range(3)]))
+    assert {row["title"] for row in table_of(report, "extreme-songs")} == set(found.songs["md5"])
+    assert "No song names a style." in section_of(report, "styles").paragraphs
+    assert section_of(report, "styles").tables == ()
+    Parsed(render(report))
+
+
+def test_what_strangers_wrote_stays_text(annotations, unillustrated):
+    texts = [text.encode("utf-8", "replace").decode() for text in HOSTILE]
+
+    def songs(texts):
+        random = np.random.default_rng(0)
+        return [
+            (
+                {"name": str(i), "title": text, "artist": text, STYLE: json.dumps([text, f"{text} 2", "all"])},
+                np.clip(random.normal(0, 0.3, (9, 2)), -1, 1),
+            )
+            for i, text in enumerate(texts)
+        ]
+
+    lists = ("report.songs_per_list=50", "styles.max_drawn=30")
+    _, report = reported(annotations(songs(texts)), *lists)
+    _, harmless = reported(annotations(songs([f"text {i}" for i in range(len(texts))]), folder="harmless"), *lists)
+    page, expected = Parsed(render(report)), Parsed(render(harmless))
+    assert page.tags == expected.tags
+    assert {song["title"] for song in page.data["songs"].values()} == set(texts)
+    styles = {row["name"] for row in table_of(report, f"styles-{STYLE}")}
+    assert styles == {name.strip() for text in texts for name in (text, f"{text} 2", "all")} - {""}
+    listed = table_of(report, "extreme-songs")
+    assert {row["artist"] for row in listed} == set(texts)
+    assert [row["title"] for row in listed if not row["title"]] == []
+
+
+def test_failures_notes_left_out_and_meters_are_counted(annotations, unillustrated):
+    left_out = {"left_out_drums": 7, "left_out_thinned": 0}
+    folder = annotations(
+        [({"name": "a", **left_out}, np.zeros((3, 2))), ({"name": "b", **left_out}, np.zeros((2, 2)))],
+        [({"name": "c", **left_out, "left_out_drums": 0}, np.zeros((1, 2)))],
+    )
+    path = folder / "bars" / "part-00001.csv"
+    path.write_text(path.read_text().replace("4/4", "6/8"))
+    write_failures(folder, "too_long: 30,000 bars", "too_long: 21,000 bars", "no_notes")
+    write_failures(folder, "no_notes: none at all", "no_notes", part=1)
+    _, report = reported(folder)
+    assert table_of(report, "failures") == [{"reason": "no_notes", "songs": 3}, {"reason": "too_long", "songs": 2}]
+    assert table_of(report, "left-out") == [{"why": "drums", "songs": 2, "notes": 14}]
+    assert table_of(report, "meters") == [
+        {"meter": "4/4", "bars": 5, "songs": 2},
+        {"meter": "6/8", "bars": 1, "songs": 1},
+    ]
+    assert dict(section_of(report, "overview").facts)["songs that could not be annotated"] == "5"
+    assert "Songs that failed have no bars." in section_of(report, "quality").paragraphs
+
+
+def test_where_nothing_is_wrong_no_table_says_so(annotations, unillustrated):
+    folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
+    path = folder / "bars" / "part-00000.csv"
+    path.write_text(path.read_text().replace("4/4", ""))
+    _, report = reported(folder)
+    quality = section_of(report, "quality")
+    assert quality.tables == () and "Every song could be annotated." in quality.paragraphs
+    assert dict(section_of(report, "overview").facts)["songs that could not be annotated"] == "0"
+    assert "parts not finished, left out" not in dict(section_of(report, "overview").facts)
+    assert "no run.json" in section_of(report, "making").paragraphs[0]
+    assert json.loads(report.made_with)["annotations"] == {}
+
+
+def test_songs_that_are_all_alike_are_said_to_be_no_number_apart(annotations, unillustrated):
+    songs = [
+        ({"name": f"{style} {i}", STYLE: style}, np.full((3, 2), at))
+        for style, at in (("a", 0.1), ("b", 0.3))
+        for i in range(2)
+    ]
+    _, report = reported(annotations(songs))
+    text = " ".join(section_of(report, "overview").paragraphs)
+    assert " inf" not in text and "nan" not in text
+    assert [row["effect"] for row in table_of(report, "compared-styles")] == [None, None]
+
+
+def test_unfinished_parts_are_told(annotations, library, unillustrated):
+    folder = annotations(library[:20], library[20:40], library[40:])
+    (folder / "songs" / "part-00002.csv").unlink()
+    (folder / "bars" / "part-00001.csv").unlink()
+    _, report = reported(folder)
+    facts = dict(section_of(report, "overview").facts)
+    assert (facts["songs"], facts["parts not finished, left out"]) == ("20", "2")
+
+
+def test_how_the_annotations_were_made(annotations, unillustrated):
+    folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
+    run = {"decides": {"model.head": "bundled", "dataset.limit": None}, "versions": {"torch": "2.0"}, "songs": 1}
+    (folder / "run.json").write_text(json.dumps(run))
+    _, report = reported(folder)
+    made = {row["what"]: row["value"] for row in table_of(report, "made-by")}
+    assert made == {"model.head": "bundled", "dataset.limit": "none", "version of torch": "2.0"}
+    record = json.loads(report.made_with)
+    assert record["annotations"] == run and record["report"]["songs"] == 1
+    assert record["report"]["annotations_run_sha256"] == hashlib.sha256(json.dumps(run).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("content", ["{", "[1, 2]", "", '"\ud800"'])
+def test_a_damaged_run_record_is_one_line(annotations, unillustrated, content):
+    folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
+    (folder / "run.json").write_bytes(content.encode("utf-8", "surrogatepass"))
+    with pytest.raises(UserError, match=r"run\.json: not a record of an annotation") as raised:
+        reported(folder)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("decides", [None, [1], "all"])
+def test_a_run_record_of_another_format_is_shown_as_it_is(annotations, unillustrated, decides):
+    folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
+    run = {"format": 99, "decides": decides, "versions": decides, "text": "\ud800</script>"}
+    (folder / "run.json").write_text(json.dumps(run))
+    _, report = reported(folder)
+    assert section_of(report, "making").tables == ()
+    assert json.loads(report.made_with)["annotations"] == run
+    assert "\ufffd&lt;/script&gt;" in render(report)

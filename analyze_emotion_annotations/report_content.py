@@ -15,7 +15,7 @@ from musetok_bridge.settings import UserError
 from .analysis import Analysis
 from .annotation_tables import failure_counts
 from .pictures import pictures_of
-from .report_page import Picture, Report, Section, SongCurve
+from .report_page import Picture, Report, Section, SongCurve, Table
 from .report_tables import (
     comparison_table,
     count_table,
@@ -154,7 +154,7 @@ def _differences(found: Analysis) -> Section:
             "effect is Hedges' g: the difference in standard deviations of the songs. By a common rule of thumb 0.2 is "
             "small, 0.5 middling and 0.8 large. p is Welch's, after Holm's correction for all comparisons made here.",
         ),
-        tables=(
+        tables=_filled(
             comparison_table(by_size, "compared-styles", f"Styles ({found.column}){largest}"),
             comparison_table(of_features, "compared-features", "Other features"),
         ),
@@ -170,7 +170,7 @@ def _songs(found: Analysis) -> Section:
             "Choose a row to see the song's curve. Change is the mean absolute difference from bar to bar. Typical are "
             "the songs whose mean and spread are nearest to those of their style's songs.",
         ),
-        tables=(
+        tables=_filled(
             song_table(found.songs[~typical], "extreme-songs", "The most extreme and the most changing"),
             song_table(found.songs[typical], "typical-songs", "The most typical of each style"),
         ),
@@ -181,7 +181,7 @@ def _quality(found: Analysis, folder: Path) -> Section:
     failures = sorted(failure_counts(folder).items(), key=lambda item: (-item[1], item[0]))
     left_out = [row for row in found.left_out.itertuples(index=False, name=None) if row[2]]
     meters = [row for row in found.meters.itertuples(index=False, name=None) if row[0]]
-    counted = (
+    counted = _filled(
         count_table("failures", "Songs that could not be annotated", ("reason", "songs"), failures),
         count_table("left-out", "Notes left out of the bars", ("why", "songs", "notes"), left_out),
         count_table("meters", "Meters, as notated", ("meter", "bars", "songs"), meters),
@@ -195,18 +195,26 @@ def _quality(found: Analysis, folder: Path) -> Section:
             "piano's range, doubled notes (merged), and inner notes of bars that hold more than the model reads "
             "(thinned).",
         ),
-        tables=tuple(table for table in counted if table.rows),
+        tables=counted,
     )
 
 
 def _making(run: dict[str, Any]) -> Section:
     heading = "How the annotations were made"
-    decides, versions = run.get("decides", {}), run.get("versions", {})
-    rows = [(str(key), "none" if value is None else str(value)) for key, value in decides.items()]
-    rows += [(f"version of {package}", str(version)) for package, version in versions.items()]
+    decides, versions = (run.get(name) for name in ("decides", "versions"))
+    rows: list[tuple[str, str]] = []
+    if isinstance(decides, dict):  # what another version wrote may have other things there
+        rows += [(str(key), "none" if value is None else str(value)) for key, value in decides.items()]
+    if isinstance(versions, dict):
+        rows += [(f"version of {package}", str(version)) for package, version in versions.items()]
     if not rows:
         return Section("making", heading, ("There is no run.json beside the annotations that would say.",))
     return Section("making", heading, tables=(text_table("made-by", "All that a value follows from", rows),))
+
+
+def _filled(*tables: Table) -> tuple[Table, ...]:
+    """The tables that have a row."""
+    return tuple(table for table in tables if table.rows)
 
 
 def _songs_of(found: Analysis) -> list[Song]:

@@ -108,9 +108,10 @@ def class_names(edges: Sequence[float], unit: str = "", whole: bool = False) -> 
 
 
 def _tempo(columns: Sequence[str]) -> str:
-    """The SQL for a song's tempo."""
+    """The SQL for a song's tempo, to a tenth: bars' times are rounded, and 140 must not come out as 139.98."""
     of_bars = "60 * quarters / nullif(quarter_seconds, 0)"
-    return f"coalesce(list_avg(TRY_CAST(tempo AS DOUBLE[])), {of_bars})" if "tempo" in columns else of_bars
+    given = "list_avg(TRY_CAST(tempo AS DOUBLE[]))" if "tempo" in columns else "NULL"
+    return f"round(coalesce({given}, {of_bars}), 1)"
 
 
 def _name_styles(db: duckdb.DuckDBPyConnection, column: str) -> None:

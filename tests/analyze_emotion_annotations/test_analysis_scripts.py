@@ -1,4 +1,4 @@
-"""The numbered scripts as a user runs them."""
+"""The numbered scripts as a user runs them: what they write, and the one line that they say of what is wrong."""
 
 from __future__ import annotations
 
@@ -6,80 +6,181 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
+import pytest
 
 from musetok_bridge.settings import PROJECT_ROOT
 
 PHASE = PROJECT_ROOT / "analyze_emotion_annotations"
-
-
-def run(script, cwd, *settings):
-    command = [sys.executable, str(PHASE / script), *(word for setting in settings for word in ("--set", setting))]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-
-
 PICTURES = ("styles", "planes", "ridgelines", "quadrants", "courses")
+TABLES = ("statistics_by_style", "statistics_by_feature", "comparisons", "courses", "songs_to_look_at")
+STYLE = "music_styles_curated"
 
 
-def test_statistics_report_and_curves_of_a_library(annotations, library, tmp_path):
+def setting(*settings):
+    """Settings as words of a command line."""
+    return [word for one in settings for word in ("--set", one)]
+
+
+def files_in(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_statistics_of_a_library(annotations, library, tmp_path):
     folder = annotations(library[:30], library[30:])
-    done = run("01_statistics.py", tmp_path, f"input.dir={folder}", "output.dir=results", "styles.min_songs=1")
-    assert done.returncode == 0, done.stderr
+    settings = setting(f"input.dir={folder}", "output.dir=results", "picture.dpi=50")
+    command = [sys.executable, str(PHASE / "01_statistics.py"), *settings]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stderr == ""
     results = tmp_path / "results"
-    table = pd.read_csv(results / "statistics_by_style.csv", keep_default_na=False)
-    assert set(table["style"]) == {"(all)", "(none)", "folk", "pop", "jazz", "blues"}
-    assert (table["valence_mean_low"] <= table["valence_mean"]).all()
-    features = pd.read_csv(results / "statistics_by_feature.csv")
-    assert {"tempo", "note density"} <= set(features["feature"])
-    compared = pd.read_csv(results / "comparisons.csv", keep_default_na=False)
-    of_styles = compared[compared["grouping"] == "music_styles_curated"]
-    # of folk, pop, jazz and blues: all pop songs are folk too, and all blues songs jazz, so nothing is left to compare
-    assert len(of_styles) == 2 * 4
-    assert (of_styles["p_holm"] >= of_styles["p"]).all() and (of_styles["p"] > 0).all()
-    assert len(pd.read_csv(results / "courses.csv")) % 20 == 0
-    songs = pd.read_csv(results / "songs_to_look_at.csv")
-    assert {"highest valence", "changes most", "typical of folk"} <= set(songs["list"])
-    for name in PICTURES:
-        assert (results / f"{name}.png").stat().st_size > 10_000
-        assert "<svg" in (results / f"{name}.svg").read_text(encoding="utf-8")[:1000]
+    pictures = {f"{name}.{form}" for name in PICTURES for form in ("png", "svg")}
+    assert files_in(results) == {"run.json", *pictures, *(f"{name}.csv" for name in TABLES)}
+    assert all((results / f"{name}.png").stat().st_size > 5_000 for name in PICTURES)
+    for name in (*pictures, *(f"{name}.csv" for name in TABLES)):
+        assert f"results/{name}" in done.stdout
+    tables = {name: pd.read_csv(results / f"{name}.csv", keep_default_na=False) for name in TABLES}
+
+    of_styles = tables["statistics_by_style"]
+    assert list(of_styles.columns[:7]) == [
+        "style_column", "style", "n_songs", "n_bars", "valence_mean", "valence_mean_low", "valence_mean_high"
+    ]  # fmt: skip
+    assert list(of_styles["style"]) == ["(all)", "folk", "jazz", "blues", "pop", "(none)"]
+    bars = np.concatenate([affect for _, affect in library])
+    assert of_styles.loc[0, "n_bars"] == len(bars)
+    assert of_styles.loc[0, "valence_mean"] == pytest.approx(bars[:, 0].mean(), abs=5e-5)
+    assert set(tables["statistics_by_feature"]["feature"]) == {"(all)", "tempo", "note density"}
+    compared = tables["comparisons"]
+    assert {frozenset(pair) for pair in zip(compared["group_a"], compared["group_b"], strict=True)} == {
+        frozenset(pair) for pair in (("folk", "jazz"), ("folk", "blues"), ("pop", "jazz"), ("pop", "blues"))
+    }
+    courses = tables["courses"]
+    assert list(courses.columns[:4]) == ["grouping", "name", "point", "n_songs"]
+    assert list(courses["point"][:20]) == list(range(20)) and courses["name"].iloc[0] == "(all)"
+    songs = tables["songs_to_look_at"]
+    assert set(songs["title"]) <= {str(row["title"]) for row, _ in library} and "part" not in songs
     record = json.loads((results / "run.json").read_text())
-    assert (record["songs"], record["parts"]) == (60, 2)
+    assert (record["songs"], record["parts"], record["unfinished_parts"]) == (60, 2, 0)
     assert record["settings"]["input"]["dir"] == str(folder)
-    assert not list(results.glob(".database-*"))
 
-    done = run("03_report.py", tmp_path, f"input.dir={folder}", "output.dir=results")
-    assert done.returncode == 0, done.stderr
-    assert "results/report.html" in done.stdout
-    assert (results / "report.html").read_text(encoding="utf-8").startswith("<!")
 
-    done = run("02_plot_song_curves.py", tmp_path, f"input.dir={folder}", "output.dir=results", "songs.first=2")
+def test_curves_of_the_first_songs(annotations, library, tmp_path, run_here):
+    folder = annotations(library[:3])
+    done = run_here("02_plot_song_curves.py", *setting(f"input.dir={folder}", "output.dir=results", "songs.first=2"))
     assert done.returncode == 0, done.stderr
-    pictures = sorted(str(path.relative_to(tmp_path)) for path in (results / "curves").iterdir())
+    pictures = sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "results" / "curves").iterdir())
     assert sorted(done.stdout.split()) == pictures
     assert len(pictures) == 4  # PNG and SVG of two songs
 
 
-def test_one_line_for_what_is_wrong(annotations, library, tmp_path):
-    folder = annotations(library[:2])
-    empty = annotations([(library[0][0], library[0][1][:0])], folder="empty")
-    foreign = annotations(library[:2], folder="foreign")
-    table = foreign / "bars" / "part-00000.csv"
-    table.write_text(table.read_text().replace("arousal", "energy"))
-    in_its_place = tmp_path / "in_its_place"
-    in_its_place.write_text("a file, not a folder")
-    for script, settings, code, said in (
-        ("01_statistics.py", ["input.dir=nowhere"], 1, "nowhere: no such folder"),
-        ("01_statistics.py", [f"input.dir={folder}", "styles.min_song=1"], 2, "unknown setting 'styles.min_song'"),
-        ("01_statistics.py", [f"input.dir={folder}", "features.tempo_edges=[90,80]"], 2, "features.tempo_edges"),
-        ("01_statistics.py", [f"input.dir={folder}", "picture.formats=[]"], 2, "picture.formats"),
-        ("01_statistics.py", [f"input.dir={empty}"], 1, "no bar was annotated"),
-        ("03_report.py", [f"input.dir={foreign}"], 1, "column arousal is missing"),
-        ("03_report.py", [f"input.dir={folder}", f"output.dir={in_its_place}"], 1, "in_its_place"),
-        ("02_plot_song_curves.py", [f"input.dir={folder}", "songs.md5=[abc1]"], 1, "abc1"),
-        ("02_plot_song_curves.py", [f"input.dir={folder}", "songs.first=0"], 2, "songs.first"),
-    ):
-        done = run(script, tmp_path, *settings)
+def test_a_report_of_unfinished_annotations(annotations, library, tmp_path):
+    folder = annotations(library[:20], library[20:])
+    (folder / "songs" / "part-00001.csv").unlink()
+    settings = setting(f"input.dir={folder}", "output.dir=results", "picture.dpi=50")
+    command = [sys.executable, str(PHASE / "03_report.py"), *settings]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stderr == ""
+    assert files_in(tmp_path / "results") == {"report.html"}
+    assert "1 unfinished part(s)" in done.stdout and "results/report.html" in done.stdout
+    page = (tmp_path / "results" / "report.html").read_text(encoding="utf-8")
+    assert "20 songs" in page and page.count("data:image/png;base64,") == 5
+
+
+def test_pictures_are_written_in_the_formats_asked_for(annotations, tmp_path, run_here):
+    folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
+    (folder / "run.json").write_text('{"format": 99}')  # the tables are all that is needed
+    done = run_here(
+        "01_statistics.py", *setting(f"input.dir={folder}", "output.dir=out", "picture.formats=[svg]", "picture.dpi=50")
+    )
+    assert done.returncode == 0, done.stderr
+    pictures = {name for name in files_in(tmp_path / "out") if name.endswith((".png", ".svg"))}
+    assert pictures == {f"{name}.svg" for name in PICTURES[:-1]}  # three bars are too few for a course
+    assert len(pd.read_csv(tmp_path / "out" / "courses.csv")) == 0
+
+
+@pytest.fixture
+def one_line(run_here, tmp_path):
+    """A function that runs a script which must end with a code and one line on stderr, and returns the line."""
+
+    def run(code, script, *words):
+        done = run_here(script, *words)
         assert done.returncode == code, done.stderr
-        assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-        assert said in done.stderr
-    assert not (tmp_path / "output" / "analysis" / "statistics_by_style.csv").exists()
+        assert done.stdout == ""
+        assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and done.stderr.endswith("\n")
+        assert not (tmp_path / "output").exists()
+        return done.stderr
+
+    return run
+
+
+@pytest.mark.parametrize("script", ["01_statistics.py", "02_plot_song_curves.py", "03_report.py"])
+def test_a_setting_that_is_wrong(one_line, tmp_path, script):
+    for given, *said in (
+        ("styles.colum=x", "styles.colum", "known here", "column"),
+        ("stiles.column=x", "stiles"),
+        ("features.tempo_edges=[120, 60]", "features.tempo_edges", "larger"),
+        ("features.track_edges=[]", "features.track_edges"),
+        ("picture.formats=[]", "picture.formats", "png"),
+        ("picture.formats=[pdf]", "picture.formats", "pdf"),
+        ("songs.first=0", "songs.first"),
+        ("compute.memory_mb=much", "compute.memory_mb"),
+    ):
+        line = one_line(2, script, *setting(given))
+        assert all(word in line for word in said), line
+    mine = tmp_path / "mine.yaml"
+    for text, *said in (
+        ("styles: {colum: x}", "styles.colum", "mine.yaml"),
+        ("features: {density_edges: [4, 4]}", "features.density_edges"),
+        ("styles: [", "mine.yaml", "not valid YAML"),
+    ):
+        mine.write_text(text)
+        line = one_line(2, script, "--config", "mine.yaml")
+        assert all(word in line for word in said), line
+    assert "no such settings file" in one_line(2, script, "--config", "nowhere.yaml")
+
+
+@pytest.mark.parametrize("script", ["01_statistics.py", "03_report.py"])
+def test_annotations_that_are_not_as_they_should_be(one_line, annotations, script):
+    songs = [({"name": "a", STYLE: '["folk"]'}, np.zeros((3, 2)))]
+    others = [({"name": "b"}, np.zeros((3, 2)))]
+
+    def line_on(folder, *settings):
+        return one_line(1, script, *setting(f"input.dir={folder}", "output.dir=out", *settings))
+
+    assert "nowhere: no such folder" in line_on("nowhere")
+    unfinished = annotations(songs, folder="unfinished")
+    (unfinished / "bars" / "part-00000.csv").unlink()
+    assert "no finished part" in line_on(unfinished)
+    assert "no bar was annotated" in line_on(annotations([({"name": "a"}, np.zeros((0, 2)))], folder="without bars"))
+    older = annotations(songs, folder="older")
+    bars = older / "bars" / "part-00000.csv"
+    pd.read_csv(bars).drop(columns="arousal").to_csv(bars, index=False)
+    line = line_on(older)
+    assert str(bars) in line and "column arousal is missing" in line
+    line = line_on(annotations(songs, others, folder="mixed"))
+    assert "part-00001.csv" in line and STYLE in line
+    line = line_on(annotations(songs, folder="whole"), "styles.column=genre")
+    assert "styles.column" in line and "genre" in line and STYLE in line
+
+
+@pytest.mark.parametrize("script", ["01_statistics.py", "02_plot_song_curves.py", "03_report.py"])
+def test_an_output_folder_that_can_not_be_one(one_line, annotations, tmp_path, script):
+    folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
+    (tmp_path / "taken").write_text("a file")
+    for output in ("taken", "taken/below"):
+        line = one_line(1, script, *setting(f"input.dir={folder}", f"output.dir={output}"))
+        assert "taken" in line
+    assert (tmp_path / "taken").read_text() == "a file"
+
+
+def test_a_damaged_run_record_stops_the_report(one_line, annotations, tmp_path):
+    folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
+    (folder / "run.json").write_text("{")
+    words = setting(f"input.dir={folder}", "output.dir=out", "picture.dpi=50")
+    assert str(folder / "run.json") in one_line(1, "03_report.py", *words)
+    assert files_in(tmp_path / "out") == set()  # nothing half done stays
+
+
+def test_songs_that_are_not_there(one_line, annotations, library):
+    folder = annotations(library[:2])
+    assert "0123" in one_line(1, "02_plot_song_curves.py", *setting(f"input.dir={folder}", "songs.md5=['0123']"))

@@ -1,124 +1,261 @@
-"""The report of an analysis: what its tables hold, and that strangers' text does no harm."""
+"""What the report of a folder of annotations says: figures, songs with their curves, and what went wrong."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import numpy as np
 import pytest
-from analysed import analysed, settings_for
+from analysed import analysed, row_of, settings_for
+from hostile_report import HOSTILE
+from test_report_page import Parsed
 
+from analyze_emotion_annotations import report_content
 from analyze_emotion_annotations.analysis import provenance_of
 from analyze_emotion_annotations.report_content import report_of
 from analyze_emotion_annotations.report_page import render
+from analyze_emotion_annotations.song_groups import INSTRUMENT_COLUMN
 from musetok_bridge.settings import UserError
 
-HOSTILE = (
-    "</script><script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    "\u202egnp",
-    "$\\frac{a}{",
-    "x" * 500,
-    "NA",
-)
+STYLE = "music_styles_curated"
+PNG = b"\x89PNG"
 
 
-def report_on(folder, *overrides):
+@pytest.fixture
+def unillustrated(monkeypatch):
+    """Reports without pictures, which take most of the time."""
+    monkeypatch.setattr(report_content, "pictures_of", lambda found, dpi: iter(()))
+
+
+def reported(folder, *overrides):
+    """What is found in a folder, and the report of it."""
     found = analysed(folder, *overrides)
     return found, report_of(found, folder, 50, provenance_of(settings_for(folder), found))
 
 
-def section(report, name):
-    return next(section for section in report.sections if section.name == name)
+def section_of(report, name):
+    (section,) = [section for section in report.sections if section.name == name]
+    return section
 
 
-def table(report, section_name, name):
-    return next(table for table in section(report, section_name).tables if table.name == name)
+def table_of(report, name):
+    """The rows of a table, as dictionaries; None if it is not there."""
+    for section in report.sections:
+        for table in section.tables:
+            if table.name == name:
+                keys = [column.key for column in table.columns]
+                return [dict(zip(keys, row, strict=True)) for row in table.rows]
+    return None
 
 
-def test_the_tables_hold_the_statistics(annotations, library):
-    found, report = report_on(annotations(library))
-    styles = table(report, "styles", "styles-music_styles_curated")
-    rows = {row[0]: row for row in styles.rows}
-    folk = found.table[found.table["name"] == "folk"].iloc[0]
-    keys = [column.key for column in styles.columns]
-    assert rows["folk"][keys.index("n_songs")] == 24
-    assert rows["folk"][keys.index("share_q1")] == (folk["share_q1"], folk["share_q1_low"], folk["share_q1_high"])
-    compared = table(report, "differences", "compared-styles")
-    assert len(compared.rows) == 2 * 4  # pop songs are all folk too, and blues songs jazz
-    overview = " ".join(section(report, "overview").paragraphs)
-    assert "blues (higher) and folk" in overview or "jazz (higher) and folk" in overview  # made so by the fixture
-    assert [p.name for p in section(report, "styles").pictures] == [
-        "styles",
-        "planes",
-        "ridgelines",
-        "quadrants",
-        "courses",
+def song_tables(report):
+    return section_of(report, "songs").tables
+
+
+def write_failures(folder, *reasons, part=0):
+    (folder / "failures").mkdir(exist_ok=True)
+    rows = [f'{hashlib.md5(reason.encode()).hexdigest()},conversion,"{reason}"' for reason in reasons]
+    (folder / "failures" / f"part-{part:05d}.csv").write_text("\n".join(["md5,stage,reason", *rows, ""]))
+
+
+def test_the_report_of_a_library(annotations, library):
+    found, report = reported(annotations(library[:30], library[30:]))
+    page = Parsed(render(report))
+    assert [section.name for section in report.sections] == [
+        "overview", "styles", "features", "differences", "songs", "quality", "making"
+    ]  # fmt: skip
+    pictures = section_of(report, "styles").pictures
+    assert [picture.name for picture in pictures] == ["styles", "planes", "ridgelines", "quadrants", "courses"]
+    assert all(picture.image.startswith(PNG) and picture.alt for picture in pictures)
+    n_bars = sum(len(affect) for _, affect in library)
+    assert f"60 songs, {n_bars:,} bars" in report.subtitle
+    facts = dict(section_of(report, "overview").facts)
+    bars = np.concatenate([affect for _, affect in library])
+    assert facts["songs"] == "60" and facts["bars"] == f"{n_bars:,}"
+    assert facts["mean valence"] == f"{bars[:, 0].mean():+.2f}"
+    assert set(page.data["songs"]) == set(found.songs["md5"])
+    for table in song_tables(report):
+        assert set(table.song_of_row) <= set(page.data["songs"])  # every row has a curve
+
+
+def test_the_tables_have_the_figures_of_the_analysis(annotations, library, unillustrated):
+    for i, (row, _) in enumerate(library):
+        row |= {"num_tracks": i % 4, "NOMML": f"[{i}]", INSTRUMENT_COLUMN: i % 3}
+    found, report = reported(annotations(library))
+    rows = {row["name"]: row for row in table_of(report, f"styles-{STYLE}")}
+    assert list(rows) == ["folk", "jazz", "blues", "pop", "(none)"]
+    for name, row in rows.items():
+        expected = row_of(found.table, STYLE, name)
+        assert (row["n_songs"], row["n_bars"]) == (expected["n_songs"], expected["n_bars"])
+        for figure in ("valence_mean", "arousal_q25", "arousal_change", "share_q3"):
+            assert row[figure] == tuple(expected[[figure, f"{figure}_low", f"{figure}_high"]])
+    (overall,) = table_of(report, "all-songs")
+    assert overall["share_q1"][0] == found.all_songs["share_q1"]
+    features = [table.name for table in section_of(report, "features").tables]
+    assert features == [
+        "feature-tempo", "feature-note density", "feature-number of tracks", "feature-performance",
+        "feature-instruments",
+    ]  # fmt: skip
+    assert [(row["name"], row["n_songs"]) for row in table_of(report, "feature-performance")] == [
+        ("quantized", 12), ("expressive", 48)
+    ]  # fmt: skip
+    compared = table_of(report, "compared-styles")
+    pairs = [{row["group_a"], row["group_b"]} for row in compared]
+    # all songs of pop are folk too, and all of blues jazz, so there is no pop to hold against folk
+    assert len(compared) == 2 * 4 and {"folk", "pop"} not in pairs and {"jazz", "blues"} not in pairs
+    effects = [abs(row["effect"][0]) for row in compared]
+    assert effects == sorted(effects, reverse=True)
+    one = compared[0]
+    rows = found.comparisons
+    (expected,) = rows[
+        (rows["grouping"] == STYLE)
+        & (rows["group_a"] == one["group_a"])
+        & (rows["group_b"] == one["group_b"])
+        & (rows["affect"] == one["affect"])
+    ].to_dict("records")
+    assert one["effect"] == (expected["effect"], expected["effect_low"], expected["effect_high"])
+    assert (one["p_holm"], one["songs_a"], one["songs_b"]) == tuple(
+        expected[c] for c in ("p_holm", "songs_a", "songs_b")
+    )
+    assert {row["grouping"] for row in table_of(report, "compared-features")} >= {"instruments", "performance"}
+    farthest = section_of(report, "overview").paragraphs[-1]
+    valence = next(row for row in compared if row["affect"] == "valence")
+    higher, lower = ("group_a", "group_b")[:: 1 if valence["effect"][0] > 0 else -1]
+    assert f"furthest apart are {valence[higher]} (higher) and {valence[lower]}" in farthest
+
+
+def test_a_songs_curve_is_that_of_its_bars(annotations, unillustrated):
+    affect = np.array([[0.1, -0.2], [0.5, -0.25], [0.3, 0.1234]])
+    _, report = reported(annotations([({"name": "a", "title": "Tune", "artist": "Anon", STYLE: '["folk"]'}, affect)]))
+    (curve,) = report.curves
+    assert (curve.title, curve.artist, curve.duration_seconds) == ("Tune", "Anon", 6)
+    np.testing.assert_allclose(np.stack([curve.valence, curve.arousal], axis=1), affect)
+    assert list(curve.bar_number) == [0, 1, 2] and list(curve.start_seconds) == [0, 2, 4]
+    assert list(curve.n_notes) == [4, 4, 4] and np.isnan(curve.valence_sd).all()  # what the tables lack is not made up
+    extreme = table_of(report, "extreme-songs")
+    assert len(extreme) == 5 and {(row["title"], row["style"], row["n_bars"]) for row in extreme} == {
+        ("Tune", "folk", 3)
+    }
+    assert [row["list"] for row in table_of(report, "typical-songs")] == ["typical of folk"]
+
+
+def test_songs_without_title_or_style_are_named_by_their_md5(annotations, unillustrated):
+    found, report = reported(annotations([({"name": str(i)}, np.full((4, 2), i / 10)) for i in range(3)]))
+    assert {row["title"] for row in table_of(report, "extreme-songs")} == set(found.songs["md5"])
+    assert "No song names a style." in section_of(report, "styles").paragraphs
+    assert section_of(report, "styles").tables == section_of(report, "differences").tables == ()
+    assert [table.name for table in song_tables(report)] == ["extreme-songs"]
+
+
+def test_what_strangers_wrote_stays_text(annotations, unillustrated):
+    texts = [text.encode("utf-8", "replace").decode() for text in HOSTILE]
+
+    def songs(texts):
+        random = np.random.default_rng(0)
+        return [
+            (
+                {"name": str(i), "title": text, "artist": text, STYLE: json.dumps([text, f"{text} 2", "all"])},
+                np.clip(random.normal(0, 0.3, (9, 2)), -1, 1),
+            )
+            for i, text in enumerate(texts)
+        ]
+
+    lists = ("report.songs_per_list=50", "styles.max_drawn=30")
+    _, report = reported(annotations(songs(texts)), *lists)
+    _, harmless = reported(annotations(songs([f"text {i}" for i in range(len(texts))]), folder="harmless"), *lists)
+    page, expected = Parsed(render(report)), Parsed(render(harmless))
+    assert page.tags == expected.tags
+    assert {song["title"] for song in page.data["songs"].values()} == set(texts)
+    styles = {row["name"] for row in table_of(report, f"styles-{STYLE}")}
+    assert styles == {name.strip() for text in texts for name in (text, f"{text} 2", "all")} - {""}
+    listed = table_of(report, "extreme-songs")
+    assert {row["artist"] for row in listed} == set(texts)
+    assert [row["title"] for row in listed if not row["title"]] == []
+
+
+def test_failures_notes_left_out_and_meters_are_counted(annotations, unillustrated):
+    left_out = {"left_out_drums": 7, "left_out_thinned": 0}
+    folder = annotations(
+        [({"name": "a", **left_out}, np.zeros((3, 2))), ({"name": "b", **left_out}, np.zeros((2, 2)))],
+        [({"name": "c", **left_out, "left_out_drums": 0}, np.zeros((1, 2)))],
+    )
+    path = folder / "bars" / "part-00001.csv"
+    path.write_text(path.read_text().replace("4/4", "6/8"))
+    write_failures(folder, "too_long: 30,000 bars", "too_long: 21,000 bars", "no_notes")
+    write_failures(folder, "no_notes: none at all", "no_notes", part=1)
+    _, report = reported(folder)
+    assert table_of(report, "failures") == [{"reason": "no_notes", "songs": 3}, {"reason": "too_long", "songs": 2}]
+    assert table_of(report, "left-out") == [{"why": "drums", "songs": 2, "notes": 14}]
+    assert table_of(report, "meters") == [
+        {"meter": "4/4", "bars": 5, "songs": 2},
+        {"meter": "6/8", "bars": 1, "songs": 1},
     ]
+    assert dict(section_of(report, "overview").facts)["songs that could not be annotated"] == "5"
+    assert "Songs that failed have no bars." in section_of(report, "quality").paragraphs
 
 
-def test_every_song_of_a_list_has_its_curve(annotations, library):
-    found, report = report_on(annotations(library[:40], library[40:]))
-    curves = {curve.md5: curve for curve in report.curves}
-    for name in ("extreme-songs", "typical-songs"):
-        songs = table(report, "songs", name)
-        assert songs.rows and set(songs.song_of_row) <= set(curves)
-    highest = found.songs[found.songs["list"] == "highest valence"].iloc[0]
-    assert curves[highest["md5"]].valence.mean() == pytest.approx(highest["valence"], abs=1e-4)
+def test_where_nothing_is_wrong_no_table_says_so(annotations, unillustrated):
+    folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
+    path = folder / "bars" / "part-00000.csv"
+    path.write_text(path.read_text().replace("4/4", ""))
+    _, report = reported(folder)
+    quality = section_of(report, "quality")
+    assert quality.tables == () and "Every song could be annotated." in quality.paragraphs
+    assert dict(section_of(report, "overview").facts)["songs that could not be annotated"] == "0"
+    assert "parts not finished, left out" not in dict(section_of(report, "overview").facts)
+    assert "no run.json" in section_of(report, "making").paragraphs[0]
+    assert json.loads(report.made_with)["annotations"] == {}
 
 
-def test_strangers_text_reaches_the_page_as_text(annotations):
-    random = np.random.default_rng(0)
+def test_songs_that_are_all_alike_are_said_to_be_no_number_apart(annotations, unillustrated):
     songs = [
-        (
-            {"name": str(i), "title": text, "artist": text, "music_styles_curated": json.dumps([text])},
-            random.uniform(-0.5, 0.5, (20, 2)),
-        )
-        for i, text in enumerate(HOSTILE)
+        ({"name": f"{style} {i}", STYLE: style}, np.full((3, 2), at))
+        for style, at in (("a", 0.1), ("b", 0.3))
+        for i in range(2)
     ]
-    _, report = report_on(annotations(songs))
-    page = render(report)
-    assert page.count("<script") == 2 and "<img src=x" not in page  # the data and the page's own
-    names = [row[0] for row in table(report, "styles", "styles-music_styles_curated").rows]
-    assert set(HOSTILE) <= set(names)
+    _, report = reported(annotations(songs))
+    text = " ".join(section_of(report, "overview").paragraphs)
+    assert " inf" not in text and "nan" not in text
+    assert [row["effect"] for row in table_of(report, "compared-styles")] == [None, None]
 
 
-def test_the_quality_of_the_data(annotations, library):
-    song, affect = library[0]
-    folder = annotations([(dict(song) | {"left_out_drums": 7, "left_out_thinned": 0}, affect)])
-    (folder / "failures").mkdir()
-    (folder / "failures" / "part-00000.csv").write_text(
-        "md5,stage,reason\n" + "a,parse,unreadable: no\nb,parse,unreadable: nor this\nc,read,no_music\n"
-    )
-    _, report = report_on(folder)
-    assert table(report, "quality", "failures").rows == (("unreadable", 2), ("no_music", 1))
-    assert table(report, "quality", "left-out").rows == (("drums", 1, 7),)
-    assert table(report, "quality", "meters").rows == (("4/4", len(affect), 1),)
+def test_unfinished_parts_are_told(annotations, library, unillustrated):
+    folder = annotations(library[:20], library[20:40], library[40:])
+    (folder / "songs" / "part-00002.csv").unlink()
+    (folder / "bars" / "part-00001.csv").unlink()
+    _, report = reported(folder)
+    facts = dict(section_of(report, "overview").facts)
+    assert (facts["songs"], facts["parts not finished, left out"]) == ("20", "2")
 
 
-def test_what_is_not_there_is_not_shown(annotations, library):
-    _, report = report_on(annotations([({"name": "a"}, library[0][1])]))
-    assert {t.name for t in section(report, "quality").tables} == {"meters"}
-    assert section(report, "styles").paragraphs[0] == "No song names a style."
-    assert not section(report, "making").tables
-    assert render(report)
+def test_how_the_annotations_were_made(annotations, unillustrated):
+    folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
+    run = {"decides": {"model.head": "bundled", "dataset.limit": None}, "versions": {"torch": "2.0"}, "songs": 1}
+    (folder / "run.json").write_text(json.dumps(run))
+    _, report = reported(folder)
+    made = {row["what"]: row["value"] for row in table_of(report, "made-by")}
+    assert made == {"model.head": "bundled", "dataset.limit": "none", "version of torch": "2.0"}
+    record = json.loads(report.made_with)
+    assert record["annotations"] == run and record["report"]["songs"] == 1
+    assert record["report"]["annotations_run_sha256"] == hashlib.sha256(json.dumps(run).encode()).hexdigest()
 
 
-def test_unfinished_parts_and_a_damaged_record_are_told(annotations, library):
-    folder = annotations(library[:10], library[10:20])
-    (folder / "songs" / "part-00001.csv").unlink()
-    _, report = report_on(folder)
-    assert ("parts not finished, left out", "1") in section(report, "overview").facts
-    (folder / "run.json").write_text("{")
-    with pytest.raises(UserError, match=r"run\.json: not a record"):
-        report_on(folder)
+@pytest.mark.parametrize("content", ["{", "[1, 2]", "", '"\ud800"'])
+def test_a_damaged_run_record_is_one_line(annotations, unillustrated, content):
+    folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
+    (folder / "run.json").write_bytes(content.encode("utf-8", "surrogatepass"))
+    with pytest.raises(UserError, match=r"run\.json: not a record of an annotation") as raised:
+        reported(folder)
+    assert "\n" not in str(raised.value)
 
 
-def test_what_made_the_annotations_is_in_the_report(annotations, library):
-    folder = annotations(library[:10])
-    (folder / "run.json").write_text(
-        json.dumps({"decides": {"model.head": "ab12", "dataset.limit": None}, "versions": {}})
-    )
-    _, report = report_on(folder)
-    assert table(report, "making", "made-by").rows == (("model.head", "ab12"), ("dataset.limit", "none"))
-    assert "ab12" in json.loads(report.made_with)["annotations"]["decides"]["model.head"]
+@pytest.mark.parametrize("decides", [None, [1], "all"])
+def test_a_run_record_of_another_format_is_shown_as_it_is(annotations, unillustrated, decides):
+    folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
+    run = {"format": 99, "decides": decides, "versions": decides, "text": "\ud800</script>"}
+    (folder / "run.json").write_text(json.dumps(run))
+    _, report = reported(folder)
+    assert section_of(report, "making").tables == ()
+    assert json.loads(report.made_with)["annotations"] == run
+    assert "\ufffd&lt;/script&gt;" in render(report)

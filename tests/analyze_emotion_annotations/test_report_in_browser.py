@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -85,6 +86,34 @@ def test_hostile_texts_neither_run_nor_break_the_page(open_report, width):
         assert row["height"] < 100  # pixels; a cell shows three lines of a text at most
         assert row["panel"] < 0.7 * 800
         assert row["width"] <= width
+
+
+def test_the_report_of_a_hostile_folder_opens_and_draws_a_song(open_report, annotations, run_here, tmp_path):
+    texts = [text.encode("utf-8", "replace").decode() for text in HOSTILE[:12]]
+    random = np.random.default_rng(1)
+    songs = [
+        (
+            {"name": str(i), "title": text, "artist": text, "music_styles_curated": json.dumps([text])},
+            np.clip(random.normal(i / 20, 0.2, (5 + i, 2)), -1, 1),
+        )
+        for i, text in enumerate(texts)
+    ]
+    settings = ("styles.min_songs=1", "report.min_bars=2", "picture.dpi=50", "output.dir=out")
+    words = [word for setting in (f"input.dir={annotations(songs)}", *settings) for word in ("--set", setting)]
+    done = run_here("03_report.py", *words)
+    assert done.returncode == 0 and "out/report.html" in done.stdout
+    page = open_report((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
+    assert page.evaluate("window.broken") is None
+    assert page.locator("figure img").count() == 5
+    rows = page.locator("[data-table=extreme-songs] tr.choosable")
+    bars = int(rows.nth(2).locator("td").nth(4).inner_text())
+    title = rows.nth(2).locator("td").first.evaluate("(cell) => cell.parentElement.cells[1].textContent")
+    rows.nth(2).click()
+    panel = page.get_by_role("complementary", name="Song")
+    assert panel.locator(".title").text_content() == title in texts
+    for name in ("valence", "arousal"):
+        assert panel.locator(f".line.{name}").get_attribute("d").count("V") == bars  # a step a bar
+    assert_fits(page)
 
 
 def assert_fits(page: Page) -> None:

@@ -113,12 +113,17 @@ def test_the_tempo_is_the_mean_of_those_that_are_given(annotations):
     }
 
 
+def test_songs_at_the_tempo_of_an_edge_are_in_one_class_however_long(annotations):
+    """100 and 140 quarters a minute, whose bars begin at rounded times."""
+    for tempo, expected in ((100, "100 to 120 BPM"), (140, "140 to 160 BPM")):
+        songs = [({"name": str(n)}, np.full((n, 2), 0.1)) for n in range(2, 40)]
+        assert tempo_class(with_bar_seconds(annotations(songs, folder=str(tempo)), 240 / tempo)) == expected
+
+
 @pytest.mark.parametrize(
     ("seconds", "meter", "expected"),
     [
-        (2.4, "4/4", "100 to 120 BPM"),  # 100 exactly, whatever the sum of the seconds is
         (4.0, "4/4", "60 to 80 BPM"),
-        (1.714, "4/4", "140 to 160 BPM"),  # 140, with times in thousandths of a second
         (2.0, "3/4", "80 to 100 BPM"),
         (2.0, "6/8", "80 to 100 BPM"),
         (2.5, "5/4", "120 to 140 BPM"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from analysed import analysed
 from drawn import COLUMN, NAMES, collection
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyze_emotion_annotations.course_plot import plot_courses
@@ -80,6 +80,7 @@ def test_a_ridge_stands_over_its_bars_and_is_cut_at_its_quartiles(two_styles):
         assert [line.get_xdata()[0] for line in quartiles] == pytest.approx([places[0], places[1], places[1]])
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(0, 2000), min_size=1, max_size=30))
 def test_smoothing_keeps_the_number_of_bars_and_knows_no_direction(places):
     counts = np.bincount(places, minlength=2001)

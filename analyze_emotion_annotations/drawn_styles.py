@@ -14,6 +14,7 @@ from .song_groups import ALL, NO_STYLE, RARE
 
 # 6 colours and 11 shapes in step give 66 different pairs, and neighbours differ in both; black and grey have a meaning
 _COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY_BLUE)
+_LONGEST_NAME = 24  # letters that fit beside every picture
 _SHAPES = "osD^vP<X>ph"
 _NAMED = {RARE: ("rare styles", GREY, "o"), NO_STYLE: ("no style given", GREY, "s"), ALL: ("all songs", BLACK, "*")}
 
@@ -66,7 +67,7 @@ def styles_to_draw(table: pd.DataFrame, column: str, most: int) -> list[DrawnSty
     apart = of_column["name"].isin(_NAMED)
     named = of_column[~apart].sort_values(["n_songs", "name"], ascending=[False, True])[:most]
     drawn = [
-        DrawnStyle(one_line(str(row["name"]), 28), _COLOURS[i % len(_COLOURS)], _SHAPES[i % len(_SHAPES)], row)
+        DrawnStyle(one_line(str(row["name"]), _LONGEST_NAME), _COLOURS[i % len(_COLOURS)], _SHAPES[i % len(_SHAPES)], row)
         for i, (_, row) in enumerate(named.iterrows())
     ]
     others = [of_column[of_column["name"] == name] for name in (RARE, NO_STYLE)] if drawn else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import pandas as pd
@@ -67,8 +68,8 @@ def styles_to_draw(table: pd.DataFrame, column: str, most: int) -> list[DrawnSty
     apart = of_column["name"].isin(_NAMED)
     named = of_column[~apart].sort_values(["n_songs", "name"], ascending=[False, True])[:most]
     drawn = [
-        DrawnStyle(one_line(str(row["name"]), _LONGEST_NAME), _COLOURS[i % len(_COLOURS)], _SHAPES[i % len(_SHAPES)], row)
-        for i, (_, row) in enumerate(named.iterrows())
+        DrawnStyle(one_line(str(row["name"]), _LONGEST_NAME), colour, shape, row)
+        for (_, row), colour, shape in zip(named.iterrows(), cycle(_COLOURS), cycle(_SHAPES), strict=False)
     ]
     others = [of_column[of_column["name"] == name] for name in (RARE, NO_STYLE)] if drawn else []
     others.append(table[table["grouping"] == ALL])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ from .song_groups import ALL, NO_STYLE, RARE
 
 # 6 colours and 11 shapes in step give 66 different pairs, and neighbours differ in both; black and grey have a meaning
 _COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY_BLUE)
+_LONGEST_NAME = 24  # letters that fit beside every picture
 _SHAPES = "osD^vP<X>ph"
 _NAMED = {RARE: ("rare styles", GREY, "o"), NO_STYLE: ("no style given", GREY, "s"), ALL: ("all songs", BLACK, "*")}
 
@@ -66,8 +68,8 @@ def styles_to_draw(table: pd.DataFrame, column: str, most: int) -> list[DrawnSty
     apart = of_column["name"].isin(_NAMED)
     named = of_column[~apart].sort_values(["n_songs", "name"], ascending=[False, True])[:most]
     drawn = [
-        DrawnStyle(one_line(str(row["name"]), 28), _COLOURS[i % len(_COLOURS)], _SHAPES[i % len(_SHAPES)], row)
-        for i, (_, row) in enumerate(named.iterrows())
+        DrawnStyle(one_line(str(row["name"]), _LONGEST_NAME), colour, shape, row)
+        for (_, row), colour, shape in zip(named.iterrows(), cycle(_COLOURS), cycle(_SHAPES), strict=False)
     ]
     others = [of_column[of_column["name"] == name] for name in (RARE, NO_STYLE)] if drawn else []
     others.append(table[table["grouping"] == ALL])

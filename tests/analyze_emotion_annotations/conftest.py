@@ -38,10 +38,19 @@ def write_annotations(folder: Path, parts: Sequence[Sequence[tuple[SongRow, np.n
             md5 = hashlib.md5(str(song["name"]).encode()).hexdigest()
             facts = {"n_bars": n, "n_notes": 4 * n, "duration_seconds": 2.0 * n}
             rows.append({"md5": md5, **facts, **{key: value for key, value in song.items() if key != "name"}})
-            places = {"start_tick": np.arange(n) * 1920, "start_seconds": np.arange(n) * 2.0, "meter": "4/4"}
-            table = {"md5": md5, "bar_number": np.arange(n), "valence": affect[:, 0], "arousal": affect[:, 1]}
-            bars.append(pd.DataFrame(table | places | {"n_notes": 4}))
-        for kind, frame in (("bars", pd.concat(bars)), ("songs", pd.DataFrame(rows))):
+            bars.append((np.full(n, md5), np.arange(n), affect))
+        md5s, number_of_bar, values = (np.concatenate(column) for column in zip(*bars, strict=True))
+        of_bars = {
+            "md5": md5s,
+            "bar_number": number_of_bar,
+            "valence": values[:, 0],
+            "arousal": values[:, 1],
+            "start_tick": number_of_bar * 1920,
+            "start_seconds": number_of_bar * 2.0,
+            "meter": "4/4",
+            "n_notes": 4,
+        }
+        for kind, frame in (("bars", pd.DataFrame(of_bars)), ("songs", pd.DataFrame(rows))):
             (folder / kind).mkdir(parents=True, exist_ok=True)
             frame.to_csv(folder / kind / f"part-{number:05d}.csv", index=False)
     return folder

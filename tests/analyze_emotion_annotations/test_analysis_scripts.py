@@ -73,12 +73,10 @@ def test_curves_of_the_first_songs(annotations, library, tmp_path, run_here):
     assert len(pictures) == 4  # PNG and SVG of two songs
 
 
-def test_a_report_of_unfinished_annotations(annotations, library, tmp_path):
+def test_a_report_of_unfinished_annotations(annotations, library, tmp_path, run_here):
     folder = annotations(library[:20], library[20:])
     (folder / "songs" / "part-00001.csv").unlink()
-    settings = setting(f"input.dir={folder}", "output.dir=results", "picture.dpi=50")
-    command = [sys.executable, str(PHASE / "03_report.py"), *settings]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = run_here("03_report.py", *setting(f"input.dir={folder}", "output.dir=results", "picture.dpi=50"))
     assert done.returncode == 0 and done.stderr == ""
     assert files_in(tmp_path / "results") == {"report.html"}
     assert "1 unfinished part(s)" in done.stdout and "results/report.html" in done.stdout

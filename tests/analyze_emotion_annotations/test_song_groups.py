@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from analysed import analysed, grouped
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyze_emotion_annotations.analysis_settings import DEFAULT_FILE, AnalysisSettings
@@ -95,6 +95,7 @@ def test_classes_of_whole_numbers_are_named_by_their_first_and_last(annotations)
     }
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(2, 50), min_size=1, max_size=6, unique=True).map(sorted), st.integers(1, 60))
 def test_the_name_of_a_class_of_whole_numbers_holds_its_numbers(edges, number):
     names = class_names(edges, whole=True)

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from analysed import grouped
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_ind
 
@@ -133,12 +133,12 @@ def test_holm_worked_out_by_hand():
     assert holm(np.array([])).shape == (0,)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
 def test_holm_makes_no_p_smaller_keeps_their_order_and_goes_no_further_than_bonferroni(raw):
     p = np.array(raw)
     corrected = holm(p)
-    assert (corrected >= p).all() and (corrected <= np.minimum(len(p) * p, 1) + 1e-12).sum() >= 1
-    assert corrected.max() <= 1
+    assert (corrected >= p).all() and (corrected <= np.minimum(len(p) * p, 1)).all()
     order = np.argsort(p, kind="stable")
     assert (np.diff(corrected[order]) >= 0).all()
     assert corrected[order[0]] == min(1, len(p) * p.min())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from analysed import analysed
 from drawn import COLUMN, NAMES, collection
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyze_emotion_annotations.course_plot import plot_courses
@@ -20,6 +20,13 @@ PICTURES = ["styles", "planes", "ridgelines", "quadrants", "courses"]
 
 def said_by(figure):
     return "\n".join(text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text")))
+
+
+def reaches_beyond(figure):
+    """Whether something of a figure is cut off at its edge."""
+    (left, bottom), (right, top) = figure.get_tightbbox().get_points()
+    width, height = figure.get_size_inches()
+    return left < 0 or bottom < 0 or right > width or top > height
 
 
 @pytest.fixture
@@ -80,6 +87,7 @@ def test_a_ridge_stands_over_its_bars_and_is_cut_at_its_quartiles(two_styles):
         assert [line.get_xdata()[0] for line in quartiles] == pytest.approx([places[0], places[1], places[1]])
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(0, 2000), min_size=1, max_size=30))
 def test_smoothing_keeps_the_number_of_bars_and_knows_no_direction(places):
     counts = np.bincount(places, minlength=2001)
@@ -134,7 +142,8 @@ def test_any_name_of_a_style_can_be_drawn_in_every_picture(annotations, tmp_path
         assert paths[0].read_bytes().startswith(b"\x89PNG")
         said = said_by(picture.figure)
         for name in NAMES:
-            assert one_line(name, 28) in said, (picture.name, name)
+            assert one_line(name, 24) in said, (picture.name, name)
+        assert not reaches_beyond(picture.figure), picture.name
 
 
 def test_one_style_can_be_drawn(annotations, tmp_path):
@@ -145,17 +154,14 @@ def test_one_style_can_be_drawn(annotations, tmp_path):
         save_picture(picture.figure, tmp_path, picture.name, ["png"])
 
 
-@pytest.mark.parametrize("n_styles", [12, 30])
-def test_every_style_is_named_in_every_picture_and_none_is_cut_off_at_its_edge(annotations, n_styles):
-    songs_of_style = {f"{i:02} Folk, World, & Country and more": 2 for i in range(n_styles)} | {"rare": 1, "": 1}
+def test_thirty_styles_are_named_in_every_picture_and_none_is_cut_off_at_its_edge(annotations):
+    songs_of_style = {f"{i:02} Folk, World, & Country and more": 2 for i in range(30)} | {"rare": 1, "": 1}
     found = collection(annotations, songs_of_style, "styles.max_drawn=30", "styles.min_songs=2", n_bars=8)
-    assert len(found.styles) == n_styles + 3
+    assert len(found.styles) == 33
     for picture in pictures_of(found, dpi=50):
         said = said_by(picture.figure)
         assert [style.name for style in found.styles if style.name not in said] == []
-        (left, bottom), (right, top) = picture.figure.get_tightbbox().get_points()
-        width, height = picture.figure.get_size_inches()
-        assert left >= 0 and bottom >= 0 and right <= width and top <= height, picture.name
+        assert not reaches_beyond(picture.figure), picture.name
 
 
 def test_songs_that_are_all_short_have_every_picture_but_the_courses(annotations):
@@ -164,7 +170,7 @@ def test_songs_that_are_all_short_have_every_picture_but_the_courses(annotations
 
 
 def test_the_same_annotations_give_the_same_bytes(annotations, library, tmp_path):
-    folder = annotations(library[:12])
+    folder = annotations([song for song in library if len(song[1]) > 8][:2])
     for run in "12":
         for picture in pictures_of(analysed(folder), dpi=50):
             save_picture(picture.figure, tmp_path / run, picture.name, ["svg"])

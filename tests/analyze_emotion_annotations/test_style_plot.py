@@ -112,7 +112,7 @@ def test_any_name_of_a_style_can_be_drawn(annotations, tmp_path):
     save_picture(figure, tmp_path, "styles")
     assert (tmp_path / "styles.png").read_bytes().startswith(b"\x89PNG")
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert sorted(legend) == sorted([*(f"{one_line(name, 28)}  (2 songs)" for name in NAMES), "all songs  (16 songs)"])
+    assert sorted(legend) == sorted([*(f"{one_line(name, 24)}  (2 songs)" for name in NAMES), "all songs  (16 songs)"])
 
 
 def test_labels_cover_neither_each_other_nor_a_point():

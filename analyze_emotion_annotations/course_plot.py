@@ -42,7 +42,9 @@ def plot_courses(styles: Sequence[DrawnStyle], courses: pd.DataFrame, dpi: int) 
             if panel is panels[0]:
                 handles.append(drawn)
                 labels.append(f"{style.name}  ({line['n_songs'].iloc[0]:,})")
-        panel.set(xlim=(0, 100))
+        heights = np.concatenate([line.get_ydata() for line in panel.lines])
+        margin = 0.25 * max(np.ptp(heights), 0.01)  # of the bands what is near the lines: few songs have wide ones
+        panel.set(xlim=(0, 100), ylim=(heights.min() - margin, heights.max() + margin))
         panel.set_title(f"{affect}, beside the song's own mean", fontsize=12)
         panel.set_xlabel("per cent of the song's bars", fontsize=12)
         panel.tick_params(labelsize=11)

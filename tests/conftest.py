@@ -1,10 +1,14 @@
 """What all tests share: where the project's fixtures and the data beside it are."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from musetok_bridge.settings import PROJECT_ROOT
+
+# The tests' models are small, and threads that spin while they wait stall whatever else is at work on the machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SHARED = PROJECT_ROOT.parent / "shared"

@@ -8,14 +8,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from musetok_bridge.settings import UserError
 
 from .analysis import Analysis
 from .annotation_tables import failure_counts
 from .pictures import pictures_of
-from .report_page import Picture, Report, Section, SongCurve, Table
+from .report_page import Picture, Report, Section, Table
 from .report_tables import (
     comparison_table,
     count_table,
@@ -52,7 +50,7 @@ def report_of(found: Analysis, folder: Path, dpi: int, record: dict[str, object]
             _quality(found, folder),
             _making(run),
         ),
-        curves=tuple(_curve(song) for song in _songs_of(found)),
+        curves=tuple(_songs_of(found)),
         made_with=json.dumps({"annotations": run, "report": record}, indent=2, ensure_ascii=False),
     )
 
@@ -221,22 +219,6 @@ def _songs_of(found: Analysis) -> list[Song]:
     """The songs of the lists, each once."""
     parts = [found.parts[number] for number in sorted(set(found.songs["part"]))]
     return find_songs(parts, list(found.songs["md5"]), first=0) if parts else []
-
-
-def _curve(song: Song) -> SongCurve:
-    unknown = np.full(len(song.bar_number), np.nan)
-    known = {name: getattr(song, name) for name in ("valence_sd", "arousal_sd", "n_notes")}
-    return SongCurve(
-        song.md5,
-        song.title,
-        song.artist,
-        song.duration_seconds,
-        song.bar_number,
-        song.start_seconds,
-        song.valence,
-        song.arousal,
-        **{name: unknown if values is None else values for name, values in known.items()},
-    )
 
 
 def _picture(figure: Any, name: str, caption: str, dpi: int) -> Picture:

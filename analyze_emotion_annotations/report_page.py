@@ -21,6 +21,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .song_curves import Song
+
 Cell = str | int | float | None | tuple[float, float, float]
 
 _FILES = Path(__file__).parent / "report_page_files"
@@ -73,23 +75,6 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class SongCurve:
-    """A song's annotations, a structure of arrays over its n bars in ascending order; nan where a value is unknown."""
-
-    md5: str
-    title: str  # "" if unknown
-    artist: str  # "" if unknown
-    duration_seconds: float  # nan if unknown
-    bar_number: np.ndarray  # (n,) from 0 at the start of the file
-    start_seconds: np.ndarray  # (n,)
-    valence: np.ndarray  # (n,) in [−1, 1]
-    arousal: np.ndarray  # (n,) in [−1, 1]
-    valence_sd: np.ndarray  # (n,) standard deviation of the prediction's error
-    arousal_sd: np.ndarray  # (n,)
-    n_notes: np.ndarray  # (n,)
-
-
-@dataclass(frozen=True)
 class Section:
     """A part of the report; its paragraphs, facts, tables and pictures are shown in this order."""
 
@@ -108,7 +93,7 @@ class Report:
     title: str
     subtitle: str
     sections: tuple[Section, ...]
-    curves: tuple[SongCurve, ...]
+    curves: tuple[Song, ...]
     made_with: str
 
 
@@ -206,7 +191,8 @@ def _number(value: Any) -> int | float | None:
     return int(value) if value == int(value) else float(f"{value:.6g}")
 
 
-def _curve(curve: SongCurve) -> dict[str, Any]:
+def _curve(curve: Song) -> dict[str, Any]:
+    unknown = np.full(len(curve.bar_number), np.nan)
     return {
         "title": curve.title,
         "artist": curve.artist,
@@ -215,9 +201,9 @@ def _curve(curve: SongCurve) -> dict[str, Any]:
         "seconds": _rounded(curve.start_seconds, 2),
         "valence": _rounded(curve.valence, 3),
         "arousal": _rounded(curve.arousal, 3),
-        "valenceSd": _rounded(curve.valence_sd, 3),
-        "arousalSd": _rounded(curve.arousal_sd, 3),
-        "notes": _rounded(curve.n_notes, 0),
+        "valenceSd": _rounded(unknown if curve.valence_sd is None else curve.valence_sd, 3),
+        "arousalSd": _rounded(unknown if curve.arousal_sd is None else curve.arousal_sd, 3),
+        "notes": _rounded(unknown if curve.n_notes is None else curve.n_notes, 0),
     }
 
 

@@ -19,17 +19,17 @@ from analyze_emotion_annotations.report_page import (
     Picture,
     Report,
     Section,
-    SongCurve,
     Table,
     render,
 )
+from analyze_emotion_annotations.song_curves import Song
 
 STYLES = {"folk": (0.4, -0.1), "classical": (0.2, 0.15), "video game": (0.18, 0.3), "pop": (0.14, 0.04)}
 _FORMS = ("Waltz", "Nocturne", "Reel", "March", "Ballad", "Study", "Overture", "Lullaby", "Jig", "Theme")
 _PLACES = ("of the Harbour", "in G minor", "for a Rainy Day", "No. 3", "from the North", "at Dusk")
 
 
-def made_curve(name: str, mean: tuple[float, float], seed: int) -> SongCurve:
+def made_curve(name: str, mean: tuple[float, float], seed: int) -> Song:
     """A song whose valence and arousal wander around a mean, with verses; some bars in the middle may be missing."""
     random = np.random.default_rng(seed)
     n = int(random.integers(40, 180))
@@ -41,7 +41,7 @@ def made_curve(name: str, mean: tuple[float, float], seed: int) -> SongCurve:
         np.clip(centre + 0.18 * wave * random.normal() + np.cumsum(random.normal(0, 0.02, n)), -1, 1) for centre in mean
     ]
     seconds = bars * 60 / random.uniform(70, 150) * 4
-    return SongCurve(
+    return Song(
         md5=hashlib.md5(name.encode()).hexdigest(),
         title=name,
         artist="" if seed % 7 == 0 else f"The {_FORMS[seed % 10]} Players",
@@ -56,11 +56,11 @@ def made_curve(name: str, mean: tuple[float, float], seed: int) -> SongCurve:
     )
 
 
-def curve_of(md5: str, name: str, n: int = 8) -> SongCurve:
+def curve_of(md5: str, name: str, n: int = 8) -> Song:
     """A song of n bars of two seconds, its valence rising from −1 to 1 and its arousal falling."""
     values = np.linspace(-1, 1, n)
     spread = np.full(n, 0.15)
-    return SongCurve(
+    return Song(
         md5, name, name, 2.0 * n, np.arange(n), 2.0 * np.arange(n), values, -values, spread, spread, np.arange(n)
     )
 
@@ -69,14 +69,14 @@ def table_report(
     columns: Sequence[Column],
     rows: Sequence[tuple[Cell, ...]],
     songs: Sequence[str] = (),
-    curves: Sequence[SongCurve] = (),
+    curves: Sequence[Song] = (),
 ) -> Report:
     """A report of one table."""
     table = Table("table", "A table", tuple(columns), tuple(rows), tuple(songs))
     return Report("Title", "Subtitle", (Section("section", "Section", tables=(table,)),), tuple(curves), "{}")
 
 
-def made_curves(n: int = 40) -> list[tuple[str, SongCurve]]:
+def made_curves(n: int = 40) -> list[tuple[str, Song]]:
     """Pairs of a style and a song of it."""
     styles = list(STYLES)
     return [
@@ -188,7 +188,7 @@ def _styles() -> Section:
     )
 
 
-def _songs(songs: list[tuple[str, SongCurve]]) -> Section:
+def _songs(songs: list[tuple[str, Song]]) -> Section:
     columns = (
         Column("title", "title", "text"),
         Column("artist", "artist", "text"),

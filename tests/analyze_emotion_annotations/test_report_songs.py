@@ -7,12 +7,13 @@ import re
 import numpy as np
 from made_report import curve_of, table_report
 
-from analyze_emotion_annotations.report_page import Column, Report, SongCurve
+from analyze_emotion_annotations.report_page import Column, Report
+from analyze_emotion_annotations.song_curves import Song
 
 
 def two_songs() -> Report:
     """A song of which bars 2 and 3 are missing and the last bar is as long as three, and an even one."""
-    uneven = SongCurve(
+    uneven = Song(
         md5="a" * 32, title="Uneven", artist="Somebody", duration_seconds=14.0,
         bar_number=np.array([0, 1, 4, 5]), start_seconds=np.array([0.0, 2.0, 8.0, 10.0]) ,
         valence=np.array([0.5, -0.25, 0.123, 1.0]), arousal=np.array([0.0, 0.1, -1.0, np.nan]),

@@ -12,6 +12,8 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from musetok_bridge.settings import one_line
+
 from .annotation_settings import AnnotationSettings
 from .conversion import Failure
 from .midi_files import NamedFile, Row, midi_row, named_files
@@ -21,6 +23,7 @@ from .printed_songs import PrintedSongs, shown
 from .worker_processes import tasks_of_part
 
 MOST_PATHS = 20  # of pictures that are printed one by one
+LONGEST_COMPLAINT = 300  # characters
 
 
 @dataclass(frozen=True)
@@ -105,4 +108,4 @@ def _say(lines: Sequence[str]) -> None:
 
 
 def _complain(line: str) -> None:
-    print(f"error: {line}", file=sys.stderr)
+    print(f"error: {one_line(line, LONGEST_COMPLAINT)}", file=sys.stderr)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analyze_emotion_annotations.analysis_settings import DEFAULT_FILE, AnalysisSettings
+from analyze_emotion_annotations.analysis_settings import DEFAULT_FILE, AnalysisSettings, SongSettings
 from analyze_emotion_annotations.annotation_tables import finished_parts
 from analyze_emotion_annotations.figures import save_picture
 from analyze_emotion_annotations.own_song import annotate_own_file
@@ -20,7 +20,7 @@ from musetok_bridge.settings import UserError, run_script
 def main(settings: AnalysisSettings) -> None:
     """Draw every song asked for and say where the pictures are."""
     output = Path(settings.output.dir)
-    songs = _own_song(Path(settings.songs.midi), output, settings) if settings.songs.midi else _annotated(settings)
+    songs = [_own_song(settings.songs)] if settings.songs.midi else _annotated(settings)
     for song in songs:
         figure = plot_song(song, settings.picture.dpi)
         print(*save_picture(figure, output / "curves", song.picture_name, settings.picture.formats), sep="\n")
@@ -31,12 +31,10 @@ def _annotated(settings: AnalysisSettings) -> list[Song]:
     return find_songs(parts, settings.songs.md5, settings.songs.first)
 
 
-def _own_song(midi: Path, output: Path, settings: AnalysisSettings) -> list[Song]:
-    if settings.songs.md5:
+def _own_song(songs: SongSettings) -> Song:
+    if songs.md5:
         raise UserError("songs.midi and songs.md5 are both given; give one of them")
-    folder, md5 = annotate_own_file(midi, output, settings.songs.midi_config)
-    parts, _ = finished_parts(folder)
-    return find_songs(parts, [md5], first=1)
+    return annotate_own_file(Path(songs.midi or ""), songs.midi_config)
 
 
 if __name__ == "__main__":

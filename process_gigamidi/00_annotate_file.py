@@ -32,12 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(settings: AnnotationSettings, arguments: argparse.Namespace) -> None:
     """Annotate; exits with 1 if something could not be annotated."""
-    # Imported here: the process that converts starts by importing this file.
-    from process_gigamidi.own_music import Wanted, annotate_own_music
-
-    wanted = Wanted(arguments.csv, None if arguments.no_pictures else arguments.pictures, arguments.bars)
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal may lack letters of a name
     try:
+        # Imported here: the process that converts starts by importing this file.
+        from process_gigamidi.own_music import Wanted, annotate_own_music
+
+        wanted = Wanted(arguments.csv, None if arguments.no_pictures else arguments.pictures, arguments.bars)
         if not annotate_own_music(arguments.paths, settings, wanted):
             sys.exit(1)
     except KeyboardInterrupt:

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from musetok_bridge.settings import one_line
 
 from .annotation_settings import AnnotationSettings
 from .conversion import Failure
@@ -20,7 +24,11 @@ from .prediction import Models, Outcome, converters_for, load_models, predicted
 from .printed_songs import PrintedSongs, shown
 from .worker_processes import tasks_of_part
 
+if TYPE_CHECKING:
+    from .own_curves import CurvePictures
+
 MOST_PATHS = 20  # of pictures that are printed one by one
+LONGEST_COMPLAINT = 300  # characters
 
 
 @dataclass(frozen=True)
@@ -86,9 +94,15 @@ def _drawing(folder: Path | None) -> Callable[[Outcome], list[Path]]:
     """What draws a song into the folder and says which pictures it made; None: nothing is drawn."""
     if folder is None:
         return lambda outcome: []
+    # In a thread: matplotlib is imported while the process that converts starts.
+    pictures = ThreadPoolExecutor(1).submit(_curve_pictures, folder)
+    return lambda outcome: pictures.result().draw(outcome)
+
+
+def _curve_pictures(folder: Path) -> CurvePictures:
     from .own_curves import CurvePictures
 
-    return CurvePictures(folder).draw
+    return CurvePictures(folder)
 
 
 def _where(pictures: Sequence[Path], wanted: Wanted) -> list[str]:
@@ -105,4 +119,4 @@ def _say(lines: Sequence[str]) -> None:
 
 
 def _complain(line: str) -> None:
-    print(f"error: {line}", file=sys.stderr)
+    print(f"error: {one_line(line, LONGEST_COMPLAINT)}", file=sys.stderr)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import sys
-import types
+import json
 
 import numpy as np
 import pytest
@@ -15,8 +14,9 @@ from analyze_emotion_annotations.figures import save_picture
 from analyze_emotion_annotations.own_song import annotate_own_file
 from analyze_emotion_annotations.song_curves import Song, band, plot_song, steps
 from analyze_emotion_annotations.song_tables import find_songs
-from musetok_bridge import settings as settings_module
-from musetok_bridge.settings import UserError
+from musetok_bridge.settings import UserError, load_settings
+from process_gigamidi.annotation import annotate
+from process_gigamidi.annotation_settings import AnnotationSettings
 
 RISING = np.stack([np.linspace(-1, 1, 5), np.linspace(0.5, -0.5, 5)], axis=1)
 
@@ -120,56 +120,31 @@ def test_an_md5_that_is_not_there_is_named_with_the_reason_if_known(annotations)
     assert md5_of("a") not in message and "\n" not in message
 
 
-@dataclasses.dataclass(frozen=True)
-class DatasetStandIn:
-    path: str | None
+def test_a_file_of_ones_own_is_the_song_that_its_annotations_have(tmp_path, synthetic):
+    midi = tmp_path / "my song: no. #1 [live].MID"
+    midi.write_bytes((synthetic / "leading_empty_bars.mid").read_bytes())
+    song = annotate_own_file(midi, None)
+    assert song.md5 == hashlib.md5(midi.read_bytes()).hexdigest()
+    assert song.title == midi.name
+    assert song.bar_number[0] > 0 and song.n_notes[0] > 0
+    assert ((song.valence_sd > 0) & (song.valence_sd < 1)).all()
+    where = [f"dataset.path={json.dumps(str(midi))}", f"output.dir={tmp_path / 'run'}", "compute.workers=0"]
+    annotate(load_settings(AnnotationSettings, "gigamidi.yaml", None, where))
+    (found,) = find_songs(finished_parts(tmp_path / "run")[0], [song.md5], first=1)
+    for column in ("bar_number", "n_notes"):
+        np.testing.assert_array_equal(getattr(song, column), getattr(found, column))
+    for column in ("valence", "arousal", "valence_sd", "arousal_sd"):
+        np.testing.assert_allclose(getattr(song, column), getattr(found, column), atol=5.1e-5)
+    np.testing.assert_allclose(song.start_seconds, found.start_seconds, atol=5.1e-4)
 
 
-@dataclasses.dataclass(frozen=True)
-class OutputStandIn:
-    dir: str
-
-
-@dataclasses.dataclass(frozen=True)
-class ComputeStandIn:
-    workers: int
-
-
-@dataclasses.dataclass(frozen=True)
-class SettingsStandIn:
-    dataset: DatasetStandIn
-    compute: ComputeStandIn
-    output: OutputStandIn
-
-
-def test_a_file_of_ones_own_is_annotated_into_a_folder_of_its_own(tmp_path, monkeypatch):
-    asked = []
-    stand_ins = {
-        "annotation": {"annotate": asked.append},
-        "annotation_settings": {"AnnotationSettings": SettingsStandIn},
-    }
-    for name, members in stand_ins.items():
-        module = types.ModuleType(f"process_gigamidi.{name}")
-        vars(module).update(members)
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-    (tmp_path / "gigamidi.yaml").write_text("dataset: {path: null}\ncompute: {workers: 2}\noutput: {dir: output}\n")
-    monkeypatch.setattr(settings_module, "CONFIG_DIR", tmp_path)
-    folders = []
-    for name in ("my song: no. #1 [live].MID", "other.midi"):
-        (tmp_path / name).write_bytes(name.encode())
-        folder, md5 = annotate_own_file(tmp_path / name, tmp_path / "out", None)
-        assert md5 == md5_of(name)
-        assert asked[-1].dataset.path == str(tmp_path / name)
-        assert asked[-1].output.dir == str(folder)
-        folders.append(folder)
-    assert folders[0] != folders[1]
-
-
-@pytest.mark.parametrize("name", ["song.mp3", "absent.mid"])
+@pytest.mark.parametrize("name", ["song.mp3", "absent.mid", "broken.mid", "folder"])
 def test_a_file_of_ones_own_that_is_no_midi_file(tmp_path, name):
     (tmp_path / "song.mp3").write_bytes(b"ID3")
+    (tmp_path / "broken.mid").write_bytes(b"MThd and then nothing")
+    (tmp_path / "folder").mkdir()
     with pytest.raises(UserError, match=rf"songs\.midi: .*{name}"):
-        annotate_own_file(tmp_path / name, tmp_path, None)
+        annotate_own_file(tmp_path / name, None)
 
 
 def test_a_band_is_one_standard_deviation_either_way_within_the_scale():

@@ -8,17 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
+from musetok_bridge.provenance import write_tensors
 from musetok_bridge.settings import UserError, load_settings
 from pretrain_model import head as head_module
 from pretrain_model.custom_mlp import CustomMLP, MLPConfig
 from pretrain_model.folds import folds_by_group
-from pretrain_model.head import HeadInput, load_head, save_head
+from pretrain_model.head import BUNDLED_HEADS, HeadInput, load_head, save_head
 from pretrain_model.latent_files import PieceLatents
+from pretrain_model.listener import Listener
 from pretrain_model.listener_calibration import train_listener
+from pretrain_model.listener_head import Views
 from pretrain_model.performance_features import VERSION, BarFeatures
 from pretrain_model.pretrain_settings import SETTINGS_FILE, ListenerSettings, PretrainSettings
-from pretrain_model.rated_pieces import RatedPiece
+from pretrain_model.rated_pieces import GROUP, RatedPiece
 
 N_FEATURES, N_BARS = 6, 24
 
@@ -113,8 +117,37 @@ def test_other_music_in_the_same_call_changes_nothing(listener, tmp_path) -> Non
     head = saved(listener, tmp_path)
     inputs = [piece("vgmidi", k, n=5 + k).input for k in range(4)]
     for one, together in zip(inputs, head.predict(inputs), strict=True):
-        np.testing.assert_allclose(head.predict([one])[0], together, atol=1e-6)
+        np.testing.assert_array_equal(head.predict([one])[0], together)
     assert head.predict([]) == []
+
+
+def test_it_says_without_torch_what_it_was_trained_to_say(listener) -> None:
+    views = [piece(dataset, k, n=3 + k).input.views(with_latents=False) for dataset in GROUP for k in range(5)]
+    trained = torch.cat(listener(Views.of(views)), dim=1).numpy()
+    at_work = np.concatenate([Listener.of(listener).predict(of_piece) for of_piece in views])
+    assert at_work.dtype == np.float32
+    np.testing.assert_allclose(at_work, trained, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "value", "fact", "told"),
+    [
+        ("gate.layer.weight", None, {}, "gate.layer.weight"),
+        ("vgmidi.networks.members.0.1.weight", np.zeros((16, 2), np.float32), {}, ""),
+        ("motion.scale.mean", np.zeros(5, np.float32), {}, ""),
+        ("emopia.sd", None, {"context": "sideways"}, "its context is 'sideways'"),
+        ("emopia.sd", np.ones(2, np.float32), {"kind": "oracle"}, "no kind of head"),
+    ],
+)
+def test_a_file_that_holds_no_listener_is_refused(tensor, value, fact, told, tmp_path) -> None:
+    with safe_open(BUNDLED_HEADS["bundled"], framework="numpy") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        facts = dict(file.metadata()) | fact
+    tensors |= {tensor: value}
+    path = tmp_path / "head.safetensors"
+    write_tensors(path, {name: values for name, values in tensors.items() if values is not None}, facts)
+    with pytest.raises(UserError, match=f"not a valence/arousal head.*{told}"):
+        load_head(str(path))
 
 
 @pytest.mark.parametrize("dataset", ["vgmidi", "emopia"])

@@ -50,6 +50,10 @@ def read(folder: Path, kind: str) -> pd.DataFrame:
     return pd.read_csv(folder / kind / "part-00000.csv", keep_default_na=False)
 
 
+def rows_of_songs(printed: str) -> list[str]:
+    return [line for line in printed.splitlines() if line.count(" ± ") == 2]
+
+
 def test_the_numbers_and_tables_are_those_of_a_run_over_the_folder(music, tmp_path):
     assert annotated([music], csv=tmp_path / "own")
     annotate(settings_for(f"dataset.path={music}", f"output.dir={tmp_path / 'run'}"))
@@ -112,6 +116,43 @@ def test_pictures_have_the_names_of_the_songs_and_none_replaces_another(music, t
 def test_a_picture_stays_in_its_folder_whatever_its_song_is_called(called):
     name = picture_name(called)
     assert name and "/" not in name and not name.startswith(".") and len(name.encode()) <= 120
+
+
+ODD_NAMES = ("a$b$\\frac{.mid", '<b>&".mid', "new\nline\x1b[31m.mid", "夜曲 é.mid", "x" * 250 + ".mid", "-dash.KAR")
+
+
+def test_files_of_any_name_are_printed_drawn_and_written_and_each_time_the_same(synthetic, tmp_path, capsys):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    for name in ODD_NAMES:
+        shutil.copy(synthetic / "meter_3_4.mid", folder / name)
+    assert annotated([folder], csv=tmp_path / "csv", pictures=tmp_path / "curves")
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed and len(rows_of_songs(printed)) == len(ODD_NAMES)
+    assert len(list((tmp_path / "curves").iterdir())) == 2 * len(ODD_NAMES)
+    titles = read(tmp_path / "csv", "songs")["title"]
+    assert set(titles) == {name.replace("\n", " ").replace("\x1b", " ") for name in ODD_NAMES}
+
+    assert annotated([folder / ODD_NAMES[0]], pictures=tmp_path / "again")
+    pictures = list((tmp_path / "again").iterdir())
+    assert len(pictures) == 2
+    for picture in pictures:
+        assert picture.read_bytes() == (tmp_path / "curves" / picture.name).read_bytes()
+
+
+def test_files_in_other_folders_that_share_a_name_are_told_apart(music, capsys):
+    shutil.copy(music / "meter_3_4.mid", music / "below" / "random_mix.mid")
+    assert annotated([music / "random_mix.mid", music / "below" / "random_mix.mid", music / "random_mix.mid"])
+    rows = rows_of_songs(capsys.readouterr().out)
+    assert [row.split()[0][-20:] for row in rows] == ["music/random_mix.mid", "below/random_mix.mid"]
+
+
+def test_the_limits_of_the_settings_hold(music, capsys):
+    settings = settings_for("limits.notes=5")
+    assert not annotate_own_music([music / "random_mix.mid"], settings, Wanted(None, None, False))
+    told = capsys.readouterr()
+    assert told.err.startswith("error: random_mix.mid: too_many_notes: ") and told.err.count("\n") == 1
+    assert told.out == ""
 
 
 def test_names_are_printed_in_one_line_and_a_long_song_in_forty_rows():

@@ -37,7 +37,7 @@ demo: $(VENV)/ready
 	@echo "  a report:   $(DEMO)/analysis/report.html, to open in a browser"
 
 test: $(VENV)/ready
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/ready
 	$(RUN) -m ruff check .

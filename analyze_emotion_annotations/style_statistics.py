@@ -78,8 +78,9 @@ def group_statistics(db: duckdb.DuckDBPyConnection) -> tuple[pd.DataFrame, Distr
         low, high = value - reach, value + reach
         if name.endswith("variance"):
             name, value, low, high = name.replace("variance", "sd"), *_of_spread(value, reach)
-        elif name.startswith("share"):
-            low, high = np.clip(low, 0, 1), np.clip(high, 0, 1)
+        else:  # of few songs an interval may reach beyond what there can be
+            least, most = (-1, 1) if name.endswith("mean") else (0, 1) if name.startswith("share") else (0, 2)
+            low, high = np.clip(low, least, most), np.clip(high, least, most)
         table[name], table[f"{name}_low"], table[f"{name}_high"] = value, low, high
     distributions = _distributions(db, len(table))
     quartiles = _quartiles(db, distributions, n_songs)

@@ -140,6 +140,13 @@ def test_one_song_has_no_interval_and_songs_that_are_alike_a_narrow_one(annotati
     assert alike["valence_mean_low"] == pytest.approx(0.3) == alike["valence_mean_high"]
 
 
+def test_intervals_of_few_songs_stay_within_what_there_can_be(annotations):
+    songs = [({"name": str(v)}, np.array([[v, v], [v / 2, v / 2]])) for v in (-0.9, 0.9)]
+    row = table_of(annotations(songs)).iloc[0]
+    assert (row["valence_mean_low"], row["valence_mean_high"]) == (-1, 1)
+    assert row["valence_change_low"] >= 0 and row["share_q1_high"] <= 1 and row["share_q2_low"] == 0
+
+
 def test_the_interval_of_a_mean_is_that_of_the_ratio_of_sums_over_songs(annotations, library):
     row = table_of(annotations(library)).iloc[0]
     n = np.array([len(affect) for _, affect in library])

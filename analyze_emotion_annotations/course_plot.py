@@ -14,6 +14,7 @@ from .figures import FAINT, new_figure
 from .style_statistics import AFFECTS
 
 _DARK = "#404040"
+_FEWEST_SONGS = 10  # that have a band: of fewer it would cover all others
 _MARKED_EVERY = 4  # points of a line have its style's symbol
 
 
@@ -35,7 +36,8 @@ def plot_courses(styles: Sequence[DrawnStyle], courses: pd.DataFrame, dpi: int) 
             if line.empty:
                 continue
             low, high = (line[f"{affect}_movement_{end}"].to_numpy() for end in ("low", "high"))
-            panel.fill_between(at, low, high, color=style.colour, alpha=0.15, linewidth=0)
+            if line["n_songs"].iloc[0] >= _FEWEST_SONGS:
+                panel.fill_between(at, low, high, color=style.colour, alpha=0.15, linewidth=0)
             symbol = style.symbol | {"markersize": style.symbol["markersize"] * 0.7}
             every = (i % _MARKED_EVERY, _MARKED_EVERY)
             (drawn,) = panel.plot(at, line[f"{affect}_movement"], linewidth=1.6, markevery=every, **symbol)
@@ -60,6 +62,7 @@ def plot_courses(styles: Sequence[DrawnStyle], courses: pd.DataFrame, dpi: int) 
     for text in legend.get_texts():
         text.set_parse_math(False)
     figure.text(0.065, 0.93, "How a song moves from its first bar to its last", fontsize=14)
-    note = "Line: mean over songs (their number in brackets). Band: 95 % interval of that mean."
+    band = f"Band: 95 % interval of that mean, from {_FEWEST_SONGS} songs on."
+    note = f"Line: mean over songs (their number in brackets). {band}"
     figure.text(0.065, 0.02, note, fontsize=10, color=_DARK)
     return figure

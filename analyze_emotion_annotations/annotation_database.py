@@ -31,6 +31,7 @@ from .annotation_tables import Part, same_header
 
 UNITS = 10_000  # in one: valence and arousal have four decimals
 BYTES_AT_ONCE = 128_000_000  # of CSV
+SONGS_AT_ONCE = 50_000
 _NUMBERS = {
     "bar_number": "BIGINT",
     "valence": "DOUBLE",
@@ -118,6 +119,12 @@ def annotation_database(
 def song_columns(db: duckdb.DuckDBPyConnection) -> list[str]:
     """The columns of the songs."""
     return [name for name, *_ in db.sql("DESCRIBE songs").fetchall()]
+
+
+def song_ranges(db: duckdb.DuckDBPyConnection) -> list[str]:
+    """Conditions on the column song, of which each song with bars meets one: what is summed over each adds up."""
+    ((n_songs,),) = db.sql("SELECT max(song) + 1 FROM song_sums").fetchall()
+    return [f"song >= {at} AND song < {at + SONGS_AT_ONCE}" for at in range(0, n_songs, SONGS_AT_ONCE)]
 
 
 def _load_songs(db: duckdb.DuckDBPyConnection, parts: Sequence[Part], header: Sequence[str]) -> None:

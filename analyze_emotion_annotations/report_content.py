@@ -12,6 +12,7 @@ from musetok_bridge.settings import UserError
 
 from .analysis import Analysis
 from .annotation_tables import failure_counts
+from .figures import boxes_for_missing_letters
 from .pictures import pictures_of
 from .report_page import Picture, Report, Section, Table
 from .report_tables import (
@@ -223,7 +224,8 @@ def _songs_of(found: Analysis) -> list[Song]:
 
 def _picture(figure: Any, name: str, caption: str, dpi: int) -> Picture:
     image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=dpi)
+    with boxes_for_missing_letters():
+        figure.savefig(image, format="png", dpi=dpi)
     return Picture(name, caption, caption, image.getvalue(), "png")
 
 

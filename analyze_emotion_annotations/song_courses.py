@@ -11,8 +11,8 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from .annotation_database import UNITS
-from .style_statistics import AFFECTS, SONGS_AT_ONCE, t_of_songs
+from .annotation_database import UNITS, song_ranges
+from .style_statistics import AFFECTS, t_of_songs
 
 
 def courses(db: duckdb.DuckDBPyConnection, points: int, min_bars: int) -> pd.DataFrame:
@@ -24,7 +24,6 @@ def courses(db: duckdb.DuckDBPyConnection, points: int, min_bars: int) -> pd.Dat
     sums = ", ".join(
         f"sum({x}) AS {x}_1, sum({x} - {x}_own) AS {x}_d1, sum(({x} - {x}_own) ** 2) AS {x}_d2" for x in "va"
     )
-    ((n_songs,),) = db.sql("SELECT max(song) + 1 FROM song_sums").fetchall()
     found = [
         db.sql(
             f"""
@@ -33,12 +32,12 @@ def courses(db: duckdb.DuckDBPyConnection, points: int, min_bars: int) -> pd.Dat
                     SELECT song, point, ((2 * point + 1) * n) // {2 * points} AS place,
                            v1 / n / {UNITS} AS v_own, a1 / n / {UNITS} AS a_own
                     FROM song_sums, (SELECT unnest(range({points})) AS point)
-                    WHERE n >= {min_bars} AND song >= {first} AND song < {first + SONGS_AT_ONCE}
+                    WHERE n >= {min_bars} AND {some_songs}
                 ) JOIN bars USING (song, place)
             ) JOIN memberships USING (song) GROUP BY g, point
             """
         ).df()
-        for first in range(0, n_songs, SONGS_AT_ONCE)
+        for some_songs in song_ranges(db)
     ]
     total = pd.concat(found).groupby(["g", "point"], as_index=False).sum()
     k = total["n_songs"].to_numpy(float)

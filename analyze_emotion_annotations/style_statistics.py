@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from .annotation_database import UNITS
+from .annotation_database import UNITS, song_ranges
 
 AFFECTS = ("valence", "arousal")
 QUARTILES = (("q25", 0.25), ("median", 0.5), ("q75", 0.75))
@@ -32,7 +32,6 @@ _GRID = np.linspace(-1.0, 1.0, 2001)
 _UNITS_PER_STEP = round(STEP * UNITS)
 PLANE_STEP = 0.05  # of the valence–arousal plane, for pictures
 PLANE_CELLS = round(2 / PLANE_STEP)
-SONGS_AT_ONCE = 50_000
 
 # statistic: sums over a song that make its Y and X; {m} is the group's mean in UNITS
 _RATIOS = {
@@ -67,11 +66,11 @@ def group_statistics(db: duckdb.DuckDBPyConnection) -> tuple[pd.DataFrame, Distr
     groups = db.sql("SELECT g, grouping, kind, name, n_songs FROM groups ORDER BY g").df()
     sums = db.sql(
         """
-        SELECT g, sum(n)::DOUBLE AS n, sum(v1) / sum(n) AS valence_m, sum(a1) / sum(n) AS arousal_m
+        SELECT g, sum(n)::DOUBLE AS n_bars, sum(v1) / sum(n) AS valence_m, sum(a1) / sum(n) AS arousal_m
         FROM memberships JOIN song_sums USING (song) GROUP BY g ORDER BY g
         """
     ).df()
-    table = groups.assign(n_bars=sums["n"].astype("int64"))
+    table = groups.assign(n_bars=sums["n_bars"].astype("int64"))
     n_songs = table["n_songs"].to_numpy()
     for name, (value, error) in _ratios(db, sums).items():
         reach = error * t_of_songs(n_songs)
@@ -130,27 +129,20 @@ def _ratios(db: duckdb.DuckDBPyConnection, sums: pd.DataFrame) -> dict[str, tupl
     db.register("means", sums)
     of_songs = "FROM memberships JOIN song_sums USING (song) JOIN means USING (g)"
     columns = [f"sum({y})::DOUBLE / nullif(sum({x}), 0) AS {name}" for name, (y, x, _) in _RATIOS.items()]
-    ratios = db.sql(f"SELECT g, {', '.join(columns)} {_without_n(of_songs)} GROUP BY g ORDER BY g").df()
+    ratios = db.sql(f"SELECT g, {', '.join(columns)} {of_songs} GROUP BY g ORDER BY g").df()
     db.register("ratios", ratios)
     columns = [
         f"sqrt(sum(({y} - ratios.{name} * {x}) ** 2) * count(*) / nullif(count(*) - 1, 0)) / nullif(sum({x}), 0) "
         f"AS {name}"
         for name, (y, x, _) in _RATIOS.items()
     ]
-    errors = db.sql(
-        f"SELECT g, {', '.join(columns)} {_without_n(of_songs)} JOIN ratios USING (g) GROUP BY g ORDER BY g"
-    ).df()
+    errors = db.sql(f"SELECT g, {', '.join(columns)} {of_songs} JOIN ratios USING (g) GROUP BY g ORDER BY g").df()
     db.unregister("means")
     db.unregister("ratios")
     return {
         name: (ratios[name].to_numpy(float) / unit, errors[name].to_numpy(float) / unit)
         for name, (_, _, unit) in _RATIOS.items()
     }
-
-
-def _without_n(of_songs: str) -> str:
-    """means has an n of its own, the group's: the songs' is meant."""
-    return of_songs.replace("JOIN means", "JOIN (SELECT g, valence_m, arousal_m FROM means) means")
 
 
 def _distributions(db: duckdb.DuckDBPyConnection, n_groups: int) -> Distributions:
@@ -208,14 +200,13 @@ def _errors_of_shares(db: duckdb.DuckDBPyConnection, quartiles: dict[str, np.nda
     moments = [
         f"sum({key} * {key}) AS {key}_yy, sum({key} * n) AS {key}_yx, sum({key}) AS {key}_y" for key in quartiles
     ]
-    ((n_songs,),) = db.sql("SELECT max(song) + 1 FROM song_sums").fetchall()
     total: pd.DataFrame | None = None
-    for first in range(0, n_songs, SONGS_AT_ONCE):  # no song is in two of these, so the sums add up
+    for some_songs in song_ranges(db):
         some = db.sql(
             f"""
             SELECT g, count(*) AS k, sum(n) AS x, sum(n * n) AS xx, {", ".join(moments)} FROM (
                 SELECT g, song, count(*) AS n, {", ".join(below)}
-                FROM (SELECT * FROM bars WHERE song >= {first} AND song < {first + SONGS_AT_ONCE})
+                FROM (SELECT * FROM bars WHERE {some_songs})
                 JOIN memberships USING (song) JOIN thresholds USING (g) GROUP BY g, song
             ) GROUP BY g
             """

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from musetok_bridge.settings import UserError
+from musetok_bridge.settings import UserError, one_line
 
-from .figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY_BLUE, VERMILLION, one_line
+from .figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY_BLUE, VERMILLION
 from .song_groups import ALL, NO_STYLE, RARE
 
 # 6 colours and 11 shapes in step give 66 different pairs, and neighbours differ in both; black and grey have a meaning

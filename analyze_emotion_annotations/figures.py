@@ -16,7 +16,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from musetok_bridge.provenance import written_whole
-from musetok_bridge.settings import one_line as one_line
 
 BLACK = "#000000"
 ORANGE = "#E69F00"

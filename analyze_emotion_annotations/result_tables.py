@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from musetok_bridge.provenance import write_table
+from musetok_bridge.settings import one_line
 
 from .analysis import Analysis
-from .figures import one_line
 from .song_groups import ALL
 
 

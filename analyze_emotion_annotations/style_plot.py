@@ -9,8 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from musetok_bridge.settings import one_line
+
 from .drawn_styles import DrawnStyle
-from .figures import FAINT, boxes_for_missing_letters, new_figure, one_line
+from .figures import FAINT, boxes_for_missing_letters, new_figure
 from .label_placing import place_labels
 from .song_groups import ALL
 from .style_statistics import AFFECTS

@@ -47,6 +47,7 @@ from musetok_bridge.encoder import (
     TOKENS_PER_BATCH,
     BarEncoder,
     BarTransformer,
+    a_thread_for_each_core,
     batches_by_length,
     fast_dtypes,
     in_number_format,
@@ -62,7 +63,7 @@ from process_gigamidi.part_files import complete_part, part_tables
 
 LENGTHS = (1, 4, 16, 64)  # times a song is played
 LARGE_BATCH = 16_384  # words
-ALONE = "only the matrix products of that"
+ALONE = "only the matrix products of the line below"
 PADDED = "torch.nn.TransformerEncoder, padded to 128, a song at a time"
 
 
@@ -149,18 +150,22 @@ def of_one_length(bars: Sequence[np.ndarray]) -> list[Tensor]:
 
 
 def products(network: BarTransformer, n_words: int) -> list[Tensor]:
-    """The multiplications of the line before by a layer's matrices, for so many words, and nothing else of it."""
+    """Multiplications by a layer's matrices as `encode` does them for so many words, and nothing else of it."""
     layer, config = network.layers[0], network.config
     x = torch.ones(TOKENS_PER_BATCH["cpu"], config.width)
     inner = torch.ones(len(x), config.feed_forward)
     maps = [layer.self_attn.out_proj, layer.linear1, layer.linear2]
-    last = x
-    for _ in range(-(-n_words // len(x))):
+
+    @torch.inference_mode()
+    def of_a_batch(_: int) -> Tensor:
         for i in range(config.layers - 1):
             if i:
-                last = F.linear(x, layer.self_attn.in_proj_weight, layer.self_attn.in_proj_bias)
+                F.linear(x, layer.self_attn.in_proj_weight, layer.self_attn.in_proj_bias)
             last = [product(inner if product is layer.linear2 else x) for product in maps][-1]
-    return [last]
+        return last
+
+    with a_thread_for_each_core() as threads:
+        return list(threads.map(of_a_batch, range(-(-n_words // len(x)))))
 
 
 def steps(encoder: BarEncoder, songs: Sequence[Bars]) -> dict[str, Callable[[], list[Tensor]]]:
@@ -202,7 +207,7 @@ def measure_encoding(songs: Sequence[Bars], name: str, repeats: int) -> None:
     ours = {dtype: make(dtype=dtype) for dtype in fast_dtypes(torch.device("cpu"))}
     works: dict[str, Callable[[], Any]] = dict(steps(ours["float32"], songs))
     works |= {
-        f"encode, {dtype}: with quantization, and in small batches": partial(encoder.encode, songs)
+        f"encode, {dtype}: small batches, for each core its own, and quantization": partial(encoder.encode, songs)
         for dtype, encoder in ours.items()
     }
     n_bars = sum(map(len, songs))

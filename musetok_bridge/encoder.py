@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import cast, overload
@@ -27,10 +30,11 @@ from .provenance import tensors_digest
 from .settings import UserError
 from .vocabulary import MAX_BAR_WORDS, N_TOKENS, PAD
 
-TOKENS_PER_BATCH = {"cpu": 2_048, "cuda": 131_072}  # words a batch; on a CPU what its caches hold
+TOKENS_PER_BATCH = {"cpu": 1_024, "cuda": 131_072}  # words a batch; on a CPU what a core's cache holds
 BARS_PER_QUANTIZATION = 4_096
 MOST_PADDING = 1.09  # times the length of the shortest bar of a batch
 DTYPES = ("float32", "mixed", "bfloat16")
+ALL_CORES = threading.Lock()
 
 
 class SelfAttention(nn.Module):
@@ -277,25 +281,49 @@ class BarEncoder:
 
     @torch.inference_mode()
     def _encode_distinct(self, bars: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """Encode bars of int16 words. All is sent off before the first result is waited for."""
+        """Encode bars of int16 words.
+
+        A GPU is sent all of them before the first result is waited for. On a CPU every core takes batches of its own:
+        cores that share each multiplication wait for each other.
+        """
         if not bars:
             return np.empty((0, self.levels), dtype=np.int16), np.empty((0, self.width), dtype=np.float32)
         lengths = np.array([len(bar) // 2 for bar in bars], dtype=np.int64)
         on_gpu = self.device.type == "cuda"
         batches = list(batches_by_length(lengths, TOKENS_PER_BATCH[self.device.type], MOST_PADDING))
         first = self.network.first_projections()
-        vectors = []
-        for batch in batches:
+
+        @torch.inference_mode()  # which holds for one thread
+        def vectors_of(batch: np.ndarray) -> Tensor:
             words = torch.from_numpy(pad_words([np.frombuffer(bars[i], dtype=np.int16) for i in batch.tolist()]))
             words = words.pin_memory().to(self.device, non_blocking=True) if on_gpu else words
             padded = lengths[batch[0]] < lengths[batch[-1]]
             hidden = self.network.hidden(words, padded, first)  # (bars, d)
-            vectors.append(self.network.enc_out_proj(hidden).float())  # (bars, latent)
+            return self.network.enc_out_proj(hidden).float()  # (bars, latent)
+
+        if on_gpu:
+            vectors = [vectors_of(batch) for batch in batches]
+        else:
+            with a_thread_for_each_core() as threads:
+                vectors = list(threads.map(vectors_of, batches))
         quantized = [quantize(some, self.codebooks) for some in torch.cat(vectors).split(BARS_PER_QUANTIZATION)]
         place = np.argsort(np.concatenate(batches))
         codes = torch.cat([codes.to(torch.int16) for codes, _ in quantized]).cpu().numpy()[place]
         latents = torch.cat([codewords.sum(dim=1) for _, codewords in quantized]).cpu().numpy()[place]
         return codes, latents
+
+
+@contextmanager
+def a_thread_for_each_core() -> Iterator[ThreadPoolExecutor]:
+    """As many threads as torch would use for one operation, each of which uses one core; for one caller at a time."""
+    with ALL_CORES:
+        cores = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with ThreadPoolExecutor(cores) as threads:
+                yield threads
+        finally:
+            torch.set_num_threads(cores)
 
 
 def pad_words(bars: Sequence[np.ndarray]) -> np.ndarray:

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import islice
 from typing import cast, overload
@@ -34,6 +35,7 @@ TOKENS_PER_BATCH = {"cpu": 1_024, "cuda": 131_072}  # words a batch; on a CPU wh
 BARS_PER_QUANTIZATION = 4_096
 MOST_PADDING = 1.09  # times the length of the shortest bar of a batch
 DTYPES = ("float32", "mixed", "bfloat16")
+MARGIN = 5e-5  # of a vector's length, within which `mixed` asks float32; measured: formats in benchmarks/RESULTS.md
 ALL_CORES = threading.Lock()
 
 
@@ -209,6 +211,22 @@ def quantize(vectors: Tensor, codebooks: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack(codes, dim=1), torch.stack(codewords, dim=1)
 
 
+def nearly_another(vectors: Tensor, codebooks: Tensor) -> Tensor:
+    """Of which vectors a code would be another one if the vector were a little elsewhere, bool (bars).
+
+    A little is MARGIN times its length; between two codewords a code changes at the plane halfway. Shapes: as for
+    quantize.
+    """
+    residual, closest = vectors, torch.full_like(vectors[:, 0], torch.inf)
+    for codebook in codebooks:
+        distance = codebook.square().sum(dim=1) - 2 * residual @ codebook.T  # (bars, size), see quantize
+        (least, second), (nearest, other) = (t.unbind(dim=1) for t in distance.topk(2, largest=False))
+        apart = torch.linalg.vector_norm(codebook[nearest] - codebook[other], dim=1)
+        closest = torch.minimum(closest, (second - least) / (2 * apart))
+        residual = residual - codebook[nearest]
+    return closest < MARGIN * torch.linalg.vector_norm(vectors, dim=1)
+
+
 class SeenBars:
     """What was encoded so far, so that equal bars of many songs are encoded once.
 
@@ -239,7 +257,8 @@ class SeenBars:
 class BarEncoder:
     """An encoder ready for use; `load_encoder` makes one.
 
-    name: as it was asked for. digest: of the weights, 64 hex digits. dtype: one of DTYPES.
+    name: as it was asked for. digest: of the weights, 64 hex digits. dtype: one of DTYPES. exact: the network in
+    float32 where dtype is "mixed", for the bars whose codes hang on the rounding.
     """
 
     name: str
@@ -248,6 +267,7 @@ class BarEncoder:
     codebooks: Tensor
     device: torch.device
     dtype: str
+    exact: BarTransformer | None = None
 
     @property
     def width(self) -> int:
@@ -281,36 +301,46 @@ class BarEncoder:
 
     @torch.inference_mode()
     def _encode_distinct(self, bars: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """Encode bars of int16 words.
-
-        A GPU is sent all of them before the first result is waited for. On a CPU every core takes batches of its own:
-        cores that share each multiplication wait for each other.
-        """
+        """Encode bars of int16 words."""
         if not bars:
             return np.empty((0, self.levels), dtype=np.int16), np.empty((0, self.width), dtype=np.float32)
+        vectors = self._vectors(self.network, bars)
+        if self.exact:
+            few = vectors.split(BARS_PER_QUANTIZATION)
+            again = torch.cat([nearly_another(some, self.codebooks) for some in few]).nonzero()[:, 0]
+            if len(again):
+                vectors[again] = self._vectors(self.exact, [bars[i] for i in again.tolist()])
+        quantized = [quantize(some, self.codebooks) for some in vectors.split(BARS_PER_QUANTIZATION)]
+        codes = torch.cat([codes.to(torch.int16) for codes, _ in quantized])
+        latents = torch.cat([codewords.sum(dim=1) for _, codewords in quantized])
+        return codes.cpu().numpy(), latents.cpu().numpy()
+
+    def _vectors(self, network: BarTransformer, bars: list[bytes]) -> Tensor:
+        """What is quantized of bars of int16 words, float32 (bars, latent).
+
+        A GPU is sent all batches, and no result is waited for. On a CPU every core takes batches of its own: cores that
+        share each multiplication wait for each other.
+        """
         lengths = np.array([len(bar) // 2 for bar in bars], dtype=np.int64)
         on_gpu = self.device.type == "cuda"
         batches = list(batches_by_length(lengths, TOKENS_PER_BATCH[self.device.type], MOST_PADDING))
-        first = self.network.first_projections()
+        first = network.first_projections()
 
         @torch.inference_mode()  # which holds for one thread
-        def vectors_of(batch: np.ndarray) -> Tensor:
+        def of_batch(batch: np.ndarray) -> Tensor:
             words = torch.from_numpy(pad_words([np.frombuffer(bars[i], dtype=np.int16) for i in batch.tolist()]))
             words = words.pin_memory().to(self.device, non_blocking=True) if on_gpu else words
             padded = lengths[batch[0]] < lengths[batch[-1]]
-            hidden = self.network.hidden(words, padded, first)  # (bars, d)
-            return self.network.enc_out_proj(hidden).float()  # (bars, latent)
+            hidden = network.hidden(words, padded, first)  # (bars, d)
+            return network.enc_out_proj(hidden).float()  # (bars, latent)
 
         if on_gpu:
-            vectors = [vectors_of(batch) for batch in batches]
+            vectors = [of_batch(batch) for batch in batches]
         else:
             with a_thread_for_each_core() as threads:
-                vectors = list(threads.map(vectors_of, batches))
-        quantized = [quantize(some, self.codebooks) for some in torch.cat(vectors).split(BARS_PER_QUANTIZATION)]
-        place = np.argsort(np.concatenate(batches))
-        codes = torch.cat([codes.to(torch.int16) for codes, _ in quantized]).cpu().numpy()[place]
-        latents = torch.cat([codewords.sum(dim=1) for _, codewords in quantized]).cpu().numpy()[place]
-        return codes, latents
+                vectors = list(threads.map(of_batch, batches))
+        place = torch.from_numpy(np.argsort(np.concatenate(batches))).to(self.device)
+        return torch.cat(vectors)[place]
 
 
 @contextmanager
@@ -359,8 +389,8 @@ def load_encoder(name: str = "bundled", device: str = "cpu", dtype: str = "float
 
     name: "bundled" (comes with the project), "official" (MuseTok's release, after `01_download_musetok.py`), or the
     path of a checkpoint, `.pt` (read as data only) or `.safetensors`.
-    device: "cpu", "cuda", "cuda:1" …, or "auto". dtype: "float32", "mixed" (the feed-forwards in bfloat16) or
-    "bfloat16" (all layers); quantization is always in float32.
+    device: "cpu", "cuda", "cuda:1" …, or "auto". dtype: "float32", "mixed" (the feed-forwards in bfloat16, and bars of
+    which a code is nearly another once more in float32) or "bfloat16" (all layers); quantization is always in float32.
 
     Raises UserError if there is no such file, or its tensors are not those of a MuseTok encoder.
     """
@@ -372,10 +402,17 @@ def load_encoder(name: str = "bundled", device: str = "cpu", dtype: str = "float
     config, tensors = encoder_tensors(find_checkpoint(name))
     network = BarTransformer(config)
     network.load_state_dict({key: torch.from_numpy(values) for key, values in tensors.items()})
+    return bar_encoder(name, tensors_digest(tensors), network, place, dtype)
+
+
+def bar_encoder(name: str, digest: str, network: BarTransformer, device: torch.device, dtype: str) -> BarEncoder:
+    """Make an encoder of a network in float32 on the CPU, which it takes over."""
     network.eval().requires_grad_(False)
-    codebooks = network.codebooks().to(place)
+    codebooks = network.codebooks().to(device)
+    network.to(device)
+    exact = deepcopy(network) if dtype == "mixed" else None
     in_number_format(network, dtype)
-    return BarEncoder(name, tensors_digest(tensors), network.to(place), codebooks, place, dtype)
+    return BarEncoder(name, digest, network, codebooks, device, dtype, exact)
 
 
 def fast_dtypes(device: torch.device) -> tuple[str, ...]:

@@ -3,6 +3,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -15,12 +16,15 @@ from musetok_bridge import load_encoder, score_to_bars
 from musetok_bridge.checkpoint import encoder_tensors, save_encoder
 from musetok_bridge.encoder import (
     DTYPES,
+    MARGIN,
     TOKENS_PER_BATCH,
     BarTransformer,
     Layer,
     SeenBars,
     batches_by_length,
+    nearly_another,
     pad_words,
+    quantize,
 )
 from musetok_bridge.settings import UserError
 from musetok_bridge.vocabulary import MAX_BAR_WORDS, PAD
@@ -202,6 +206,31 @@ def test_other_number_formats_stay_near_float32(tiny_checkpoint, songs):
         for dtype in DTYPES
     )
     assert 0 < np.linalg.norm(mixed - exact) < np.linalg.norm(rough - exact) < 0.2 * np.linalg.norm(exact)
+
+
+def test_a_vector_near_the_plane_between_codewords_is_nearly_another():
+    levels = torch.tensor([[[-1.0, 0.0], [1.0, 0.0]], [[0.0, -0.25], [0.0, 0.25]]])
+    vectors = torch.tensor([[0.5, 1.0], [MARGIN, 1.0], [-MARGIN / 2, 1.0], [2.0, 3 * MARGIN], [2.0, -MARGIN]])
+    expected = [False, False, True, False, True]
+    assert nearly_another(vectors, levels).tolist() == expected
+    moved = vectors + 2 * MARGIN * torch.tensor([[-1.0], [1.0]])[:, None] * vectors.norm(dim=1, keepdim=True)
+    other = (quantize(moved.flatten(0, 1), levels)[0] != quantize(vectors.repeat(2, 1), levels)[0]).any(dim=1)
+    assert other.view(2, -1).any(dim=0)[torch.tensor(expected)].all()
+
+
+def test_mixed_reads_bars_again_whose_codes_hang_on_the_rounding(tiny_checkpoint, songs, monkeypatch):
+    exact, mixed = (load_encoder(str(tiny_checkpoint), dtype=dtype) for dtype in ("float32", "mixed"))
+    wanted = np.concatenate([latents for _, latents in exact.encode(songs)])
+    distinct = {bars[i][:MAX_BAR_WORDS].tobytes() for bars in songs for i in range(len(bars))}
+    read_again, others = {}, {}
+    for margin in (0.0, 0.003, np.inf):
+        monkeypatch.setattr("musetok_bridge.encoder.MARGIN", margin)
+        with mock.patch.object(mixed.exact, "hidden", wraps=mixed.exact.hidden) as hidden:
+            latents = np.concatenate([latents for _, latents in mixed.encode(songs)])
+        read_again[margin] = sum(len(call.args[0]) for call in hidden.call_args_list)
+        others[margin] = (latents != wanted).any(axis=1).sum()
+    assert read_again[0.0] == 0 < read_again[0.003] < read_again[np.inf] == len(distinct)
+    assert others[0.0] > others[0.003] >= others[np.inf] == 0
 
 
 def test_safetensors_and_pt_are_one_encoder(tiny_checkpoint, tmp_path, songs):

@@ -36,7 +36,7 @@ BARS_PER_QUANTIZATION = 4_096
 MOST_PADDING = 1.09  # times the length of the shortest bar of a batch
 DTYPES = ("float32", "mixed", "bfloat16")
 MARGIN = 5e-5  # of a vector's length, within which `mixed` asks float32; measured: formats in benchmarks/RESULTS.md
-ALL_CORES = threading.Lock()
+ALL_CORES = threading.Lock()  # torch's number of threads is one for the whole process
 
 
 class SelfAttention(nn.Module):
@@ -326,10 +326,13 @@ class BarEncoder:
         batches = list(batches_by_length(lengths, TOKENS_PER_BATCH[self.device.type], MOST_PADDING))
         first = network.first_projections()
 
+        def sent(values: np.ndarray) -> Tensor:
+            tensor = torch.from_numpy(values)
+            return tensor.pin_memory().to(self.device, non_blocking=True) if on_gpu else tensor
+
         @torch.inference_mode()  # which holds for one thread
         def of_batch(batch: np.ndarray) -> Tensor:
-            words = torch.from_numpy(pad_words([np.frombuffer(bars[i], dtype=np.int16) for i in batch.tolist()]))
-            words = words.pin_memory().to(self.device, non_blocking=True) if on_gpu else words
+            words = sent(pad_words([np.frombuffer(bars[i], dtype=np.int16) for i in batch.tolist()]))
             padded = lengths[batch[0]] < lengths[batch[-1]]
             hidden = network.hidden(words, padded, first)  # (bars, d)
             return network.enc_out_proj(hidden).float()  # (bars, latent)
@@ -339,8 +342,7 @@ class BarEncoder:
         else:
             with a_thread_for_each_core() as threads:
                 vectors = list(threads.map(of_batch, batches))
-        place = torch.from_numpy(np.argsort(np.concatenate(batches))).to(self.device)
-        return torch.cat(vectors)[place]
+        return torch.cat(vectors)[sent(np.argsort(np.concatenate(batches)))]
 
 
 @contextmanager

@@ -157,6 +157,7 @@ def products(network: BarTransformer, n_words: int) -> list[Tensor]:
 
     @torch.inference_mode()
     def of_a_batch(_: int) -> Tensor:
+        last = x
         for i in range(config.layers - 1):
             if i:
                 F.linear(x, layer.self_attn.in_proj_weight, layer.self_attn.in_proj_bias)
@@ -224,18 +225,17 @@ def measure_encoding(songs: Sequence[Bars], name: str, repeats: int) -> None:
 def measure_formats(songs: Sequence[Bars]) -> None:
     """How far other number formats in the encoder move the predictions of a head on latents."""
     head = load_head("bundled_mlp")
-    predicted, read_again = {}, 0
+    predicted, read = {}, {}  # read: how many bars the network read, of mixed the one in float32
     for dtype in DTYPES:
         encoder = load_encoder("bundled", dtype=dtype)
-        exact = encoder.exact or encoder.network
-        with mock.patch.object(exact, "hidden", wraps=exact.hidden) as hidden:
+        network = encoder.exact or encoder.network
+        with mock.patch.object(network, "hidden", wraps=network.hidden) as hidden:
             encoded = encoder.encode(songs)
-        if encoder.exact:
-            read_again = sum(len(call.args[0]) for call in hidden.call_args_list)
+        read[dtype] = sum(len(call.args[0]) for call in hidden.call_args_list)
         predicted[dtype] = np.concatenate(head.predict([HeadInput(None, latents) for _, latents in encoded]))
-    distinct = len({song[i][:MAX_BAR_WORDS].tobytes() for song in songs for i in range(len(song))})
-    print(f"\n{len(songs)} songs, {sum(map(len, songs)):,} bars, {distinct:,} distinct, of which mixed reads", end=" ")
-    print(f"{read_again / distinct:.1%} again in float32")
+    n_bars, distinct = sum(map(len, songs)), read["float32"]
+    again = f"{read['mixed'] / distinct:.1%}"
+    print(f"\n{len(songs)} songs, {n_bars:,} bars, {distinct:,} distinct; mixed reads {again} again in float32")
     print("\n| format | moves | 95 % | 99 % | largest | below 0.01 |\n|---|---|---|---|---|---|")
     for dtype in DTYPES[1:]:
         moved = np.abs(predicted[dtype] - predicted["float32"])

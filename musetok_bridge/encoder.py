@@ -194,6 +194,11 @@ class _Positions(nn.Module):
         self.register_buffer("pe", waves.reshape(MAX_BAR_WORDS, 1, width))
 
 
+def _distances(residual: Tensor, codebook: Tensor) -> Tensor:
+    """|r - c|² without |r|², which is the same for every codeword: (bars, size)."""
+    return codebook.square().sum(dim=1) - 2 * residual @ codebook.T
+
+
 def quantize(vectors: Tensor, codebooks: Tensor) -> tuple[Tensor, Tensor]:
     """Residual quantization by the nearest codeword, level by level.
 
@@ -203,9 +208,7 @@ def quantize(vectors: Tensor, codebooks: Tensor) -> tuple[Tensor, Tensor]:
     residual = vectors
     codes, codewords = [], []
     for codebook in codebooks:
-        # |r - c|² without |r|², which is the same for every codeword
-        distance = codebook.square().sum(dim=1) - 2 * residual @ codebook.T  # (bars, size)
-        codes.append(distance.argmin(dim=1))
+        codes.append(_distances(residual, codebook).argmin(dim=1))
         codewords.append(codebook[codes[-1]])  # (bars, latent)
         residual = residual - codewords[-1]
     return torch.stack(codes, dim=1), torch.stack(codewords, dim=1)
@@ -219,8 +222,8 @@ def nearly_another(vectors: Tensor, codebooks: Tensor) -> Tensor:
     """
     residual, closest = vectors, torch.full_like(vectors[:, 0], torch.inf)
     for codebook in codebooks:
-        distance = codebook.square().sum(dim=1) - 2 * residual @ codebook.T  # (bars, size), see quantize
-        (least, second), (nearest, other) = (t.unbind(dim=1) for t in distance.topk(2, largest=False))
+        two = _distances(residual, codebook).topk(2, largest=False)
+        (least, second), (nearest, other) = (t.unbind(dim=1) for t in two)
         apart = torch.linalg.vector_norm(codebook[nearest] - codebook[other], dim=1)
         closest = torch.minimum(closest, (second - least) / (2 * apart))
         residual = residual - codebook[nearest]

@@ -83,7 +83,15 @@ def test_the_result_does_not_depend_on_the_batch(tiny_checkpoint, songs):
         assert np.abs(latents - alone[1]).max() < 1e-5
 
 
-def test_the_result_does_not_depend_on_the_number_of_threads(tiny_checkpoint, songs, monkeypatch):
+@pytest.fixture
+def set_threads():
+    """torch.set_num_threads, for one test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_the_result_does_not_depend_on_the_number_of_threads(tiny_checkpoint, songs, monkeypatch, set_threads):
     monkeypatch.setitem(TOKENS_PER_BATCH, "cpu", 256)
     encoder = load_encoder(str(tiny_checkpoint))
     threads_of_hidden = set()
@@ -94,37 +102,29 @@ def test_the_result_does_not_depend_on_the_number_of_threads(tiny_checkpoint, so
         return hidden(self, *what)
 
     monkeypatch.setattr(BarTransformer, "hidden", watched)
-    before = torch.get_num_threads()
     encoded = {}
-    try:
-        for threads in (1, 3):
-            torch.set_num_threads(threads)
-            threads_of_hidden.clear()
-            encoded[threads] = encoder.encode(songs)
-            assert torch.get_num_threads() == threads
-            assert {used for _, used in threads_of_hidden} == {1}
-            assert len(threads_of_hidden) <= threads
-    finally:
-        torch.set_num_threads(before)
+    for threads in (1, 3):
+        set_threads(threads)
+        threads_of_hidden.clear()
+        encoded[threads] = encoder.encode(songs)
+        assert torch.get_num_threads() == threads
+        assert {used for _, used in threads_of_hidden} == {1}
+        assert len(threads_of_hidden) <= threads
     for (codes, latents), (codes_of_3, latents_of_3) in zip(encoded[1], encoded[3], strict=True):
         assert np.array_equal(codes, codes_of_3) and np.array_equal(latents, latents_of_3)
 
 
-def test_threads_are_given_back_when_encoding_fails(tiny_checkpoint, songs, monkeypatch):
+def test_threads_are_given_back_when_encoding_fails(tiny_checkpoint, songs, monkeypatch, set_threads):
     def failing(self, *what):
         raise RuntimeError("out of memory")
 
     encoder = load_encoder(str(tiny_checkpoint))
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(3)
-        with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="out of memory"):
-            patched.setattr(BarTransformer, "hidden", failing)
-            encoder.encode(songs)
-        assert torch.get_num_threads() == 3
-        encoder.encode(songs[0])
-    finally:
-        torch.set_num_threads(before)
+    set_threads(3)
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="out of memory"):
+        patched.setattr(BarTransformer, "hidden", failing)
+        encoder.encode(songs)
+    assert torch.get_num_threads() == 3
+    encoder.encode(songs[0])
 
 
 def test_equal_bars_have_equal_latents_whatever_stands_around_them(tiny_checkpoint, songs):

@@ -1,9 +1,11 @@
-"""What all tests share: where the project's fixtures and the data beside it are."""
+"""What all tests share: where the fixtures and the real music are, a small data set, and models without training."""
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from small_dataset import README, PlainEncoder, PlainHead, mixed_songs, rows_of, song, write_parquet
 
 from musetok_bridge.settings import PROJECT_ROOT
 
@@ -26,3 +28,24 @@ def shared() -> Path:
     if not (SHARED / "golden").is_dir():
         pytest.skip("needs the real music in ../shared, which is not here")
     return SHARED
+
+
+@pytest.fixture
+def hub_copy(tmp_path: Path) -> Path:
+    """A local copy of a dataset with an old release as the default and v2.0.0 in two files."""
+    folder = tmp_path / "copy"
+    rows = rows_of(mixed_songs())
+    write_parquet(folder / "v2.0.0" / "train" / "train-00000.parquet", rows[:10])
+    write_parquet(folder / "v2.0.0" / "train" / "train-00001.parquet", rows[10:])
+    write_parquet(folder / "v1.0.0" / "train.parquet", rows_of([song(1, 30)]))
+    (folder / "README.md").write_text(README, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Plain models in the place of the trained ones."""
+    plain = SimpleNamespace(encoder=PlainEncoder(), head=PlainHead())
+    monkeypatch.setattr("musetok_bridge.load_encoder", lambda *_: plain.encoder)
+    monkeypatch.setattr("process_gigamidi.prediction.load_head", lambda *_: plain.head)
+    return plain

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from analysed import table_of
+from analyse_folder import table_of
 
 from analyze_emotion_annotations.annotation_tables import finished_parts, read_bars, read_songs, same_header
 from musetok_bridge.settings import UserError

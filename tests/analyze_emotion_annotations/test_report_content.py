@@ -7,8 +7,8 @@ import json
 
 import numpy as np
 import pytest
-from analysed import analysed, row_of, settings_for
-from hostile_report import HOSTILE
+from analyse_folder import analysis_of, row_of, settings_for
+from hostile_texts import HOSTILE
 from test_report_page import Parsed
 
 from analyze_emotion_annotations import report_content
@@ -30,7 +30,7 @@ def unillustrated(monkeypatch):
 
 def reported(folder, *overrides):
     """What is found in a folder, and the report of it."""
-    found = analysed(folder, *overrides)
+    found = analysis_of(folder, *overrides)
     return found, report_of(found, folder, 50, provenance_of(settings_for(folder), found))
 
 

@@ -7,8 +7,8 @@ import re
 
 import numpy as np
 import pytest
-from hostile_report import HOSTILE, report_saying
-from made_report import made_report
+from example_report import example_report
+from hostile_texts import HOSTILE, report_saying
 from playwright.sync_api import Error, Page
 
 from analyze_emotion_annotations.report_page import render
@@ -42,7 +42,7 @@ def units_of(text: str) -> list[int]:
 
 
 def test_a_report_opens_and_shows_its_parts(open_report):
-    page = open_report(made_report())
+    page = open_report(example_report())
     assert page.title() == "Valence and arousal of 3,299 songs"
     contents = page.locator("nav a").all_inner_texts()
     assert contents == page.locator("main h2").all_inner_texts()
@@ -55,7 +55,7 @@ def test_the_policy_stops_what_it_is_there_for(open_report, complaints):
         "<script>window.broken = 1</script><img src=x onerror='window.broken = 2'>"
         "<p id=styled style='position:fixed'></p><img src='http://example.invalid/seen.png'>"
     )
-    page = open_report(render(made_report(4)).replace("</main>", f"{intrusion}</main>"))
+    page = open_report(render(example_report(4)).replace("</main>", f"{intrusion}</main>"))
     with pytest.raises(Error, match="TrustedHTML"):
         page.evaluate("document.body.innerHTML = '<b>text</b>'")
     assert page.evaluate("window.broken") is None
@@ -124,7 +124,7 @@ def assert_fits(page: Page) -> None:
 
 @pytest.mark.parametrize("width", [360, 800, 1600])
 def test_the_page_never_scrolls_sideways(open_report, width):
-    page = open_report(made_report(), width)
+    page = open_report(example_report(), width)
     assert_fits(page)
     page.locator("details").evaluate_all("(all) => all.forEach((details) => { details.open = true; })")
     page.locator("tr.choosable").first.click()
@@ -135,7 +135,7 @@ def test_the_page_never_scrolls_sideways(open_report, width):
 
 
 def test_a_picture_that_is_too_wide_is_enlarged_in_its_own_box(open_report):
-    page = open_report(made_report(4), 360)
+    page = open_report(example_report(4), 360)
     picture = page.locator("button.picture").first
     before = picture.locator("img").bounding_box()["width"]
     picture.click()
@@ -146,7 +146,7 @@ def test_a_picture_that_is_too_wide_is_enlarged_in_its_own_box(open_report):
 
 
 def test_on_a_narrow_window_the_contents_fold_away(open_report):
-    page = open_report(made_report(4), 360)
+    page = open_report(example_report(4), 360)
     assert not page.locator("nav ol").is_visible()
     page.locator("nav summary").click()
     page.get_by_role("link", name="Data quality").click()
@@ -171,7 +171,7 @@ def contrast(first: str, second: str) -> float:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_and_curves_stand_out_from_the_page(open_report, scheme):
-    page = open_report(made_report(8), scheme=scheme)
+    page = open_report(example_report(8), scheme=scheme)
     page.locator("tr.choosable").first.click()
 
     def colour(selector: str, what: str) -> str:
@@ -188,7 +188,7 @@ def test_text_and_curves_stand_out_from_the_page(open_report, scheme):
 
 
 def test_on_paper_there_are_no_controls(open_report):
-    page = open_report(made_report())
+    page = open_report(example_report())
     page.emulate_media(media="print")
     for selector in ("nav", "input", ".more", ".skip"):
         assert not any(element.is_visible() for element in page.locator(selector).all())

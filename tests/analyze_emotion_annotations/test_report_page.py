@@ -10,10 +10,10 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from hostile_report import HOSTILE, report_saying
+from example_report import curve_of, table_report
+from hostile_texts import HOSTILE, report_saying
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_report import curve_of, table_report
 
 from analyze_emotion_annotations.report_page import Column, Report, Section, Table, render
 

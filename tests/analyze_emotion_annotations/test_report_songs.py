@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from made_report import curve_of, table_report
+from example_report import curve_of, table_report
 
 from analyze_emotion_annotations.report_page import Column, Report
 from analyze_emotion_annotations.song_curves import Song

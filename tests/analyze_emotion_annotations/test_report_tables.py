@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from made_report import made_report, table_report
+from example_report import example_report, table_report
 from playwright.sync_api import Page
 
 from analyze_emotion_annotations.report_page import Column
@@ -50,7 +50,7 @@ def test_texts_are_sorted_as_a_reader_would_and_by_keyboard(open_report):
 
 
 def test_one_column_at_a_time_is_said_to_be_sorted(open_report):
-    page = open_report(made_report())
+    page = open_report(example_report())
     table = page.locator("[data-table='most-changing']")
     sorted_heads = table.locator("th:not([aria-sort='none'])")
     assert sorted_heads.all_inner_texts() == ["change"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from analysed import grouped
+from analyse_folder import grouped
 
 from analyze_emotion_annotations.song_courses import courses
 

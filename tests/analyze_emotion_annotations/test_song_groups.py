@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from analysed import analysed, grouped
+from analyse_folder import analysis_of, grouped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -213,7 +213,7 @@ def test_styles_with_the_names_of_our_own_groups_do_no_harm(annotations):
     assert {2, 7} <= set(found[RARE])
     assert sorted(itertools.chain.from_iterable(found.values())) == list(range(8))
     songs = [({"name": str(i), **row}, np.tile(BARS, (4, 1))) for i, row in enumerate(rows)]
-    analysis = analysed(annotations(songs, folder="again"), "styles.min_songs=1")
+    analysis = analysis_of(annotations(songs, folder="again"), "styles.min_songs=1")
     drawn = [style.name for style in analysis.styles]
     assert drawn[0] == "folk" and drawn[-1] == "all songs" and len(set(drawn)) == len(drawn)
     assert analysis.all_songs["name"] == ALL and analysis.all_songs["n_songs"] == 8

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from analysed import grouped
+from analyse_folder import grouped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_ind

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from analysed import analysed
-from drawn import COLUMN, NAMES, collection
+from analyse_folder import analysis_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from songs_by_style import COLUMN, NAMES, collection
 
 from analyze_emotion_annotations.course_plot import plot_courses
 from analyze_emotion_annotations.figures import save_picture
@@ -36,7 +36,7 @@ def two_styles(annotations):
     folk = np.array([[0.32, 0.12]] * 6 + [[-0.52, -0.73]] * 3)
     pop = np.array([[0.02, -0.02]] * 5)
     songs = [({"name": f"folk {i}", COLUMN: "folk"}, folk) for i in range(2)]
-    return analysed(annotations([*songs, ({"name": "pop", COLUMN: "pop"}, pop)]))
+    return analysis_of(annotations([*songs, ({"name": "pop", COLUMN: "pop"}, pop)]))
 
 
 def test_a_plane_is_light_where_the_bars_are(two_styles):
@@ -115,7 +115,7 @@ def test_songs_that_rise_give_a_course_that_rises_from_below_their_mean_to_above
         ({"name": f"{n}", COLUMN: "rising"}, np.stack([np.linspace(-0.2, 0.2, n) + 0.1, np.zeros(n)], axis=1).round(4))
         for n in (200, 300, 500)
     ]
-    found = analysed(annotations(songs), "course.points=10")
+    found = analysis_of(annotations(songs), "course.points=10")
     figure = plot_courses(found.styles, found.courses, dpi=50)
     valence, arousal = (panel.lines[1] for panel in figure.axes)  # line 0 marks zero
     at, movement = valence.get_data()
@@ -130,7 +130,7 @@ def test_styles_of_short_songs_only_have_no_course(annotations):
     songs = [
         ({"name": f"{style} {i}", COLUMN: style}, affect) for style, affect in (("a", long), ("b", short)) for i in "12"
     ]
-    found = analysed(annotations(songs))
+    found = analysis_of(annotations(songs))
     legend = plot_courses(found.styles, found.courses, dpi=50).legends[0]
     assert [text.get_text() for text in legend.get_texts()] == ["a  (2)", "all songs  (2)"]
 
@@ -173,7 +173,7 @@ def test_songs_that_are_all_short_have_every_picture_but_the_courses(annotations
 def test_the_same_annotations_give_the_same_bytes(annotations, library, tmp_path):
     folder = annotations([song for song in library if len(song[1]) > 8][:2])
     for run in "12":
-        for picture in pictures_of(analysed(folder), dpi=50):
+        for picture in pictures_of(analysis_of(folder), dpi=50):
             save_picture(picture.figure, tmp_path / run, picture.name, ["svg"])
     for name in PICTURES:
         once, again = ((tmp_path / run / f"{name}.svg").read_bytes() for run in "12")

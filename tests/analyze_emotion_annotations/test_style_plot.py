@@ -7,9 +7,9 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from analysed import analysed
-from drawn import COLUMN, NAMES, collection
+from analyse_folder import analysis_of
 from matplotlib.text import Text
+from songs_by_style import COLUMN, NAMES, collection
 
 from analyze_emotion_annotations.drawn_styles import choose_column, styles_to_draw
 from analyze_emotion_annotations.figures import new_figure, save_picture
@@ -69,7 +69,7 @@ def test_thirty_styles_look_different():
 def test_the_cross_reaches_from_quartile_to_quartile(annotations):
     affect = np.random.default_rng(1).uniform(-0.5, 0.5, (400, 2))
     songs = [({"name": str(i), COLUMN: "folk"}, affect[i::4]) for i in range(4)]
-    figure = plot_styles(analysed(annotations(songs)).styles, COLUMN, dpi=50)
+    figure = plot_styles(analysis_of(annotations(songs)).styles, COLUMN, dpi=50)
     lines = [line.get_xydata() for line in figure.axes[0].lines]
     (left, right), (low, high) = np.quantile(affect, (0.25, 0.75), axis=0).T
     mean = affect.mean(axis=0)
@@ -80,14 +80,14 @@ def test_the_cross_reaches_from_quartile_to_quartile(annotations):
 def test_the_plane_holds_all_crosses_and_no_more_than_it_has_to(annotations):
     corner = np.array([[0.93, -0.97]] * 3)
     for affect, reach in ((corner, 1.0), (corner / 4, 0.3)):
-        found = analysed(annotations([({"name": "a", COLUMN: "folk"}, affect)], folder=f"reach {reach}"))
+        found = analysis_of(annotations([({"name": "a", COLUMN: "folk"}, affect)], folder=f"reach {reach}"))
         plane = plot_styles(found.styles, COLUMN, dpi=50).axes[0]
         assert plane.get_xlim() == plane.get_ylim() == pytest.approx((-reach, reach))
 
 
 def test_the_list_beside_the_plane_goes_from_high_to_low_arousal(annotations):
     songs = [({"name": name, COLUMN: name}, np.full((2, 2), at)) for name, at in (("b", 0.1), ("a", -0.2), ("c", 0.3))]
-    figure = plot_styles(analysed(annotations(songs)).styles, COLUMN, dpi=50)
+    figure = plot_styles(analysis_of(annotations(songs)).styles, COLUMN, dpi=50)
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == ["c  (1 song)", "b  (1 song)", "all songs  (3 songs)", "a  (1 song)"]
 

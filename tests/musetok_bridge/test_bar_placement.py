@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_scores import score_of
+from score_from_notes import score_of
 from symusic import Note, Score, Track
 
 from musetok_bridge import score_to_bars

@@ -2,7 +2,7 @@ import pickle
 
 import numpy as np
 import pytest
-from made_scores import score_of
+from score_from_notes import score_of
 from symusic import Score
 
 from musetok_bridge import Limits, UnusableScore, score_to_bars

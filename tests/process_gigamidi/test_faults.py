@@ -39,9 +39,9 @@ def command(data: Path, output: Path, *overrides: str) -> list[str]:
     return [sys.executable, SCRIPT, *(word for setting in (*own, *overrides) for word in ("--set", setting))]
 
 
-def killed_runs(data: Path, folder: Path, how: str) -> int:
-    script = [sys.executable, str(HERE / "killed_runs.py"), str(data), str(folder), how]
-    environment = {**os.environ, "PYTHONPATH": f"{HERE}{os.pathsep}{PROJECT_ROOT}"}
+def kill_runs(data: Path, folder: Path, how: str) -> int:
+    script = [sys.executable, str(HERE / "kill_runs.py"), str(data), str(folder), how]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (HERE.parent, PROJECT_ROOT)))}
     ran = subprocess.run(script, capture_output=True, text=True, timeout=400, check=False, env=environment)
     assert ran.returncode == 0, ran.stderr
     return int(ran.stdout)
@@ -51,7 +51,7 @@ def killed_runs(data: Path, folder: Path, how: str) -> int:
 @pytest.mark.usefixtures("models")
 def test_thirty_runs_killed_at_random_moments_leave_what_one_run_makes(many_rows: Path, tmp_path: Path) -> None:
     annotate(settings_for(many_rows, tmp_path / "whole"))
-    assert killed_runs(many_rows, tmp_path, "30") >= 30
+    assert kill_runs(many_rows, tmp_path, "30") >= 30
     assert tables(tmp_path / "out") == tables(tmp_path / "whole")
     assert verify(settings_for(many_rows, tmp_path / "out")).findings == []
 
@@ -61,7 +61,7 @@ def test_thirty_runs_killed_at_random_moments_leave_what_one_run_makes(many_rows
 def test_a_run_killed_before_or_after_any_move_of_a_file_is_taken_up(hub_copy: Path, tmp_path: Path) -> None:
     annotate(settings_for(hub_copy, tmp_path / "whole"))
     n_moves = 1 + 4 * 4 + 1  # run.json, four files of each of four parts, run.json with the totals
-    assert killed_runs(hub_copy, tmp_path, "each") == 2 * n_moves
+    assert kill_runs(hub_copy, tmp_path, "each") == 2 * n_moves
     assert tables(tmp_path / "out") == tables(tmp_path / "whole")
     assert verify(settings_for(hub_copy, tmp_path / "out")).findings == []
 

@@ -20,7 +20,7 @@ from musetok_bridge.provenance import file_digest
 from process_gigamidi.annotation import annotate
 from process_gigamidi.part_files import KINDS, parts_done, read_record, table_path
 
-SCRIPT = Path(__file__).parent / "hurried_annotate.py"
+SCRIPT = Path(__file__).parent / "annotate_with_short_pauses.py"
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from crashing_reader import convert_with_crashing_reader
 from small_dataset import read, rows_of, settings_for, song, write_parquet
 from symusic import Note, Score, Track
-from treacherous_reader import convert_with_treacherous_reader
 
 from musetok_bridge.scores import Limits
 from musetok_bridge.settings import load_settings
@@ -53,8 +53,8 @@ def test_files_that_crash_hang_or_bloat_their_process_cost_their_rows_and_nothin
     write_parquet(tmp_path / "data" / "train.parquet", rows)
     annotate(settings_for(tmp_path / "data", tmp_path / "whole"))
     fates = {3: "crashed", 21: "crashed", 22: "too_large", 23: "timeout", 39: "crashed"}
-    treacherous = partial(convert_with_treacherous_reader, {rows[i]["md5"]: fate for i, fate in fates.items()})
-    monkeypatch.setattr(prediction, "convert_song", treacherous)
+    crashing = partial(convert_with_crashing_reader, {rows[i]["md5"]: fate for i, fate in fates.items()})
+    monkeypatch.setattr(prediction, "convert_song", crashing)
     limits = ("limits.seconds=2", "limits.memory_mb=100")
     totals = annotate(settings_for(tmp_path / "data", tmp_path / "out", f"compute.workers={workers}", *limits))
     assert (totals.songs, totals.failures) == (35, 5)

@@ -1,7 +1,7 @@
 """Runs that are killed, again and again, until one comes through; for tests, in a process of its own.
 
-    python killed_runs.py DATA FOLDER RUNS    kill -9 at random moments, at least RUNS times
-    python killed_runs.py DATA FOLDER each    kill -9 before and after each file that comes to its place
+    python kill_runs.py DATA FOLDER RUNS    kill -9 at random moments, at least RUNS times
+    python kill_runs.py DATA FOLDER each    kill -9 before and after each file that comes to its place
 
 Each run is a fork of this process, in which all is imported: so it is killed at its work, not while it starts. Prints
 how many runs were killed. FOLDER/out is then as the last run left it.

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import yaml
-from exported import STYLES, annotate_split, csv_rows, export_settings, published, say_made_from
 from small_dataset import mixed_songs, settings_for, song
+from small_release import STYLES, annotate_split, csv_rows, export_settings, published, say_made_from
 
 from musetok_bridge.settings import PROJECT_ROOT
 from pretrain_model.head import load_head

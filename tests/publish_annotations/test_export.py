@@ -10,7 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from exported import (
+from small_dataset import settings_for, song, write_parquet
+from small_release import (
     annotate_split,
     content,
     csv_rows,
@@ -19,7 +20,6 @@ from exported import (
     files_of,
     published,
 )
-from small_dataset import settings_for, song, write_parquet
 
 from musetok_bridge.settings import UserError
 from process_gigamidi.annotated_splits import annotated_splits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from made_report import curve_of
+from example_report import curve_of
 
 from analyze_emotion_annotations.report_page import Column, Picture, Report, Section, Table
 

@@ -1,4 +1,4 @@
-"""Reports of made-up music to test the page with; `python …/made_report.py OUT.html` writes one to look at."""
+"""Reports of made-up music to test the page with; `python …/example_report.py OUT.html` writes one to look at."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def made_curves(n: int = 40) -> list[tuple[str, Song]]:
     ]
 
 
-def made_report(n_songs: int = 40) -> Report:
+def example_report(n_songs: int = 40) -> Report:
     songs = made_curves(n_songs)
     return Report(
         title="Valence and arousal of 3,299 songs",
@@ -249,4 +249,4 @@ def _quality() -> Section:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(render(made_report()), encoding="utf-8")
+    Path(sys.argv[1]).write_text(render(example_report()), encoding="utf-8")

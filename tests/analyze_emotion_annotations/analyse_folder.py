@@ -39,7 +39,7 @@ def table_of(folder: Path, *overrides: str) -> pd.DataFrame:
         return group_statistics(db)[0]
 
 
-def analysed(folder: Path, *overrides: str) -> Analysis:
+def analysis_of(folder: Path, *overrides: str) -> Analysis:
     """All that is found in a folder."""
     return analyse(settings_for(folder, *overrides))
 

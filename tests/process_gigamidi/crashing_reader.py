@@ -15,7 +15,7 @@ from process_gigamidi import conversion
 from process_gigamidi.conversion import Converted, Failure
 
 
-def convert_with_treacherous_reader(fates: Mapping[str, str], music: bytes | None, **how: Any) -> Converted | Failure:
+def convert_with_crashing_reader(fates: Mapping[str, str], music: bytes | None, **how: Any) -> Converted | Failure:
     """As convert_song, but files whose md5 is in `fates` meet theirs when they are read.
 
     For worker processes only: it takes the place of the reader in the process that it runs in.

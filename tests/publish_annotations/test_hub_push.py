@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from exported import content, export_settings
 from fake_upload_hub import ACCOUNT, TOKEN, UploadHub
 from huggingface_hub import constants
+from small_release import content, export_settings
 
 from musetok_bridge.settings import UserError
 from process_gigamidi.export import export

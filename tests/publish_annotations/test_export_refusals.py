@@ -10,14 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from exported import (
+from filelock import FileLock
+from small_release import (
     annotate_split,
     content,
     csv_rows,
     export_settings,
     files_of,
 )
-from filelock import FileLock
 
 from musetok_bridge.provenance import file_digest, write_json
 from musetok_bridge.settings import PROJECT_ROOT, UserError, load_settings

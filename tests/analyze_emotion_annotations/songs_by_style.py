@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-from analysed import analysed
+from analyse_folder import analysis_of
 
 from analyze_emotion_annotations.analysis import Analysis
 
@@ -26,4 +26,4 @@ def collection(
         for i in range(n_songs):
             affect = np.clip(random.normal(middle, 0.15, (n_bars, 2)), -1, 1).round(4)
             songs.append(({"name": f"{style} {i}", column: style}, affect))
-    return analysed(annotations(songs), *overrides)
+    return analysis_of(annotations(songs), *overrides)

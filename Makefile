@@ -1,11 +1,12 @@
-# make demo: annotate the bundled samples and analyse the result. make test: the tests. Both build .venv on first use.
-# make browser: Debian's chromium, without which the tests of the report's page skip.
+# make demo: annotate the bundled samples and analyse the result. make test: the quick tests. make test-all: all of them,
+# with kills, fuzz, Ray, a browser and all of the real music. make coverage: all, and which lines they run.
+# make browser: Debian's chromium, without which the tests of the report's page skip. .venv is built on first use.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 DEMO := output/demo
 
-.PHONY: demo test check browser clean
+.PHONY: demo test test-all coverage check browser clean
 .DEFAULT_GOAL := demo
 
 # torch first and alone: the rest then takes the build that is there
@@ -37,7 +38,14 @@ demo: $(VENV)/ready
 	@echo "  a report:   $(DEMO)/analysis/report.html, to open in a browser"
 
 test: $(VENV)/ready
+	$(RUN) -m pytest -n 2 --dist worksteal -m "not slow"
+
+test-all: $(VENV)/ready
 	$(RUN) -m pytest -n 2 --dist worksteal
+
+coverage: $(VENV)/ready
+	mkdir -p output
+	$(RUN) -m pytest -n 2 --dist worksteal --cov --cov-report=term
 
 check: $(VENV)/ready
 	$(RUN) -m ruff check .

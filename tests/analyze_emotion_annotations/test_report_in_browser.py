@@ -13,6 +13,8 @@ from playwright.sync_api import Error, Page
 
 from analyze_emotion_annotations.report_page import render
 
+pytestmark = pytest.mark.slow  # they start a browser
+
 # clicks on a row; the texts as UTF-16 units, since no lone surrogate gets out of the browser otherwise
 CHOOSE_ROW = """(i) => {
   const units = ({ textContent }) => textContent.split("").map((unit) => unit.charCodeAt(0));

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pytest
 from example_report import curve_of, table_report
 
 from analyze_emotion_annotations.report_page import Column, Report
 from analyze_emotion_annotations.song_curves import Song
+
+pytestmark = pytest.mark.slow  # they start a browser
 
 
 def two_songs() -> Report:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pytest
 from example_report import example_report, table_report
 from playwright.sync_api import Page
 
 from analyze_emotion_annotations.report_page import Column
+
+pytestmark = pytest.mark.slow  # they start a browser
 
 
 def column_text(page: Page, place: int) -> list[str]:

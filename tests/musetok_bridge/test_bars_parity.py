@@ -40,6 +40,7 @@ def find(songs, name):
     return songs[name] if name in songs else songs[f"{name}.mid"]
 
 
+@pytest.mark.slow
 def test_every_real_song_is_equal_to_the_word(shared, real_songs):
     digests = json.loads((shared / "golden" / "words_sha.json").read_text())
     wrong = []

@@ -26,12 +26,21 @@ HERE = Path(__file__).parent
 SCRIPT = str(PROJECT_ROOT / "process_gigamidi" / "01_annotate.py")
 
 
-@pytest.fixture
-def many_rows(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def many_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """460 rows in twenty row groups."""
+    folder = tmp_path_factory.mktemp("many")
     rows = [row for _ in range(20) for row in rows_of(mixed_songs())]
-    write_parquet(tmp_path / "many" / "train.parquet", rows, row_group_size=23)
-    return tmp_path / "many"
+    write_parquet(folder / "train.parquet", rows, row_group_size=23)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(many_rows: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The tables that a run over them makes which nothing happens to, by the default head."""
+    output = tmp_path_factory.mktemp("whole") / "out"
+    annotate(settings_for(many_rows, output))
+    return tables(output)
 
 
 def command(data: Path, output: Path, *overrides: str) -> list[str]:
@@ -49,13 +58,15 @@ def kill_runs(data: Path, folder: Path, how: str) -> int:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.usefixtures("models")
-def test_thirty_runs_killed_at_random_moments_leave_what_one_run_makes(many_rows: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("runs", [3, pytest.param(30, marks=pytest.mark.slow)])
+def test_runs_killed_at_random_moments_leave_what_one_run_makes(many_rows: Path, tmp_path: Path, runs: int) -> None:
     annotate(settings_for(many_rows, tmp_path / "whole"))
-    assert kill_runs(many_rows, tmp_path, "30") >= 30
+    assert kill_runs(many_rows, tmp_path, str(runs)) >= runs
     assert tables(tmp_path / "out") == tables(tmp_path / "whole")
     assert verify(settings_for(many_rows, tmp_path / "out")).findings == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.usefixtures("models")
 def test_a_run_killed_before_or_after_any_move_of_a_file_is_taken_up(hub_copy: Path, tmp_path: Path) -> None:
@@ -66,10 +77,12 @@ def test_a_run_killed_before_or_after_any_move_of_a_file_is_taken_up(hub_copy: P
     assert verify(settings_for(hub_copy, tmp_path / "out")).findings == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to see the processes")
-def test_a_whole_run_with_its_workers_killed_and_workers_killed_alone(many_rows: Path, tmp_path: Path) -> None:
-    whole, out = tmp_path / "whole", tmp_path / "out"
-    subprocess.run(command(many_rows, whole), check=True, capture_output=True, timeout=120)
+def test_a_whole_run_with_its_workers_killed_and_workers_killed_alone(
+    many_rows: Path, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
     with_workers = command(many_rows, out, "compute.workers=2")
     first = subprocess.Popen(with_workers, stdout=subprocess.PIPE, text=True)
     assert first.stdout
@@ -89,7 +102,7 @@ def test_a_whole_run_with_its_workers_killed_and_workers_killed_alone(many_rows:
         with contextlib.suppress(ProcessLookupError):
             os.kill(worker, signal.SIGKILL)
     assert second.wait(120) == 0 and len(workers) == 2
-    assert tables(out) == tables(whole)
+    assert tables(out) == expected
 
 
 def workers_of(run: int) -> list[int]:
@@ -105,9 +118,10 @@ def workers_of(run: int) -> list[int]:
         return []
 
 
-def test_ctrl_c_ends_a_run_with_one_line_and_no_process_left(many_rows: Path, tmp_path: Path) -> None:
-    whole, out = tmp_path / "whole", tmp_path / "out"
-    subprocess.run(command(many_rows, whole), check=True, capture_output=True, timeout=120)
+def test_ctrl_c_ends_a_run_with_one_line_and_no_process_left(
+    many_rows: Path, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
     run = subprocess.Popen(
         command(many_rows, out, "compute.workers=2"),
         stdout=subprocess.PIPE,
@@ -128,8 +142,8 @@ def test_ctrl_c_ends_a_run_with_one_line_and_no_process_left(many_rows: Path, tm
     while any(Path(f"/proc/{child}/exe").exists() for child in children) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(Path(f"/proc/{child}/exe").exists() for child in children)
-    subprocess.run(command(many_rows, out), check=True, capture_output=True, timeout=120)
-    assert tables(out) == tables(whole)
+    annotate(settings_for(many_rows, out))
+    assert tables(out) == expected
 
 
 def own_disk(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -152,10 +166,8 @@ def shell(words: list[str]) -> str:
 
 
 def test_a_disk_that_is_full_ends_the_run_with_one_line_and_a_larger_one_goes_on(
-    many_rows: Path, tmp_path: Path
+    many_rows: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
-    whole = tmp_path / "whole"
-    subprocess.run(command(many_rows, whole), check=True, capture_output=True, timeout=120)
     annotate_there = shell(command(many_rows, tmp_path / "disk" / "out"))
     ran = own_disk(
         f"""
@@ -176,9 +188,10 @@ def test_a_disk_that_is_full_ends_the_run_with_one_line_and_a_larger_one_goes_on
         f"error: output.dir: {tmp_path}/disk/out can't be written to (No space left on device); "
         "whole parts are kept, the same command goes on from there\n"
     )
-    assert tables(tmp_path / "out") == tables(whole)
+    assert tables(tmp_path / "out") == expected
 
 
+@pytest.mark.slow
 def test_a_folder_that_may_not_be_written_to_is_one_line(many_rows: Path, tmp_path: Path) -> None:
     annotate_there = shell(command(many_rows, tmp_path / "disk" / "out", "dataset.limit=50"))
     ran = own_disk(

@@ -110,7 +110,16 @@ FAULTS = [
 NAMES = [f"{fault.kind}{fault.amount or '':.0f}" if fault.amount else fault.kind for fault in FAULTS]
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=NAMES)
+def one_quick(faults: list[Fault], quick: Fault) -> list[object]:
+    """The faults as parameters of a test, all but one of them slow: each takes several whole runs."""
+    return [
+        pytest.param(fault, id=name, marks=[] if fault == quick else pytest.mark.slow)
+        for fault, name in zip(FAULTS, NAMES, strict=True)
+        if fault in faults
+    ]
+
+
+@pytest.mark.parametrize("fault", one_quick(FAULTS, Fault("half")))
 def test_a_fault_that_passes_costs_nothing(reference: Reference, tmp_path: Path, fault: Fault) -> None:
     middle = reference.n_reads * 2 // 3
     with FakeHub(reference.folder) as hub:
@@ -123,6 +132,7 @@ def test_a_fault_that_passes_costs_nothing(reference: Reference, tmp_path: Path,
     assert "18 songs annotated, 94 bars, 5 failed" in ran.stdout
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_late_but_comes_is_waited_for(reference: Reference, tmp_path: Path) -> None:
     with FakeHub(reference.folder) as hub:
         hub.mood = from_read(0, 10**6, lambda: Fault("slow", 0.2))
@@ -131,6 +141,7 @@ def test_an_answer_that_is_late_but_comes_is_waited_for(reference: Reference, tm
     assert tables(tmp_path / "out") == reference.tables
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_and_comes_back_costs_nothing(reference: Reference, tmp_path: Path) -> None:
     with FakeHub(reference.folder) as hub:
 
@@ -146,7 +157,7 @@ def test_a_server_that_goes_and_comes_back_costs_nothing(reference: Reference, t
     assert "trying again in" in ran.stderr
 
 
-@pytest.mark.parametrize("fault", FAULTS[::2], ids=NAMES[::2])
+@pytest.mark.parametrize("fault", one_quick(FAULTS[::2], Fault("status", 500)))
 def test_a_fault_that_stays_ends_the_run_with_one_line_and_the_next_run_goes_on(
     reference: Reference, tmp_path: Path, fault: Fault
 ) -> None:
@@ -167,7 +178,7 @@ def test_a_fault_that_stays_ends_the_run_with_one_line_and_the_next_run_goes_on(
     assert tables(tmp_path / "out") == reference.tables
 
 
-@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("status", [403, *(pytest.param(status, marks=pytest.mark.slow) for status in (401, 404))])
 def test_what_the_hub_refuses_is_not_asked_for_again(reference: Reference, tmp_path: Path, status: int) -> None:
     with FakeHub(reference.folder) as hub:
         hub.mood = from_read(reference.n_reads * 2 // 3, 10**6, lambda: Fault("status", status))
@@ -186,6 +197,7 @@ def test_a_hub_that_is_not_there_when_a_run_begins_is_one_line(reference: Refere
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_the_commit_that_it_was_begun_with(reference: Reference, tmp_path: Path) -> None:
     with FakeHub(reference.folder) as hub:
         assert run(hub, tmp_path).returncode == 0

@@ -20,6 +20,7 @@ from process_gigamidi.verification import verify
 
 ray = pytest.importorskip("ray", reason="Ray is not installed (requirements-ray.txt)")
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="Ray is not installed (requirements-ray.txt)")
+pytestmark = pytest.mark.slow  # a cluster of several processes
 
 
 @pytest.fixture(scope="module")

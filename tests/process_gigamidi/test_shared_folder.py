@@ -97,6 +97,7 @@ def test_a_share_that_is_none_is_one_line(hub_copy: Path, tmp_path: Path, share:
         annotate(settings_for(hub_copy, tmp_path / "out", f"compute.share={share}"))
 
 
+@pytest.mark.slow
 def test_runs_at_once_do_every_part_once(tmp_path: Path) -> None:
     rows = [row for i in range(12) for row in rows_of(mixed_songs())]
     write_parquet(tmp_path / "data" / "train.parquet", rows, row_group_size=23)

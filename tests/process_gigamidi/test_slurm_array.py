@@ -17,6 +17,7 @@ from musetok_bridge.settings import PROJECT_ROOT
 SCRIPT = PROJECT_ROOT / "docs" / "slurm_array.sh"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
 @pytest.mark.parametrize("locks", ["yes", "no"])
 def test_the_jobs_of_an_array_make_what_one_run_makes(tmp_path: Path, locks: str) -> None:

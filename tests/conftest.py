@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from script_runs import run_script
 from small_dataset import README, PlainEncoder, PlainHead, mixed_songs, rows_of, song, write_parquet
 
 from musetok_bridge.settings import PROJECT_ROOT
@@ -28,6 +29,15 @@ def shared() -> Path:
     if not (SHARED / "golden").is_dir():
         pytest.skip("needs the real music in ../shared, which is not here")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def sample_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The samples as a data set; for tests that only read it."""
+    out = tmp_path_factory.mktemp("samples") / "set"
+    done = run_script("samples/make_dataset.py", "--out", out)
+    assert (done.returncode, done.stderr) == (0, "")
+    return out
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""From ABC notation to pictures, with the bundled weights and the scripts as a user runs them."""
+"""From ABC notation to pictures, with the bundled weights and the scripts."""
 
 import json
 import subprocess
@@ -7,6 +7,8 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from script_runs import run_script, settings_words
+from small_dataset import tables
 
 from musetok_bridge import load_encoder, score_to_bars
 from musetok_bridge.checkpoint import BUNDLED_CHECKPOINT
@@ -17,20 +19,16 @@ SAMPLES = sorted((PROJECT_ROOT / "samples").glob("*.abc"))
 
 
 def run(script, *settings):
-    command = [sys.executable, str(PROJECT_ROOT / script)]
-    for setting in settings:
-        command += ["--set", setting]
-    return subprocess.run(command, capture_output=True, text=True, check=True)
+    done = run_script(script, *settings_words(*settings))
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """What the demo makes: dataset, annotations and analysis."""
+def folder(tmp_path_factory, sample_dataset):
+    """What the demo makes of the samples: annotations and analysis."""
     folder = tmp_path_factory.mktemp("pipeline")
-    make = [sys.executable, str(PROJECT_ROOT / "samples" / "make_dataset.py"), "--out", str(folder / "dataset")]
-    subprocess.run(make, check=True, capture_output=True)
     annotations, analysis = f"{folder}/annotations", f"output.dir={folder}/analysis"
-    run("process_gigamidi/01_annotate.py", f"dataset.path={folder}/dataset", f"output.dir={annotations}")
+    run("process_gigamidi/01_annotate.py", f"dataset.path={sample_dataset}", f"output.dir={annotations}")
     run("analyze_emotion_annotations/01_statistics.py", f"input.dir={annotations}", analysis)
     run("analyze_emotion_annotations/02_plot_song_curves.py", f"input.dir={annotations}", analysis, "songs.first=2")
     return folder
@@ -74,6 +72,32 @@ def test_the_run_says_what_made_it(folder):
     assert record["versions"]["torch"].startswith("2.")
 
 
+@pytest.mark.slow  # every script in a process of its own, which takes seconds to start
+def test_as_processes_the_scripts_write_the_same(folder, tmp_path, synthetic):
+    own = f"{tmp_path}/own"
+    annotations, analysis = f"input.dir={own}/annotations", f"output.dir={own}/analysis"
+    for script, *words in (
+        ("samples/make_dataset.py", "--out", f"{tmp_path}/dataset"),
+        ("process_gigamidi/00_annotate_file.py", str(synthetic / "random_mix.mid"), "--pictures", f"{own}/curves"),
+        ("process_gigamidi/01_annotate.py", f"dataset.path={tmp_path}/dataset", f"output.dir={own}/annotations"),
+        ("process_gigamidi/02_verify.py", f"output.dir={own}/annotations"),
+        ("process_gigamidi/03_export.py", f"export.folders=[{own}/annotations]", f"export.dir={own}/export"),
+        ("analyze_emotion_annotations/01_statistics.py", annotations, analysis),
+        ("analyze_emotion_annotations/02_plot_song_curves.py", annotations, analysis, "songs.first=2"),
+        ("analyze_emotion_annotations/03_report.py", annotations, analysis, "styles.min_songs=2"),
+    ):
+        words = words if words[0].startswith(("-", "/")) else settings_words(*words)
+        command = [sys.executable, str(PROJECT_ROOT / script), *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), script
+    assert tables(tmp_path / "own" / "annotations") == tables(folder / "annotations")
+    of_styles = [where / "analysis" / "statistics_by_style.csv" for where in (tmp_path / "own", folder)]
+    assert of_styles[0].read_bytes() == of_styles[1].read_bytes()
+    assert (tmp_path / "own" / "analysis" / "report.html").is_file()
+    assert (tmp_path / "own" / "export" / "README.md").is_file()
+    assert (tmp_path / "own" / "curves" / "random_mix.png").is_file()
+
+
 def test_curves_of_a_midi_file_of_ones_own(tmp_path, synthetic):
     script = "analyze_emotion_annotations/02_plot_song_curves.py"
     run(script, f"songs.midi={synthetic / 'random_mix.mid'}", f"output.dir={tmp_path}")
@@ -89,8 +113,8 @@ def test_the_bundled_weights_are_small_and_belong_together():
 
 
 @pytest.mark.parametrize(("name", "reads_latents"), [("bundled_heard", False), ("bundled_mlp", True)])
-def test_every_bundled_head_annotates(folder, tmp_path, name, reads_latents):
-    settings = (f"dataset.path={folder}/dataset", f"output.dir={tmp_path}/annotations", f"model.head={name}")
+def test_every_bundled_head_annotates(folder, sample_dataset, tmp_path, name, reads_latents):
+    settings = (f"dataset.path={sample_dataset}", f"output.dir={tmp_path}/annotations", f"model.head={name}")
     run("process_gigamidi/01_annotate.py", *settings, "dataset.limit=5")
     record = json.loads((tmp_path / "annotations" / "run.json").read_text())
     assert record["decides"]["model.encoder"] == (load_encoder("bundled").digest if reads_latents else None)

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import runpy
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from script_runs import Done, run_script
 
 from analyze_emotion_annotations.report_page import Report, render
-from musetok_bridge.settings import PROJECT_ROOT
 
 SongRow = Mapping[str, object]
-
-
-class Done(NamedTuple):
-    """What became of a script."""
-
-    returncode: int
-    stdout: str
-    stderr: str
 
 
 def write_annotations(folder: Path, parts: Sequence[Sequence[tuple[SongRow, np.ndarray]]]) -> Path:
@@ -77,26 +66,9 @@ def library() -> list[tuple[SongRow, np.ndarray]]:
 
 
 @pytest.fixture
-def run_here(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Done]:
-    """A function that runs a numbered script of this phase with the given words, in tmp_path and in this process.
-
-    That is as a user runs it, but for the seconds that Python takes to start.
-    """
-    monkeypatch.chdir(tmp_path)
-
-    def run(script: str, *words: str) -> Done:
-        monkeypatch.setattr(sys, "argv", [script, *words])
-        capsys.readouterr()
-        code = 0
-        try:
-            runpy.run_path(str(PROJECT_ROOT / "analyze_emotion_annotations" / script), run_name="__main__")
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        return Done(code, *capsys.readouterr())
-
-    return run
+def run_here(tmp_path: Path) -> Callable[..., Done]:
+    """A function that runs a numbered script of this phase with the given words, in tmp_path and in this process."""
+    return lambda script, *words: run_script(f"analyze_emotion_annotations/{script}", *words, folder=tmp_path)
 
 
 @pytest.fixture(scope="module")  # while it is open, no other test of the process could run an event loop

@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from script_runs import settings_words
 
-from musetok_bridge.settings import PROJECT_ROOT
-
-PHASE = PROJECT_ROOT / "analyze_emotion_annotations"
 PICTURES = ("styles", "planes", "ridgelines", "quadrants", "courses")
 TABLES = ("statistics_by_style", "statistics_by_feature", "comparisons", "courses", "songs_to_look_at")
 STYLE = "music_styles_curated"
-
-
-def setting(*settings):
-    """Settings as words of a command line."""
-    return [word for one in settings for word in ("--set", one)]
 
 
 def files_in(folder):
     return {path.name for path in folder.iterdir()}
 
 
-def test_statistics_of_a_library(annotations, library, tmp_path):
+def test_statistics_of_a_library(annotations, library, tmp_path, run_here):
     folder = annotations(library[:30], library[30:])
-    settings = setting(f"input.dir={folder}", "output.dir=results", "picture.dpi=50")
-    command = [sys.executable, str(PHASE / "01_statistics.py"), *settings]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    settings = settings_words(f"input.dir={folder}", "output.dir=results", "picture.dpi=50")
+    done = run_here("01_statistics.py", *settings)
     assert done.returncode == 0 and done.stderr == ""
     results = tmp_path / "results"
     pictures = {f"{name}.{form}" for name in PICTURES for form in ("png", "svg")}
@@ -66,7 +56,9 @@ def test_statistics_of_a_library(annotations, library, tmp_path):
 
 def test_curves_of_the_first_songs(annotations, library, tmp_path, run_here):
     folder = annotations(library[:3])
-    done = run_here("02_plot_song_curves.py", *setting(f"input.dir={folder}", "output.dir=results", "songs.first=2"))
+    done = run_here(
+        "02_plot_song_curves.py", *settings_words(f"input.dir={folder}", "output.dir=results", "songs.first=2")
+    )
     assert done.returncode == 0, done.stderr
     pictures = sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "results" / "curves").iterdir())
     assert sorted(done.stdout.split()) == pictures
@@ -76,7 +68,7 @@ def test_curves_of_the_first_songs(annotations, library, tmp_path, run_here):
 def test_a_report_of_unfinished_annotations(annotations, library, tmp_path, run_here):
     folder = annotations(library[:20], library[20:])
     (folder / "songs" / "part-00001.csv").unlink()
-    done = run_here("03_report.py", *setting(f"input.dir={folder}", "output.dir=results", "picture.dpi=50"))
+    done = run_here("03_report.py", *settings_words(f"input.dir={folder}", "output.dir=results", "picture.dpi=50"))
     assert done.returncode == 0 and done.stderr == ""
     assert files_in(tmp_path / "results") == {"report.html"}
     assert "1 unfinished part(s)" in done.stdout and "results/report.html" in done.stdout
@@ -88,7 +80,8 @@ def test_pictures_are_written_in_the_formats_asked_for(annotations, tmp_path, ru
     folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
     (folder / "run.json").write_text('{"format": 99}')  # the tables are all that is needed
     done = run_here(
-        "01_statistics.py", *setting(f"input.dir={folder}", "output.dir=out", "picture.formats=[svg]", "picture.dpi=50")
+        "01_statistics.py",
+        *settings_words(f"input.dir={folder}", "output.dir=out", "picture.formats=[svg]", "picture.dpi=50"),
     )
     assert done.returncode == 0, done.stderr
     pictures = {name for name in files_in(tmp_path / "out") if name.endswith((".png", ".svg"))}
@@ -123,7 +116,7 @@ def test_a_setting_that_is_wrong(one_line, tmp_path, script):
         ("songs.first=0", "songs.first"),
         ("compute.memory_mb=much", "compute.memory_mb"),
     ):
-        line = one_line(2, script, *setting(given))
+        line = one_line(2, script, *settings_words(given))
         assert all(word in line for word in said), line
     mine = tmp_path / "mine.yaml"
     for text, *said in (
@@ -143,7 +136,7 @@ def test_annotations_that_are_not_as_they_should_be(one_line, annotations, scrip
     others = [({"name": "b"}, np.zeros((3, 2)))]
 
     def line_on(folder, *settings):
-        return one_line(1, script, *setting(f"input.dir={folder}", "output.dir=out", *settings))
+        return one_line(1, script, *settings_words(f"input.dir={folder}", "output.dir=out", *settings))
 
     assert "nowhere: no such folder" in line_on("nowhere")
     unfinished = annotations(songs, folder="unfinished")
@@ -166,7 +159,7 @@ def test_an_output_folder_that_can_not_be_one(one_line, annotations, tmp_path, s
     folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
     (tmp_path / "taken").write_text("a file")
     for output in ("taken", "taken/below"):
-        line = one_line(1, script, *setting(f"input.dir={folder}", f"output.dir={output}"))
+        line = one_line(1, script, *settings_words(f"input.dir={folder}", f"output.dir={output}"))
         assert "taken" in line
     assert (tmp_path / "taken").read_text() == "a file"
 
@@ -174,11 +167,11 @@ def test_an_output_folder_that_can_not_be_one(one_line, annotations, tmp_path, s
 def test_a_damaged_run_record_stops_the_report(one_line, annotations, tmp_path):
     folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
     (folder / "run.json").write_text("{")
-    words = setting(f"input.dir={folder}", "output.dir=out", "picture.dpi=50")
+    words = settings_words(f"input.dir={folder}", "output.dir=out", "picture.dpi=50")
     assert str(folder / "run.json") in one_line(1, "03_report.py", *words)
     assert files_in(tmp_path / "out") == set()  # nothing half done stays
 
 
 def test_songs_that_are_not_there(one_line, annotations, library):
     folder = annotations(library[:2])
-    assert "0123" in one_line(1, "02_plot_song_curves.py", *setting(f"input.dir={folder}", "songs.md5=['0123']"))
+    assert "0123" in one_line(1, "02_plot_song_curves.py", *settings_words(f"input.dir={folder}", "songs.md5=['0123']"))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from script_runs import run_script
 
 from musetok_bridge.provenance import midi_md5
 from musetok_bridge.settings import PROJECT_ROOT, UserError, load_settings
@@ -21,7 +22,7 @@ from process_gigamidi.own_music import Wanted, annotate_own_music
 from process_gigamidi.part_files import KINDS
 from process_gigamidi.printed_songs import LONGEST_NAME, MOST_ROWS, bars_per_row, shown
 
-SCRIPT = PROJECT_ROOT / "process_gigamidi" / "00_annotate_file.py"
+SCRIPT = "process_gigamidi/00_annotate_file.py"
 NAMES = ("random_mix", "meter_3_4", "long_notes")
 
 
@@ -171,22 +172,16 @@ def test_a_folder_that_a_run_made_is_left_alone(music, tmp_path):
     assert before == {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT)}
-    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-
-
 def test_as_a_user_runs_it(music, tmp_path):
-    done = run(music / "random_mix.mid", "--pictures", tmp_path / "curves", "--csv", tmp_path / "own")
+    done = run_script(SCRIPT, music / "random_mix.mid", "--pictures", tmp_path / "curves", "--csv", tmp_path / "own")
     assert done.returncode == 0 and not done.stderr
     assert (tmp_path / "curves" / "random_mix.png").read_bytes().startswith(b"\x89PNG")
     assert str(tmp_path / "own" / "bars" / "part-00000.csv") in done.stdout
     empty = tmp_path / "empty"
     empty.mkdir()
-    done = run(empty)
+    done = run_script(SCRIPT, empty)
     assert done.returncode == 1 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    done = run(music, "--set", "model.hed=bundled")
+    done = run_script(SCRIPT, music, "--set", "model.hed=bundled")
     assert done.returncode == 2 and "unknown setting 'model.hed'" in done.stderr
 
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from script_runs import Done, run_script
 from small_dataset import song
 
 from musetok_bridge import load_encoder
 from musetok_bridge.checkpoint import EncoderConfig
 from musetok_bridge.encoder import BarTransformer
-from musetok_bridge.settings import PROJECT_ROOT
 from pretrain_model.custom_mlp import CustomMLP, MLPConfig
 from pretrain_model.head import save_head
 
-SCRIPT = PROJECT_ROOT / "process_gigamidi" / "01_annotate.py"
+SCRIPT = "process_gigamidi/01_annotate.py"
 TINY = EncoderConfig(layers=1, heads=4, width=16, feed_forward=16, latent=8, levels=2, codebook=8)
 
 
@@ -29,9 +29,8 @@ def untrained(tmp_path: Path) -> list[str]:
     return ["--set", f"model.encoder={encoder}", "--set", f"model.head={head}"]
 
 
-def annotate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPT), *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+def annotate(folder: Path, *arguments: str) -> Done:
+    return run_script(SCRIPT, *arguments, folder=folder)
 
 
 def test_a_folder_of_midi_files_is_annotated_by_one_command(tmp_path: Path, untrained: list[str]) -> None:

@@ -1,24 +1,39 @@
-"""A small release with its annotations."""
+"""A small release with its annotations, which are made once."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from small_dataset import PlainEncoder, PlainHead
 from small_release import annotate_split, write_release
 
+SPLITS = ("train", "test")
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A local copy of a release with two splits and all descriptive columns; for tests that only read it."""
+    return write_release(tmp_path_factory.mktemp("release") / "copy")
+
+
+@pytest.fixture(scope="session")
+def annotated_once(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the finished annotations of each of the release's splits; for tests that only read it."""
+    folder = tmp_path_factory.mktemp("annotated")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("musetok_bridge.load_encoder", lambda *_: PlainEncoder())
+        patched.setattr("process_gigamidi.prediction.load_head", lambda *_: PlainHead())
+        for split in SPLITS:
+            annotate_split(release, folder / f"annotations-{split}", split)
+    return folder
+
 
 @pytest.fixture
-def release(tmp_path: Path) -> Path:
-    """A local copy of a release with two splits and all descriptive columns."""
-    return write_release(tmp_path / "copy")
-
-
-@pytest.fixture
-def annotations(release: Path, tmp_path: Path, models: SimpleNamespace) -> list[Path]:
-    """Finished folders of the release's splits, train and test."""
-    folders = {split: tmp_path / f"annotations-{split}" for split in ("train", "test")}
-    for split, folder in folders.items():
-        annotate_split(release, folder, split)
-    return list(folders.values())
+def annotations(annotated_once: Path, tmp_path: Path, models: SimpleNamespace) -> list[Path]:
+    """Finished folders of the release's splits, train and test, as copies that a test may change."""
+    return [
+        shutil.copytree(annotated_once / f"annotations-{split}", tmp_path / f"annotations-{split}") for split in SPLITS
+    ]

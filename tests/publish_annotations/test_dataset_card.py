@@ -150,11 +150,11 @@ def test_the_yaml_says_how_many_rows_and_bytes_there_are(annotations: list[Path]
         assert info["download_size"] == sum(path.stat().st_size for path in (tmp_path / "data" / kind).iterdir())
 
 
-def test_no_path_of_this_machine_is_published(annotations: list[Path], tmp_path: Path) -> None:
+def test_no_path_of_this_machine_is_published(release: Path, annotations: list[Path], tmp_path: Path) -> None:
     export(export_settings(annotations, tmp_path / "data"))
     for name in ("README.md", "export.json"):
         text = (tmp_path / "data" / name).read_text(encoding="utf-8")
-        assert str(tmp_path) not in text and "annotations-" not in text
+        assert all(str(folder) not in text for folder in (tmp_path, release)) and "annotations-" not in text
     record = json.loads((tmp_path / "data" / "export.json").read_text())
     assert record["splits"]["test"]["decides"] == json.loads((annotations[1] / "run.json").read_text())["decides"]
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from script_runs import Done, run_script, settings_words
 from small_release import (
     annotate_split,
     content,
@@ -20,7 +19,7 @@ from small_release import (
 )
 
 from musetok_bridge.provenance import file_digest, write_json
-from musetok_bridge.settings import PROJECT_ROOT, UserError, load_settings
+from musetok_bridge.settings import UserError, load_settings
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 from process_gigamidi.export import export
@@ -33,7 +32,7 @@ from process_gigamidi.part_files import (
 
 pytestmark = pytest.mark.usefixtures("models")
 
-SCRIPT = PROJECT_ROOT / "process_gigamidi" / "03_export.py"
+SCRIPT = "process_gigamidi/03_export.py"
 
 
 def test_an_unfinished_folder_is_one_line_with_the_command_that_finishes_it(
@@ -183,9 +182,8 @@ def test_two_exports_into_one_folder_do_not_mix(annotations: list[Path], tmp_pat
         export(export_settings(annotations, tmp_path / "data"))
 
 
-def run(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPT), *(word for override in overrides for word in ("--set", override))]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+def run(folder: Path, *overrides: str) -> Done:
+    return run_script(SCRIPT, *settings_words(*overrides), folder=folder)
 
 
 def test_the_script_says_what_it_wrote(annotations: list[Path], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import symusic
+from script_runs import run_script
 
 from musetok_bridge.settings import PROJECT_ROOT
 
@@ -66,13 +67,6 @@ def notes_of(score: symusic.Score) -> list[list[tuple[int, int, int, int]]]:
     return [
         sorted(zip(*(part[key] for key in ("time", "duration", "pitch", "velocity")), strict=True)) for part in parts
     ]
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("samples") / "set"
-    subprocess.run([sys.executable, SAMPLES / "make_dataset.py", "--out", out], check=True, capture_output=True)
-    return out
 
 
 def test_there_are_many_meters_and_a_change_of_meter():
@@ -142,11 +136,13 @@ def test_the_table_in_the_readme_says_what_the_files_say():
     assert [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]] == expected
 
 
-def test_a_streamed_row_holds_the_notes_of_its_abc_file(dataset: Path, tmp_path: Path):
+def test_a_streamed_row_holds_the_notes_of_its_abc_file(sample_dataset: Path, tmp_path: Path):
     by_title = {header(p.read_text("utf-8"), "T"): p for p in PIECES}
     seen = []
     for split in ("train", "validation", "test"):
-        stream = datasets.load_dataset(str(dataset), "v2.0.0", split=split, streaming=True, cache_dir=str(tmp_path))
+        stream = datasets.load_dataset(
+            str(sample_dataset), "v2.0.0", split=split, streaming=True, cache_dir=str(tmp_path)
+        )
         rows = list(stream)
         assert len(rows) >= 2
         for row in rows:
@@ -159,32 +155,32 @@ def test_a_streamed_row_holds_the_notes_of_its_abc_file(dataset: Path, tmp_path:
     assert sorted(seen) == sorted(by_title)
 
 
-def test_without_a_name_the_old_release_is_loaded(dataset: Path, tmp_path: Path):
-    stream = datasets.load_dataset(str(dataset), split="train", streaming=True, cache_dir=str(tmp_path))
+def test_without_a_name_the_old_release_is_loaded(sample_dataset: Path, tmp_path: Path):
+    stream = datasets.load_dataset(str(sample_dataset), split="train", streaming=True, cache_dir=str(tmp_path))
     assert set(next(iter(stream))) == {"md5", "music"}
 
 
-def test_the_columns_are_those_of_the_hub(dataset: Path, shared: Path):
+def test_the_columns_are_those_of_the_hub(sample_dataset: Path, shared: Path):
     theirs = pq.read_schema(shared / "data" / "gigamidi_sample" / "v2.0.0" / "train" / "train-00000.parquet")
-    for path in sorted((dataset / "v2.0.0").glob("*/*.parquet")):
+    for path in sorted((sample_dataset / "v2.0.0").glob("*/*.parquet")):
         assert pq.read_schema(path).equals(theirs)
 
 
-def test_a_train_file_has_several_row_groups(dataset: Path):
-    files = sorted((dataset / "v2.0.0" / "train").glob("*.parquet"))
+def test_a_train_file_has_several_row_groups(sample_dataset: Path):
+    files = sorted((sample_dataset / "v2.0.0" / "train").glob("*.parquet"))
     assert len(files) > 1
     assert all(pq.ParquetFile(path).num_row_groups > 1 for path in files)
 
 
-def test_the_same_pieces_give_the_same_bytes(dataset: Path, tmp_path: Path):
+def test_the_same_pieces_give_the_same_bytes(sample_dataset: Path, tmp_path: Path):
     subprocess.run([sys.executable, SAMPLES / "make_dataset.py", "--out", tmp_path], check=True, capture_output=True)
-    for path in sorted(p for p in dataset.rglob("*") if p.is_file()):
-        assert (tmp_path / path.relative_to(dataset)).read_bytes() == path.read_bytes()
+    for path in sorted(p for p in sample_dataset.rglob("*") if p.is_file()):
+        assert (tmp_path / path.relative_to(sample_dataset)).read_bytes() == path.read_bytes()
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
     out = tmp_path / "file" / "set"
-    done = subprocess.run([sys.executable, SAMPLES / "make_dataset.py", "--out", out], capture_output=True, text=True)
+    done = run_script("samples/make_dataset.py", "--out", out)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ") and str(out) in done.stderr and done.stderr.count("\n") == 1

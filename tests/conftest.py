@@ -1,17 +1,22 @@
 """What all tests share: where the fixtures and the real music are, a small data set, and models without training."""
 
 import os
+
+# The tests' models are small, and threads that spin while they wait stall whatever else is at work on the machine.
+# Read when a library is loaded, so set before all else.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from script_runs import run_script
-from small_dataset import README, PlainEncoder, PlainHead, mixed_songs, rows_of, song, write_parquet
+from small_dataset import README, mixed_songs, plain_models, rows_of, settings_for, song, write_parquet
 
 from musetok_bridge.settings import PROJECT_ROOT
-
-# The tests' models are small, and threads that spin while they wait stall whatever else is at work on the machine.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+from process_gigamidi.annotation import annotate
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SHARED = PROJECT_ROOT.parent / "shared"
@@ -40,10 +45,10 @@ def sample_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.fixture
-def hub_copy(tmp_path: Path) -> Path:
-    """A local copy of a dataset with an old release as the default and v2.0.0 in two files."""
-    folder = tmp_path / "copy"
+@pytest.fixture(scope="session")
+def unchanged_hub_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What hub_copy is a copy of; for tests and fixtures that only read it."""
+    folder = tmp_path_factory.mktemp("hub") / "copy"
     rows = rows_of(mixed_songs())
     write_parquet(folder / "v2.0.0" / "train" / "train-00000.parquet", rows[:10])
     write_parquet(folder / "v2.0.0" / "train" / "train-00001.parquet", rows[10:])
@@ -53,9 +58,22 @@ def hub_copy(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def models(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def hub_copy(unchanged_hub_copy: Path, tmp_path: Path) -> Path:
+    """A local copy of a dataset with an old release as the default and v2.0.0 in two files."""
+    return Path(shutil.copytree(unchanged_hub_copy, tmp_path / "copy"))
+
+
+@pytest.fixture
+def models() -> Iterator[SimpleNamespace]:
     """Plain models in the place of the trained ones."""
-    plain = SimpleNamespace(encoder=PlainEncoder(), head=PlainHead())
-    monkeypatch.setattr("musetok_bridge.load_encoder", lambda *_: plain.encoder)
-    monkeypatch.setattr("process_gigamidi.prediction.load_head", lambda *_: plain.head)
-    return plain
+    with plain_models() as plain:
+        yield plain
+
+
+@pytest.fixture(scope="session")
+def finished(unchanged_hub_copy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The annotations of hub_copy by the plain models and default settings; for tests that only read them."""
+    folder = tmp_path_factory.mktemp("finished") / "out"
+    with plain_models():
+        annotate(settings_for(unchanged_hub_copy, folder))
+    return folder

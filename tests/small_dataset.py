@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from symusic import Note, Score, Tempo, TimeSignature, Track
 
 from musetok_bridge.settings import load_settings
@@ -111,6 +114,16 @@ class PlainHead:
 
     def check_encoder(self, encoder: PlainEncoder) -> None:
         pass
+
+
+@contextmanager
+def plain_models() -> Iterator[SimpleNamespace]:
+    """Plain models in the place of the trained ones, while the context lasts."""
+    plain = SimpleNamespace(encoder=PlainEncoder(), head=PlainHead())
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("musetok_bridge.load_encoder", lambda *_: plain.encoder)
+        patched.setattr("process_gigamidi.prediction.load_head", lambda *_: plain.head)
+        yield plain
 
 
 def tables(output: Path) -> dict[str, bytes]:

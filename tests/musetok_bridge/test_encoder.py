@@ -335,7 +335,7 @@ def test_converting_scores_does_not_import_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("size", ["tiny", "full"])
+@pytest.mark.parametrize("size", ["tiny", pytest.param("full", marks=pytest.mark.slow)])
 def test_latents_equal_musetoks_own_model(shared, size, tmp_path):
     """The script beside the expected results writes the checkpoint that they were computed with."""
     golden = shared / "golden"

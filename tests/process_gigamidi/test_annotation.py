@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,11 +29,9 @@ def test_every_row_is_in_exactly_one_of_songs_and_failures(hub_copy: Path, tmp_p
     assert failures["reason"].str.split(":").str[0].tolist()[3] == "no_notes"
 
 
-@pytest.mark.usefixtures("models")
-def test_songs_and_bars_stand_in_the_order_of_the_dataset(hub_copy: Path, tmp_path: Path) -> None:
-    annotate(settings_for(hub_copy, tmp_path / "out"))
-    songs, bars = read(tmp_path / "out", "songs"), read(tmp_path / "out", "bars")
-    failed = set(read(tmp_path / "out", "failures")["md5"])
+def test_songs_and_bars_stand_in_the_order_of_the_dataset(finished: Path) -> None:
+    songs, bars = read(finished, "songs"), read(finished, "bars")
+    failed = set(read(finished, "failures")["md5"])
     expected = [row["md5"] for row in rows_of(mixed_songs()) if row["md5"] not in failed]
     assert songs["md5"].tolist() == expected
     assert bars["md5"].tolist() == np.repeat(songs["md5"], songs["n_bars"]).tolist()
@@ -83,9 +82,13 @@ def test_one_worker_two_workers_or_none_write_the_same_bytes(hub_copy: Path, tmp
 
 @pytest.mark.parametrize("stop_at", [1, 2, 3, 4])
 def test_a_stopped_run_goes_on_to_the_same_bytes(
-    hub_copy: Path, tmp_path: Path, models: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, stop_at: int
+    hub_copy: Path,
+    finished: Path,
+    tmp_path: Path,
+    models: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    stop_at: int,
 ) -> None:
-    annotate(settings_for(hub_copy, tmp_path / "whole"))
     batches = 0
 
     def stop() -> None:
@@ -106,7 +109,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
         prediction, "convert_song", lambda music, **how: converted.append(music) or convert(music, **how)
     )
     totals = annotate(settings)
-    assert tables(tmp_path / "stopped") == tables(tmp_path / "whole")
+    assert tables(tmp_path / "stopped") == tables(finished)
     assert converted == mixed_songs()[[0, 8, 14, 22][stop_at - 1] :]
     assert (totals.songs, totals.failures) == (18, 5)
 
@@ -132,8 +135,9 @@ def times(output: Path) -> dict[str, int]:
 
 
 @pytest.mark.usefixtures("models")
-def test_a_part_that_cannot_be_moved_in_place_leaves_no_half_part(hub_copy: Path, tmp_path: Path) -> None:
-    annotate(settings_for(hub_copy, tmp_path / "whole"))
+def test_a_part_that_cannot_be_moved_in_place_leaves_no_half_part(
+    hub_copy: Path, finished: Path, tmp_path: Path
+) -> None:
     settings = settings_for(hub_copy, tmp_path / "out")
     in_the_way = tmp_path / "out" / "songs" / "part-00001.csv" / "x"
     in_the_way.mkdir(parents=True)
@@ -143,7 +147,7 @@ def test_a_part_that_cannot_be_moved_in_place_leaves_no_half_part(hub_copy: Path
     in_the_way.rmdir()
     in_the_way.parent.rmdir()
     annotate(settings)
-    assert tables(tmp_path / "out") == tables(tmp_path / "whole")
+    assert tables(tmp_path / "out") == tables(finished)
 
 
 @pytest.mark.usefixtures("models")
@@ -164,9 +168,9 @@ def test_a_finished_folder_is_not_read_again(hub_copy: Path, tmp_path: Path, mon
 )
 @pytest.mark.usefixtures("models")
 def test_other_settings_do_not_go_on_in_the_same_folder(
-    hub_copy: Path, tmp_path: Path, override: str, named: str
+    hub_copy: Path, finished: Path, tmp_path: Path, override: str, named: str
 ) -> None:
-    annotate(settings_for(hub_copy, tmp_path / "out"))
+    shutil.copytree(finished, tmp_path / "out")
     before = tables(tmp_path / "out")
     with pytest.raises(UserError, match=f"begun with .*{named}"):
         annotate(settings_for(hub_copy, tmp_path / "out", override))
@@ -175,18 +179,16 @@ def test_other_settings_do_not_go_on_in_the_same_folder(
 
 @pytest.mark.parametrize("part", ["encoder", "head"])
 def test_other_weights_do_not_go_on_in_the_same_folder(
-    hub_copy: Path, tmp_path: Path, models: SimpleNamespace, part: str
+    hub_copy: Path, finished: Path, tmp_path: Path, models: SimpleNamespace, part: str
 ) -> None:
-    annotate(settings_for(hub_copy, tmp_path / "out"))
+    shutil.copytree(finished, tmp_path / "out")
     getattr(models, part).digest = "a" * 64
     with pytest.raises(UserError, match=f"model.{part} = .*now it is aaaaaaaaaaaa…"):
         annotate(settings_for(hub_copy, tmp_path / "out"))
 
 
-@pytest.mark.usefixtures("models")
-def test_run_json_says_what_made_the_tables(hub_copy: Path, tmp_path: Path) -> None:
-    annotate(settings_for(hub_copy, tmp_path / "out"))
-    record = json.loads((tmp_path / "out" / "run.json").read_text())
+def test_run_json_says_what_made_the_tables(finished: Path) -> None:
+    record = json.loads((finished / "run.json").read_text())
     assert record["decides"]["model.encoder"] == "e" * 64
     assert record["decides"]["dataset.config"] == "v2.0.0"
     assert record["totals"]["songs"] == 18
@@ -197,11 +199,10 @@ def test_run_json_says_what_made_the_tables(hub_copy: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("models")
-def test_a_limit_takes_the_first_songs(hub_copy: Path, tmp_path: Path) -> None:
-    annotate(settings_for(hub_copy, tmp_path / "all"))
+def test_a_limit_takes_the_first_songs(hub_copy: Path, finished: Path, tmp_path: Path) -> None:
     totals = annotate(settings_for(hub_copy, tmp_path / "out", "dataset.limit=9"))
     assert totals.songs + totals.failures == 9
-    whole, limited = tables(tmp_path / "all"), tables(tmp_path / "out")
+    whole, limited = tables(finished), tables(tmp_path / "out")
     assert limited["bars/part-00000.csv"] == whole["bars/part-00000.csv"]
     assert whole["songs/part-00001.csv"].startswith(limited["songs/part-00001.csv"])
 

@@ -22,9 +22,8 @@ from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettin
 
 @pytest.mark.usefixtures("models")
 def test_an_unforeseen_fault_in_one_song_costs_that_song(
-    hub_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub_copy: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    annotate(settings_for(hub_copy, tmp_path / "whole"))
     convert = conversion.score_to_bars
 
     def stumble(score: object, **how: object) -> object:
@@ -37,14 +36,14 @@ def test_an_unforeseen_fault_in_one_song_costs_that_song(
     totals = annotate(settings_for(hub_copy, tmp_path / "out"))
     songs, failures = read(tmp_path / "out", "songs"), read(tmp_path / "out", "failures")
     internal = failures[failures["reason"] == "internal: ZeroDivisionError: no such thing"]
-    before = read(tmp_path / "whole", "songs")
+    before = read(finished, "songs")
     assert Counter(internal["md5"]) == Counter(before[before["n_bars"] == 5]["md5"])
     assert songs["md5"].tolist() == before[before["n_bars"] != 5]["md5"].tolist()
     assert totals.songs + totals.failures == 23
 
 
 @pytest.mark.usefixtures("models")
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_files_that_crash_hang_or_bloat_their_process_cost_their_rows_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:

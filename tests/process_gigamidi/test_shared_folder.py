@@ -82,12 +82,11 @@ def test_without_locks_a_run_says_so_and_goes_on(
 
 
 @pytest.mark.usefixtures("models")
-def test_shares_make_the_whole(hub_copy: Path, tmp_path: Path) -> None:
-    annotate(settings_for(hub_copy, tmp_path / "whole"))
+def test_shares_make_the_whole(hub_copy: Path, finished: Path, tmp_path: Path) -> None:
     for share, parts in [("2/3", {1}), ("3/3", {1, 2}), ("1/3", {0, 1, 2, 3})]:
         annotate(settings_for(hub_copy, tmp_path / "out", f"compute.share={share}"))
         assert parts_done(tmp_path / "out") == parts
-    assert tables(tmp_path / "out") == tables(tmp_path / "whole")
+    assert tables(tmp_path / "out") == tables(finished)
     assert verify(settings_for(hub_copy, tmp_path / "out")).findings == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -22,11 +23,10 @@ pytestmark = pytest.mark.usefixtures("models")
 
 
 @pytest.fixture
-def made(hub_copy: Path, tmp_path: Path) -> AnnotationSettings:
-    """The settings of a finished folder."""
-    settings = settings_for(hub_copy, tmp_path / "out")
-    annotate(settings)
-    return settings
+def made(hub_copy: Path, finished: Path, tmp_path: Path) -> AnnotationSettings:
+    """The settings of a finished folder, which a test may change."""
+    shutil.copytree(finished, tmp_path / "out")
+    return settings_for(hub_copy, tmp_path / "out")
 
 
 def found(settings: AnnotationSettings) -> list[str]:

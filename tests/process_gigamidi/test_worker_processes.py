@@ -98,6 +98,7 @@ def test_a_song_that_hangs_is_given_up() -> None:
     assert answers([b"a", b"hang", b"b"], seconds=1) == ["a", "timeout: over 1 seconds", "b"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to see the processes")
 def test_a_process_that_hangs_in_native_code_ends_though_nobody_minds_it_any_more() -> None:
     minder = subprocess.Popen([sys.executable, __file__], stdout=subprocess.PIPE, text=True)

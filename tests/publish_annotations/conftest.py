@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from small_dataset import PlainEncoder, PlainHead
+from small_dataset import plain_models
 from small_release import annotate_split, write_release
 
 SPLITS = ("train", "test")
@@ -23,9 +23,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def annotated_once(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the finished annotations of each of the release's splits; for tests that only read it."""
     folder = tmp_path_factory.mktemp("annotated")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("musetok_bridge.load_encoder", lambda *_: PlainEncoder())
-        patched.setattr("process_gigamidi.prediction.load_head", lambda *_: PlainHead())
+    with plain_models():
         for split in SPLITS:
             annotate_split(release, folder / f"annotations-{split}", split)
     return folder

@@ -42,6 +42,18 @@ def test_an_unforeseen_fault_in_one_song_costs_that_song(
     assert totals.songs + totals.failures == 23
 
 
+def test_a_conversion_that_runs_out_of_memory_leaves_it_to_its_process_to_say_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_memory(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(conversion, "score_to_bars", no_memory)
+    settings = load_settings(AnnotationSettings, SETTINGS_FILE)
+    with pytest.raises(MemoryError):
+        conversion.convert_song(song(2), bars=settings.bars, limits=settings.limits, perform=None)
+
+
 @pytest.mark.usefixtures("models")
 @pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_files_that_crash_hang_or_bloat_their_process_cost_their_rows_and_nothing_else(

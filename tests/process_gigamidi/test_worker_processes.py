@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -55,6 +56,20 @@ def test_a_song_that_ends_its_process_is_told_by_how_and_its_neighbours_are_conv
         *["crashed: exit code 9 in the process that converted it"] * 2,
         "c",
     ]
+
+
+def test_a_process_that_is_handed_no_more_songs_ends_by_itself() -> None:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=worker_processes._work, args=(theirs, echo, 20, 100))
+    process.start()
+    theirs.close()
+    assert ours.poll(60) and ours.recv() == worker_processes.READY
+    ours.send([b"a", b"b"])
+    assert [ours.recv().reason for _ in range(2)] == ["a", "b"]
+    ours.close()
+    process.join(60)
+    assert process.exitcode == 0
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux holds a process to its memory")

@@ -15,8 +15,8 @@ from analyze_emotion_annotations.analysis_settings import DEFAULT_FILE, Analysis
 from analyze_emotion_annotations.figures import save_picture
 from analyze_emotion_annotations.pictures import pictures_of
 from analyze_emotion_annotations.result_tables import in_short, write_results
-from musetok_bridge.provenance import write_json
-from musetok_bridge.settings import run_script
+from pipeline.files import write_json
+from pipeline.settings import run_script
 
 
 def main(settings: AnalysisSettings) -> None:

@@ -14,7 +14,7 @@ from analyze_emotion_annotations.figures import save_picture
 from analyze_emotion_annotations.own_song import annotate_own_file
 from analyze_emotion_annotations.song_curves import Song, plot_song
 from analyze_emotion_annotations.song_tables import find_songs
-from musetok_bridge.settings import UserError, run_script
+from pipeline.settings import UserError, run_script
 
 
 def main(settings: AnalysisSettings) -> None:

@@ -12,8 +12,8 @@ from analyze_emotion_annotations.analysis import analyse, provenance_of
 from analyze_emotion_annotations.analysis_settings import DEFAULT_FILE, AnalysisSettings
 from analyze_emotion_annotations.report_content import report_of
 from analyze_emotion_annotations.report_page import render
-from musetok_bridge.provenance import written_whole
-from musetok_bridge.settings import run_script
+from pipeline.files import written_whole
+from pipeline.settings import run_script
 
 
 def main(settings: AnalysisSettings) -> None:

@@ -8,17 +8,17 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
-from musetok_bridge.provenance import file_digest, provenance
+from pipeline.files import file_digest, provenance
 
 from .analysis_settings import AnalysisSettings
 from .annotation_database import annotation_database, song_columns
 from .annotation_tables import Part, finished_parts
 from .drawn_styles import DrawnStyle, choose_column, styles_to_draw
+from .group_comparisons import comparisons
+from .group_statistics import Distributions, group_statistics
 from .song_courses import courses
 from .song_groups import APART, gather_groups
 from .songs_to_look_at import songs_to_look_at
-from .style_comparisons import comparisons
-from .style_statistics import Distributions, group_statistics
 
 
 @dataclass(frozen=True)

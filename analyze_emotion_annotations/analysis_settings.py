@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from musetok_bridge.settings import Range, SettingsError
+from pipeline.settings import Range, SettingsError
 
 DEFAULT_FILE = "analysis.yaml"
 

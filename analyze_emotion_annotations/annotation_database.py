@@ -25,7 +25,7 @@ from pathlib import Path
 import duckdb
 from tqdm import tqdm
 
-from musetok_bridge.settings import UserError, first_line
+from pipeline.settings import UserError, first_line
 
 from .annotation_tables import Part, same_header
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from musetok_bridge.settings import UserError
+from pipeline.settings import UserError
 
 STYLE_COLUMNS = (  # of GigaMIDI v2.0.0; any of them may be missing in other releases and data sets
     "music_styles_curated",

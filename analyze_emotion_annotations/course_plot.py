@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from .drawn_styles import DrawnStyle
 from .figures import FAINT, new_figure
-from .style_statistics import AFFECTS
+from .group_statistics import AFFECTS
 
 _DARK = "#404040"
 _FEWEST_SONGS = 10  # that have a band: of fewer it would cover all others

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from musetok_bridge.settings import UserError, one_line
+from pipeline.settings import UserError, one_line
 
 from .figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY_BLUE, VERMILLION
 from .song_groups import ALL, NO_STYLE, RARE

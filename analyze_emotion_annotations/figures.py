@@ -15,7 +15,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from musetok_bridge.provenance import written_whole
+from pipeline.files import written_whole
 
 BLACK = "#000000"
 ORANGE = "#E69F00"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from musetok_bridge.settings import UserError, load_settings
+from pipeline.settings import UserError, load_settings
 
 from .song_curves import Song
 
@@ -15,15 +15,15 @@ def annotate_own_file(midi: Path, config: str | None) -> Song:
     config: a settings file for it; None takes config/gigamidi.yaml as it is. Raises UserError if it can't be annotated.
     """
     # This phase works on tables: the models are loaded only for a file that has none.
+    from annotate_own_music.own_music import annotated
     from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
     from process_gigamidi.conversion import Failure
     from process_gigamidi.midi_files import named_files
     from process_gigamidi.own_curves import as_song
-    from process_gigamidi.own_music import annotated
     from process_gigamidi.prediction import load_models
 
     if midi.is_dir():
-        raise UserError(f"songs.midi: {midi} is a folder; process_gigamidi/00_annotate_file.py takes folders")
+        raise UserError(f"songs.midi: {midi} is a folder; annotate_own_music/01_annotate_file.py takes folders")
     files, problems = named_files([midi])
     if problems:
         raise UserError(f"songs.midi: {problems[0]}")

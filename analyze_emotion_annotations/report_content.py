@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from musetok_bridge.settings import UserError
+from pipeline.settings import UserError
 
 from .analysis import Analysis
 from .annotation_tables import failure_counts

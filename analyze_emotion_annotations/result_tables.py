@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from musetok_bridge.provenance import write_table
-from musetok_bridge.settings import one_line
+from pipeline.files import write_table
+from pipeline.settings import one_line
 
 from .analysis import Analysis
 from .song_groups import ALL

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .annotation_database import UNITS, song_ranges
-from .style_statistics import AFFECTS, t_of_songs
+from .group_statistics import AFFECTS, t_of_songs
 
 
 def courses(db: duckdb.DuckDBPyConnection, points: int, min_bars: int) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from musetok_bridge.settings import one_line
+from pipeline.settings import one_line
 
 from .figures import BLUE, FAINT, GREY, VERMILLION, new_figure
 

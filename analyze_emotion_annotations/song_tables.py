@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from musetok_bridge.settings import UserError, one_line
+from pipeline.settings import UserError, one_line
 
 from .annotation_tables import Part, failure_reasons, read_bars, read_songs
 from .song_curves import Song

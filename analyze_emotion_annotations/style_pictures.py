@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from .drawn_styles import DrawnStyle
 from .figures import FAINT, new_figure
-from .style_statistics import AFFECTS, STEP, Distributions
+from .group_statistics import AFFECTS, STEP, Distributions
 
 GROUND = "cividis"  # a colour map that is light and dark in one direction for every kind of colour vision
 QUADRANTS = ("Q1  V+ A+\npleasant, excited", "Q2  V− A+\nunpleasant, excited", "Q3  V− A−\nunpleasant, calm",

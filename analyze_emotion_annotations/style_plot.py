@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from musetok_bridge.settings import one_line
+from pipeline.settings import one_line
 
 from .drawn_styles import DrawnStyle
 from .figures import FAINT, boxes_for_missing_letters, new_figure
+from .group_statistics import AFFECTS
 from .label_placing import place_labels
 from .song_groups import ALL
-from .style_statistics import AFFECTS
 
 _QUADRANTS = ((1, 1, "Q1  V+ A+"), (-1, 1, "Q2  V− A+"), (-1, -1, "Q3  V− A−"), (1, -1, "Q4  V+ A−"))
 

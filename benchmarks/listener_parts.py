@@ -19,14 +19,14 @@ import torch
 from torch import Tensor
 
 from musetok_bridge import load_encoder
-from musetok_bridge.settings import run_script
+from pipeline.settings import run_script
+from pretrain_model.agreement import score_quadrants, score_ratings
 from pretrain_model.cross_validation import fold_pieces
-from pretrain_model.listener_head import ListenerConfig, ListenerModel, Views
+from pretrain_model.features import FEATURES
+from pretrain_model.listener_model import ListenerConfig, ListenerModel, Views
 from pretrain_model.listener_training import SeenPiece, fit_listener
-from pretrain_model.performance_features import FEATURES
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
 from pretrain_model.rated_pieces import RatedPiece, load_rated_pieces
-from pretrain_model.scores_with_intervals import score_quadrants, score_ratings
 from pretrain_model.tonality import TONAL
 
 Part = Callable[[ListenerModel, Views], Tensor]

@@ -24,7 +24,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from measured_music import music_folder, repeat_music
 
-from musetok_bridge.settings import PROJECT_ROOT, UserError
+from pipeline.settings import PROJECT_ROOT, UserError
 from process_gigamidi.part_files import KINDS, RECORDS, PartRecord, parts_done, read_record, record_path, table_path
 
 TICKS = os.sysconf("SC_CLK_TCK")  # of processor time, a second

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from measured_music import music_folder, repeat_music
 
-from musetok_bridge.provenance import file_digest
-from musetok_bridge.settings import PROJECT_ROOT, UserError
+from pipeline.files import file_digest
+from pipeline.settings import PROJECT_ROOT, UserError
 
 CORES = os.cpu_count() or 1
 ONE_EACH = ("compute.workers=1",)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from musetok_bridge.provenance import midi_md5
-from musetok_bridge.settings import PROJECT_ROOT, load_settings
+from pipeline.files import midi_md5
+from pipeline.settings import PROJECT_ROOT, load_settings
 from process_gigamidi.annotation_settings import AnnotationSettings
 from process_gigamidi.gigamidi_source import open_source
 

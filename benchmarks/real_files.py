@@ -22,8 +22,8 @@ from tqdm import tqdm
 from musetok_bridge.bars import Bars
 from musetok_bridge.meters import written_meter
 from musetok_bridge.scores import WHY_LEFT_OUT
-from musetok_bridge.settings import UserError, load_settings
 from musetok_bridge.vocabulary import MAX_BAR_WORDS, METERS
+from pipeline.settings import UserError, load_settings
 from process_gigamidi.annotation_settings import AnnotationSettings, BarSettings
 from process_gigamidi.conversion import Failure, convert_song
 from process_gigamidi.gigamidi_source import open_source

@@ -23,14 +23,14 @@ from tqdm import tqdm
 
 from musetok_bridge import BarEncoder, Bars, load_encoder, score_to_bars
 from musetok_bridge.encoder import batches_by_length, pad_words
-from musetok_bridge.settings import run_script
 from musetok_bridge.vocabulary import MAX_BAR_WORDS
+from pipeline.settings import run_script
+from pretrain_model.agreement import score_quadrants, score_ratings
 from pretrain_model.cross_validation import fold_pieces, predict_left_out, train_mlp
 from pretrain_model.extraction import read_labels
 from pretrain_model.latent_dataset import Represent, whole_latent
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
 from pretrain_model.rated_pieces import RatedPiece, load_rated_pieces
-from pretrain_model.scores_with_intervals import score_quadrants, score_ratings
 
 TOKENS_PER_BATCH = 32_768
 

@@ -54,8 +54,8 @@ from musetok_bridge.encoder import (
     fast_dtypes,
 )
 from musetok_bridge.scores import read_score
-from musetok_bridge.settings import UserError, load_settings
 from musetok_bridge.vocabulary import MAX_BAR_WORDS, PAD
+from pipeline.settings import UserError, load_settings
 from pretrain_model.head import HeadInput, load_head
 from process_gigamidi.annotation_settings import AnnotationSettings
 from process_gigamidi.conversion import Converted, convert_song

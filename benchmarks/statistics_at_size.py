@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from analyze_emotion_annotations.annotation_tables import Part, finished_parts
-from musetok_bridge.settings import PROJECT_ROOT, UserError
+from pipeline.settings import PROJECT_ROOT, UserError
 
 
 def repeated(parts: list[Part], folder: Path, least_bars: int) -> int:

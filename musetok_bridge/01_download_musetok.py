@@ -2,8 +2,8 @@
 
 from musetok_bridge.checkpoint import OFFICIAL_CHECKPOINT
 from musetok_bridge.official_release import download_release
-from musetok_bridge.settings import run_script
 from musetok_bridge.tokenizer_settings import CONFIG_FILE, TokenizerSettings
+from pipeline.settings import run_script
 
 
 def main(settings: TokenizerSettings) -> None:

@@ -1,8 +1,8 @@
 """Train a small tokenizer of MuseTok's architecture on MIDI files of one's own; goes on where it was interrupted."""
 
-from musetok_bridge.settings import run_script
 from musetok_bridge.tokenizer_settings import CONFIG_FILE, TokenizerSettings
 from musetok_bridge.tokenizer_training import train_tokenizer
+from pipeline.settings import run_script
 
 
 def main(settings: TokenizerSettings) -> None:

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from .provenance import write_tensors
-from .settings import PROJECT_ROOT, UserError, first_line
+from pipeline.files import write_tensors
+from pipeline.settings import PROJECT_ROOT, UserError, first_line
+
 from .vocabulary import MAX_BAR_WORDS, N_TOKENS
 
 CHECKPOINT_FOLDER = Path(__file__).resolve().parent / "weights"

@@ -25,10 +25,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.files import tensors_digest
+from pipeline.settings import UserError
+
 from .bars import Bars
 from .checkpoint import EncoderConfig, encoder_tensors, find_checkpoint
-from .provenance import tensors_digest
-from .settings import UserError
 from .vocabulary import MAX_BAR_WORDS, N_TOKENS, PAD
 
 TOKENS_PER_BATCH = {"cpu": 1_024, "cuda": 131_072}  # words a batch; on a CPU what a core's cache holds

@@ -16,6 +16,9 @@ import numpy as np
 import requests
 from gdown.exceptions import DownloadError
 
+from pipeline.files import file_digest, tensors_digest, write_json
+from pipeline.settings import UserError
+
 from .checkpoint import (
     RELEASED,
     EncoderConfig,
@@ -26,9 +29,7 @@ from .checkpoint import (
     read_tensors,
     save_encoder,
 )
-from .provenance import file_digest, tensors_digest, write_json
 from .raw_data import DAMAGED_ZIP
-from .settings import UserError
 from .tokenizer_settings import DownloadSettings
 from .vocabulary import N_TOKENS
 

@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from .settings import UserError
+from pipeline.settings import UserError
 
 MAX_MEMBER_BYTES = 256 * 1024**2  # far above the largest file that is read (a few MB); stops a zip bomb
 DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)  # RuntimeError: encrypted

@@ -13,7 +13,8 @@ from typing import Annotated, Any, TypeAlias, cast
 import numpy as np
 import symusic
 
-from .settings import Range, first_line
+from pipeline.settings import Range, first_line
+
 from .vocabulary import HIGHEST_PITCH, LOWEST_PITCH
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar")

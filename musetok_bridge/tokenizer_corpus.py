@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from pipeline.settings import UserError
+
 from .bars import score_to_bars
 from .raw_data import RawData
 from .scores import MIDI_SUFFIXES, UnusableScore
-from .settings import UserError
 from .vocabulary import HIGHEST_PITCH, LOWEST_PITCH, MAX_BAR_WORDS, PAD, PITCH_IDS, WORDS
 
 _PITCH_OF_ID = np.full(PAD + 1, -1)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+from pipeline.settings import Range
+
 from .checkpoint import OFFICIAL_CHECKPOINT, EncoderConfig
-from .settings import Range
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from pipeline.files import file_digest, provenance, write_json, written_whole
+from pipeline.settings import UserError
+
 from .checkpoint import save_encoder
 from .encoder import batches_by_length, choose_device, pad_words
-from .provenance import file_digest, provenance, write_json, written_whole
-from .settings import UserError
 from .tokenizer_corpus import Corpus, read_corpus, transpose_words
 from .tokenizer_model import Tokenizer
 from .tokenizer_quality import measure_quality

@@ -8,8 +8,8 @@ fallen for train.patience epochs, and leaves losses.csv beside the best epoch's 
 from typing import Any
 
 from musetok_bridge import BarEncoder, load_encoder
-from musetok_bridge.provenance import provenance, write_json, write_table
-from musetok_bridge.settings import SettingsError, run_script
+from pipeline.files import provenance, write_json, write_table
+from pipeline.settings import SettingsError, run_script
 from pretrain_model.head import Model, load_head, save_head
 from pretrain_model.latent_dataset import rated_bars
 from pretrain_model.listener_calibration import train_listener

@@ -9,8 +9,8 @@ two cores with all predictors, most of it for the listeners.
 import pandas as pd
 
 from musetok_bridge import load_encoder
-from musetok_bridge.provenance import provenance, write_json, write_table
-from musetok_bridge.settings import SettingsError, run_script
+from pipeline.files import provenance, write_json, write_table
+from pipeline.settings import SettingsError, run_script
 from pretrain_model.cross_validation import as_markdown, cross_validate
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
 from pretrain_model.rated_pieces import load_rated_pieces

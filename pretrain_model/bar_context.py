@@ -13,7 +13,7 @@ import symusic.core
 from musetok_bridge.bars import Bars
 from musetok_bridge.scores import Limits
 
-from .performance_features import bar_features
+from .features import bar_features
 from .time_averages import heard_mean, heard_sd, leaky_means
 
 ATTENTION = (4.0, 12.0)  # seconds: how long a bar stays in a listener's rating; 12 alone is best for the motion

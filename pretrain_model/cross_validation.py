@@ -34,14 +34,7 @@ import torch
 from sklearn.ensemble import ExtraTreesRegressor
 from tqdm import tqdm
 
-from .folds import folds_by_group
-from .head import DIMENSIONS, Head
-from .latent_dataset import RatedBars, Represent, rated_bars, whole_latent
-from .listener import Listener
-from .listener_calibration import train_listener
-from .pretrain_settings import PretrainSettings
-from .rated_pieces import GROUP, RatedPiece
-from .scores_with_intervals import (
+from .agreement import (
     Compared,
     Points,
     Score,
@@ -51,6 +44,13 @@ from .scores_with_intervals import (
     score_ratings,
     with_intervals,
 )
+from .folds import folds_by_group
+from .head import DIMENSIONS, Head
+from .latent_dataset import RatedBars, Represent, rated_bars, whole_latent
+from .listener_calibration import train_listener
+from .listener_numpy import Listener
+from .pretrain_settings import PretrainSettings
+from .rated_pieces import GROUP, RatedPiece
 from .time_averages import heard_mean, leaky_means
 from .training import train_head
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from musetok_bridge.provenance import written_whole
 from musetok_bridge.raw_data import RawData
-from musetok_bridge.settings import UserError
+from pipeline.files import written_whole
+from pipeline.settings import UserError
 
 _CHUNK_BYTES = 1 << 20
 

@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from musetok_bridge.provenance import write_table, written_whole
 from musetok_bridge.raw_data import RawData
-from musetok_bridge.settings import UserError
+from pipeline.files import write_table, written_whole
+from pipeline.settings import UserError
 
 from .pretrain_settings import QuadrantPoints
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from musetok_bridge.provenance import written_whole
+from pipeline.files import written_whole
 
 from .evaluation import Predicted, by_piece
 from .head import DIMENSIONS

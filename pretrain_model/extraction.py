@@ -12,13 +12,13 @@ import pandas as pd
 from tqdm import tqdm
 
 from musetok_bridge import BarEncoder, Bars, UnusableScore, score_to_bars
-from musetok_bridge.provenance import midi_md5, versions, write_table
 from musetok_bridge.scores import read_score
-from musetok_bridge.settings import UserError
+from pipeline.files import midi_md5, versions, write_table
+from pipeline.settings import UserError
 
+from .features import VERSION as FEATURES_VERSION
+from .features import BarFeatures, bar_features
 from .latent_files import PieceLatents, latents_folder, latents_path, read_metadata, write_latents
-from .performance_features import VERSION as FEATURES_VERSION
-from .performance_features import BarFeatures, bar_features
 
 # dataset -> its table of labels, and the column that names a piece
 LABELS = {"emopia": ("emopia_labels.csv", "clip"), "vgmidi": ("vgmidi_labels.csv", "piece")}

@@ -18,19 +18,19 @@ import symusic.core
 from safetensors import SafetensorError, safe_open
 
 from musetok_bridge.bars import Bars
-from musetok_bridge.provenance import tensors_digest, write_tensors
 from musetok_bridge.scores import Limits
-from musetok_bridge.settings import UserError, first_line
+from pipeline.files import tensors_digest, write_tensors
+from pipeline.settings import UserError, first_line
 
 from .bar_context import BarViews, view_bars, view_song
+from .features import VERSION as FEATURES_VERSION
+from .features import BarFeatures, bar_features
 from .latent_files import NamedEncoder
-from .listener import Listener
-from .performance_features import VERSION as FEATURES_VERSION
-from .performance_features import BarFeatures, bar_features
+from .listener_numpy import Listener
 
 if TYPE_CHECKING:
     from .custom_mlp import CustomMLP
-    from .listener_head import ListenerModel
+    from .listener_model import ListenerModel
 
 DIMENSIONS = ("valence", "arousal")
 PREDICTED = (*DIMENSIONS, "valence_sd", "arousal_sd")

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
-from musetok_bridge.provenance import write_tensors
+from pipeline.files import write_tensors
 
 
 class NamedEncoder(Protocol):

@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .folds import folds_by_group
-from .listener_head import ListenerConfig, ListenerModel, Views
+from .listener_model import ListenerConfig, ListenerModel, Views
 from .listener_training import SeenPiece, fit_listener
 from .pretrain_settings import ListenerSettings
 from .rated_pieces import GROUP, RatedPiece

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
-from .listener_head import Linear, ListenerConfig, ListenerModel, Networks, Scale, Views
+from .listener_model import Linear, ListenerConfig, ListenerModel, Networks, Scale, Views
 from .pretrain_settings import ListenerSettings
 from .rated_pieces import RatedPiece
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from musetok_bridge.settings import Range
+from pipeline.settings import Range
 
 SETTINGS_FILE = "pretrain.yaml"
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from musetok_bridge.settings import UserError
+from pipeline.settings import UserError
 
 from .extraction import read_labels
+from .features import VERSION as FEATURES_VERSION
+from .features import BarFeatures
 from .head import HeadInput
 from .latent_files import NamedEncoder, PieceLatents, latents_path, read_latents, read_metadata
-from .performance_features import VERSION as FEATURES_VERSION
-from .performance_features import BarFeatures
 
 GROUP = {"emopia": "song", "vgmidi": "game"}  # pieces of one may not be both learned from and predicted
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 from tqdm import tqdm
 
-from musetok_bridge.settings import UserError
+from pipeline.settings import UserError
 
 from .custom_mlp import CustomMLP, MLPConfig
 from .latent_dataset import BarDataset, RatedBars

@@ -4,7 +4,7 @@ Writes bars/*.csv, songs/*.csv, failures/*.csv and run.json. Started again after
 started several times at once, on one machine or many, the runs share the work. 02_verify.py checks what was written.
 """
 
-from musetok_bridge.settings import run_script
+from pipeline.settings import run_script
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 
 

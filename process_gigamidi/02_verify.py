@@ -6,7 +6,7 @@ or wrong and the command that mends it, and ends with exit code 1 then.
 
 import sys
 
-from musetok_bridge.settings import run_script
+from pipeline.settings import run_script
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 from process_gigamidi.run_log import counted, in_words
 from process_gigamidi.verification import verify

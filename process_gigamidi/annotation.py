@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 
-from musetok_bridge.settings import UserError
+from pipeline.settings import UserError
 
 from .annotation_settings import AnnotationSettings
 from .gigamidi_source import Source, open_source

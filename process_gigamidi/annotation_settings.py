@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from musetok_bridge.scores import Limits
-from musetok_bridge.settings import Range, SettingsError
+from pipeline.settings import Range, SettingsError
 
 SETTINGS_FILE = "gigamidi.yaml"
 GO_ON = "whole parts are kept, the same command goes on from there"  # how messages end that tell of a stop

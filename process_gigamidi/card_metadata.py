@@ -10,8 +10,9 @@ from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCardData
 
-from .export_settings import CardSettings
-from .published_columns import BARS, schema_of, songs_columns
+from publish_annotations.export_settings import CardSettings
+from publish_annotations.published_columns import BARS, schema_of, songs_columns
+
 from .published_split import PublishedSplit
 
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")

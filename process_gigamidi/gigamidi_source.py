@@ -25,14 +25,14 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 from huggingface_hub import HfApi
 
-from musetok_bridge.provenance import midi_md5
 from musetok_bridge.scores import MIDI_SUFFIXES
-from musetok_bridge.settings import UserError
+from pipeline.files import midi_md5
+from pipeline.settings import UserError
 
 from .annotation_settings import DatasetSettings
-from .dataset_errors import quiet_libraries
 from .midi_files import Row, is_midi, midi_files_below, midi_row
 from .retries import tried, tried_items
+from .source_faults import quiet_libraries
 
 STYLE_COLUMNS = (
     "music_styles_curated",

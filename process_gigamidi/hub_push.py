@@ -7,10 +7,10 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from huggingface_hub import errors as hub
 
-from musetok_bridge.settings import UserError
+from pipeline.settings import UserError
 
 from .conversion import one_line
-from .dataset_errors import quiet_libraries
+from .source_faults import quiet_libraries
 
 COMMIT_MESSAGE = "Valence and arousal of every bar"
 AGAIN = "the same command goes on from what is there"

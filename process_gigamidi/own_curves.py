@@ -7,7 +7,7 @@ from pathlib import Path
 from analyze_emotion_annotations.analysis_settings import DEFAULT_FILE, AnalysisSettings
 from analyze_emotion_annotations.figures import save_picture
 from analyze_emotion_annotations.song_curves import Song, plot_song
-from musetok_bridge.settings import load_settings
+from pipeline.settings import load_settings
 
 from .conversion import Converted
 from .prediction import Outcome

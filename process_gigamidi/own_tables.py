@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from musetok_bridge.provenance import provenance, write_json
-from musetok_bridge.settings import UserError
+from pipeline.files import provenance, write_json
+from pipeline.settings import UserError
 
 from .annotation_settings import AnnotationSettings
 from .part_files import KINDS, PartTables, new_tables, table_path

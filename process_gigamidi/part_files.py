@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 
 from musetok_bridge.bars import Bars
-from musetok_bridge.provenance import file_digest, write_json, written_whole
 from musetok_bridge.scores import WHY_LEFT_OUT
-from musetok_bridge.settings import UserError
+from pipeline.files import file_digest, write_json, written_whole
+from pipeline.settings import UserError
 
 from .annotation_settings import GO_ON
 from .conversion import Failure

@@ -14,12 +14,11 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from musetok_bridge.settings import UserError
-
-from .annotated_splits import AnnotatedSplit, verify_command
-from .annotation_statistics import Statistics
-from .export_settings import DataSettings
-from .song_groups import Group, song_groups
+from pipeline.settings import UserError
+from publish_annotations.annotated_splits import AnnotatedSplit, verify_command
+from publish_annotations.card_statistics import Statistics
+from publish_annotations.export_settings import DataSettings
+from publish_annotations.parquet_files import Group, song_groups
 
 # Some 1,600 songs of GigaMIDI make a row group: 8 kB, and one group in a hundred is read for nothing.
 _BLOOM = {"md5": {"ndv": 4096, "fpp": 0.01}}

@@ -19,7 +19,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from musetok_bridge.settings import UserError, first_line
+from pipeline.settings import UserError, first_line
 
 from .annotation import Annotator
 from .annotation_settings import GO_ON, AnnotationSettings

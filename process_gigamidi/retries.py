@@ -11,11 +11,11 @@ from collections.abc import Callable, Generator, Iterator
 from itertools import islice
 from typing import TypeAlias, TypeVar
 
-from musetok_bridge.settings import UserError
+from pipeline.settings import UserError
 
 from .annotation_settings import GO_ON, DatasetSettings
-from .dataset_errors import as_user_error, may_pass, quiet_libraries
 from .run_log import note
+from .source_faults import as_user_error, may_pass, quiet_libraries
 
 Item = TypeVar("Item")
 Where: TypeAlias = Callable[[], str]

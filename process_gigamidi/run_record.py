@@ -10,8 +10,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from musetok_bridge.provenance import provenance, write_json
-from musetok_bridge.settings import UserError
+from pipeline.files import provenance, write_json
+from pipeline.settings import UserError
 
 from .annotation_settings import AnnotationSettings
 from .gigamidi_source import pinned

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from musetok_bridge.provenance import file_digest
-from musetok_bridge.settings import UserError, first_line, load_settings, settings_as_dict, settings_from
+from pipeline.files import file_digest
+from pipeline.settings import UserError, first_line, load_settings, settings_as_dict, settings_from
 
 from .annotation_settings import SETTINGS_FILE, AnnotationSettings
 from .gigamidi_source import Source, open_source

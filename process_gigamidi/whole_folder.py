@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from musetok_bridge.settings import UserError, first_line
+from pipeline.settings import UserError, first_line
 
 RECORD = "export.json"  # says of a folder that it is an export, and which files are its own
 

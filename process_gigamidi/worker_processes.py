@@ -21,7 +21,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
-from musetok_bridge.settings import UserError
+from pipeline.settings import UserError
 
 from .annotation_settings import GO_ON
 from .conversion import Converted, Failure

@@ -24,8 +24,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import symusic
 
-from musetok_bridge.provenance import midi_md5, written_whole
-from musetok_bridge.settings import UserError
+from pipeline.files import midi_md5, written_whole
+from pipeline.settings import UserError
 
 SAMPLES = Path(__file__).resolve().parent
 SPLITS = ("validation", "test", "train")

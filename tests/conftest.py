@@ -15,7 +15,7 @@ import pytest
 from script_runs import run_script
 from small_dataset import README, mixed_songs, plain_models, rows_of, settings_for, song, write_parquet
 
-from musetok_bridge.settings import PROJECT_ROOT
+from pipeline.settings import PROJECT_ROOT
 from process_gigamidi.annotation import annotate
 
 FIXTURES = Path(__file__).parent / "fixtures"

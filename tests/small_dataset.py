@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from symusic import Note, Score, Tempo, TimeSignature, Track
 
-from musetok_bridge.settings import load_settings
+from pipeline.settings import load_settings
 from pretrain_model.head import HeadInput
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 

@@ -12,7 +12,7 @@ from small_dataset import tables
 
 from musetok_bridge import load_encoder, score_to_bars
 from musetok_bridge.checkpoint import BUNDLED_CHECKPOINT
-from musetok_bridge.settings import PROJECT_ROOT
+from pipeline.settings import PROJECT_ROOT
 from pretrain_model.head import BUNDLED_HEADS, load_head
 
 SAMPLES = sorted((PROJECT_ROOT / "samples").glob("*.abc"))
@@ -78,10 +78,10 @@ def test_as_processes_the_scripts_write_the_same(folder, tmp_path, synthetic):
     annotations, analysis = f"input.dir={own}/annotations", f"output.dir={own}/analysis"
     for script, *words in (
         ("samples/make_dataset.py", "--out", f"{tmp_path}/dataset"),
-        ("process_gigamidi/00_annotate_file.py", str(synthetic / "random_mix.mid"), "--pictures", f"{own}/curves"),
+        ("annotate_own_music/01_annotate_file.py", str(synthetic / "random_mix.mid"), "--pictures", f"{own}/curves"),
         ("process_gigamidi/01_annotate.py", f"dataset.path={tmp_path}/dataset", f"output.dir={own}/annotations"),
         ("process_gigamidi/02_verify.py", f"output.dir={own}/annotations"),
-        ("process_gigamidi/03_export.py", f"export.folders=[{own}/annotations]", f"export.dir={own}/export"),
+        ("publish_annotations/01_export.py", f"export.folders=[{own}/annotations]", f"export.dir={own}/export"),
         ("analyze_emotion_annotations/01_statistics.py", annotations, analysis),
         ("analyze_emotion_annotations/02_plot_song_curves.py", annotations, analysis, "songs.first=2"),
         ("analyze_emotion_annotations/03_report.py", annotations, analysis, "styles.min_songs=2"),

@@ -13,9 +13,9 @@ from analyze_emotion_annotations.analysis import Analysis, analyse
 from analyze_emotion_annotations.analysis_settings import DEFAULT_FILE, AnalysisSettings
 from analyze_emotion_annotations.annotation_database import annotation_database
 from analyze_emotion_annotations.annotation_tables import finished_parts
+from analyze_emotion_annotations.group_statistics import group_statistics
 from analyze_emotion_annotations.song_groups import gather_groups
-from analyze_emotion_annotations.style_statistics import group_statistics
-from musetok_bridge.settings import load_settings
+from pipeline.settings import load_settings
 
 
 def settings_for(folder: Path, *overrides: str) -> AnalysisSettings:

@@ -7,7 +7,7 @@ import pytest
 from analyse_folder import table_of
 
 from analyze_emotion_annotations.annotation_tables import finished_parts, read_bars, read_songs, same_header
-from musetok_bridge.settings import UserError
+from pipeline.settings import UserError
 
 BARS = np.full((3, 2), 0.25)
 

@@ -16,7 +16,7 @@ from analyze_emotion_annotations.analysis import provenance_of
 from analyze_emotion_annotations.report_content import report_of
 from analyze_emotion_annotations.report_page import render
 from analyze_emotion_annotations.song_groups import INSTRUMENT_COLUMN
-from musetok_bridge.settings import UserError
+from pipeline.settings import UserError
 
 STYLE = "music_styles_curated"
 PNG = b"\x89PNG"

@@ -14,7 +14,7 @@ from analyze_emotion_annotations.figures import save_picture
 from analyze_emotion_annotations.own_song import annotate_own_file
 from analyze_emotion_annotations.song_curves import Song, band, plot_song, steps
 from analyze_emotion_annotations.song_tables import find_songs
-from musetok_bridge.settings import UserError, load_settings
+from pipeline.settings import UserError, load_settings
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import AnnotationSettings
 

@@ -21,7 +21,7 @@ from analyze_emotion_annotations.song_groups import (
     UNKNOWN,
     class_names,
 )
-from musetok_bridge.settings import SettingsError, load_settings
+from pipeline.settings import SettingsError, load_settings
 
 STYLE = "music_style_scraped"
 BARS = np.full((5, 2), 0.25)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_ind
 
+from analyze_emotion_annotations.group_comparisons import comparisons, holm
 from analyze_emotion_annotations.song_groups import APART
-from analyze_emotion_annotations.style_comparisons import comparisons, holm
 
 COLUMN = "music_styles_curated"
 

@@ -11,10 +11,10 @@ from songs_by_style import COLUMN, NAMES, collection
 
 from analyze_emotion_annotations.course_plot import plot_courses
 from analyze_emotion_annotations.figures import save_picture
+from analyze_emotion_annotations.group_statistics import PLANE_CELLS, STEP
 from analyze_emotion_annotations.pictures import pictures_of
 from analyze_emotion_annotations.style_pictures import plot_planes, plot_quadrants, plot_ridgelines, smoothed
-from analyze_emotion_annotations.style_statistics import PLANE_CELLS, STEP
-from musetok_bridge.settings import one_line
+from pipeline.settings import one_line
 
 PICTURES = ["styles", "planes", "ridgelines", "quadrants", "courses"]
 

@@ -16,7 +16,7 @@ from analyze_emotion_annotations.figures import new_figure, save_picture
 from analyze_emotion_annotations.label_placing import place_labels
 from analyze_emotion_annotations.song_groups import ALL, NO_STYLE, RARE
 from analyze_emotion_annotations.style_plot import plot_styles
-from musetok_bridge.settings import UserError, one_line
+from pipeline.settings import UserError, one_line
 
 
 def table_of_groups(*groups):

@@ -13,16 +13,16 @@ import pandas as pd
 import pytest
 from script_runs import run_script
 
-from musetok_bridge.provenance import midi_md5
-from musetok_bridge.settings import PROJECT_ROOT, UserError, load_settings
+from annotate_own_music.own_music import Wanted, annotate_own_music
+from annotate_own_music.printed_songs import LONGEST_NAME, MOST_ROWS, bars_per_row, shown
+from pipeline.files import midi_md5
+from pipeline.settings import PROJECT_ROOT, UserError, load_settings
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 from process_gigamidi.own_curves import picture_name
-from process_gigamidi.own_music import Wanted, annotate_own_music
 from process_gigamidi.part_files import KINDS
-from process_gigamidi.printed_songs import LONGEST_NAME, MOST_ROWS, bars_per_row, shown
 
-SCRIPT = "process_gigamidi/00_annotate_file.py"
+SCRIPT = "annotate_own_music/01_annotate_file.py"
 NAMES = ("random_mix", "meter_3_4", "long_notes")
 
 
@@ -187,8 +187,8 @@ def test_as_a_user_runs_it(music, tmp_path):
 
 def test_neither_torch_nor_datasets_is_imported_for_a_head_that_needs_no_encoder(music):
     program = (
-        "import sys; from pathlib import Path; from process_gigamidi.own_music import *; "
-        "from process_gigamidi.annotation_settings import *; from musetok_bridge.settings import load_settings; "
+        "import sys; from pathlib import Path; from annotate_own_music.own_music import *; "
+        "from process_gigamidi.annotation_settings import *; from pipeline.settings import load_settings; "
         "settings = load_settings(AnnotationSettings, SETTINGS_FILE, None, ['compute.workers=0']); "
         f"assert annotate_own_music([Path({str(music)!r})], settings, Wanted(None, None, False)); "
         "sys.exit(bool({'torch', 'datasets', 'matplotlib'} & set(sys.modules)))"

@@ -26,8 +26,8 @@ from musetok_bridge.encoder import (
     pad_words,
     quantize,
 )
-from musetok_bridge.settings import UserError
 from musetok_bridge.vocabulary import MAX_BAR_WORDS, PAD
+from pipeline.settings import UserError
 
 
 @pytest.fixture

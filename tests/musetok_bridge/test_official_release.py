@@ -10,8 +10,8 @@ from safetensors import safe_open
 from musetok_bridge import load_encoder, official_release
 from musetok_bridge.checkpoint import EncoderConfig
 from musetok_bridge.official_release import convert_release, download_release, release_shapes
-from musetok_bridge.settings import UserError, load_settings
 from musetok_bridge.tokenizer_settings import CONFIG_FILE, TokenizerSettings
+from pipeline.settings import UserError, load_settings
 
 TINY = EncoderConfig(layers=2, heads=4, width=32, feed_forward=64, latent=16, levels=4, codebook=32)
 MEMBER = "ckpt/best_tokenizer/model.pt"

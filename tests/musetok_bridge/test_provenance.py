@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from musetok_bridge.provenance import file_digest, tensors_digest, versions, write_json, write_tensors, written_whole
+from pipeline.files import file_digest, tensors_digest, versions, write_json, write_tensors, written_whole
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):

@@ -3,8 +3,8 @@ from typing import Annotated, Literal
 
 import pytest
 
-from musetok_bridge import settings as settings_module
-from musetok_bridge.settings import Range, SettingsError, UserError, load_settings, run_script, settings_as_dict
+from pipeline import settings as settings_module
+from pipeline.settings import Range, SettingsError, UserError, load_settings, run_script, settings_as_dict
 
 
 @dataclass(frozen=True)

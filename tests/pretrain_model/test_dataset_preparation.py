@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from musetok_bridge.raw_data import RawData
-from musetok_bridge.settings import UserError, load_settings
+from pipeline.settings import UserError, load_settings
 from pretrain_model.downloads import raw_data
 from pretrain_model.emopia import prepare_emopia
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings

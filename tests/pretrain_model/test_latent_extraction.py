@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from musetok_bridge import score_to_bars
-from musetok_bridge.settings import UserError
+from pipeline.settings import UserError
 from pretrain_model.extraction import extract_latents
 from pretrain_model.latent_dataset import load_rated_bars
 from pretrain_model.latent_files import latents_path, read_latents, read_metadata

@@ -10,17 +10,17 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from musetok_bridge.provenance import write_tensors
-from musetok_bridge.settings import UserError, load_settings
+from pipeline.files import write_tensors
+from pipeline.settings import UserError, load_settings
 from pretrain_model import head as head_module
 from pretrain_model.custom_mlp import CustomMLP, MLPConfig
+from pretrain_model.features import VERSION, BarFeatures
 from pretrain_model.folds import folds_by_group
 from pretrain_model.head import BUNDLED_HEADS, HeadInput, load_head, save_head
 from pretrain_model.latent_files import PieceLatents
-from pretrain_model.listener import Listener
 from pretrain_model.listener_calibration import train_listener
-from pretrain_model.listener_head import Views
-from pretrain_model.performance_features import VERSION, BarFeatures
+from pretrain_model.listener_model import Views
+from pretrain_model.listener_numpy import Listener
 from pretrain_model.pretrain_settings import SETTINGS_FILE, ListenerSettings, PretrainSettings
 from pretrain_model.rated_pieces import GROUP, RatedPiece
 

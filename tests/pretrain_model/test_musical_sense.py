@@ -11,9 +11,9 @@ from symusic import Score, Track
 
 from musetok_bridge import score_to_bars
 from musetok_bridge.scores import read_score
-from musetok_bridge.settings import PROJECT_ROOT
+from pipeline.settings import PROJECT_ROOT
+from pretrain_model.features import bar_features
 from pretrain_model.head import HeadInput, load_head
-from pretrain_model.performance_features import bar_features
 
 SAMPLES = sorted((PROJECT_ROOT / "samples").glob("*.abc"))
 

@@ -10,8 +10,8 @@ from symusic import Note, Score, Tempo, TimeSignature, Track
 
 from musetok_bridge import score_to_bars
 from musetok_bridge.scores import read_score
-from musetok_bridge.settings import PROJECT_ROOT
-from pretrain_model.performance_features import FEATURES, bar_features
+from pipeline.settings import PROJECT_ROOT
+from pretrain_model.features import FEATURES, bar_features
 
 SAMPLES = sorted((PROJECT_ROOT / "samples").glob("*.abc"))
 

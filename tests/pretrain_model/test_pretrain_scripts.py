@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import musetok_bridge
-from musetok_bridge.settings import PROJECT_ROOT
+from pipeline.settings import PROJECT_ROOT
 from pretrain_model.head import load_head
 
 SCRIPTS = PROJECT_ROOT / "pretrain_model"

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pretrain_model.agreement import Compared, score_quadrants, score_ratings, with_intervals
 from pretrain_model.cross_validation import predict_left_out
-from pretrain_model.scores_with_intervals import Compared, score_quadrants, score_ratings, with_intervals
 
 
 def compared(n_pieces: int, error: float, seed: int = 0, sd: float | None = None) -> list[Compared]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from musetok_bridge.settings import UserError, load_settings
+from pipeline.settings import UserError, load_settings
 from pretrain_model.latent_dataset import BarDataset, RatedBars
 from pretrain_model.metrics import pearson_r
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, TrainSettings

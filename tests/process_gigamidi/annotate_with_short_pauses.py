@@ -7,7 +7,7 @@ import runpy
 
 from huggingface_hub.utils import http_backoff
 
-from musetok_bridge.settings import PROJECT_ROOT
+from pipeline.settings import PROJECT_ROOT
 from process_gigamidi import retries
 
 if __name__ == "__main__":

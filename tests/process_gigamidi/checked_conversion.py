@@ -14,7 +14,7 @@ import symusic
 from musetok_bridge.bars import Bars
 from musetok_bridge.vocabulary import BAR, EOS, MAX_BAR_WORDS, METER_ID, PAD
 from pretrain_model.bar_context import view_song
-from pretrain_model.performance_features import FEATURES, BarFeatures, bar_features
+from pretrain_model.features import FEATURES, BarFeatures, bar_features
 from process_gigamidi.conversion import Converted, Failure, convert_song
 
 REASONS = {

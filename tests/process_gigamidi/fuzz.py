@@ -21,7 +21,7 @@ from checked_conversion import REASONS, convert_and_check
 from guarded_conversion import in_guarded_processes
 from mutated_midi import bundled_files, mutations
 
-from musetok_bridge.settings import load_settings
+from pipeline.settings import load_settings
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 from process_gigamidi.conversion import Converted, Failure
 from process_gigamidi.gigamidi_source import open_source

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import symusic
 
-from musetok_bridge.settings import PROJECT_ROOT
+from pipeline.settings import PROJECT_ROOT
 
 Random: TypeAlias = np.random.Generator
 Mutation: TypeAlias = Callable[[bytes, Sequence[bytes], Random], bytes]

@@ -12,7 +12,7 @@ import pytest
 from small_dataset import mixed_songs, read, rows_of, settings_for, song, tables, write_parquet
 
 from musetok_bridge import score_to_bars
-from musetok_bridge.settings import UserError
+from pipeline.settings import UserError
 from process_gigamidi import prediction
 from process_gigamidi.annotation import annotate
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from small_dataset import mixed_songs, rows_of, settings_for, tables, write_parquet
 
-from musetok_bridge.settings import PROJECT_ROOT, UserError
+from pipeline.settings import PROJECT_ROOT, UserError
 from process_gigamidi.annotation import annotate
 from process_gigamidi.part_files import parts_done
 from process_gigamidi.verification import verify

@@ -12,7 +12,7 @@ from fuzz import outcomes
 from mutated_midi import MUTATIONS, bundled_files, mutations, worst_files
 
 from musetok_bridge import score_to_bars
-from musetok_bridge.settings import load_settings
+from pipeline.settings import load_settings
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 from process_gigamidi.conversion import Converted
 

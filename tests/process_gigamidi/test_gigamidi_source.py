@@ -15,7 +15,7 @@ from datasets.exceptions import DatasetNotFoundError
 from huggingface_hub import errors as hub
 from small_dataset import mixed_songs, rows_of, settings_for, song, write_parquet
 
-from musetok_bridge.settings import UserError
+from pipeline.settings import UserError
 from process_gigamidi.annotation_settings import DatasetSettings
 from process_gigamidi.gigamidi_source import Row, open_source
 

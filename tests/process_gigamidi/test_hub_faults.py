@@ -16,7 +16,7 @@ import pytest
 from fake_hub import COMMIT, FakeHub, Fault, Request
 from small_dataset import README, mixed_songs, rows_of, settings_for, song, tables, write_parquet
 
-from musetok_bridge.provenance import file_digest
+from pipeline.files import file_digest
 from process_gigamidi.annotation import annotate
 from process_gigamidi.part_files import KINDS, parts_done, read_record, table_path
 

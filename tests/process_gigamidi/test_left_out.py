@@ -14,7 +14,7 @@ from small_dataset import read, rows_of, settings_for, song, write_parquet
 from symusic import Note, Score, Track
 
 from musetok_bridge.scores import Limits
-from musetok_bridge.settings import load_settings
+from pipeline.settings import load_settings
 from process_gigamidi import conversion, prediction
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from small_dataset import mixed_songs, rows_of, settings_for, tables, write_parquet
 
-from musetok_bridge.settings import UserError
+from pipeline.settings import UserError
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import AnnotationSettings
 from process_gigamidi.part_claims import PartClaims

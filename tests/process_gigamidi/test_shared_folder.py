@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 from small_dataset import mixed_songs, rows_of, settings_for, tables, write_parquet
 
-from musetok_bridge.settings import PROJECT_ROOT, SettingsError
+from pipeline.settings import PROJECT_ROOT, SettingsError
 from process_gigamidi.annotation import annotate
 from process_gigamidi.part_claims import PartClaims, parts_to_do
 from process_gigamidi.part_files import parts_done, record_path

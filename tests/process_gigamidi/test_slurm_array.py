@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from small_dataset import mixed_songs, rows_of, tables, write_parquet
 
-from musetok_bridge.settings import PROJECT_ROOT
+from pipeline.settings import PROJECT_ROOT
 
 SCRIPT = PROJECT_ROOT / "docs" / "slurm_array.sh"
 

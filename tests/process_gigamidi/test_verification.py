@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from small_dataset import rows_of, settings_for, song, tables, write_parquet
 
-from musetok_bridge.provenance import file_digest, write_json
-from musetok_bridge.settings import UserError, load_settings
+from pipeline.files import file_digest, write_json
+from pipeline.settings import UserError, load_settings
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 from process_gigamidi.part_files import KINDS, read_record, record_path, table_path

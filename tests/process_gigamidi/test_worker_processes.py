@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from guarded_conversion import in_guarded_processes
 
-from musetok_bridge.settings import UserError
+from pipeline.settings import UserError
 from process_gigamidi import worker_processes
 from process_gigamidi.conversion import Failure
 from process_gigamidi.gigamidi_source import Row

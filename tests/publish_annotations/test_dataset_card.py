@@ -17,12 +17,12 @@ import yaml
 from small_dataset import mixed_songs, settings_for, song
 from small_release import STYLES, annotate_split, csv_rows, export_settings, published, say_made_from
 
-from musetok_bridge.settings import PROJECT_ROOT
+from pipeline.settings import PROJECT_ROOT
 from pretrain_model.head import load_head
 from process_gigamidi.annotation import annotate
-from process_gigamidi.export import export
 from process_gigamidi.markdown import plain
-from process_gigamidi.model_figures import HEADS
+from publish_annotations.export import export
+from publish_annotations.model_figures import HEADS
 
 
 def card_of(folder: Path) -> tuple[dict, str]:

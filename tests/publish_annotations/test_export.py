@@ -1,4 +1,4 @@
-"""What 03_export.py writes is what was annotated: every value, in the dataset's order, whole or not at all."""
+"""What publish_annotations/01_export.py writes is what was annotated: every value, in the dataset's order, whole or not at all."""
 
 from __future__ import annotations
 
@@ -21,10 +21,8 @@ from small_release import (
     published,
 )
 
-from musetok_bridge.settings import UserError
-from process_gigamidi.annotated_splits import annotated_splits
+from pipeline.settings import UserError
 from process_gigamidi.annotation import annotate
-from process_gigamidi.export import export
 from process_gigamidi.gigamidi_source import DESCRIPTIVE_COLUMNS
 from process_gigamidi.part_files import (
     BARS_COLUMNS,
@@ -34,10 +32,12 @@ from process_gigamidi.part_files import (
     read_record,
     table_path,
 )
-from process_gigamidi.published_columns import BARS, songs_columns
 from process_gigamidi.run_record import write_totals
-from process_gigamidi.song_groups import song_groups
 from process_gigamidi.verification import verify
+from publish_annotations.annotated_splits import annotated_splits
+from publish_annotations.export import export
+from publish_annotations.parquet_files import song_groups
+from publish_annotations.published_columns import BARS, songs_columns
 
 pytestmark = pytest.mark.usefixtures("models")
 

@@ -1,4 +1,4 @@
-"""What 03_export.py refuses, with the command that mends it, and what it leaves as it is then."""
+"""What publish_annotations/01_export.py refuses, with the command that mends it, and what it leaves as it is then."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from small_release import (
     files_of,
 )
 
-from musetok_bridge.provenance import file_digest, write_json
-from musetok_bridge.settings import UserError, load_settings
+from pipeline.files import file_digest, write_json
+from pipeline.settings import UserError, load_settings
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
-from process_gigamidi.export import export
 from process_gigamidi.part_files import (
     complete_part,
     read_record,
     record_path,
     table_path,
 )
+from publish_annotations.export import export
 
 pytestmark = pytest.mark.usefixtures("models")
 
-SCRIPT = "process_gigamidi/03_export.py"
+SCRIPT = "publish_annotations/01_export.py"
 
 
 def test_an_unfinished_folder_is_one_line_with_the_command_that_finishes_it(

@@ -10,8 +10,8 @@ from fake_upload_hub import ACCOUNT, TOKEN, UploadHub
 from huggingface_hub import constants
 from small_release import content, export_settings
 
-from musetok_bridge.settings import UserError
-from process_gigamidi.export import export
+from pipeline.settings import UserError
+from publish_annotations.export import export
 
 REPO = f"{ACCOUNT}/emotions"
 

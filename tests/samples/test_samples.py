@@ -16,7 +16,7 @@ import pytest
 import symusic
 from script_runs import run_script
 
-from musetok_bridge.settings import PROJECT_ROOT
+from pipeline.settings import PROJECT_ROOT
 
 SAMPLES = PROJECT_ROOT / "samples"
 PIECES = sorted(SAMPLES.glob("*.abc"))

@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from musetok_bridge.provenance import file_digest
-from musetok_bridge.settings import UserError, first_line
+from pipeline.files import file_digest
+from pipeline.settings import UserError, first_line
+from process_gigamidi.part_files import table_path
 
 from .annotated_splits import AnnotatedSplit, verify_command
-from .part_files import table_path
 from .published_columns import BARS, Column, schema_of, songs_columns, type_in_csv
 
 

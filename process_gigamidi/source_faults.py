@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datasets.exceptions import DatasetNotFoundError
 from huggingface_hub import errors as hub
 
-from musetok_bridge.settings import UserError
+from pipeline.settings import UserError
 
 from .annotation_settings import DatasetSettings
 from .conversion import one_line

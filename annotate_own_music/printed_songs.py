@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from musetok_bridge.bars import Bars
-from musetok_bridge.settings import one_line
-
-from .conversion import Converted
-from .prediction import Outcome
+from pipeline.settings import one_line
+from process_gigamidi.conversion import Converted
+from process_gigamidi.prediction import Outcome
 
 MOST_ROWS = 40  # of a song's table, unless every bar is asked for: what fits on a screen
 MOST_METERS = 3  # that a line names

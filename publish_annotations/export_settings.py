@@ -1,4 +1,4 @@
-"""The settings of 03_export.py; meanings, units and defaults stand in config/export.yaml.
+"""The settings of publish_annotations/01_export.py; meanings, units and defaults stand in config/export.yaml.
 
 They are not among the annotation's, which run.json keeps: an export changes nothing of what was annotated.
 """
@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated
 
-from musetok_bridge.settings import Range, SettingsError
+from pipeline.settings import Range, SettingsError
 
 SETTINGS_FILE = "export.yaml"
 

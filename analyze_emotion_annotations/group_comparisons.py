@@ -15,8 +15,8 @@ import pandas as pd
 from scipy.stats import t as student
 
 from .annotation_database import UNITS
+from .group_statistics import AFFECTS
 from .song_groups import APART
-from .style_statistics import AFFECTS
 
 _ROUNDING = 1e-6  # differences below it come from the sums' last digits, not from music
 

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from .bar_context import BarViews, view_bars
-from .listener import CLIP, Context
+from .listener_numpy import CLIP, Context
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from process_gigamidi.markdown import plain, table_rows
+
 from .annotated_splits import MAY_DIFFER, AnnotatedSplit
 from .export_settings import ExportSettings
-from .markdown import plain, table_rows
 from .model_figures import Head, absolute_error, head_of
 
 GIGAMIDI = "Metacreation/GigaMIDI"

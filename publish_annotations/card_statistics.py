@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .parquet_files import Group
 from .published_columns import CURATED_STYLES
-from .song_groups import Group
 
 AFFECTS = ("valence", "arousal")
 _GRID = np.arange(-10_000, 10_001) / 10_000

@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
-from .annotation_statistics import AFFECTS, Statistics
-from .card_metadata import card_metadata
+from process_gigamidi.card_metadata import card_metadata
+from process_gigamidi.markdown import plain, table_rows
+from process_gigamidi.part_files import Totals
+from process_gigamidi.published_split import PublishedSplit
+
 from .card_provenance import PLACEHOLDER, Origin
+from .card_statistics import AFFECTS, Statistics
 from .export_settings import ExportSettings
-from .markdown import plain, table_rows
 from .model_figures import quality_of
-from .part_files import Totals
 from .published_columns import BARS, CURATED_STYLES, Column, songs_columns, type_in_words
-from .published_split import PublishedSplit
 
 MOST_STYLES = 30  # that are named; the rest is counted
 QUADRANTS = (
@@ -49,7 +50,7 @@ def dataset_card(settings: ExportSettings, published: Sequence[PublishedSplit]) 
         kind: f"{sum(path.stat().st_size for split in published for path in split.written[kind].files) / 1e6:,.1f}"
         for kind in ("bars", "songs")
     }
-    template = Template(Path(__file__).with_name("dataset_card.md").read_text(encoding="utf-8"))
+    template = Template(Path(__file__).with_name("data_card.md").read_text(encoding="utf-8"))
     body = template.substitute(
         origin.joined(),
         title=plain(settings.card.title),

@@ -1,7 +1,7 @@
 """Valence and arousal of your own MIDI files: a table on the screen, the curves as pictures, CSV on request.
 
-  python process_gigamidi/00_annotate_file.py song.mid
-  python process_gigamidi/00_annotate_file.py song.mid more.mid folder --csv output/mine
+  python annotate_own_music/01_annotate_file.py song.mid
+  python annotate_own_music/01_annotate_file.py song.mid more.mid folder --csv output/mine
 
 Takes files (.mid, .midi, .kar) and folders, which are searched with all folders below them. Of one song it prints the
 bars, of several a row each. The numbers are those of 01_annotate.py, which is for whole datasets; of the settings it
@@ -13,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-from musetok_bridge.settings import run_command
+from pipeline.settings import run_command
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 
 PICTURES = Path("output/own/curves")
@@ -35,7 +35,7 @@ def main(settings: AnnotationSettings, arguments: argparse.Namespace) -> None:
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal may lack letters of a name
     try:
         # Imported here: the process that converts starts by importing this file.
-        from process_gigamidi.own_music import Wanted, annotate_own_music
+        from annotate_own_music.own_music import Wanted, annotate_own_music
 
         wanted = Wanted(arguments.csv, None if arguments.no_pictures else arguments.pictures, arguments.bars)
         if not annotate_own_music(arguments.paths, settings, wanted):

@@ -12,18 +12,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from musetok_bridge.provenance import file_digest, versions, write_json
-from musetok_bridge.settings import settings_as_dict
+from pipeline.files import file_digest, versions, write_json
+from pipeline.settings import settings_as_dict
+from process_gigamidi.hub_push import check_login, push
+from process_gigamidi.part_files import Totals
+from process_gigamidi.published_split import PublishedSplit, publish_split
+from process_gigamidi.run_record import NAME as RUN_JSON
+from process_gigamidi.run_record import digest_of
+from process_gigamidi.whole_folder import RECORD, whole_folder
 
 from .annotated_splits import annotated_splits
-from .dataset_card import dataset_card
+from .data_card import dataset_card
 from .export_settings import ExportSettings
-from .hub_push import check_login, push
-from .part_files import Totals
-from .published_split import PublishedSplit, publish_split
-from .run_record import NAME as RUN_JSON
-from .run_record import digest_of
-from .whole_folder import RECORD, whole_folder
 
 CARD = "README.md"
 FORMAT = 1  # of the published tables

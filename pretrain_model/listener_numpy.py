@@ -16,7 +16,7 @@ import numpy as np
 from .bar_context import BarViews, view_bars
 
 if TYPE_CHECKING:
-    from .listener_head import ListenerModel
+    from .listener_model import ListenerModel
 
 Context = Literal["whole", "heard"]
 CLIP = 4.0  # standard deviations: beyond, a feature is outside what was learned from

@@ -14,18 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from musetok_bridge.settings import one_line
+from pipeline.settings import one_line
+from process_gigamidi.annotation_settings import AnnotationSettings
+from process_gigamidi.conversion import Failure
+from process_gigamidi.midi_files import NamedFile, Row, midi_row, named_files
+from process_gigamidi.own_tables import own_table_paths, own_tables
+from process_gigamidi.prediction import Models, Outcome, converters_for, load_models, predicted
+from process_gigamidi.worker_processes import tasks_of_part
 
-from .annotation_settings import AnnotationSettings
-from .conversion import Failure
-from .midi_files import NamedFile, Row, midi_row, named_files
-from .own_tables import own_table_paths, own_tables
-from .prediction import Models, Outcome, converters_for, load_models, predicted
 from .printed_songs import PrintedSongs, shown
-from .worker_processes import tasks_of_part
 
 if TYPE_CHECKING:
-    from .own_curves import CurvePictures
+    from process_gigamidi.own_curves import CurvePictures
 
 MOST_PATHS = 20  # of pictures that are printed one by one
 LONGEST_COMPLAINT = 300  # characters
@@ -100,7 +100,7 @@ def _drawing(folder: Path | None) -> Callable[[Outcome], list[Path]]:
 
 
 def _curve_pictures(folder: Path) -> CurvePictures:
-    from .own_curves import CurvePictures
+    from process_gigamidi.own_curves import CurvePictures
 
     return CurvePictures(folder)
 

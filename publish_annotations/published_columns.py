@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from .gigamidi_source import INSTRUMENT_CATEGORY, STYLE_COLUMNS
+from process_gigamidi.gigamidi_source import INSTRUMENT_CATEGORY, STYLE_COLUMNS
 
 CURATED_STYLES = "music_styles_curated"
 _NUMBER, _SECONDS, _COUNT, _TEXT = pa.float32(), pa.float64(), pa.int32(), pa.string()

@@ -4,10 +4,10 @@ Writes bars/*.parquet (a row a bar), songs/*.parquet (a row a song, with its bar
 in place of an earlier export. With export.repo they are pushed to the Hugging Face Hub, without it nothing is.
 """
 
-from musetok_bridge.settings import run_script
-from process_gigamidi.export import Exported, export
-from process_gigamidi.export_settings import SETTINGS_FILE, ExportSettings
+from pipeline.settings import run_script
 from process_gigamidi.run_log import counted, in_words
+from publish_annotations.export import Exported, export
+from publish_annotations.export_settings import SETTINGS_FILE, ExportSettings
 
 
 def main(settings: ExportSettings) -> None:

@@ -13,13 +13,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from musetok_bridge.settings import UserError, load_settings, settings_from
-
-from .annotation_settings import SETTINGS_FILE, AnnotationSettings
-from .part_files import SONGS_COLUMNS, PartRecord, Totals, parts_done, read_record, table_path
-from .run_log import counted
-from .run_record import NAME, digest_of, read_run
-from .verification import annotate_command
+from pipeline.settings import UserError, load_settings, settings_from
+from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
+from process_gigamidi.part_files import SONGS_COLUMNS, PartRecord, Totals, parts_done, read_record, table_path
+from process_gigamidi.run_log import counted
+from process_gigamidi.run_record import NAME, digest_of, read_run
+from process_gigamidi.verification import annotate_command
 
 ONLY_SPLIT = "train"  # as the Hub calls the one split of what has none, such as a folder of MIDI files
 

@@ -1,0 +1,1 @@
+"""What all phases share and none owns: settings, files, and the contract of an output folder. Knows no music."""

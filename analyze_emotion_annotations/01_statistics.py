@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analyze_emotion_annotations.analysis import analyse, provenance_of
+from analyze_emotion_annotations.analysis import analyse, in_short, provenance_of, write_results
 from analyze_emotion_annotations.analysis_settings import DEFAULT_FILE, AnalysisSettings
 from analyze_emotion_annotations.figures import save_picture
 from analyze_emotion_annotations.pictures import pictures_of
-from analyze_emotion_annotations.result_tables import in_short, write_results
 from pipeline.files import write_json
 from pipeline.settings import run_script
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from analyze_emotion_annotations.analysis_settings import DEFAULT_FILE, AnalysisSettings, SongSettings
-from analyze_emotion_annotations.annotation_tables import finished_parts
+from analyze_emotion_annotations.annotation_tables import find_songs, finished_parts
 from analyze_emotion_annotations.figures import save_picture
 from analyze_emotion_annotations.own_song import annotate_own_file
 from analyze_emotion_annotations.song_curves import Song, plot_song
-from analyze_emotion_annotations.song_tables import find_songs
 from pipeline.settings import UserError, run_script
 
 

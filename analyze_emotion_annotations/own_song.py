@@ -15,11 +15,10 @@ def annotate_own_file(midi: Path, config: str | None) -> Song:
     config: a settings file for it; None takes config/gigamidi.yaml as it is. Raises UserError if it can't be annotated.
     """
     # This phase works on tables: the models are loaded only for a file that has none.
-    from annotate_own_music.own_music import annotated
+    from annotate_own_music.own_music import annotated, as_song
     from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
     from process_gigamidi.conversion import Failure
     from process_gigamidi.midi_files import named_files
-    from process_gigamidi.own_curves import as_song
     from process_gigamidi.prediction import load_models
 
     if midi.is_dir():

@@ -8,8 +8,7 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from .analysis import Analysis
-from .course_plot import plot_courses
-from .style_pictures import plot_planes, plot_quadrants, plot_ridgelines
+from .style_pictures import plot_courses, plot_planes, plot_quadrants, plot_ridgelines
 from .style_plot import plot_styles
 
 

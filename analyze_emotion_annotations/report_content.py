@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.settings import UserError
 
 from .analysis import Analysis
-from .annotation_tables import failure_counts
+from .annotation_tables import failure_counts, find_songs
 from .figures import boxes_for_missing_letters
 from .pictures import pictures_of
 from .report_page import Picture, Report, Section, Table
@@ -24,7 +24,6 @@ from .report_tables import (
 )
 from .song_curves import Song
 from .song_groups import NO_STYLE
-from .song_tables import find_songs
 from .songs_to_look_at import TYPICAL
 
 MOST_COMPARISONS = 1_000  # rows of a table; comparisons.csv has all

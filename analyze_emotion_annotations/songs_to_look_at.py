@@ -13,7 +13,7 @@ import duckdb
 import pandas as pd
 
 from .annotation_database import UNITS, song_columns
-from .drawn_styles import DrawnStyle
+from .style_plot import DrawnStyle
 
 EXTREMES = (
     ("highest valence", "valence", "DESC"),

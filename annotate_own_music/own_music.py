@@ -1,34 +1,45 @@
 """Annotation of one's own MIDI files, outside of any dataset and run: a table, pictures and CSV in a second or two.
 
 A song has the numbers that 01_annotate.py gives it: the same models read what the same processes converted, under the
-same limits. Nothing here imports `datasets`, and matplotlib only what draws.
+same limits. Its tables have the columns of 01_annotate.py and stand in a folder of their own, as one part, which each
+run makes anew. Nothing here imports `datasets`, and matplotlib only what draws.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.settings import one_line
+from analyze_emotion_annotations.analysis_settings import DEFAULT_FILE, AnalysisSettings
+from analyze_emotion_annotations.figures import save_picture
+from analyze_emotion_annotations.song_curves import Song, plot_song
+from pipeline.files import provenance, write_json
+from pipeline.settings import UserError, load_settings, one_line
 from process_gigamidi.annotation_settings import AnnotationSettings
-from process_gigamidi.conversion import Failure
+from process_gigamidi.conversion import Converted, Failure
 from process_gigamidi.midi_files import NamedFile, Row, midi_row, named_files
-from process_gigamidi.own_tables import own_table_paths, own_tables
+from process_gigamidi.part_files import KINDS, PartTables, new_tables, table_path
 from process_gigamidi.prediction import Models, Outcome, converters_for, load_models, predicted
 from process_gigamidi.worker_processes import tasks_of_part
 
 from .printed_songs import PrintedSongs, shown
 
 if TYPE_CHECKING:
-    from process_gigamidi.own_curves import CurvePictures
+    pass
+
 
 MOST_PATHS = 20  # of pictures that are printed one by one
 LONGEST_COMPLAINT = 300  # characters
+_RECORD = "run.json"
+_MARK = "own_files"  # that the record of such a folder has, and no other
+_KEPT = "-_.,()[]+&' "  # in a picture's name, beside letters and digits
+_LONGEST_NAME = 120  # bytes: file systems take 255, and the suffix and more come on top
 
 
 @dataclass(frozen=True)
@@ -100,7 +111,7 @@ def _drawing(folder: Path | None) -> Callable[[Outcome], list[Path]]:
 
 
 def _curve_pictures(folder: Path) -> CurvePictures:
-    from process_gigamidi.own_curves import CurvePictures
+    pass
 
     return CurvePictures(folder)
 
@@ -120,3 +131,73 @@ def _say(lines: Sequence[str]) -> None:
 
 def _complain(line: str) -> None:
     print(f"error: {one_line(line, LONGEST_COMPLAINT)}", file=sys.stderr)
+
+
+@contextmanager
+def own_tables(folder: Path, n_files: int, settings: AnnotationSettings, models: Models) -> Iterator[PartTables]:
+    """Tables to fill, which come to their places when the block ends without an error.
+
+    n_files: of which they tell, for the record of what made them. Raises UserError if the folder has tables that
+    something else made, OSError if it can't be written to.
+    """
+    if any(folder.glob("*/part-*")) and not _is_own(folder):
+        raise UserError(f"--csv: {folder} holds tables that 01_annotate.py made; give another folder")
+    write_json(folder / _RECORD, provenance(settings, **{_MARK: n_files}, digests=models.digests))
+    with new_tables(folder, 0, ("title",)) as tables:
+        yield tables
+
+
+def own_table_paths(folder: Path) -> list[Path]:
+    """Where the tables stand."""
+    return [table_path(folder, kind, 0) for kind in KINDS]
+
+
+def _is_own(folder: Path) -> bool:
+    with suppress(OSError, ValueError):
+        return _MARK in json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    return False
+
+
+def as_song(outcome: Outcome) -> Song:
+    """What curves are drawn from, of an outcome that is no failure."""
+    converted = outcome.converted
+    assert isinstance(converted, Converted)
+    bars = converted.bars
+    valence, arousal, valence_sd, arousal_sd = outcome.predicted.T
+    return Song(
+        md5=outcome.row.md5,
+        title=outcome.row.called,
+        artist="",
+        duration_seconds=converted.duration_seconds,
+        bar_number=bars.bar_number,
+        start_seconds=bars.start_seconds,
+        valence=valence,
+        arousal=arousal,
+        valence_sd=valence_sd,
+        arousal_sd=arousal_sd,
+        n_notes=bars.n_notes,
+    )
+
+
+class CurvePictures:
+    """Pictures of songs in one folder, each named after its song, as config/analysis.yaml has pictures."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._picture = load_settings(AnalysisSettings, DEFAULT_FILE).picture
+        self._taken: set[str] = set()
+
+    def draw(self, outcome: Outcome) -> list[Path]:
+        """Draw a song that could be annotated; returns the paths. Raises OSError if they can't be written."""
+        name = picture_name(outcome.row.called)
+        if name.casefold() in self._taken:
+            name = f"{name}-{outcome.row.md5[:8]}"
+        self._taken.add(name.casefold())
+        return save_picture(plot_song(as_song(outcome), self._picture.dpi), self._folder, name, self._picture.formats)
+
+
+def picture_name(called: str) -> str:
+    """The name of a song's picture, without suffix: the song's own, fit for any file system."""
+    stem = called.removesuffix(Path(called).suffix)
+    name = "".join(letter if letter.isalnum() or letter in _KEPT else "_" for letter in stem)
+    return name.encode()[:_LONGEST_NAME].decode(errors="ignore").strip("._ ") or "song"

@@ -28,9 +28,8 @@ from pipeline.settings import run_script
 from pretrain_model.agreement import score_quadrants, score_ratings
 from pretrain_model.cross_validation import fold_pieces, predict_left_out, train_mlp
 from pretrain_model.extraction import read_labels
-from pretrain_model.latent_dataset import Represent, whole_latent
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
-from pretrain_model.rated_pieces import RatedPiece, load_rated_pieces
+from pretrain_model.rated_pieces import RatedPiece, Represent, load_rated_pieces, whole_latent
 
 TOKENS_PER_BATCH = 32_768
 

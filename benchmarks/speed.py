@@ -41,13 +41,13 @@ from measured_music import music_folder
 from torch import Tensor, nn
 
 from musetok_bridge import load_encoder, score_to_bars
+from musetok_bridge.bar_transformer import BarTransformer
 from musetok_bridge.bars import Bars
 from musetok_bridge.checkpoint import RELEASED
 from musetok_bridge.encoder import (
     DTYPES,
     TOKENS_PER_BATCH,
     BarEncoder,
-    BarTransformer,
     a_thread_for_each_core,
     bar_encoder,
     batches_by_length,

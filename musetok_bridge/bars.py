@@ -18,7 +18,7 @@ import numpy as np
 import symusic.core
 
 from .meters import Stretches, find_stretches, meter_changes, one_meter, to_musetok_ticks
-from .quantization import cut_overlaps, quantize_durations, quantize_onsets
+from .quantization import cut_overlaps, distinct, quantize_durations, quantize_onsets
 from .scores import (
     AnyScore,
     Limits,
@@ -31,8 +31,22 @@ from .scores import (
     read_score,
     seconds_at,
 )
-from .texture import not_doubled, thinned
-from .vocabulary import BAR, BEAT_IDS, DURATION_IDS, EOS, N_PITCHES, PITCH_IDS, POSITION_TICKS
+from .vocabulary import (
+    BAR,
+    BEAT_IDS,
+    DURATION_IDS,
+    EOS,
+    LONGEST_DURATION,
+    MAX_BAR_WORDS,
+    N_PITCHES,
+    PITCH_IDS,
+    POSITION_TICKS,
+)
+
+WORDS_OF_A_NOTE = 3  # Beat, Note_Pitch, Note_Duration
+WORDS_OF_AN_EMPTY_BAR = 2  # Bar, Time_Signature
+MAX_BAR_NOTES = (MAX_BAR_WORDS - WORDS_OF_AN_EMPTY_BAR) // WORDS_OF_A_NOTE
+MAX_LAST_BAR_NOTES = (MAX_BAR_WORDS - WORDS_OF_AN_EMPTY_BAR - 1) // WORDS_OF_A_NOTE  # EOS takes a word too
 
 
 @dataclass(frozen=True)
@@ -195,3 +209,47 @@ def _write_words(
     words[-1] = EOS
     offsets[-1] += 1
     return words, offsets, n_notes.astype(np.int32)
+
+
+def not_doubled(onset: np.ndarray, pitch: np.ndarray, duration: np.ndarray) -> np.ndarray:
+    """Of the notes with the same onset and pitch the longest stays, of several as long the first. bool, (notes)."""
+    key = onset * N_PITCHES + pitch
+    order = np.argsort(key * (LONGEST_DURATION + 1) - duration, kind="stable")
+    stays = np.ones(len(order), dtype=bool)
+    key = key[order]
+    stays[order[1:]] = key[1:] != key[:-1]
+    return stays
+
+
+def thinned(bar: np.ndarray, onset: np.ndarray, pitch: np.ndarray, duration: np.ndarray, n_bars: int) -> np.ndarray:
+    """Which notes stay where no bar may have more words than the encoder reads. bool, (notes).
+
+    bar: index of each note's bar, ascending, as onset is; n_bars: how many there are, the last closes with EOS.
+    A crowded bar loses inner notes, neither the highest nor the lowest of their onset, the shortest first, of notes as
+    long those of the thickest chords. If the outer voices alone are too many, then notes of the lower one go as well,
+    and of the highest last.
+    """
+    stays = np.ones(len(bar), dtype=bool)
+    excess = np.bincount(bar, minlength=n_bars) - MAX_BAR_NOTES
+    excess[-1] += MAX_BAR_NOTES - MAX_LAST_BAR_NOTES
+    if excess.max() <= 0:
+        return stays
+    crowded = np.flatnonzero(excess[bar] > 0)
+    bar, onset, pitch, duration = bar[crowded], onset[crowded], pitch[crowded], duration[crowded]
+    first, chord = distinct(onset)
+    lowest, highest = np.minimum.reduceat(pitch, first), np.maximum.reduceat(pitch, first)
+    voice = np.where(pitch == highest[chord], 2, np.where(pitch == lowest[chord], 1, 0))
+    # place among the inner notes of the chord, from the top: a chord of many has more notes of high places to lose
+    leaving = np.lexsort([-_places(chord, voice, pitch), duration, voice, bar])
+    place_in_bar = np.arange(len(bar)) - np.searchsorted(bar, bar)[leaving]
+    stays[crowded[leaving]] = place_in_bar >= excess[bar[leaving]]
+    return stays
+
+
+def _places(chord: np.ndarray, voice: np.ndarray, pitch: np.ndarray) -> np.ndarray:
+    """Each note's place among those of its chord and voice, 0 for the highest."""
+    order = np.lexsort([-pitch, voice, chord])
+    group = (chord * 3 + voice)[order]
+    places = np.empty(len(order), dtype=np.int64)
+    places[order] = np.arange(len(order)) - np.searchsorted(group, group)
+    return places

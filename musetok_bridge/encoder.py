@@ -1,15 +1,11 @@
-"""MuseTok's bar encoder: the words of a bar -> a latent and its residual codes.
+"""MuseTok's bar encoder in use: the words of many bars -> their latents and residual codes.
 
-A post-norm transformer reads the words of one bar; its output at the first word, through a linear map, is quantized
-level by level against learned codebooks. The sum of the chosen codewords is the latent; their indices are the codes.
-Bars do not see each other: equal bars have equal latents.
-
-The modules are named so that the parameters have the names of MuseTok's released checkpoint.
+The sum of the chosen codewords is a bar's latent; their indices are its codes. Bars do not see each other: equal bars
+have equal latents, so each distinct bar is encoded once.
 """
 
 from __future__ import annotations
 
-import math
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -18,217 +14,25 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import islice
-from typing import cast, overload
+from typing import overload
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.files import tensors_digest
 from pipeline.settings import UserError
 
+from .bar_transformer import BarTransformer, nearly_another, quantize
 from .bars import Bars
-from .checkpoint import EncoderConfig, encoder_tensors, find_checkpoint
-from .vocabulary import MAX_BAR_WORDS, N_TOKENS, PAD
+from .checkpoint import encoder_tensors, find_checkpoint
+from .vocabulary import MAX_BAR_WORDS, PAD
 
 TOKENS_PER_BATCH = {"cpu": 1_024, "cuda": 131_072}  # words a batch; on a CPU what a core's cache holds
 BARS_PER_QUANTIZATION = 4_096
 MOST_PADDING = 1.09  # times the length of the shortest bar of a batch
 DTYPES = ("float32", "mixed", "bfloat16")
-MARGIN = 5e-5  # of a vector's length, within which `mixed` asks float32; measured: formats in benchmarks/RESULTS.md
 ALL_CORES = threading.Lock()  # torch's number of threads is one for the whole process
-
-
-class SelfAttention(nn.Module):
-    """Multi-head self-attention with one joint projection to queries, keys and values."""
-
-    def __init__(self, width: int, heads: int):
-        super().__init__()
-        self.heads = heads
-        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
-        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
-        self.out_proj = nn.Linear(width, width)
-        nn.init.xavier_uniform_(self.in_proj_weight)
-        nn.init.zeros_(self.out_proj.bias)
-
-    def forward(self, x: Tensor, mask: Tensor | None, causal: bool = False, projected: Tensor | None = None) -> Tensor:
-        """x: (bars, words, d). mask: (bars, 1, 1, words), true where there is a word. Returns (bars, words, d).
-
-        projected: the queries, keys and values of x, (bars, words, 3d), where they are known already.
-        """
-        bars, _, d = x.shape
-        if projected is None:
-            projected = F.linear(x, self.in_proj_weight, self.in_proj_bias)  # (bars, words, 3d)
-        q, k, v = projected.chunk(3, dim=-1)  # each (bars, words, d)
-        q, k, v = (t.view(bars, -1, self.heads, d // self.heads).transpose(1, 2) for t in (q, k, v))
-        if causal or x.is_cuda:
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
-        else:  # on a CPU and for so few words the plain products are faster, in bfloat16 twice as fast
-            likeness = (q * (d // self.heads) ** -0.5) @ k.transpose(2, 3)  # (bars, heads, words, words)
-            likeness = likeness if mask is None else likeness.masked_fill(~mask, -torch.inf)
-            y = likeness.softmax(dim=-1) @ v  # (bars, heads, words, d / heads)
-        return self.out_proj(y.transpose(1, 2).reshape(bars, -1, d))
-
-    def of_first(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """As forward, for the first word only, (bars, 1, d), and without the keys and values of the others.
-
-        What a query has in common with a key, q·(Kx + b), is (Kᵀq)·x and a number that is the same for all words, and
-        a mean of values is the value of the mean: so the weights are applied to one vector a bar, not to every word.
-        """
-        bars, _, d = x.shape
-        to_q, to_k, to_v = self.in_proj_weight.view(3, self.heads, d // self.heads, d)  # (heads, d / heads, d)
-        bias_q, _, bias_v = self.in_proj_bias.view(3, self.heads, d // self.heads)
-        q = torch.einsum("bd,hed->bhe", x[:, 0], to_q) + bias_q  # (bars, heads, d / heads)
-        wanted = torch.einsum("bhe,hed->bhd", q, to_k) * (d // self.heads) ** -0.5  # (bars, heads, d)
-        likeness = wanted @ x.transpose(1, 2)  # (bars, heads, words)
-        if mask is not None:
-            likeness = likeness.masked_fill(~mask[:, 0], -torch.inf)
-        mean = likeness.softmax(dim=-1) @ x  # (bars, heads, d)
-        y = torch.einsum("bhd,hed->bhe", mean, to_v) + bias_v  # (bars, heads, d / heads)
-        return self.out_proj(y.reshape(bars, 1, d))
-
-
-class Layer(nn.Module):
-    """A post-norm transformer layer: attention, then a feed-forward with ReLU, each added and normed."""
-
-    def __init__(self, width: int, heads: int, feed_forward: int):
-        super().__init__()
-        self.self_attn = SelfAttention(width, heads)
-        self.linear1 = nn.Linear(width, feed_forward)
-        self.linear2 = nn.Linear(feed_forward, width)
-        self.norm1 = nn.LayerNorm(width)
-        self.norm2 = nn.LayerNorm(width)
-
-    def forward(self, x: Tensor, mask: Tensor | None, causal: bool = False, projected: Tensor | None = None) -> Tensor:
-        """x: (bars, words, d) -> the same. mask, projected: as for SelfAttention."""
-        return self._feed_forward(self.norm1(x + self.self_attn(x, mask, causal, projected)))
-
-    def of_first(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """x: (bars, words, d) -> (bars, 1, d), the first word's."""
-        return self._feed_forward(self.norm1(x[:, :1] + self.self_attn.of_first(x, mask)))
-
-    def _feed_forward(self, x: Tensor) -> Tensor:
-        inner = F.relu(self.linear1(x.to(self.linear1.weight.dtype)), inplace=True)
-        return self.norm2(x + self.linear2(inner).to(x.dtype))
-
-
-class SimVQ(nn.Module):
-    """One level's codebook: frozen codewords seen through a learned linear map."""
-
-    frozen_codebook: Tensor
-
-    def __init__(self, size: int, latent: int):
-        super().__init__()
-        self.register_buffer("frozen_codebook", torch.randn(size, latent) / math.sqrt(latent))
-        self.code_transform = nn.Linear(latent, latent, bias=False)
-
-    def codebook(self) -> Tensor:
-        """The codewords, (size, latent)."""
-        return self.code_transform(self.frozen_codebook)
-
-
-class BarTransformer(nn.Module):
-    """The encoder's network: words of a bar -> first position's output -> vector; and the codebooks."""
-
-    def __init__(self, config: EncoderConfig):
-        super().__init__()
-        self.config = config
-        c = config
-        self.token_emb = nn.ModuleDict({"emb_lookup": nn.Embedding(N_TOKENS, c.width)})
-        self.pe = _Positions(c.width)
-        layers = nn.ModuleList(Layer(c.width, c.heads, c.feed_forward) for _ in range(c.layers))
-        self.encoder = nn.ModuleDict({"tr_encoder": nn.ModuleDict({"layers": layers})})
-        self.enc_out_proj = nn.Linear(c.width, c.latent)
-        levels = nn.ModuleList(SimVQ(c.codebook, c.latent) for _ in range(c.levels))
-        self.residual_sim_vq = nn.ModuleDict({"layers": levels})
-        self.layers = cast("tuple[Layer, ...]", tuple(layers))
-        self.levels = cast("tuple[SimVQ, ...]", tuple(levels))
-
-    def embed(self, words: Tensor) -> Tensor:
-        """words: (bars, words) ids -> (bars, words, d)."""
-        scaled = self.token_emb["emb_lookup"](words) * math.sqrt(self.config.width)
-        return scaled + self.pe.pe[: words.shape[1], 0]
-
-    def first_projections(self) -> tuple[Tensor, Tensor]:
-        """What each word, (168, 3d), and each position, (128, 3d), bring to the first layer's queries, keys and values.
-
-        That layer reads the sum of a word's and a position's vector, and the projection of a sum is a sum.
-        """
-        attention = self.layers[0].self_attn
-        ids = torch.arange(N_TOKENS, device=self.pe.pe.device)
-        of_words = self.token_emb["emb_lookup"](ids) * math.sqrt(self.config.width)
-        of_positions = self.pe.pe[:MAX_BAR_WORDS, 0]
-        return (
-            F.linear(of_words, attention.in_proj_weight, attention.in_proj_bias),
-            F.linear(of_positions, attention.in_proj_weight),
-        )
-
-    def hidden(self, words: Tensor, padded: bool = True, first: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """words: (bars, words) ids -> the first position's output, (bars, d). padded: some may be PAD.
-
-        first: first_projections, which many batches then share.
-        """
-        mask = (words != PAD)[:, None, None, :] if padded else None  # (bars, 1, 1, words)
-        x = self.embed(words)  # (bars, words, d)
-        projected = first[0][words] + first[1][: words.shape[1]] if first else None  # (bars, words, 3d)
-        for layer in self.layers[:-1]:
-            x = layer(x, mask, projected=projected)
-            projected = None
-        return self.layers[-1].of_first(x, mask)[:, 0]  # (bars, d)
-
-    def codebooks(self) -> Tensor:
-        """The codewords of all levels, (levels, size, latent)."""
-        return torch.stack([level.codebook() for level in self.levels])
-
-
-class _Positions(nn.Module):
-    """Sinusoids over the positions of a bar: sine on even and cosine on odd dimensions."""
-
-    pe: Tensor
-
-    def __init__(self, width: int):
-        super().__init__()
-        position = torch.arange(MAX_BAR_WORDS, dtype=torch.float32)[:, None]
-        rate = torch.exp(torch.arange(0, width, 2, dtype=torch.float32) * (-math.log(10_000.0) / width))
-        waves = torch.stack([torch.sin(position * rate), torch.cos(position * rate)], dim=-1)  # (words, d / 2, 2)
-        self.register_buffer("pe", waves.reshape(MAX_BAR_WORDS, 1, width))
-
-
-def _distances(residual: Tensor, codebook: Tensor) -> Tensor:
-    """|r - c|² without |r|², which is the same for every codeword: (bars, size)."""
-    return codebook.square().sum(dim=1) - 2 * residual @ codebook.T
-
-
-def quantize(vectors: Tensor, codebooks: Tensor) -> tuple[Tensor, Tensor]:
-    """Residual quantization by the nearest codeword, level by level.
-
-    vectors: (bars, latent). codebooks: (levels, size, latent).
-    Returns codes (bars, levels) int64 and the chosen codewords (bars, levels, latent); their sum is the latent.
-    """
-    residual = vectors
-    codes, codewords = [], []
-    for codebook in codebooks:
-        codes.append(_distances(residual, codebook).argmin(dim=1))
-        codewords.append(codebook[codes[-1]])  # (bars, latent)
-        residual = residual - codewords[-1]
-    return torch.stack(codes, dim=1), torch.stack(codewords, dim=1)
-
-
-def nearly_another(vectors: Tensor, codebooks: Tensor) -> Tensor:
-    """Of which vectors a code would be another one if the vector were a little elsewhere, bool (bars).
-
-    A little is MARGIN times its length; between two codewords a code changes at the plane halfway. Shapes: as for
-    quantize.
-    """
-    residual, closest = vectors, torch.full_like(vectors[:, 0], torch.inf)
-    for codebook in codebooks:
-        two = _distances(residual, codebook).topk(2, largest=False)
-        (least, second), (nearest, other) = (t.unbind(dim=1) for t in two)
-        apart = torch.linalg.vector_norm(codebook[nearest] - codebook[other], dim=1)
-        closest = torch.minimum(closest, (second - least) / (2 * apart))
-        residual = residual - codebook[nearest]
-    return closest < MARGIN * torch.linalg.vector_norm(vectors, dim=1)
 
 
 class SeenBars:

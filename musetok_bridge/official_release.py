@@ -16,7 +16,7 @@ import numpy as np
 import requests
 from gdown.exceptions import DownloadError
 
-from pipeline.files import file_digest, tensors_digest, write_json
+from pipeline.files import DAMAGED_ZIP, file_digest, tensors_digest, write_json
 from pipeline.settings import UserError
 
 from .checkpoint import (
@@ -29,7 +29,6 @@ from .checkpoint import (
     read_tensors,
     save_encoder,
 )
-from .raw_data import DAMAGED_ZIP
 from .tokenizer_settings import DownloadSettings
 from .vocabulary import N_TOKENS
 

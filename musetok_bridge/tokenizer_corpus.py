@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from pipeline.files import RawData
 from pipeline.settings import UserError
 
 from .bars import score_to_bars
-from .raw_data import RawData
 from .scores import MIDI_SUFFIXES, UnusableScore
 from .vocabulary import HIGHEST_PITCH, LOWEST_PITCH, MAX_BAR_WORDS, PAD, PITCH_IDS, WORDS
 

@@ -25,8 +25,7 @@ from pipeline.settings import UserError
 from .checkpoint import save_encoder
 from .encoder import batches_by_length, choose_device, pad_words
 from .tokenizer_corpus import Corpus, read_corpus, transpose_words
-from .tokenizer_model import Tokenizer
-from .tokenizer_quality import measure_quality
+from .tokenizer_model import Tokenizer, measure_quality
 from .tokenizer_settings import TokenizerSettings, TrainingSettings
 from .vocabulary import PAD
 

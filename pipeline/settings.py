@@ -16,6 +16,7 @@ import contextlib
 import dataclasses
 import math
 import sys
+import time
 import types
 import typing
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
+from tqdm import tqdm
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 CONFIG_DIR = PROJECT_ROOT / "config"
@@ -256,3 +258,19 @@ def _kind(value: Any) -> str:
 
 def _article(hint: type) -> str:
     return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}.get(hint, hint.__name__)
+
+
+def say(line: str) -> None:
+    """A line on standard output, with the time; a progress bar that is on the screen stays below it."""
+    tqdm.write(f"{time.strftime('%H:%M:%S')}  {line}", file=sys.stdout)
+    sys.stdout.flush()
+
+
+def note(line: str) -> None:
+    """A line about something that went wrong and is being dealt with, on standard error."""
+    tqdm.write(f"{time.strftime('%H:%M:%S')}  note: {line}", file=sys.stderr)
+
+
+def counted(n: int, noun: str) -> str:
+    """So many of something."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

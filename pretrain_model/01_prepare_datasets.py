@@ -5,9 +5,8 @@ why, and the MIDI files under output.dir. Both datasets are downloaded unless em
 they lie.
 """
 
-from pipeline.files import provenance, write_json
+from pipeline.files import provenance, raw_data, write_json
 from pipeline.settings import run_script
-from pretrain_model.downloads import raw_data
 from pretrain_model.emopia import prepare_emopia
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, chosen
 from pretrain_model.vgmidi import prepare_vgmidi

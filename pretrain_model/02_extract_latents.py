@@ -6,8 +6,7 @@ is skipped; what another one made is written anew. A piece that can't be used is
 
 from musetok_bridge import load_encoder
 from pipeline.settings import run_script
-from pretrain_model.extraction import extract_latents
-from pretrain_model.latent_files import latents_folder
+from pretrain_model.extraction import extract_latents, latents_folder
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, chosen
 
 

@@ -11,10 +11,9 @@ from musetok_bridge import BarEncoder, load_encoder
 from pipeline.files import provenance, write_json, write_table
 from pipeline.settings import SettingsError, run_script
 from pretrain_model.head import Model, load_head, save_head
-from pretrain_model.latent_dataset import rated_bars
-from pretrain_model.listener_calibration import train_listener
+from pretrain_model.listener_training import train_listener
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, chosen
-from pretrain_model.rated_pieces import load_rated_pieces
+from pretrain_model.rated_pieces import load_rated_pieces, rated_bars
 from pretrain_model.training import train_head
 
 

@@ -8,8 +8,7 @@ evaluation.png (predicted against rated, last of the splits) and evaluation.json
 from musetok_bridge import load_encoder
 from pipeline.files import provenance, write_json, write_table
 from pipeline.settings import SettingsError, UserError, run_script
-from pretrain_model.evaluation import evaluate_head
-from pretrain_model.evaluation_plot import plot_evaluation
+from pretrain_model.evaluation import evaluate_head, plot_evaluation
 from pretrain_model.head import load_head
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, chosen
 

@@ -44,13 +44,10 @@ from .agreement import (
     score_ratings,
     with_intervals,
 )
-from .folds import folds_by_group
 from .head import DIMENSIONS, Head
-from .latent_dataset import RatedBars, Represent, rated_bars, whole_latent
-from .listener_calibration import train_listener
-from .listener_numpy import Listener
+from .listener_training import folds_by_group, train_listener
 from .pretrain_settings import PretrainSettings
-from .rated_pieces import GROUP, RatedPiece
+from .rated_pieces import GROUP, RatedBars, RatedPiece, Represent, rated_bars, whole_latent
 from .time_averages import heard_mean, leaky_means
 from .training import train_head
 
@@ -178,7 +175,7 @@ def train_mlp(settings: PretrainSettings, pieces: Sequence[RatedPiece], represen
 def _train_listener(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Predict:
     model = train_listener(pieces, settings.listener, settings.train.seed)
     reads_latents = settings.listener.reads == "performance_and_latents"
-    head = Head("", "", "of the pieces" if reads_latents else "", Listener.of(model), {})
+    head = Head("", "", "of the pieces" if reads_latents else "", model.without_torch(), {})
     return lambda piece: head.predict([piece.input])[0][piece.rated]
 
 

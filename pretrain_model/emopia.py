@@ -13,8 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from musetok_bridge.raw_data import RawData
-from pipeline.files import write_table, written_whole
+from pipeline.files import RawData, write_table, written_whole
 from pipeline.settings import UserError
 
 from .pretrain_settings import QuadrantPoints

@@ -1,24 +1,33 @@
-"""Latents and features of every prepared piece: MIDI -> bars -> latents, one file a piece, what is done is skipped."""
+"""Latents and features of every prepared piece: MIDI -> bars -> one `.safetensors` file a piece.
+
+Tensors of a file: latents float32 (n, width), codes int16 (n, levels), bar_number int32 (n), n_notes int32 (n),
+features float32 (n, features) and edges float64 (n + 1) as features.py has them, for the n bars of the piece. Metadata:
+encoder_digest, encoder_name and dtype (its number format), features (their version), midi_md5 (of the MIDI file's
+bytes), versions (JSON).
+"""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from safetensors import SafetensorError, safe_open
 from tqdm import tqdm
 
 from musetok_bridge import BarEncoder, Bars, UnusableScore, score_to_bars
 from musetok_bridge.scores import read_score
-from pipeline.files import midi_md5, versions, write_table
+from pipeline.files import midi_md5, versions, write_table, write_tensors
 from pipeline.settings import UserError
 
 from .features import VERSION as FEATURES_VERSION
 from .features import BarFeatures, bar_features
-from .latent_files import PieceLatents, latents_folder, latents_path, read_metadata, write_latents
+from .head import NamedEncoder
 
 # dataset -> its table of labels, and the column that names a piece
 LABELS = {"emopia": ("emopia_labels.csv", "clip"), "vgmidi": ("vgmidi_labels.csv", "piece")}
@@ -99,3 +108,45 @@ def _encode(waiting: list[_Waiting], encoder: BarEncoder) -> dict[str, int]:
         made = PieceLatents(latents, codes, piece.bars.bar_number, piece.bars.n_notes, features, edges)
         write_latents(piece.path, made, metadata)
     return {"pieces encoded": len(waiting), "bars encoded": sum(len(piece.bars) for piece in waiting)}
+
+
+@dataclass(frozen=True)
+class PieceLatents:
+    """The bars of a piece; see the module for shapes."""
+
+    latents: npt.NDArray[np.float32]
+    codes: npt.NDArray[np.int16]
+    bar_number: npt.NDArray[np.int32]
+    n_notes: npt.NDArray[np.int32]
+    features: npt.NDArray[np.float32]
+    edges: npt.NDArray[np.float64]
+
+
+def latents_folder(folder: Path, encoder: NamedEncoder) -> Path:
+    """Where the latents by an encoder lie; a checkpoint given by its path is called by its file name."""
+    return folder / "latents" / Path(encoder.name).stem
+
+
+def latents_path(folder: Path, encoder: NamedEncoder, dataset: str, piece: str) -> Path:
+    """Where the latents of a piece lie."""
+    return latents_folder(folder, encoder) / dataset / f"{piece}.safetensors"
+
+
+def write_latents(path: Path, piece: PieceLatents, metadata: dict[str, str]) -> None:
+    """Write a piece's file, whole or not at all."""
+    write_tensors(path, asdict(piece), metadata)
+
+
+def read_latents(path: Path) -> PieceLatents:
+    """Read a piece's file. Raises OSError or SafetensorError if it isn't there or isn't whole."""
+    with safe_open(path, framework="numpy") as file:
+        return PieceLatents(**{name: file.get_tensor(name) for name in PieceLatents.__dataclass_fields__})
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What made a piece's file, without reading its tensors; empty if there is no readable file."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return dict(file.metadata() or {})
+    except (OSError, SafetensorError):
+        return {}

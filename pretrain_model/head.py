@@ -1,6 +1,6 @@
 """A head: what turns the bars of a piece into valence and arousal. Its file, and its use.
 
-There are two kinds: the listener (listener_head.py), which reads features of the performance, and latents too if it
+There are two kinds: the listener (listener_model.py), which reads features of the performance, and latents too if it
 was trained so, in the context of the piece; and CustomMLP (custom_mlp.py), which reads the latent of one bar. Columns
 of every prediction are valence, then arousal, both in [−1, 1] (Russell's circumplex: valence from unpleasant to
 pleasant, arousal from calm to excited), then the standard deviation of each.
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import symusic.core
@@ -25,12 +25,12 @@ from pipeline.settings import UserError, first_line
 from .bar_context import BarViews, view_bars, view_song
 from .features import VERSION as FEATURES_VERSION
 from .features import BarFeatures, bar_features
-from .latent_files import NamedEncoder
 from .listener_numpy import Listener
 
 if TYPE_CHECKING:
     from .custom_mlp import CustomMLP
     from .listener_model import ListenerModel
+
 
 DIMENSIONS = ("valence", "arousal")
 PREDICTED = (*DIMENSIONS, "valence_sd", "arousal_sd")
@@ -70,6 +70,18 @@ class HeadInput:
     @property
     def _features(self) -> BarFeatures:
         return _needed(self.performance if isinstance(self.performance, BarFeatures) else None, "features")
+
+
+class NamedEncoder(Protocol):
+    """What is asked of an encoder here: a name and the digest of its weights."""
+
+    @property
+    def name(self) -> str:
+        """bundled, official or a path."""
+
+    @property
+    def digest(self) -> str:
+        """sha256 of its weights, 64 hex digits."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ the bars is an expert's level for the piece, and a linear model of the motion ad
 Each prediction has a standard deviation: of VGMIDI's expert what its errors on pieces of left-out games were, of
 EMOPIA's one with which the signs of left-out songs are as probable as they were right, and how far the two differ.
 
-Here is what is trained; listener.py does the same with the trained weights, without torch.
+Here is what is trained; listener_numpy.py does the same with the trained weights, without torch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from .bar_context import BarViews, view_bars
-from .listener_numpy import CLIP, Context
+from .listener_numpy import CLIP, Context, Listener
 
 
 @dataclass(frozen=True)
@@ -161,6 +161,10 @@ class ListenerModel(nn.Module):
         self.emopia = Expert(linear, heard, config)
         self.gate = Linear(linear, 1)
         self.motion = Linear(motion, 2) if config.context == "whole" else None
+
+    def without_torch(self) -> Listener:
+        """The same weights for use, in NumPy."""
+        return Listener({name: values.numpy() for name, values in self.state_dict().items()}, self.config.context)
 
     def linear_view(self, views: Views) -> Tensor:
         """What linear models and the gate read: (pieces, …) with the context whole, (n, …) with heard."""

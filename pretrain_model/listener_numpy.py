@@ -1,4 +1,4 @@
-"""A trained listener at work: what listener_head.py computes, in NumPy, one piece at a time.
+"""A trained listener at work: what listener_model.py computes, in NumPy, one piece at a time.
 
 To import torch takes longer than to annotate a song. And as pieces do not meet in a product, a song's numbers don't
 depend, even in their last digits, on the songs that are annotated with it.
@@ -9,14 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast, get_args
+from typing import Literal, NamedTuple, cast, get_args
 
 import numpy as np
 
 from .bar_context import BarViews, view_bars
-
-if TYPE_CHECKING:
-    from .listener_model import ListenerModel
 
 Context = Literal["whole", "heard"]
 CLIP = 4.0  # standard deviations: beyond, a feature is outside what was learned from
@@ -39,11 +36,6 @@ class Listener:
         silence = np.zeros((1, int(facts["width"])))
         listener.predict(view_bars(silence, np.array([0.0, 1.0])))  # so that a tensor that doesn't fit is found here
         return listener
-
-    @classmethod
-    def of(cls, model: ListenerModel) -> Listener:
-        """A listener as it was trained."""
-        return cls({name: values.numpy() for name, values in model.state_dict().items()}, model.config.context)
 
     def predict(self, views: BarViews) -> np.ndarray:
         """Valence and arousal in [−1, 1] of a piece's bars, and their standard deviations: float32 (n, 4)."""

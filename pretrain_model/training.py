@@ -21,8 +21,8 @@ from tqdm import tqdm
 from pipeline.settings import UserError
 
 from .custom_mlp import CustomMLP, MLPConfig
-from .latent_dataset import BarDataset, RatedBars
 from .pretrain_settings import TrainSettings
+from .rated_pieces import BarDataset, RatedBars
 
 _LEAST_SPREAD = 1e-6  # below it a dimension of the latent counts as constant: rounding must not be blown up
 

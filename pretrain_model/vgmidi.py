@@ -22,9 +22,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from musetok_bridge import UnusableScore, score_to_bars
-from musetok_bridge.raw_data import RawData
 from musetok_bridge.scores import read_score, seconds_at
-from pipeline.files import write_table, written_whole
+from pipeline.files import RawData, write_table, written_whole
 from pipeline.settings import UserError
 
 from .pretrain_settings import VgmidiSettings

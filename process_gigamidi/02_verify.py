@@ -6,9 +6,9 @@ or wrong and the command that mends it, and ends with exit code 1 then.
 
 import sys
 
-from pipeline.settings import run_script
+from pipeline.settings import counted, run_script
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
-from process_gigamidi.run_log import counted, in_words
+from process_gigamidi.run_log import in_words
 from process_gigamidi.verification import verify
 
 SHOWN = 20  # findings that are told one by one

@@ -31,8 +31,7 @@ from pipeline.settings import UserError
 
 from .annotation_settings import DatasetSettings
 from .midi_files import Row, is_midi, midi_files_below, midi_row
-from .retries import tried, tried_items
-from .source_faults import quiet_libraries
+from .source_faults import quiet_libraries, tried, tried_items
 
 STYLE_COLUMNS = (
     "music_styles_curated",
@@ -108,7 +107,7 @@ def open_source(
         raise UserError(
             "dataset.config: name a configuration, for instance v2.0.0: the Hub would give the first release"
         )
-    # Pauses and their limit are those of retries.py; the library's own would come on top, unannounced.
+    # Pauses and their limit are those of source_faults.py; the library's own would come on top, unannounced.
     datasets.config.STREAMING_READ_MAX_RETRIES = datasets.config.STREAMING_OPEN_MAX_RETRIES = 1
     datasets.config.STREAMING_READ_RETRY_INTERVAL = datasets.config.STREAMING_OPEN_RETRY_INTERVAL = 0
     datasets.config.STREAMING_READ_SERVER_UNAVAILABLE_RETRY_INTERVAL = 0

@@ -19,13 +19,12 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from pipeline.settings import UserError, first_line
+from pipeline.settings import UserError, first_line, note
 
-from .annotation import Annotator
 from .annotation_settings import GO_ON, AnnotationSettings
-from .part_claims import LOOK_AGAIN, PartClaims
+from .annotator import Annotator
 from .part_files import PartRecord, read_record
-from .run_log import note
+from .run_record import LOOK_AGAIN, PartClaims
 
 RETRIES = 10  # of a part whose machine or process has died
 ANSWERS_WITHIN = 10  # seconds for a connection to the head of the cluster

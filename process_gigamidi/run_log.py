@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -10,19 +9,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from pipeline.settings import counted, say
+
 from .annotation_settings import AnnotationSettings
 from .part_files import PartRecord, Totals
-
-
-def say(line: str) -> None:
-    """A line on standard output, with the time; a progress bar that is on the screen stays below it."""
-    tqdm.write(f"{time.strftime('%H:%M:%S')}  {line}", file=sys.stdout)
-    sys.stdout.flush()
-
-
-def note(line: str) -> None:
-    """A line about something that went wrong and is being dealt with, on standard error."""
-    tqdm.write(f"{time.strftime('%H:%M:%S')}  note: {line}", file=sys.stderr)
 
 
 class RunLog:
@@ -92,11 +82,6 @@ def in_words(totals: Totals) -> str:
     """Counts of songs, bars and failures as the end of a sentence."""
     failed = f", {totals.failures:,} failed" if totals.failures else ""
     return f"{counted(totals.songs, 'song')} annotated, {counted(totals.bars, 'bar')}{failed}"
-
-
-def counted(n: int, noun: str) -> str:
-    """So many of something."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def in_time(seconds: float) -> str:

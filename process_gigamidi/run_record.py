@@ -1,25 +1,34 @@
-"""run.json: what made an output folder, so that only the same thing goes on in it."""
+"""One output folder, many runs: run.json, so that only the same thing goes on in it, and which run does which part.
+
+A run holds the lock of a part while it works on it, on one machine or on many over a network drive. The system lets go
+of the locks of a run that ends, however it ended, and another run then takes its parts. On a file system without locks
+nothing is held: two runs may do a part twice, which costs time and changes nothing, since a part's files are moved to
+their places whole.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from pipeline.files import provenance, write_json
-from pipeline.settings import UserError
+from pipeline.settings import UserError, counted, note, say
 
 from .annotation_settings import AnnotationSettings
 from .gigamidi_source import pinned
-from .part_files import RECORDS, Totals, cannot_write
+from .part_files import RECORDS, Totals, cannot_write, record_path
 
 NAME = "run.json"
 FORMAT = 2  # of the tables; 1 had no columns for tracks, tempo, NOMML and instruments
 SECONDS_TO_BEGIN = 60  # that another run may take to write this file
+LOOK_AGAIN = 0.5  # seconds between two looks at parts that other runs hold
 
 
 def what_decides(
@@ -123,3 +132,75 @@ def _short(value: Any) -> str:
     text = "null" if value is None else str(value)
     is_digest = len(text) in (32, 64) and all(c in "0123456789abcdef" for c in text)
     return f"{text[:12]}…" if is_digest else text
+
+
+class PartClaims:
+    """The parts of an output folder that this run holds."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._held: dict[int, FileLock] = {}
+        self._locks = True
+
+    def take(self, part: int) -> bool:
+        """Hold a part, if it is neither done nor another run's. Raises UserError if the folder can't be written to."""
+        if self._locks:
+            path = self._path(part)
+            lock = FileLock(path, thread_local=False, fallback_to_soft=False)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                lock.acquire(blocking=False)
+            except Timeout:
+                return False
+            except NotImplementedError:
+                self._locks = False
+                note(f"{self._folder} is on a file system without locks: give runs that share it compute.share")
+            except OSError as error:
+                raise cannot_write(self._folder, error) from error
+            else:
+                self._held[part] = lock
+        if self.is_done(part):
+            self.release(part)
+            return False
+        return True
+
+    def is_done(self, part: int) -> bool:
+        """Whether a part is done, by whatever run."""
+        return record_path(self._folder, part).exists()
+
+    def release(self, part: int) -> None:
+        """Let go of a part."""
+        if lock := self._held.pop(part, None):
+            if self.is_done(part):  # whoever has opened it in the meantime finds the part done
+                self._path(part).unlink(missing_ok=True)
+            lock.release()
+
+    def close(self) -> None:
+        """Let go of all parts."""
+        for part in list(self._held):
+            self.release(part)
+
+    def _path(self, part: int) -> Path:
+        return self._folder / RECORDS / f".part-{part:05d}.lock"
+
+
+def parts_to_do(parts: Iterable[int], claims: PartClaims) -> Generator[int, None, None]:
+    """The parts that are not done, each held when it is given; at last those that other runs held and left undone.
+
+    Ends when all parts that this run has not done are done.
+    """
+    left = list(parts)
+    told = False
+    while left:
+        held_by_others = []
+        for part in left:
+            if claims.take(part):
+                yield part
+            elif not claims.is_done(part):
+                held_by_others.append(part)
+        left = held_by_others
+        if left:
+            if not told:
+                say(f"waiting for {counted(len(left), 'part')} that other runs are at work on")
+                told = True
+            time.sleep(LOOK_AGAIN)

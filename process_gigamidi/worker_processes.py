@@ -3,29 +3,29 @@
 symusic is native code: a file may crash it, keep it busy for ever, or make it fill the memory. Each process is minded
 by a thread here, which hands it songs and takes one answer after the other; so it is known which song a process died
 of, and only that process is started anew. What a song is charged with, it has done to a fresh process too.
+
+Stages prefetch: each runs in a thread of its own some items ahead of the stage that takes them, so that what waits for
+a network or a disk, or leaves the interpreter to native code, runs while the next stage is at work.
 """
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
-import re
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import closing
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, NamedTuple
+from queue import Empty, Full, Queue, SimpleQueue
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pipeline.settings import UserError
 
 from .annotation_settings import GO_ON
-from .conversion import Converted, Failure
-from .working_ahead import working_ahead
+from .conversion import READY, Converted, Failure, _work
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -33,16 +33,21 @@ if TYPE_CHECKING:
     from .midi_files import Row
 
     Convert: TypeAlias = Callable[[bytes | None], Converted | Failure]
+
     Song: TypeAlias = tuple[Row, Converted | Failure]
+
 
 SONGS_PER_TASK = 16  # enough that handing a task over costs little beside it
 BYTES_PER_TASK = 1_000_000  # unless one song alone has more
 TASKS_AHEAD = 8  # per worker: conversion goes on while the encoder is at work
 ATTEMPTS = 2  # at a song, each in a fresh process, and at starting one: the first death may have been another's fault
 SECONDS_TO_START = 120
-READY = "ready"
 # A whole note of middle C: a process that dies of this one would die of any file.
 HARMLESS = bytes.fromhex("4d546864000000060000000101e04d54726b0000000c00903c508f003c0000ff2f00")
+Item = TypeVar("Item")
+
+_LOOK_UP = 0.1  # seconds between two looks at whether anyone still wants what is made
+_LAST_ITEM = 5.0  # seconds to wait for a stage that is stopped in the middle of an item
 
 
 class RowsOfPart(NamedTuple):
@@ -240,53 +245,51 @@ class _Worker:
             self._process.join()
 
 
-def _work(connection: Connection, convert: Convert, seconds: float, memory_mb: int) -> None:
-    """What the process does: take songs, answer each, and None in the place of one that there is no memory for."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C is the main process's to deal with
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _limit_memory(memory_mb)
-    connection.send(READY)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what native code cries as it dies; the song's row tells it
-    with contextlib.suppress(EOFError, OSError):
-        try:
-            while True:
-                for song in connection.recv():
-                    _alarm(2 * seconds)
-                    answer = convert(song)
-                    _alarm(0)
-                    connection.send(answer)
-        except MemoryError:
-            connection.send(None)
+def working_ahead(items: Generator[Item, None, None], most: int) -> Generator[Item, None, None]:
+    """Give the items as they are made, in their order, in a thread that is at most so many of them ahead.
 
-
-def _alarm(seconds: float) -> None:
-    """End the process after so long, whatever it is doing; 0: don't. For when there is no one left to mind it.
-
-    The system does it: native code that hangs may hold the interpreter, and with it every thread here.
+    What the items' generator raises is raised here, after all items that were made before it. Closing this generator
+    closes that one, in its thread.
     """
-    if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+    made: Queue[Item] = Queue(most)
+    stopped, finished = threading.Event(), threading.Event()
+    trouble: list[BaseException] = []
 
+    def put(item: Item) -> None:
+        while not stopped.is_set():
+            try:
+                return made.put(item, timeout=_LOOK_UP)
+            except Full:
+                continue
 
-def _limit_memory(memory_mb: int) -> None:
-    """Let no more than so much be allocated on top of what there is, where the system can hold to it (Linux)."""
+    def work() -> None:
+        try:
+            with closing(items):
+                for item in items:
+                    put(item)
+                    if stopped.is_set():
+                        return
+        except BaseException as error:  # KeyboardInterrupt too, if that is what the stage says
+            trouble.append(error)
+        finally:
+            finished.set()
+
+    thread = threading.Thread(target=work, daemon=True)  # one that hangs must not keep a run from ending
+    thread.start()
     try:
-        import resource
-
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-    except (ImportError, OSError):
-        return
-    found = re.search(r"VmData:\s+(\d+) kB", status)
-    if found:
-        most = int(found[1]) * 1024 + memory_mb * 1_000_000
-        limits = resource.getrlimit(resource.RLIMIT_DATA)
-        lowest = min([most, *(limit for limit in limits if limit != resource.RLIM_INFINITY)])
-        resource.setrlimit(resource.RLIMIT_DATA, (lowest, limits[1]))
+        yield from _taken(made, finished)
+        if trouble:
+            raise trouble[0]
+    finally:
+        stopped.set()
+        thread.join(_LAST_ITEM)
 
 
-def _end_with_parent() -> None:
-    """End when the main process does, however it ended: a killed one can't tell its workers."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+def _taken(made: Queue[Item], finished: threading.Event) -> Iterator[Item]:
+    """What was made, until no more comes."""
+    while True:
+        try:
+            yield made.get(timeout=_LOOK_UP)
+        except Empty:
+            if finished.is_set() and made.empty():
+                return

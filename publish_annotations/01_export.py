@@ -4,8 +4,8 @@ Writes bars/*.parquet (a row a bar), songs/*.parquet (a row a song, with its bar
 in place of an earlier export. With export.repo they are pushed to the Hugging Face Hub, without it nothing is.
 """
 
-from pipeline.settings import run_script
-from process_gigamidi.run_log import counted, in_words
+from pipeline.settings import counted, run_script
+from process_gigamidi.run_log import in_words
 from publish_annotations.export import Exported, export
 from publish_annotations.export_settings import SETTINGS_FILE, ExportSettings
 

@@ -13,10 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.settings import UserError, load_settings, settings_from
+from pipeline.settings import UserError, counted, load_settings, settings_from
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 from process_gigamidi.part_files import SONGS_COLUMNS, PartRecord, Totals, parts_done, read_record, table_path
-from process_gigamidi.run_log import counted
 from process_gigamidi.run_record import NAME, digest_of, read_run
 from process_gigamidi.verification import annotate_command
 

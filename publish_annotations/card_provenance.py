@@ -7,10 +7,10 @@ head that is bundled with the project, whose figures are known, or from another 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-
-from process_gigamidi.markdown import plain, table_rows
 
 from .annotated_splits import MAY_DIFFER, AnnotatedSplit
 from .export_settings import ExportSettings
@@ -40,6 +40,8 @@ files = {{md5(path.read_bytes()).hexdigest(): path for path in Path("MIDI_FILES"
 for song in load_dataset("{repo}", "songs", split="{split}", streaming=True):
     bars = zip(song["start_tick"], song["valence"], song["arousal"])
     print(files[song["md5"]], *bars)"""
+LONGEST = 60  # characters of somebody else's text
+_MEANT = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$:@=])")  # what Markdown or the Hub could take for more than a letter
 
 
 @dataclass(frozen=True)
@@ -188,3 +190,16 @@ class Origin:
 
 def _value(value: Any) -> str:
     return "none" if value is None else plain(str(value)) if len(str(value)) < 64 else f"`{value}`"
+
+
+def plain(text: str) -> str:
+    """Somebody else's text so that Markdown shows it as it is: one printable line of at most LONGEST characters."""
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    text = text if len(text) <= LONGEST else text[: LONGEST - 1].rstrip() + "…"
+    return _MEANT.sub(r"\\\1", text)
+
+
+def table_rows(rows: Iterable[Iterable[object]]) -> str:
+    """Rows of a table; the cells are Markdown, whole numbers get thousands' commas."""
+    written = ([f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in written)

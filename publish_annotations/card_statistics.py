@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv
 
-from .parquet_files import Group
 from .published_columns import CURATED_STYLES
 
 AFFECTS = ("valence", "arousal")
@@ -89,3 +90,10 @@ class Statistics:
         once = names.group_by(["song", "style"]).aggregate([])
         self.styles.update({n["values"]: n["counts"] for n in pc.value_counts(once["style"]).to_pylist()})
         self.without_style += len(styles) - len(pc.unique(once["song"]))
+
+
+class Group(NamedTuple):
+    """Some songs and all of their bars, as the two published tables."""
+
+    songs: pa.Table
+    bars: pa.Table

@@ -1,6 +1,7 @@
-"""The data card: README.md of an export, from the template dataset_card.md and what was counted.
+"""The data card: README.md of an export, from the template data_card.md and what was counted.
 
-What others wrote (styles, names) comes into the Markdown as plain words in one line, and not at all into the YAML.
+At its head stands YAML, which tells the Hub and `datasets` of files, columns, sizes and licence. What others wrote
+(styles, names) comes into the Markdown as plain words in one line, and not at all into the YAML.
 """
 
 from __future__ import annotations
@@ -8,17 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
+from typing import Any
 
-from process_gigamidi.card_metadata import card_metadata
-from process_gigamidi.markdown import plain, table_rows
+from datasets import DatasetInfo, Features, SplitDict, SplitInfo
+from datasets.info import DatasetInfosDict
+from datasets.utils.metadata import MetadataConfigs
+from huggingface_hub import DatasetCardData
+
 from process_gigamidi.part_files import Totals
-from process_gigamidi.published_split import PublishedSplit
 
-from .card_provenance import PLACEHOLDER, Origin
+from .card_provenance import PLACEHOLDER, Origin, plain, table_rows
 from .card_statistics import AFFECTS, Statistics
-from .export_settings import ExportSettings
+from .export_settings import CardSettings, ExportSettings
 from .model_figures import quality_of
-from .published_columns import BARS, CURATED_STYLES, Column, songs_columns, type_in_words
+from .parquet_files import PublishedSplit
+from .published_columns import BARS, CURATED_STYLES, Column, schema_of, songs_columns, type_in_words
 
 MOST_STYLES = 30  # that are named; the rest is counted
 QUADRANTS = (
@@ -37,6 +42,8 @@ CITATIONS = (
     "Tokenization for Generation and Semantic Understanding. 2025. https://arxiv.org/abs/2510.16273 (how scores become "
     "bars)",
 )
+_SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
+TAGS = ("music", "midi", "symbolic-music", "emotion", "music-emotion-recognition", "valence", "arousal")
 
 
 def dataset_card(settings: ExportSettings, published: Sequence[PublishedSplit]) -> str:
@@ -126,3 +133,40 @@ def _citations(origin: Origin) -> str:
     return "Name this data set by its address and revision, and what it rests on:\n\n" + "\n".join(
         f"- {each}" for each in cited
     )
+
+
+def card_metadata(settings: CardSettings, splits: Sequence[PublishedSplit]) -> str:
+    """The card's YAML, without the lines of --- around it."""
+    data = DatasetCardData(
+        license=settings.license,
+        pretty_name=settings.title,
+        annotations_creators=["machine-generated"],
+        tags=list(TAGS),
+        size_categories=[_size(sum(split.statistics.bars for split in splits))],
+    )
+    columns = {"bars": BARS, "songs": songs_columns(splits[0].split.described)}
+    infos: dict[str, DatasetInfo] = {}
+    configs: dict[str, dict[str, Any]] = {}
+    for kind in columns:
+        infos[kind] = DatasetInfo(
+            config_name=kind,
+            features=Features.from_arrow_schema(schema_of(columns[kind])),
+            splits=SplitDict({split.split.name: _split_info(split, kind) for split in splits}),
+            download_size=sum(path.stat().st_size for split in splits for path in split.written[kind].files),
+            dataset_size=sum(split.written[kind].bytes_in_memory for split in splits),
+        )
+        names = [split.split.name for split in splits]
+        configs[kind] = {"data_files": [{"split": name, "path": f"{kind}/{name}-*.parquet"} for name in names]}
+    configs["songs"]["default"] = True
+    DatasetInfosDict(infos).to_dataset_card_data(data)
+    MetadataConfigs(configs).to_dataset_card_data(data)
+    return data.to_yaml()
+
+
+def _split_info(split: PublishedSplit, kind: str) -> SplitInfo:
+    written = split.written[kind]
+    return SplitInfo(split.split.name, num_bytes=written.bytes_in_memory, num_examples=written.rows)
+
+
+def _size(n: int) -> str:
+    return _SIZES[min(max(len(str(n)) - 3, 0), len(_SIZES) - 1)]

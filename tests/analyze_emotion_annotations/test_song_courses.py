@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from analyse_folder import grouped
 
-from analyze_emotion_annotations.song_courses import courses
+from analyze_emotion_annotations.group_statistics import courses
 
 STYLE = "music_style_scraped"
 

@@ -9,11 +9,10 @@ import json
 import numpy as np
 import pytest
 
-from analyze_emotion_annotations.annotation_tables import finished_parts
+from analyze_emotion_annotations.annotation_tables import find_songs, finished_parts
 from analyze_emotion_annotations.figures import save_picture
 from analyze_emotion_annotations.own_song import annotate_own_file
 from analyze_emotion_annotations.song_curves import Song, band, plot_song, steps
-from analyze_emotion_annotations.song_tables import find_songs
 from pipeline.settings import UserError, load_settings
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import AnnotationSettings

@@ -9,11 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from songs_by_style import COLUMN, NAMES, collection
 
-from analyze_emotion_annotations.course_plot import plot_courses
 from analyze_emotion_annotations.figures import save_picture
 from analyze_emotion_annotations.group_statistics import PLANE_CELLS, STEP
 from analyze_emotion_annotations.pictures import pictures_of
-from analyze_emotion_annotations.style_pictures import plot_planes, plot_quadrants, plot_ridgelines, smoothed
+from analyze_emotion_annotations.style_pictures import (
+    plot_courses,
+    plot_planes,
+    plot_quadrants,
+    plot_ridgelines,
+    smoothed,
+)
 from pipeline.settings import one_line
 
 PICTURES = ["styles", "planes", "ridgelines", "quadrants", "courses"]

@@ -11,11 +11,9 @@ from analyse_folder import analysis_of
 from matplotlib.text import Text
 from songs_by_style import COLUMN, NAMES, collection
 
-from analyze_emotion_annotations.drawn_styles import choose_column, styles_to_draw
 from analyze_emotion_annotations.figures import new_figure, save_picture
-from analyze_emotion_annotations.label_placing import place_labels
 from analyze_emotion_annotations.song_groups import ALL, NO_STYLE, RARE
-from analyze_emotion_annotations.style_plot import plot_styles
+from analyze_emotion_annotations.style_plot import choose_column, place_labels, plot_styles, styles_to_draw
 from pipeline.settings import UserError, one_line
 
 

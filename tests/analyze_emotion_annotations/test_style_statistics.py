@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from analyze_emotion_annotations.analysis import in_short
 from analyze_emotion_annotations.annotation_tables import style_names
 from analyze_emotion_annotations.group_statistics import AFFECTS, PLANE_CELLS, STEP, group_statistics, quantiles
-from analyze_emotion_annotations.result_tables import in_short
 from analyze_emotion_annotations.song_groups import ALL, NO_STYLE, RARE
 from pipeline.settings import UserError
 

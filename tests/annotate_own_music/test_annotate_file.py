@@ -13,13 +13,12 @@ import pandas as pd
 import pytest
 from script_runs import run_script
 
-from annotate_own_music.own_music import Wanted, annotate_own_music
+from annotate_own_music.own_music import Wanted, annotate_own_music, picture_name
 from annotate_own_music.printed_songs import LONGEST_NAME, MOST_ROWS, bars_per_row, shown
 from pipeline.files import midi_md5
 from pipeline.settings import PROJECT_ROOT, UserError, load_settings
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
-from process_gigamidi.own_curves import picture_name
 from process_gigamidi.part_files import KINDS
 
 SCRIPT = "annotate_own_music/01_annotate_file.py"

@@ -13,19 +13,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from musetok_bridge import load_encoder, score_to_bars
+from musetok_bridge.bar_transformer import MARGIN, BarTransformer, Layer, nearly_another, quantize
 from musetok_bridge.checkpoint import encoder_tensors, save_encoder
-from musetok_bridge.encoder import (
-    DTYPES,
-    MARGIN,
-    TOKENS_PER_BATCH,
-    BarTransformer,
-    Layer,
-    SeenBars,
-    batches_by_length,
-    nearly_another,
-    pad_words,
-    quantize,
-)
+from musetok_bridge.encoder import DTYPES, TOKENS_PER_BATCH, SeenBars, batches_by_length, pad_words
 from musetok_bridge.vocabulary import MAX_BAR_WORDS, PAD
 from pipeline.settings import UserError
 
@@ -224,7 +214,7 @@ def test_mixed_reads_bars_again_whose_codes_hang_on_the_rounding(tiny_checkpoint
     distinct = {bars[i][:MAX_BAR_WORDS].tobytes() for bars in songs for i in range(len(bars))}
     read_again, others = {}, {}
     for margin in (0.0, 0.003, np.inf):
-        monkeypatch.setattr("musetok_bridge.encoder.MARGIN", margin)
+        monkeypatch.setattr("musetok_bridge.bar_transformer.MARGIN", margin)
         with mock.patch.object(mixed.exact, "hidden", wraps=mixed.exact.hidden) as hidden:
             latents = np.concatenate([latents for _, latents in mixed.encode(songs)])
         read_again[margin] = sum(len(call.args[0]) for call in hidden.call_args_list)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from symusic import Note, Score, TimeSignature, Track
 
 from musetok_bridge import score_to_bars
-from musetok_bridge.texture import MAX_BAR_NOTES, MAX_LAST_BAR_NOTES
+from musetok_bridge.bars import MAX_BAR_NOTES, MAX_LAST_BAR_NOTES
 from musetok_bridge.tokenizer_corpus import bar_notes
 from musetok_bridge.vocabulary import MAX_BAR_WORDS, WORDS
 

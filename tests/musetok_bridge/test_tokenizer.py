@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from musetok_bridge import load_encoder, score_to_bars
+from musetok_bridge.bar_transformer import quantize
 from musetok_bridge.checkpoint import EncoderConfig
-from musetok_bridge.encoder import pad_words, quantize
+from musetok_bridge.encoder import pad_words
 from musetok_bridge.tokenizer_corpus import bar_notes, midi_files, read_corpus, transpose_words
-from musetok_bridge.tokenizer_model import Tokenizer
-from musetok_bridge.tokenizer_quality import codebook_use, measure_quality
+from musetok_bridge.tokenizer_model import Tokenizer, codebook_use, measure_quality
 from musetok_bridge.tokenizer_settings import CONFIG_FILE, TokenizerSettings
 from musetok_bridge.tokenizer_training import train_tokenizer, training_batches
 from musetok_bridge.vocabulary import PAD, WORD_ID, WORDS

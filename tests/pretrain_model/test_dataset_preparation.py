@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from musetok_bridge.raw_data import RawData
+from pipeline.files import RawData, raw_data
 from pipeline.settings import UserError, load_settings
-from pretrain_model.downloads import raw_data
 from pretrain_model.emopia import prepare_emopia
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
 from pretrain_model.vgmidi import prepare_vgmidi, split_of

@@ -4,9 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pretrain_model.evaluation import Predicted, by_piece, evaluate_one_listener, evaluate_predictor
-from pretrain_model.evaluation_plot import plot_evaluation
-from pretrain_model.latent_dataset import RatedBars
+from pretrain_model.evaluation import Predicted, by_piece, evaluate_one_listener, evaluate_predictor, plot_evaluation
+from pretrain_model.rated_pieces import RatedBars
 
 POINTS = np.array([[0.8, 0.6], [-0.6, 0.8], [-0.8, -0.4], [0.4, -0.6]], dtype=np.float32)
 

@@ -8,9 +8,8 @@ import pytest
 
 from musetok_bridge import score_to_bars
 from pipeline.settings import UserError
-from pretrain_model.extraction import extract_latents
-from pretrain_model.latent_dataset import load_rated_bars
-from pretrain_model.latent_files import latents_path, read_latents, read_metadata
+from pretrain_model.extraction import extract_latents, latents_path, read_latents, read_metadata
+from pretrain_model.rated_pieces import load_rated_bars
 
 
 @pytest.fixture

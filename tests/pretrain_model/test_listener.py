@@ -14,13 +14,11 @@ from pipeline.files import write_tensors
 from pipeline.settings import UserError, load_settings
 from pretrain_model import head as head_module
 from pretrain_model.custom_mlp import CustomMLP, MLPConfig
+from pretrain_model.extraction import PieceLatents
 from pretrain_model.features import VERSION, BarFeatures
-from pretrain_model.folds import folds_by_group
 from pretrain_model.head import BUNDLED_HEADS, HeadInput, load_head, save_head
-from pretrain_model.latent_files import PieceLatents
-from pretrain_model.listener_calibration import train_listener
 from pretrain_model.listener_model import Views
-from pretrain_model.listener_numpy import Listener
+from pretrain_model.listener_training import folds_by_group, train_listener
 from pretrain_model.pretrain_settings import SETTINGS_FILE, ListenerSettings, PretrainSettings
 from pretrain_model.rated_pieces import GROUP, RatedPiece
 
@@ -134,7 +132,7 @@ def test_other_music_in_the_same_call_changes_nothing(listener, tmp_path) -> Non
 def test_it_says_without_torch_what_it_was_trained_to_say(listener) -> None:
     views = [piece(dataset, k, n=3 + k).input.views(with_latents=False) for dataset in GROUP for k in range(5)]
     trained = torch.cat(listener(Views.of(views)), dim=1).numpy()
-    at_work = np.concatenate([Listener.of(listener).predict(of_piece) for of_piece in views])
+    at_work = np.concatenate([listener.without_torch().predict(of_piece) for of_piece in views])
     assert at_work.dtype == np.float32
     np.testing.assert_allclose(at_work, trained, atol=2e-6)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pretrain_model.metrics import (
+from pretrain_model.agreement import (
     concordance,
     mean_absolute_error,
     mean_squared_error,

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from pipeline.settings import UserError, load_settings
-from pretrain_model.latent_dataset import BarDataset, RatedBars
-from pretrain_model.metrics import pearson_r
+from pretrain_model.agreement import pearson_r
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, TrainSettings
+from pretrain_model.rated_pieces import BarDataset, RatedBars
 from pretrain_model.training import bar_loss, train_head
 
 NO_SIGNS = torch.zeros(1, dtype=torch.bool)

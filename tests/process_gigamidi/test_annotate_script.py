@@ -10,8 +10,8 @@ from script_runs import Done, run_script
 from small_dataset import song
 
 from musetok_bridge import load_encoder
+from musetok_bridge.bar_transformer import BarTransformer
 from musetok_bridge.checkpoint import EncoderConfig
-from musetok_bridge.encoder import BarTransformer
 from pretrain_model.custom_mlp import CustomMLP, MLPConfig
 from pretrain_model.head import save_head
 

@@ -14,8 +14,8 @@ from small_dataset import mixed_songs, rows_of, settings_for, tables, write_parq
 from pipeline.settings import UserError
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import AnnotationSettings
-from process_gigamidi.part_claims import PartClaims
 from process_gigamidi.part_files import parts_done
+from process_gigamidi.run_record import PartClaims
 from process_gigamidi.verification import verify
 
 ray = pytest.importorskip("ray", reason="Ray is not installed (requirements-ray.txt)")

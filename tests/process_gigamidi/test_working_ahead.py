@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 
 import pytest
 
-from process_gigamidi.working_ahead import working_ahead
+from process_gigamidi.worker_processes import working_ahead
 
 
 def wait_until(holds: Callable[[], bool]) -> None:

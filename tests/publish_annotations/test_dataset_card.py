@@ -20,7 +20,7 @@ from small_release import STYLES, annotate_split, csv_rows, export_settings, pub
 from pipeline.settings import PROJECT_ROOT
 from pretrain_model.head import load_head
 from process_gigamidi.annotation import annotate
-from process_gigamidi.markdown import plain
+from publish_annotations.card_provenance import plain
 from publish_annotations.export import export
 from publish_annotations.model_figures import HEADS
 

@@ -224,7 +224,7 @@ def test_a_full_disk_is_one_line_and_an_earlier_export_stays(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "Error writing bytes to file")
 
-    monkeypatch.setattr("process_gigamidi.published_split.pq.ParquetWriter.write_table", full)
+    monkeypatch.setattr("publish_annotations.parquet_files.pq.ParquetWriter.write_table", full)
     with pytest.raises(UserError, match=r"export.dir: .*data can't be written to \(No space left on device\)"):
         export(export_settings(annotations, tmp_path / "data"))
     assert content(tmp_path / "data") == before

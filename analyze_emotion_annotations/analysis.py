@@ -15,7 +15,7 @@ from pipeline.settings import one_line
 
 from .analysis_settings import AnalysisSettings
 from .annotation_database import annotation_database, song_columns
-from .annotation_tables import Part, finished_parts
+from .annotation_tables import Part, parts_of
 from .group_comparisons import comparisons
 from .group_statistics import Distributions, courses, group_statistics
 from .song_groups import ALL, APART, gather_groups
@@ -52,7 +52,7 @@ class Analysis:
 
 def analyse(settings: AnalysisSettings) -> Analysis:
     """Analyse the finished parts of settings.input.dir. Raises UserError if they can't be read or hold no bar."""
-    parts, unfinished = finished_parts(Path(settings.input.dir))
+    parts, unfinished = parts_of(Path(settings.input.dir))
     with annotation_database(parts, Path(settings.output.dir), settings.compute.memory_mb, progress=True) as db:
         gather_groups(db, settings.styles.min_songs, settings.features)
         table, distributions = group_statistics(db)

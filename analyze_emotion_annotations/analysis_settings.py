@@ -71,8 +71,6 @@ class SongSettings:
 
     md5: tuple[str, ...]
     first: Annotated[int, Range(1, 1000)]
-    midi: str | None
-    midi_config: str | None
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ meters      meter as notated, n_bars, n_songs
 groups, memberships   made by song_groups
 
 Sums are of whole numbers, so they don't depend on the order in which bars are added. A file that stands in the
-annotations several times counts once. Quadrants of the circumplex model (J. A. Russell, 1980) as EMOPIA numbers them:
-Q1 V+ A+, Q2 V− A+, Q3 V− A−, Q4 V+ A−; zero counts as positive.
+annotations several times counts once.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from pathlib import Path
 import duckdb
 from tqdm import tqdm
 
+from pipeline.annotations import QUADRANTS, kind_of
 from pipeline.settings import UserError, first_line
 
 from .annotation_tables import Part, same_header
@@ -32,15 +32,6 @@ from .annotation_tables import Part, same_header
 UNITS = 10_000  # in one: valence and arousal have four decimals
 BYTES_AT_ONCE = 128_000_000  # of CSV
 SONGS_AT_ONCE = 50_000
-_NUMBERS = {
-    "bar_number": "BIGINT",
-    "valence": "DOUBLE",
-    "arousal": "DOUBLE",
-    "start_seconds": "DOUBLE",
-    "n_bars": "BIGINT",
-    "n_notes": "BIGINT",
-    "duration_seconds": "DOUBLE",
-}
 _TABLES = """
 CREATE TABLE bars (song INTEGER, place INTEGER, v SMALLINT, a SMALLINT);
 CREATE TABLE song_sums (
@@ -67,11 +58,13 @@ WINDOW song_bars AS (PARTITION BY song ORDER BY bar_number)
 _QUARTERS = (
     "4.0 * TRY_CAST(split_part(meter, '/', 1) AS DOUBLE) / nullif(TRY_CAST(split_part(meter, '/', 2) AS DOUBLE), 0)"
 )
+_QUADRANTS = ", ".join(
+    f"count(*) FILTER (v {'>=' if q.pleasant else '<'} 0 AND a {'>=' if q.excited else '<'} 0)" for q in QUADRANTS
+)
 _SUMS = f"""
 INSERT INTO song_sums
 SELECT song, count(*), count(*) FILTER (follows), sum(v), sum(v::BIGINT * v), sum(a), sum(a::BIGINT * a),
-       count(*) FILTER (v >= 0 AND a >= 0), count(*) FILTER (v < 0 AND a >= 0),
-       count(*) FILTER (v < 0 AND a < 0), count(*) FILTER (v >= 0 AND a < 0),
+       {_QUADRANTS},
        coalesce(sum(abs(v - v_before)) FILTER (follows), 0), coalesce(sum(abs(a - a_before)) FILTER (follows), 0),
        sum({_QUARTERS}) FILTER (takes > 0), sum(takes) FILTER (takes > 0)
 FROM placed GROUP BY song
@@ -197,7 +190,7 @@ def _batches(parts: Sequence[Part]) -> Iterator[list[tuple[int, Part]]]:
 
 def _csv(header: Sequence[str]) -> str:
     """The reading of the parameter $files, tables with this header; column source is the file's path."""
-    types = ", ".join(f"{_literal(name)}: '{_NUMBERS.get(name, 'VARCHAR')}'" for name in header)
+    types = ", ".join(f"{_literal(name)}: '{kind_of(name).duckdb}'" for name in header)
     return (
         f"read_csv($files, auto_detect = false, header = true, delim = ',', quote = '\"', escape = '\"', "
         f"columns = {{{types}}}, filename = 'source')"

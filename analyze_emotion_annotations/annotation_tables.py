@@ -1,17 +1,13 @@
-"""Finding and reading the CSV tables that process_gigamidi/01_annotate.py wrote.
+"""The tables of annotations and the songs in them, read with pandas.
 
-A folder of annotations holds `bars/part-00000.csv`, `songs/part-00000.csv` and so on: the bars of a part are those of
-its songs. A part is finished when both files stand; a part with one of the two belongs to a run that is still under
-way, or was stopped, and is left out. Songs are known by their md5, 32 hex digits.
-
-Whatever is wrong with a folder or a file raises UserError with one line that names it.
+The bars of a part are those of its songs; parts that are not finished are left out. Songs are known by their md5, 32
+hex digits. Whatever is wrong with a folder or a file raises UserError with one line that names it.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,30 +15,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.annotations import DIMENSIONS, RECORDS, begun_parts, finished_parts, kind_of, table_path
+from pipeline.records import read_run
 from pipeline.settings import UserError, one_line
 
 from .song_curves import Song
 
-STYLE_COLUMNS = (  # of GigaMIDI v2.0.0; any of them may be missing in other releases and data sets
-    "music_styles_curated",
-    "music_style_scraped",
-    "music_style_audio_text_Discogs",
-    "music_style_audio_text_Lastfm",
-    "music_style_audio_text_Tagtraum",
-)
-_NUMBERS = {
-    "bar_number": "int64",
-    "valence": "float64",
-    "arousal": "float64",
-    "valence_sd": "float64",
-    "arousal_sd": "float64",
-    "n_notes": "float64",  # whole, but a cell may be empty
-    "start_seconds": "float64",
-    "duration_seconds": "float64",
-}
 _ROWS_AT_ONCE = 200_000  # bars in memory at a time: some 2,000 songs
 _BAR_COLUMNS = ("md5", "bar_number", "start_seconds", "valence", "arousal")
-_MAY_BE_MISSING = ("valence_sd", "arousal_sd", "n_notes")  # in older tables, or those of others
+_MAY_BE_MISSING = ("valence_error_sd", "arousal_error_sd", "n_notes")  # in tables of others
 _SONG_COLUMNS = ("title", "artist", "duration_seconds")
 
 
@@ -54,17 +35,17 @@ class Part:
     songs: Path
 
 
-def finished_parts(folder: Path) -> tuple[list[Part], int]:
-    """The finished parts of a folder of annotations in the order of their names, and the number of unfinished ones."""
+def parts_of(folder: Path) -> tuple[list[Part], int]:
+    """The finished parts of a folder of annotations in their order, and the number of those begun and not finished."""
     annotate = "python process_gigamidi/01_annotate.py --set output.dir=" + str(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; set input.dir, or annotate first: {annotate}")
-    names = {kind: {path.name for path in (folder / kind).glob("[!.]*.csv")} for kind in ("bars", "songs")}
-    both = sorted(names["bars"] & names["songs"])
-    if not both:
-        raise UserError(f"{folder}: no finished part (a bars/part-*.csv and its songs/part-*.csv); run {annotate}")
-    parts = [Part(folder / "bars" / name, folder / "songs" / name) for name in both]
-    return parts, len(names["bars"] ^ names["songs"])
+    read_run(folder)  # refuses tables of another format
+    finished = finished_parts(folder)
+    if not finished:
+        raise UserError(f"{folder}: no finished part (no record in {RECORDS}/); run {annotate}")
+    parts = [Part(table_path(folder, "bars", part), table_path(folder, "songs", part)) for part in sorted(finished)]
+    return parts, len(begun_parts(folder) - finished)
 
 
 def same_header(tables: Sequence[Path]) -> list[str]:
@@ -99,9 +80,11 @@ def read_bars(
         header = _header(part.bars)
         columns = [*columns, *(column for column in optional if column in header)]
     for bars in _read_in_pieces(part.bars, columns, rows_at_once):
-        for affect in ("valence", "arousal"):
-            if affect in bars and not np.all(np.abs(bars[affect]) <= 1):  # not a number fails this too
-                raise UserError(f"{part.bars}: {affect} is missing or outside -1 to 1 in some row; annotate it again")
+        for dimension in DIMENSIONS:
+            if dimension in bars and not np.all(np.abs(bars[dimension]) <= 1):  # not a number fails this too
+                raise UserError(
+                    f"{part.bars}: {dimension} is missing or outside -1 to 1 in some row; annotate it again"
+                )
         yield bars
 
 
@@ -123,16 +106,6 @@ def failure_counts(folder: Path) -> dict[str, int]:
             word = reason.partition(":")[0].strip()
             counts[word] = counts.get(word, 0) + 1
     return counts
-
-
-def style_names(cell: str) -> list[str]:
-    """The styles that a cell of a style column names, each once: a JSON list, or one style as it is."""
-    members: list[Any] = [cell]
-    if cell.lstrip().startswith("["):
-        with suppress(ValueError, RecursionError):  # else it is a style that happens to start with a bracket
-            members = json.loads(cell)
-    names = (member.strip() for member in members if isinstance(member, str))
-    return list(dict.fromkeys(name for name in names if name))
 
 
 def _header(path: Path) -> list[str]:
@@ -163,7 +136,7 @@ def _reading(path: Path, columns: Sequence[str]) -> dict[str, Any]:
         raise UserError(f"{path}: column {', '.join(missing)} is missing; is this what 01_annotate.py wrote?")
     return {
         "usecols": list(columns),
-        "dtype": {column: _NUMBERS.get(column, str) for column in columns},
+        "dtype": {column: kind_of(column).pandas for column in columns},
         # "NA" and "None" may be the name of a style or of a song: only an empty cell means missing
         "keep_default_na": False,
         "na_values": [""],
@@ -172,7 +145,7 @@ def _reading(path: Path, columns: Sequence[str]) -> dict[str, Any]:
 
 
 def _without_missing_text(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.fillna({column: "" for column in rows.columns if column not in _NUMBERS})
+    return rows.fillna({column: "" for column in rows.columns if kind_of(column).pandas == "str"})
 
 
 @contextmanager

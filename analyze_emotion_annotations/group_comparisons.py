@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
+from pipeline.annotations import DIMENSIONS
+
 from .annotation_database import UNITS
-from .group_statistics import AFFECTS
 from .song_groups import APART
 
 _ROUNDING = 1e-6  # differences below it come from the sums' last digits, not from music
@@ -29,7 +30,7 @@ def comparisons(db: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     styles, none), are not compared. Where all songs of both have one value, effect is nan, and p 1 or 0.
     """
     pairs = _pairs(db)
-    found = pd.concat([_compare(pairs, affect) for affect in AFFECTS], ignore_index=True)
+    found = pd.concat([_compare(pairs, affect) for affect in DIMENSIONS], ignore_index=True)
     found["p_holm"] = holm(found["p"].to_numpy())
     found["size"] = found["effect"].abs()
     order = {grouping: i for i, grouping in enumerate(dict.fromkeys(pairs["grouping"]))}
@@ -52,7 +53,7 @@ def holm(p: np.ndarray) -> np.ndarray:
 def _pairs(db: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     """Every two groups that are compared, with the number, sums and sums of squares of the songs of one alone."""
     sums = "count(*) AS k, " + ", ".join(
-        f"sum({affect}) AS {affect}_1, sum({affect} * {affect}) AS {affect}_2" for affect in AFFECTS
+        f"sum({affect}) AS {affect}_1, sum({affect} * {affect}) AS {affect}_2" for affect in DIMENSIONS
     )
     db.execute(
         f"""
@@ -63,7 +64,7 @@ def _pairs(db: duckdb.DuckDBPyConnection) -> pd.DataFrame:
         """,
         {"apart": list(APART)},
     )
-    names = ["k", *(f"{affect}_{i}" for affect in AFFECTS for i in (1, 2))]
+    names = ["k", *(f"{affect}_{i}" for affect in DIMENSIONS for i in (1, 2))]
     own = [f"{side}.{name} - coalesce(shared.{name}, 0) AS {name}_{side}" for side in "ab" for name in names]
     pairs = db.sql(
         f"""

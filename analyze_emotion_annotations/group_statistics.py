@@ -23,9 +23,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
+from pipeline.annotations import DIMENSIONS
+
 from .annotation_database import UNITS, song_ranges
 
-AFFECTS = ("valence", "arousal")
 QUARTILES = (("q25", 0.25), ("median", 0.5), ("q75", 0.75))
 STEP = 0.001
 _GRID = np.linspace(-1.0, 1.0, 2001)
@@ -103,7 +104,7 @@ def quantiles(counts: np.ndarray, q: Sequence[float] | np.ndarray) -> np.ndarray
 
 
 def _column_order() -> list[str]:
-    names = [f"{affect}_{name}" for affect in AFFECTS for name in ("mean", "sd", "q25", "median", "q75", "change")]
+    names = [f"{affect}_{name}" for affect in DIMENSIONS for name in ("mean", "sd", "q25", "median", "q75", "change")]
     names += [f"share_q{i}" for i in (1, 2, 3, 4)]
     return ["grouping", "kind", "name", "n_songs", "n_bars", *(n + end for n in names for end in ("", "_low", "_high"))]
 
@@ -173,11 +174,11 @@ def _distributions(db: duckdb.DuckDBPyConnection, n_groups: int) -> Distribution
 def _quartiles(db: duckdb.DuckDBPyConnection, distributions: Distributions, n_songs: np.ndarray) -> pd.DataFrame:
     """The quartiles of each group with their intervals."""
     columns: dict[str, np.ndarray] = {}
-    for affect, line in zip(AFFECTS, distributions.lines, strict=True):
+    for affect, line in zip(DIMENSIONS, distributions.lines, strict=True):
         found = np.stack([quantiles(counts, [q for _, q in QUARTILES]) for counts in line])  # (k, 3)
         columns |= {f"{affect}_{name}": column for (name, _), column in zip(QUARTILES, found.T, strict=True)}
     errors = _errors_of_shares(db, columns)
-    for affect, line in zip(AFFECTS, distributions.lines, strict=True):
+    for affect, line in zip(DIMENSIONS, distributions.lines, strict=True):
         for name, q in QUARTILES:
             key = f"{affect}_{name}"
             reach = errors[key] * t_of_songs(n_songs)  # (k,)
@@ -252,7 +253,7 @@ def courses(db: duckdb.DuckDBPyConnection, points: int, min_bars: int) -> pd.Dat
     total = pd.concat(found).groupby(["g", "point"], as_index=False).sum()
     k = total["n_songs"].to_numpy(float)
     table = total[["g", "point", "n_songs"]].copy()
-    for affect, x in zip(AFFECTS, "va", strict=True):
+    for affect, x in zip(DIMENSIONS, "va", strict=True):
         table[f"{affect}_mean"] = total[f"{x}_1"] / k
         movement = (total[f"{x}_d1"] / k).to_numpy()
         variance = np.maximum(total[f"{x}_d2"].to_numpy() - k * movement**2, 0) / np.maximum(k - 1, 1)

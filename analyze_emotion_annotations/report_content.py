@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipeline.settings import UserError
+from pipeline.annotations import DIMENSIONS
+from pipeline.records import read_run
 
 from .analysis import Analysis
 from .annotation_tables import failure_counts, find_songs
@@ -32,7 +33,7 @@ _OF_STYLES = ("styles", "planes", "ridgelines", "quadrants", "courses")
 
 def report_of(found: Analysis, folder: Path, dpi: int, record: dict[str, object]) -> Report:
     """The report of an analysis. folder: of the annotations. record: the analysis's provenance."""
-    run = _run_record(folder)
+    run = read_run(folder) or {}
     pictures = {
         picture.name: _picture(picture.figure, picture.name, picture.caption, dpi)
         for picture in pictures_of(found, dpi)
@@ -87,7 +88,7 @@ def _most_different(found: Analysis) -> tuple[str, ...]:
     """A sentence on the two styles that differ most in valence, and one on arousal."""
     of_column = found.comparisons[found.comparisons["grouping"] == found.column]
     sentences = []
-    for affect in ("valence", "arousal"):
+    for affect in DIMENSIONS:
         rows = of_column[(of_column["affect"] == affect) & of_column["effect"].notna()]
         if rows.empty:
             continue
@@ -226,16 +227,3 @@ def _picture(figure: Any, name: str, caption: str, dpi: int) -> Picture:
     with boxes_for_missing_letters():
         figure.savefig(image, format="png", dpi=dpi)
     return Picture(name, caption, caption, image.getvalue(), "png")
-
-
-def _run_record(folder: Path) -> dict[str, Any]:
-    path = folder / "run.json"
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(record, dict):
-            raise ValueError
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError):
-        raise UserError(f"{path}: not a record of an annotation; restore it, or move it away") from None
-    return record

@@ -201,8 +201,8 @@ def _curve(curve: Song) -> dict[str, Any]:
         "seconds": _rounded(curve.start_seconds, 2),
         "valence": _rounded(curve.valence, 3),
         "arousal": _rounded(curve.arousal, 3),
-        "valenceSd": _rounded(unknown if curve.valence_sd is None else curve.valence_sd, 3),
-        "arousalSd": _rounded(unknown if curve.arousal_sd is None else curve.arousal_sd, 3),
+        "valenceErrorSd": _rounded(unknown if curve.valence_error_sd is None else curve.valence_error_sd, 3),
+        "arousalErrorSd": _rounded(unknown if curve.arousal_error_sd is None else curve.arousal_error_sd, 3),
         "notes": _rounded(unknown if curve.n_notes is None else curve.n_notes, 0),
     }
 

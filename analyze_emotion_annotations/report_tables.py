@@ -7,13 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from .annotation_tables import style_names
+from pipeline.annotations import DIMENSIONS, QUADRANTS, style_names
+
 from .report_page import Cell, Column, Table
 
 _MEASURES = (
     *(
         Column(f"{affect}_{name}", f"{affect}{label}", "signed" if signed else "number", help, decimals)
-        for affect in ("valence", "arousal")
+        for affect in DIMENSIONS
         for name, label, signed, help, decimals in (
             ("mean", "", True, f"mean {affect} of bars, with its 95 % interval", 3),
             ("sd", " sd", False, f"standard deviation of {affect} over bars", 3),
@@ -23,12 +24,7 @@ _MEASURES = (
             ("change", " change", False, f"mean absolute change of {affect} from bar to bar", 4),
         )
     ),
-    *(
-        Column(f"share_q{i}", f"Q{i}", "share", f"share of bars that are {meaning}", 1)
-        for i, meaning in enumerate(
-            ("pleasant and excited", "unpleasant and excited", "unpleasant and calm", "pleasant and calm"), start=1
-        )
-    ),
+    *(Column(f"share_{q.name.lower()}", q.name, "share", f"share of bars that are {q.words}", 1) for q in QUADRANTS),
 )
 
 

@@ -37,8 +37,8 @@ class Song:
     start_seconds: np.ndarray  # (n,)
     valence: np.ndarray  # (n,) in [−1, 1]
     arousal: np.ndarray  # (n,) in [−1, 1]
-    valence_sd: np.ndarray | None = None  # (n,) standard deviation of the prediction's error; None if unknown
-    arousal_sd: np.ndarray | None = None
+    valence_error_sd: np.ndarray | None = None  # (n,) standard deviation of the prediction's error; None if unknown
+    arousal_error_sd: np.ndarray | None = None
     n_notes: np.ndarray | None = None  # (n,) notes that begin in the bar; None if unknown
 
     @property
@@ -134,7 +134,7 @@ def _draw_curves(panel: Axes, song: Song, position: np.ndarray, end: float) -> N
     panel.axhline(0, color=FAINT, linewidth=1, zorder=0)
     right = 0.0
     for affect, colour, *_ in _CURVES:
-        values, sd = getattr(song, affect), getattr(song, f"{affect}_sd")
+        values, sd = getattr(song, affect), getattr(song, f"{affect}_error_sd")
         if sd is not None:
             (x, low), (_, high) = (steps(position, song.bar_number, end, edge) for edge in band(values, sd))
             panel.fill_between(x, low, high, color=colour, alpha=_BAND, linewidth=0, zorder=1)
@@ -155,7 +155,7 @@ def _explain(figure: Figure, song: Song) -> None:
     ]
     corner = (_LEFT - 0.012, 0.87)
     figure.legend(handles=lines, loc="lower left", bbox_to_anchor=corner, ncols=2, frameon=False, fontsize=12)
-    if song.valence_sd is not None or song.arousal_sd is not None:
+    if song.valence_error_sd is not None or song.arousal_error_sd is not None:
         meaning = (
             "bands: one standard deviation of the prediction's error either way, two bars in three lie within; "
             "cut off at −1 and 1"

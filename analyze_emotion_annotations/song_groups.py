@@ -23,9 +23,10 @@ from itertools import pairwise
 import duckdb
 import pandas as pd
 
+from pipeline.annotations import INSTRUMENT_CATEGORY, STYLES, names, style_names
+
 from .analysis_settings import FeatureSettings
 from .annotation_database import song_columns
-from .annotation_tables import STYLE_COLUMNS, style_names
 
 ALL = "(all)"  # the grouping and the group of all songs
 NO_STYLE = "(none)"
@@ -34,7 +35,6 @@ UNKNOWN = "(unknown)"
 FEATURES = ("tempo", "note density", "number of tracks", "performance", "instruments")
 APART = (ALL, NO_STYLE, RARE, UNKNOWN)  # groups that no other is compared with
 INSTRUMENTS = ("drums only", "all instruments, with drums", "no drums")  # GigaMIDI's categories 0, 1, 2
-INSTRUMENT_COLUMN = "instrument_category__drums-only__0__all-instruments-with-drums__1_no-drums__2"
 
 
 def gather_groups(db: duckdb.DuckDBPyConnection, min_songs: int, features: FeatureSettings) -> list[str]:
@@ -44,7 +44,7 @@ def gather_groups(db: duckdb.DuckDBPyConnection, min_songs: int, features: Featu
     Returns the style columns that there are.
     """
     columns = song_columns(db)
-    styles = [column for column in STYLE_COLUMNS if column in columns]
+    styles = [column for column in names(STYLES) if column in columns]
     db.execute("CREATE TEMP TABLE named (song INTEGER, grouping VARCHAR, kind VARCHAR, name VARCHAR, place INTEGER)")
     db.execute(f"INSERT INTO named SELECT song, '{ALL}', 'all', '{ALL}', 0 FROM song_sums")
     for column in styles:
@@ -68,7 +68,7 @@ def gather_groups(db: duckdb.DuckDBPyConnection, min_songs: int, features: Featu
         _name_classes(db, "number of tracks", "TRY_CAST(num_tracks AS DOUBLE)", edges, class_names(edges, whole=True))
     if "NOMML" in columns:
         _name_performances(db, features.expressive_from)
-    if INSTRUMENT_COLUMN in columns:
+    if INSTRUMENT_CATEGORY in columns:
         _name_instruments(db)
     db.execute(
         f"""
@@ -169,7 +169,7 @@ def _name_instruments(db: duckdb.DuckDBPyConnection) -> None:
         INSERT INTO named
         SELECT song, 'instruments', 'feature', coalesce($names[place + 1], '{UNKNOWN}'), coalesce(place, 99)
         FROM (
-            SELECT song, TRY_CAST("{INSTRUMENT_COLUMN}" AS INTEGER) AS place
+            SELECT song, TRY_CAST("{INSTRUMENT_CATEGORY}" AS INTEGER) AS place
             FROM songs SEMI JOIN song_sums USING (song)
         )
         """,

@@ -11,13 +11,13 @@ from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pipeline.annotations import DIMENSIONS, QUADRANTS
+
 from .figures import FAINT, new_figure
-from .group_statistics import AFFECTS, STEP, Distributions
+from .group_statistics import STEP, Distributions
 from .style_plot import DrawnStyle
 
 GROUND = "cividis"  # a colour map that is light and dark in one direction for every kind of colour vision
-QUADRANTS = ("Q1  V+ A+\npleasant, excited", "Q2  V− A+\nunpleasant, excited", "Q3  V− A−\nunpleasant, calm",
-             "Q4  V+ A−\npleasant, calm")  # fmt: skip
 _DARK = "#404040"
 _SMOOTHED_BY = 0.02  # standard deviation of what a ridgeline is smoothed with, in units of valence and arousal
 _FEWEST_SONGS = 10  # that have a band: of fewer it would cover all others
@@ -72,7 +72,7 @@ def plot_ridgelines(styles: Sequence[DrawnStyle], distributions: Distributions, 
     panels = [figure.add_axes((left, bottom, 0.38, top - bottom)) for left in (0.2, 0.6)]
     lines = distributions.lines[:, [style.g for style in styles]]  # (2, k, grid)
     reach = _reach_of_lines(lines)
-    for panel, affect, of_affect in zip(panels, AFFECTS, lines, strict=True):
+    for panel, affect, of_affect in zip(panels, DIMENSIONS, lines, strict=True):
         for i, (style, counts) in enumerate(zip(styles, of_affect, strict=True)):
             _draw_ridge(panel, style, affect, counts, base=len(styles) - 1 - i)
         panel.axvline(0, color=FAINT, linewidth=1, zorder=0)
@@ -111,7 +111,8 @@ def plot_quadrants(styles: Sequence[DrawnStyle], dpi: int) -> Figure:
         panel.text(
             x, y, f"{share:.1%}", ha="center", va="center", fontsize=11, color="black" if share > 0.5 else "white"
         )
-    panel.set_xticks(range(4), QUADRANTS, fontsize=10)
+    labels = [f"{q.name}  {q.signs}\n{q.words.replace(' and', ',')}" for q in QUADRANTS]
+    panel.set_xticks(range(4), labels, fontsize=10)
     panel.set_yticks(range(len(styles)), [f"{style.name}  ({style.songs})" for style in styles], fontsize=10)
     for label in panel.get_yticklabels():
         label.set_parse_math(False)
@@ -177,7 +178,7 @@ def plot_courses(styles: Sequence[DrawnStyle], courses: pd.DataFrame, dpi: int) 
     handles: list[Line2D] = []
     labels: list[str] = []
     at = (np.arange(n_points) + 0.5) / n_points * 100  # per cent of the song
-    for panel, affect in zip(panels, AFFECTS, strict=True):
+    for panel, affect in zip(panels, DIMENSIONS, strict=True):
         panel.axhline(0, color=FAINT, linewidth=1, zorder=0)
         for i, style in enumerate(styles):
             line = courses[courses["g"] == style.g]

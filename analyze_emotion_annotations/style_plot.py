@@ -18,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pipeline.annotations import DIMENSIONS, QUADRANTS
 from pipeline.settings import UserError, one_line
 
 from .figures import (
@@ -33,10 +34,8 @@ from .figures import (
     boxes_for_missing_letters,
     new_figure,
 )
-from .group_statistics import AFFECTS
 from .song_groups import ALL, NO_STYLE, RARE
 
-_QUADRANTS = ((1, 1, "Q1  V+ A+"), (-1, 1, "Q2  V− A+"), (-1, -1, "Q3  V− A−"), (1, -1, "Q4  V+ A−"))
 # 6 colours and 11 shapes in step give 66 different pairs, and neighbours differ in both; black and grey have a meaning
 _COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY_BLUE)
 _LONGEST_NAME = 24  # letters that fit beside every picture
@@ -75,12 +74,12 @@ def plot_styles(styles: Sequence[DrawnStyle], column: str, dpi: int) -> Figure:
 
 def _mean(style: DrawnStyle) -> np.ndarray:
     """Mean valence and arousal, (2,)."""
-    return style.row[[f"{affect}_mean" for affect in AFFECTS]].to_numpy(float)
+    return style.row[[f"{affect}_mean" for affect in DIMENSIONS]].to_numpy(float)
 
 
 def _quartiles(style: DrawnStyle) -> np.ndarray:
     """Lower and upper quartile, (2, 2): row 0 valence, row 1 arousal."""
-    return np.array([[style.row[f"{affect}_{q}"] for q in ("q25", "q75")] for affect in AFFECTS], dtype=float)
+    return np.array([[style.row[f"{affect}_{q}"] for q in ("q25", "q75")] for affect in DIMENSIONS], dtype=float)
 
 
 def _reach(styles: Sequence[DrawnStyle]) -> float:
@@ -95,9 +94,10 @@ def _draw_plane(plane: Axes, reach: float) -> None:
     plane.set_ylabel("arousal  (calm to excited)", fontsize=12)
     plane.axhline(0, color=FAINT, linewidth=1, zorder=0)
     plane.axvline(0, color=FAINT, linewidth=1, zorder=0)
-    for x, y, name in _QUADRANTS:
-        corner = plane.text(0.5 + 0.485 * x, 0.5 + 0.485 * y, name, transform=plane.transAxes, fontsize=12, zorder=0)
-        corner.set(ha="right" if x > 0 else "left", va="top" if y > 0 else "bottom", color="#606060")
+    for q in QUADRANTS:
+        at = (0.985 if q.pleasant else 0.015, 0.985 if q.excited else 0.015)
+        corner = plane.text(*at, f"{q.name}  {q.signs}", transform=plane.transAxes, fontsize=12, zorder=0)
+        corner.set(ha="right" if q.pleasant else "left", va="top" if q.excited else "bottom", color="#606060")
 
 
 def _draw_cross(plane: Axes, style: DrawnStyle) -> None:

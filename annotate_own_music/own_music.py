@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING
 from analyze_emotion_annotations.analysis_settings import DEFAULT_FILE, AnalysisSettings
 from analyze_emotion_annotations.figures import save_picture
 from analyze_emotion_annotations.song_curves import Song, plot_song
+from pipeline.annotations import FORMAT, RUN_RECORD, TABLES, table_path
 from pipeline.files import provenance, write_json
+from pipeline.records import digest_of, finish_part
 from pipeline.settings import UserError, load_settings, one_line
 from process_gigamidi.annotation_settings import AnnotationSettings
 from process_gigamidi.conversion import Converted, Failure
 from process_gigamidi.midi_files import NamedFile, Row, midi_row, named_files
-from process_gigamidi.part_files import KINDS, PartTables, new_tables, table_path
+from process_gigamidi.part_files import PartTables, new_tables
 from process_gigamidi.prediction import Models, Outcome, converters_for, load_models, predicted
 from process_gigamidi.worker_processes import tasks_of_part
 
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
 
 MOST_PATHS = 20  # of pictures that are printed one by one
 LONGEST_COMPLAINT = 300  # characters
-_RECORD = "run.json"
 _MARK = "own_files"  # that the record of such a folder has, and no other
 _KEPT = "-_.,()[]+&' "  # in a picture's name, beside letters and digits
 _LONGEST_NAME = 120  # bytes: file systems take 255, and the suffix and more come on top
@@ -142,19 +143,21 @@ def own_tables(folder: Path, n_files: int, settings: AnnotationSettings, models:
     """
     if any(folder.glob("*/part-*")) and not _is_own(folder):
         raise UserError(f"--csv: {folder} holds tables that 01_annotate.py made; give another folder")
-    write_json(folder / _RECORD, provenance(settings, **{_MARK: n_files}, digests=models.digests))
+    decides = {"format": FORMAT, **models.digests}
+    write_json(folder / RUN_RECORD, provenance(settings, **{_MARK: n_files}, decides=decides))
     with new_tables(folder, 0, ("title",)) as tables:
         yield tables
+    finish_part(folder, 0, digest_of(decides), tables.totals)
 
 
 def own_table_paths(folder: Path) -> list[Path]:
     """Where the tables stand."""
-    return [table_path(folder, kind, 0) for kind in KINDS]
+    return [table_path(folder, table, 0) for table in TABLES]
 
 
 def _is_own(folder: Path) -> bool:
     with suppress(OSError, ValueError):
-        return _MARK in json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        return _MARK in json.loads((folder / RUN_RECORD).read_text(encoding="utf-8"))
     return False
 
 
@@ -163,7 +166,7 @@ def as_song(outcome: Outcome) -> Song:
     converted = outcome.converted
     assert isinstance(converted, Converted)
     bars = converted.bars
-    valence, arousal, valence_sd, arousal_sd = outcome.predicted.T
+    valence, arousal, valence_error_sd, arousal_error_sd = outcome.predicted.T
     return Song(
         md5=outcome.row.md5,
         title=outcome.row.called,
@@ -173,8 +176,8 @@ def as_song(outcome: Outcome) -> Song:
         start_seconds=bars.start_seconds,
         valence=valence,
         arousal=arousal,
-        valence_sd=valence_sd,
-        arousal_sd=arousal_sd,
+        valence_error_sd=valence_error_sd,
+        arousal_error_sd=arousal_error_sd,
         n_notes=bars.n_notes,
     )
 

@@ -114,5 +114,5 @@ def _meters(meters: Sequence[str]) -> str:
 
 def _affect(predicted: np.ndarray) -> tuple[str, str]:
     """Valence and arousal with the standard deviation of each. predicted: (4,), the columns PREDICTED."""
-    valence, arousal, valence_sd, arousal_sd = predicted
-    return f"{valence:+z.2f} ± {valence_sd:.2f}", f"{arousal:+z.2f} ± {arousal_sd:.2f}"
+    valence, arousal, valence_error_sd, arousal_error_sd = predicted
+    return f"{valence:+z.2f} ± {valence_error_sd:.2f}", f"{arousal:+z.2f} ± {arousal_error_sd:.2f}"

@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from .head import DIMENSIONS
+from pipeline.annotations import DIMENSIONS
+
 from .rated_pieces import RatedPiece
 
 Array = npt.NDArray[np.floating[Any]]

@@ -34,6 +34,8 @@ import torch
 from sklearn.ensemble import ExtraTreesRegressor
 from tqdm import tqdm
 
+from pipeline.annotations import DIMENSIONS
+
 from .agreement import (
     Compared,
     Points,
@@ -44,7 +46,7 @@ from .agreement import (
     score_ratings,
     with_intervals,
 )
-from .head import DIMENSIONS, Head
+from .head import Head
 from .listener_training import folds_by_group, train_listener
 from .pretrain_settings import PretrainSettings
 from .rated_pieces import GROUP, RatedBars, RatedPiece, Represent, rated_bars, whole_latent

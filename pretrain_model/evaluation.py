@@ -23,10 +23,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline.annotations import DIMENSIONS
 from pipeline.files import written_whole
 
 from .agreement import concordance, mean_absolute_error, mean_squared_error, pearson_r, quadrant_accuracy, sign_accuracy
-from .head import DIMENSIONS, Head, NamedEncoder
+from .head import Head, NamedEncoder
 from .rated_pieces import RatedBars, RatedPiece, load_rated_pieces, rated_bars
 from .vgmidi import RATINGS_FILE
 

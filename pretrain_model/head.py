@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from musetok_bridge.bars import Bars
 from musetok_bridge.scores import Limits
+from pipeline.annotations import DIMENSIONS
 from pipeline.files import tensors_digest, write_tensors
 from pipeline.settings import UserError, first_line
 
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
     from .listener_model import ListenerModel
 
 
-DIMENSIONS = ("valence", "arousal")
-PREDICTED = (*DIMENSIONS, "valence_sd", "arousal_sd")
+PREDICTED = (*DIMENSIONS, "valence_error_sd", "arousal_error_sd")
 _WEIGHTS = Path(__file__).resolve().parent / "weights"
 BUNDLED_HEADS = {
     "bundled": _WEIGHTS / "bundled_head.safetensors",  # the listener, context whole

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
 
+from pipeline.annotations import finished_parts
+from pipeline.records import Totals, read_record
 from pipeline.settings import UserError, say
 
 from .annotation_settings import AnnotationSettings
 from .annotator import Annotator
-from .part_files import Totals, parts_done, read_record
 from .run_log import end_lines, run_log, start_line
 from .run_record import (
     PartClaims,
@@ -38,7 +39,7 @@ def annotate(settings: AnnotationSettings) -> Totals:
         if not source.n_parts:
             raise UserError(f"{settings.dataset.path or settings.dataset.name}: there are no songs in it")
         begin_or_continue(settings, annotator.decides, source.n_parts)
-        done = parts_done(folder)
+        done = finished_parts(folder)
         before = total_of(settings, done)
         mine = settings.compute.share_of(range(source.n_parts))
         to_do = [part for part in mine if part not in done]
@@ -54,7 +55,7 @@ def annotate(settings: AnnotationSettings) -> Totals:
                     for record in annotator.annotate(parts_to_do(to_do, claims), log.songs):
                         claims.release(record.part)
                         log.part(record)
-    done = parts_done(folder)
+    done = finished_parts(folder)
     totals = total_of(settings, done)
     if len(done) == source.n_parts:
         write_totals(settings, totals)

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 
+from pipeline.records import PartRecord, digest_of
+
 from .annotation_settings import AnnotationSettings
 from .gigamidi_source import Source, open_source
-from .part_files import PartRecord, complete_part, part_tables
+from .part_files import complete_part, part_tables
 from .prediction import Predicted, converters_for, load_models, predicted
 from .run_record import (
-    digest_of,
     what_decides,
 )
 from .worker_processes import RowsOfPart, tasks_of_part, working_ahead

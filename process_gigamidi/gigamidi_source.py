@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from huggingface_hub import HfApi
 
 from musetok_bridge.scores import MIDI_SUFFIXES
+from pipeline.annotations import DESCRIPTIVE, names
 from pipeline.files import midi_md5
 from pipeline.settings import UserError
 
@@ -33,15 +34,6 @@ from .annotation_settings import DatasetSettings
 from .midi_files import Row, is_midi, midi_files_below, midi_row
 from .source_faults import quiet_libraries, tried, tried_items
 
-STYLE_COLUMNS = (
-    "music_styles_curated",
-    "music_style_scraped",
-    "music_style_audio_text_Discogs",
-    "music_style_audio_text_Lastfm",
-    "music_style_audio_text_Tagtraum",
-)
-INSTRUMENT_CATEGORY = "instrument_category__drums-only__0__all-instruments-with-drums__1_no-drums__2"
-DESCRIPTIVE_COLUMNS = (*STYLE_COLUMNS, "title", "artist", "num_tracks", "tempo", "NOMML", INSTRUMENT_CATEGORY)
 ROWS_PER_READ = 64  # rows decoded at once
 FILES_PER_GROUP = 100  # MIDI files that count as one row group
 FOOTER_END = 8  # bytes at the end of a Parquet file: the length of its footer in four, and b"PAR1"
@@ -187,7 +179,7 @@ def _parquet_source(
     if "music" not in there:
         raise UserError(f"{name}: there is no column 'music' with MIDI files; the columns are {', '.join(there)}")
     files = _data_files(settings, name, config)
-    columns = tuple(column for column in DESCRIPTIVE_COLUMNS if column in there)
+    columns = tuple(column for column in names(DESCRIPTIVE) if column in there)
     used = [column for column in there if column in ("md5", "music", *columns)]
     where = partial(_place, files)
     dataset = tried(lambda: load(columns=used, batch_size=ROWS_PER_READ).reshard(), opening, where)

@@ -19,11 +19,11 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from pipeline.records import PartRecord, read_record
 from pipeline.settings import UserError, first_line, note
 
 from .annotation_settings import GO_ON, AnnotationSettings
 from .annotator import Annotator
-from .part_files import PartRecord, read_record
 from .run_record import LOOK_AGAIN, PartClaims
 
 RETRIES = 10  # of a part whose machine or process has died

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from pipeline.records import PartRecord, Totals
 from pipeline.settings import counted, say
 
 from .annotation_settings import AnnotationSettings
-from .part_files import PartRecord, Totals
 
 
 class RunLog:

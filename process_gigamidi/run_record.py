@@ -8,8 +8,6 @@ their places whole.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import asdict, replace
@@ -18,15 +16,15 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from pipeline.annotations import FORMAT, RECORDS, RUN_RECORD, is_finished
 from pipeline.files import provenance, write_json
+from pipeline.records import Totals, read_run
 from pipeline.settings import UserError, counted, note, say
 
 from .annotation_settings import AnnotationSettings
 from .gigamidi_source import pinned
-from .part_files import RECORDS, Totals, cannot_write, record_path
+from .part_files import cannot_write
 
-NAME = "run.json"
-FORMAT = 2  # of the tables; 1 had no columns for tracks, tempo, NOMML and instruments
 SECONDS_TO_BEGIN = 60  # that another run may take to write this file
 LOOK_AGAIN = 0.5  # seconds between two looks at parts that other runs hold
 
@@ -51,42 +49,15 @@ def what_decides(
     }
 
 
-def digest_of(decides: Mapping[str, Any]) -> str:
-    """sha256 of what decides a result, as 64 hex digits; every part's record has it."""
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
-
-
 def with_pinned_revision(settings: AnnotationSettings) -> AnnotationSettings:
     """The settings with the commit of the dataset: the one that the folder was begun with, unless they name another.
 
     Raises UserError if the Hub doesn't say which it is, or run.json is none.
     """
     dataset = settings.dataset
-    record = read_run(settings) if dataset.path is None and dataset.revision is None else None
+    record = read_run(settings.folder) if dataset.path is None and dataset.revision is None else None
     begun_with = record["decides"].get("dataset.revision") if record else None
     return replace(settings, dataset=replace(dataset, revision=begun_with) if begun_with else pinned(dataset))
-
-
-def read_run(settings: AnnotationSettings) -> dict[str, Any] | None:
-    """run.json as it stands in the output folder; None if there is none. Raises UserError if it isn't one."""
-    path = settings.folder / NAME
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        assert isinstance(record["decides"], dict) and isinstance(record["parts"], int)
-        assert isinstance(record["settings"], dict)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise UserError(f"{path}: can't be read ({error.strerror or error})") from error
-    except (ValueError, KeyError, TypeError, AssertionError):
-        raise UserError(f"{path}: not a record of an annotation; take another output.dir") from None
-    found = record["decides"].get("format", 1)
-    if found != FORMAT:
-        raise UserError(
-            f"{path}: the tables here are of format {found}, this version writes format {FORMAT}: "
-            "take another output.dir, or the version that made them (versions in run.json)"
-        )
-    return record
 
 
 def begin_or_continue(settings: AnnotationSettings, decides: Mapping[str, Any], n_parts: int) -> None:
@@ -99,14 +70,14 @@ def begin_or_continue(settings: AnnotationSettings, decides: Mapping[str, Any], 
     try:
         (folder / RECORDS).mkdir(parents=True, exist_ok=True)
         with FileLock(folder / RECORDS / ".run.lock", timeout=SECONDS_TO_BEGIN):
-            record = read_run(settings)
+            record = read_run(folder)
             if record is None:
                 if any(path.is_file() for path in folder.glob("*/part-*")):
                     raise UserError(
-                        f"output.dir: {folder} has tables but no {NAME} that says of what; take another folder"
+                        f"output.dir: {folder} has tables but no {RUN_RECORD} that says of what; take another folder"
                     )
                 record = provenance(settings, decides=dict(decides), parts=n_parts, totals=None)
-                write_json(folder / NAME, record)
+                write_json(folder / RUN_RECORD, record)
     except OSError as error:
         raise cannot_write(folder, error) from error
     begun_with = record["decides"]
@@ -120,10 +91,10 @@ def begin_or_continue(settings: AnnotationSettings, decides: Mapping[str, Any], 
 
 def write_totals(settings: AnnotationSettings, totals: Totals) -> None:
     """Add the totals of all parts to run.json. Raises UserError if that can't be done."""
-    record = read_run(settings)
+    record = read_run(settings.folder)
     if record and record["totals"] != asdict(totals):
         try:
-            write_json(settings.folder / NAME, record | {"totals": asdict(totals)})
+            write_json(settings.folder / RUN_RECORD, record | {"totals": asdict(totals)})
         except OSError as error:
             raise cannot_write(settings.folder, error) from error
 
@@ -166,7 +137,7 @@ class PartClaims:
 
     def is_done(self, part: int) -> bool:
         """Whether a part is done, by whatever run."""
-        return record_path(self._folder, part).exists()
+        return is_finished(self._folder, part)
 
     def release(self, part: int) -> None:
         """Let go of a part."""

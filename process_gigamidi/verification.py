@@ -17,25 +17,23 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from pipeline.annotations import (
+    DIMENSIONS,
+    RUN_RECORD,
+    TABLES,
+    as_text,
+    finished_parts,
+    is_finished,
+    names,
+    record_path,
+    table_path,
+)
 from pipeline.files import file_digest
+from pipeline.records import PartRecord, Totals, digest_of, read_record, read_run
 from pipeline.settings import UserError, first_line, load_settings, settings_as_dict, settings_from
 
 from .annotation_settings import SETTINGS_FILE, AnnotationSettings
 from .gigamidi_source import Source, open_source
-from .part_files import (
-    BARS_COLUMNS,
-    FAILURES_COLUMNS,
-    KINDS,
-    SONGS_COLUMNS,
-    PartRecord,
-    Totals,
-    as_text,
-    parts_done,
-    read_record,
-    record_path,
-    table_path,
-)
-from .run_record import NAME, digest_of, read_run
 
 ROUNDED = 1.01e-4  # what the mean of numbers of four decimals may be off another such number
 
@@ -70,10 +68,10 @@ def verify(settings: AnnotationSettings) -> Verification:
 
     Raises UserError if the folder is none of annotations, or the dataset that it was made from can't be read.
     """
-    record = read_run(settings)
+    record = read_run(settings.folder)
     if record is None:
-        raise UserError(f"output.dir: {settings.folder} holds no {NAME}, so nothing says what it should hold")
-    begun_with = settings_from(AnnotationSettings, record["settings"], str(settings.folder / NAME))
+        raise UserError(f"output.dir: {settings.folder} holds no {RUN_RECORD}, so nothing says what it should hold")
+    begun_with = settings_from(AnnotationSettings, record["settings"], str(settings.folder / RUN_RECORD))
     path = settings.dataset.path or begun_with.dataset.path
     revision = record["decides"].get("dataset.revision")
     dataset = replace(begun_with.dataset, path=path, revision=revision)
@@ -87,7 +85,7 @@ def verify(settings: AnnotationSettings) -> Verification:
     for part in tqdm(range(source.n_parts), desc="verifying", unit=" parts", leave=False, disable=None):
         findings += _check_part(made_with.folder, part, run, source, totals)
     if not findings and record["totals"] != asdict(totals):
-        findings.append(Finding(f"{NAME}: without the totals of all parts"))
+        findings.append(Finding(f"{RUN_RECORD}: without the totals of all parts"))
     return Verification(made_with, source.n_parts, totals, findings)
 
 
@@ -113,7 +111,7 @@ def annotate_command(settings: AnnotationSettings) -> str:
 def _check_part(folder: Path, part: int, run: str, source: Source, totals: Totals) -> Iterator[Finding]:
     """What is wrong with a part; adds what it holds to the totals."""
     path = record_path(folder, part)
-    if not path.exists():
+    if not is_finished(folder, part):
         yield Finding(f"part {part:05d}: missing")
         return
     try:
@@ -133,7 +131,7 @@ def _wrong_in_part(folder: Path, part: int, run: str, record: PartRecord, source
     if (record.run, record.part) != (run, part):
         yield "made with other settings, weights or data than run.json says"
     tables = {}
-    for kind in KINDS:
+    for kind in TABLES:
         path = table_path(folder, kind, part)
         if not path.exists():
             yield f"{kind} missing"
@@ -141,15 +139,15 @@ def _wrong_in_part(folder: Path, part: int, run: str, record: PartRecord, source
             yield f"{kind} changed since they were written"
         else:
             tables[kind] = pd.read_csv(path, dtype={"md5": str}, keep_default_na=False)
-    if len(tables) == len(KINDS):
+    if len(tables) == len(TABLES):
         yield from _check_tables(tables["bars"], tables["songs"], tables["failures"], record.totals)
         yield from _check_rows(tables["songs"]["md5"], tables["failures"]["md5"], source.md5s(part))
 
 
 def _check_tables(bars: pd.DataFrame, songs: pd.DataFrame, failures: pd.DataFrame, totals: Totals) -> Iterator[str]:
     """What is wrong with a part's tables, as they stand beside each other."""
-    expected = {"bars": (bars, BARS_COLUMNS), "songs": (songs, SONGS_COLUMNS), "failures": (failures, FAILURES_COLUMNS)}
-    for kind, (table, columns) in expected.items():
+    for kind, table in {"bars": bars, "songs": songs, "failures": failures}.items():
+        columns = names(TABLES[kind])
         if tuple(table.columns[: len(columns)]) != columns:
             yield f"{kind}: other columns than {', '.join(columns)}"
             return
@@ -171,13 +169,13 @@ def _facts_of_bars(bars: pd.DataFrame, songs: pd.DataFrame) -> Iterator[tuple[st
     yield "bars follow each other", ~goes_on | (np.diff(numbers, prepend=0) == 1)
     yield "bars begin after each other", ~goes_on | (np.diff(ticks, prepend=0) > 0)
     yield "bars begin no earlier than those before", ~goes_on | (np.diff(seconds, prepend=0.0) >= 0)
-    for name in ("valence", "arousal"):
+    for name in DIMENSIONS:
         values = pd.to_numeric(bars[name], errors="coerce").to_numpy(float)
         yield f"{name} is from −1 to 1", np.abs(values) <= 1  # a comparison with no number is false
         mean = np.bincount(song, values, len(songs)) / np.maximum(songs["n_bars"].to_numpy(), 1)
         yield f"{name}_mean is the mean", (np.abs(mean - songs[f"{name}_mean"].to_numpy()) <= ROUNDED)[song]
-        spread = pd.to_numeric(bars[f"{name}_sd"], errors="coerce").to_numpy(float)
-        yield f"{name}_sd is a number", np.isfinite(spread) & (spread >= 0)
+        error = pd.to_numeric(bars[f"{name}_error_sd"], errors="coerce").to_numpy(float)
+        yield f"{name}_error_sd is a number", np.isfinite(error) & (error >= 0)
     notes = np.bincount(song, bars["n_notes"], len(songs))
     yield "the bars have the song's notes", (notes == songs["n_notes"].to_numpy())[song]
 
@@ -201,9 +199,9 @@ def _check_rows(songs: Iterable[str], failures: Iterable[str], rows: Sequence[st
 
 def _check_folder(folder: Path, n_parts: int) -> Iterator[Finding]:
     """What is in the folder and belongs to no part that there should be."""
-    for part in sorted(parts_done(folder)):
+    for part in sorted(finished_parts(folder)):
         if part >= n_parts:
-            paths = (record_path(folder, part), *(table_path(folder, kind, part) for kind in KINDS))
+            paths = (record_path(folder, part), *(table_path(folder, kind, part) for kind in TABLES))
             yield Finding(f"part {part:05d}: the dataset has no such part", paths, again=False)
     for path in sorted(folder.rglob("*.partial")):
         yield Finding(f"{path}: left by a run that was stopped, unless one is at work now", (path,), again=False)

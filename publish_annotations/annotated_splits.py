@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.annotations import RUN_RECORD, SONGS, finished_parts, names, table_path
+from pipeline.records import PartRecord, Totals, digest_of, read_record, read_run
 from pipeline.settings import UserError, counted, load_settings, settings_from
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
-from process_gigamidi.part_files import SONGS_COLUMNS, PartRecord, Totals, parts_done, read_record, table_path
-from process_gigamidi.run_record import NAME, digest_of, read_run
 from process_gigamidi.verification import annotate_command
 
 ONLY_SPLIT = "train"  # as the Hub calls the one split of what has none, such as a folder of MIDI files
@@ -71,12 +71,14 @@ def verify_command(folder: Path) -> str:
 def _annotated_split(folder: Path) -> AnnotatedSplit:
     defaults = load_settings(AnnotationSettings, SETTINGS_FILE)
     here = replace(defaults, output=replace(defaults.output, dir=str(folder)))
-    run = read_run(here)
+    run = read_run(Path(folder))
     if run is None:
-        raise UserError(f"export.folders: {folder} holds no {NAME}; annotate into it first: {annotate_command(here)}")
-    made_with = settings_from(AnnotationSettings, run["settings"], str(folder / NAME))
+        raise UserError(
+            f"export.folders: {folder} holds no {RUN_RECORD}; annotate into it first: {annotate_command(here)}"
+        )
+    made_with = settings_from(AnnotationSettings, run["settings"], str(folder / RUN_RECORD))
     settings = replace(made_with, output=replace(made_with.output, dir=str(folder)))
-    missing = sorted(set(range(run["parts"])) - parts_done(folder))
+    missing = sorted(set(range(run["parts"])) - finished_parts(folder))
     if missing:
         which = ", ".join(f"{part:05d}" for part in missing[:3]) + (", …" if len(missing) > 3 else "")
         raise UserError(
@@ -91,7 +93,7 @@ def _annotated_split(folder: Path) -> AnnotatedSplit:
         totals.add(record.totals)
     if run["totals"] != asdict(totals):
         raise UserError(
-            f"export.folders: {folder / NAME} is without the totals of all parts; "
+            f"export.folders: {folder / RUN_RECORD} is without the totals of all parts; "
             f"finish it first: {annotate_command(settings)}"
         )
     if not totals.songs:
@@ -112,9 +114,9 @@ def _described(folder: Path) -> tuple[str, ...]:
             columns = tuple(next(csv.reader(file)))
     except (OSError, ValueError, StopIteration, csv.Error):
         columns = ()
-    if columns[: len(SONGS_COLUMNS)] != SONGS_COLUMNS:
+    if columns[: len(SONGS)] != names(SONGS):
         raise UserError(f"{path}: can't be read as a table of songs; {_look(folder)}")
-    return columns[len(SONGS_COLUMNS) :]
+    return columns[len(SONGS) :]
 
 
 def _check_alike(first: AnnotatedSplit, other: AnnotatedSplit) -> None:

@@ -2,8 +2,7 @@
 
 Valence and arousal have four decimals, so counting how often each of their 20,001 values occurs loses nothing.
 Statistics are over bars, so a long song weighs more than a short one; sd is the population's (ddof 0); quartiles are
-numpy's (linear between order statistics). Quadrants of the circumplex model (J. A. Russell, 1980), as EMOPIA numbers
-them: Q1 V+ A+, Q2 V− A+, Q3 V− A−, Q4 V+ A−; zero counts as positive.
+numpy's (linear between order statistics).
 """
 
 from __future__ import annotations
@@ -17,9 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from .published_columns import CURATED_STYLES
+from pipeline.annotations import CURATED_STYLES, DIMENSIONS, QUADRANTS
 
-AFFECTS = ("valence", "arousal")
 _GRID = np.arange(-10_000, 10_001) / 10_000
 
 
@@ -51,16 +49,15 @@ class Statistics:
 
     def add(self, group: Group) -> None:
         """Count some songs more. Raises ValueError if a value lies outside −1 to 1."""
-        affect = np.stack([group.bars[name].to_numpy() for name in AFFECTS])  # (2, bars)
+        affect = np.stack([group.bars[name].to_numpy() for name in DIMENSIONS])  # (2, bars)
         if not (np.abs(affect) <= 1).all():  # not a number fails this too
             raise ValueError("valence or arousal of some bar is outside −1 to 1")
         self.songs += group.songs.num_rows
         self.bars += group.bars.num_rows
         places = np.rint((affect.astype(np.float64) + 1) * 10_000).astype(np.int64)
         self.counts += np.stack([np.bincount(row, minlength=len(_GRID)) for row in places])
-        negative_valence, negative_arousal = affect < 0
-        quadrant = np.where(negative_arousal, np.where(negative_valence, 2, 3), np.where(negative_valence, 1, 0))
-        self.quadrants += np.bincount(quadrant, minlength=4)
+        pleasant, excited = affect >= 0
+        self.quadrants += [int(((pleasant == q.pleasant) & (excited == q.excited)).sum()) for q in QUADRANTS]
         if CURATED_STYLES in group.songs.column_names:
             self._add_styles(group.songs[CURATED_STYLES].combine_chunks())
 

@@ -16,22 +16,16 @@ from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCardData
 
-from process_gigamidi.part_files import Totals
+from pipeline.annotations import BARS, CURATED_STYLES, DIMENSIONS, QUADRANTS, columns_in_markdown, published_songs
+from pipeline.records import Totals
 
 from .card_provenance import PLACEHOLDER, Origin, plain, table_rows
-from .card_statistics import AFFECTS, Statistics
+from .card_statistics import Statistics
 from .export_settings import CardSettings, ExportSettings
 from .model_figures import quality_of
-from .parquet_files import PublishedSplit
-from .published_columns import BARS, CURATED_STYLES, Column, schema_of, songs_columns, type_in_words
+from .parquet_files import PublishedSplit, schema_of
 
 MOST_STYLES = 30  # that are named; the rest is counted
-QUADRANTS = (
-    "Q1, pleasant and excited",
-    "Q2, unpleasant and excited",
-    "Q3, unpleasant and calm",
-    "Q4, pleasant and calm",
-)
 CITATIONS = (
     "K. J. M. Lee, J. Ens, S. Adkins, P. Sarmento, M. Barthet, P. Pasquier: The GigaMIDI Dataset with Features for "
     "Expressive Music Performance Detection. Transactions of ISMIR, 2025. https://doi.org/10.5334/tismir.203",
@@ -68,8 +62,8 @@ def dataset_card(settings: ExportSettings, published: Sequence[PublishedSplit]) 
         songs_mb=megabytes["songs"],
         repo=settings.export.repo or PLACEHOLDER,
         split=published[0].split.name,
-        bars_columns=_columns(BARS),
-        songs_columns=_columns(songs_columns(published[0].split.described)),
+        bars_columns=columns_in_markdown(BARS),
+        songs_columns=columns_in_markdown(published_songs(published[0].split.described)),
         made=origin.made(),
         decides=origin.decides(),
         versions=origin.versions(),
@@ -83,17 +77,12 @@ def dataset_card(settings: ExportSettings, published: Sequence[PublishedSplit]) 
         failures=_failures(totals),
         summaries=_summaries(total),
         quadrants=table_rows(
-            (name, f"{n / total.bars:.1%}") for name, n in zip(QUADRANTS, total.quadrants, strict=True)
+            (f"{q.name}, {q.words}", f"{n / total.bars:.1%}") for q, n in zip(QUADRANTS, total.quadrants, strict=True)
         ),
         styles=_styles(total) if CURATED_STYLES in published[0].split.described else "",
         cite=_citations(origin),
     )
     return f"---\n{card_metadata(settings.card, published)}\n---\n\n{body.rstrip()}\n"
-
-
-def _columns(columns: Sequence[Column]) -> str:
-    rows = [(f"`{c.name}`", type_in_words(c), c.unit, c.meaning) for c in columns]
-    return "| column | type | unit and range | meaning |\n|---|---|---|---|\n" + table_rows(rows)
 
 
 def _splits(published: Sequence[PublishedSplit]) -> str:
@@ -111,10 +100,10 @@ def _failures(totals: Totals) -> str:
 
 
 def _summaries(total: Statistics) -> str:
-    summaries = [total.summary(affect) for affect in range(len(AFFECTS))]
+    summaries = [total.summary(affect) for affect in range(len(DIMENSIONS))]
     return table_rows(
         (name, f"{s.mean:.4f}", f"{s.sd:.4f}", f"{s.q25:.4f}", f"{s.median:.4f}", f"{s.q75:.4f}")
-        for name, s in zip(AFFECTS, summaries, strict=True)
+        for name, s in zip(DIMENSIONS, summaries, strict=True)
     )
 
 
@@ -144,7 +133,7 @@ def card_metadata(settings: CardSettings, splits: Sequence[PublishedSplit]) -> s
         tags=list(TAGS),
         size_categories=[_size(sum(split.statistics.bars for split in splits))],
     )
-    columns = {"bars": BARS, "songs": songs_columns(splits[0].split.described)}
+    columns = {"bars": BARS, "songs": published_songs(splits[0].split.described)}
     infos: dict[str, DatasetInfo] = {}
     configs: dict[str, dict[str, Any]] = {}
     for kind in columns:

@@ -20,12 +20,11 @@ from filelock import FileLock, Timeout
 from huggingface_hub import HfApi
 from huggingface_hub import errors as hub
 
+from pipeline.annotations import RUN_RECORD
 from pipeline.files import file_digest, versions, write_json
+from pipeline.records import Totals, digest_of
 from pipeline.settings import UserError, first_line, settings_as_dict
 from process_gigamidi.conversion import one_line
-from process_gigamidi.part_files import Totals
-from process_gigamidi.run_record import NAME as RUN_JSON
-from process_gigamidi.run_record import digest_of
 from process_gigamidi.source_faults import quiet_libraries
 
 from .annotated_splits import annotated_splits
@@ -34,7 +33,7 @@ from .export_settings import ExportSettings
 from .parquet_files import PublishedSplit, publish_split
 
 CARD = "README.md"
-FORMAT = 1  # of the published tables
+FORMAT = 2  # of the published tables; 1 called the error of a prediction valence_sd
 RECORD = "export.json"  # says of a folder that it is an export, and which files are its own
 COMMIT_MESSAGE = "Valence and arousal of every bar"
 AGAIN = "the same command goes on from what is there"
@@ -89,7 +88,7 @@ def _record(settings: ExportSettings, published: Sequence[PublishedSplit], files
         "splits": {
             split.split.name: {
                 "run": digest_of(split.split.decides),
-                RUN_JSON: file_digest(split.split.folder / RUN_JSON),
+                RUN_RECORD: file_digest(split.split.folder / RUN_RECORD),
                 "decides": dict(split.split.decides),
                 "versions": dict(split.split.versions),
                 "totals": asdict(split.split.totals),

@@ -21,14 +21,13 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from pipeline.annotations import BARS, COPIED_COUNT, Column, members, published_songs, table_path
 from pipeline.files import file_digest
 from pipeline.settings import UserError, first_line
-from process_gigamidi.part_files import table_path
 
 from .annotated_splits import AnnotatedSplit, verify_command
 from .card_statistics import Group, Statistics
 from .export_settings import DataSettings
-from .published_columns import BARS, Column, schema_of, songs_columns, type_in_csv
 
 # Some 1,600 songs of GigaMIDI make a row group: 8 kB, and one group in a hundred is read for nothing.
 _BLOOM = {"md5": {"ndv": 4096, "fpp": 0.01}}
@@ -45,9 +44,9 @@ def song_groups(split: AnnotatedSplit, most_bars: int) -> Iterator[Group]:
 
     Raises UserError if a table isn't what its part's record says, or can't be what 01_annotate.py writes.
     """
-    columns = songs_columns(split.described)
+    columns = published_songs(split.described)
     bars = _Rows(_read(split, "bars", BARS), schema_of(BARS))
-    in_csv = [column for column in columns if column.over_bars is None]
+    in_csv = [column for column in columns if column.of_bars is None]
     for songs in _in_groups(_read(split, "songs", in_csv), most_bars):
         try:
             group = _joined(split, songs, bars.take(int(_n_bars(songs).sum())), columns)
@@ -106,8 +105,8 @@ def _joined(split: AnnotatedSplit, songs: pa.Table, bars: pa.Table, columns: Seq
     offsets = pa.array(np.append(0, np.cumsum(n_bars)), pa.int32())
     arrays = [
         _as_published(songs[column.name].combine_chunks(), column)
-        if column.over_bars is None
-        else pa.ListArray.from_arrays(offsets, bars[column.over_bars].combine_chunks())
+        if column.of_bars is None
+        else pa.ListArray.from_arrays(offsets, bars[column.of_bars].combine_chunks())
         for column in columns
     ]
     return Group(pa.Table.from_arrays(arrays, schema=schema_of(columns)), bars)
@@ -115,7 +114,7 @@ def _joined(split: AnnotatedSplit, songs: pa.Table, bars: pa.Table, columns: Seq
 
 def _read(split: AnnotatedSplit, kind: str, columns: Sequence[Column]) -> Iterator[pa.Table]:
     """The rows of all parts' tables of a kind, a block of text at a time; nothing of one that was changed."""
-    types = {column.name: type_in_csv(column) for column in columns}
+    types = {column.name: _type_in_csv(column) for column in columns}
     # Only an empty cell means nothing: NA, null and None are names of songs.
     how = pa.csv.ConvertOptions(
         column_types=types, include_columns=list(types), null_values=[""], strings_can_be_null=True
@@ -142,27 +141,41 @@ def _n_bars(songs: pa.Table) -> np.ndarray:
 
 def _as_published(cells: pa.Array, column: Column) -> pa.Array:
     """A column as it was read from CSV, in its published type. Of lists each distinct text is parsed once."""
-    if not pa.types.is_list(column.type):
-        return cells.cast(column.type)
+    kind = arrow_type(column)
+    if not column.kind.is_list:
+        return cells.cast(kind)
     texts = cells.dictionary_encode()
-    item = column.type.value_type
-    lists = pa.array([_members(text, pa.types.is_integer(item)) for text in texts.dictionary.to_pylist()], column.type)
+    of_numbers = pa.types.is_integer(kind.value_type)
+    lists = pa.array([_listed(text, of_numbers) for text in texts.dictionary.to_pylist()], kind)
     return lists.take(texts.indices)
 
 
-def _members(text: str, numbers: bool) -> list[Any]:
-    """What a cell lists: a JSON list's members, or the text itself. numbers: whole ones; what isn't one is None."""
-    members: Any = None
-    if text.lstrip().startswith("["):
-        try:
-            members = json.loads(text)
-        except (ValueError, RecursionError):  # a style that happens to begin with a bracket
-            members = None
-    members = members if isinstance(members, list) else [text]
+def _listed(text: str, numbers: bool) -> list[Any]:
+    """What a cell lists. numbers: whole ones; what isn't one is None."""
     if numbers:
-        return [int(m) if isinstance(m, (int, float)) and m == m // 1 and abs(m) < 2**63 else None for m in members]
-    texts = (m if m is None or isinstance(m, str) else json.dumps(m, ensure_ascii=False) for m in members)
+        return [
+            int(m) if isinstance(m, (int, float)) and m == m // 1 and abs(m) < 2**63 else None for m in members(text)
+        ]
+    texts = (m if m is None or isinstance(m, str) else json.dumps(m, ensure_ascii=False) for m in members(text))
     return [None if m is None else m.encode(errors="replace").decode() for m in texts]
+
+
+def arrow_type(column: Column) -> pa.DataType:
+    """The type of a published column."""
+    item = pa.type_for_alias(column.kind.arrow)
+    return pa.list_(item) if column.kind.is_list else item
+
+
+def schema_of(columns: Sequence[Column]) -> pa.Schema:
+    """The schema of a published table of these columns."""
+    return pa.schema([(column.name, arrow_type(column)) for column in columns])
+
+
+def _type_in_csv(column: Column) -> pa.DataType:
+    """As what a column is read from CSV: lists as the JSON text that they are there, copied counts as they may stand."""
+    if column.kind.is_list:
+        return pa.string()
+    return pa.float64() if column.kind == COPIED_COUNT else arrow_type(column)
 
 
 @dataclass

@@ -1,6 +1,6 @@
 // A song's valence, arousal and notes, drawn as SVG.
 
-const CURVES = [["valence", "valenceSd"], ["arousal", "arousalSd"]];
+const CURVES = [["valence", "valenceErrorSd"], ["arousal", "arousalErrorSd"]];
 const MARGIN = { left: 44, right: 14, top: 8, between: 26, bottom: 24 };
 const NOTES_HEIGHT = 34;
 

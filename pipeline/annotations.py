@@ -1,0 +1,324 @@
+"""The contract of an output folder: its tables and their columns, where parts lie, and when a part is finished.
+
+A folder of annotations holds
+
+    run.json                   what made it: settings, versions, and all that a value follows from
+    bars/part-00000.csv        a row for each bar
+    songs/part-00000.csv       a row for each song
+    failures/part-00000.csv    a row for each song that could not be annotated
+    parts/part-00000.json      the record that finishes the part: counts, and the digests of its tables
+
+and so on for the other parts. A part is finished when its record exists; a table without one belongs to a run that is
+at work or was stopped.
+
+Every column stands here once: its name, how it is written and read, its unit and its meaning. The writer of the tables,
+their readers (pandas, DuckDB, Arrow), the published data set, docs/columns.md and the data card are made from these
+entries. `python -m pipeline.annotations` prints docs/columns.md.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+DIMENSIONS = ("valence", "arousal")
+FORMAT = 3  # of the tables; 2 called the error of a prediction valence_sd, 1 had no columns of tracks and tempo
+RUN_RECORD = "run.json"
+RECORDS = "parts"  # folder of the parts' records
+
+
+class Quadrant(NamedTuple):
+    """A quarter of the valence–arousal plane: signs of both dimensions, and what they mean in words."""
+
+    name: str
+    pleasant: bool
+    excited: bool
+
+    @property
+    def signs(self) -> str:
+        """As V+ A−."""
+        return f"V{'−+'[self.pleasant]} A{'−+'[self.excited]}"
+
+    @property
+    def words(self) -> str:
+        """As "pleasant and calm"."""
+        return f"{'pleasant' if self.pleasant else 'unpleasant'} and {'excited' if self.excited else 'calm'}"
+
+
+# Of the circumplex model (J. A. Russell, 1980) as EMOPIA numbers them; zero counts as positive.
+QUADRANTS = (
+    Quadrant("Q1", True, True),
+    Quadrant("Q2", False, True),
+    Quadrant("Q3", False, False),
+    Quadrant("Q4", True, False),
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the values of a column are written and read.
+
+    arrow: type in the published tables, of a list that of its members. duckdb, pandas: types as which a CSV cell is
+    read; lists, which are JSON there, and what is copied from the source are read as text. decimals: of a real number
+    in CSV.
+    """
+
+    arrow: str
+    duckdb: str = "VARCHAR"
+    pandas: str = "str"
+    decimals: int | None = None
+    is_list: bool = False
+
+    @property
+    def words(self) -> str:
+        """The published type as a document names it."""
+        return f"list of {self.arrow}" if self.is_list else self.arrow
+
+
+TEXT = Kind("string")
+COUNT = Kind("int32", "BIGINT", "int64")
+# float32 tells numbers of four decimals apart; it would lose the third decimal of seconds after some two hours
+RATING = Kind("float32", "DOUBLE", "float64", decimals=4)
+SECONDS = Kind("float64", "DOUBLE", "float64", decimals=3)
+TEXTS = Kind("string", is_list=True)
+COPIED_COUNT = Kind("int32")  # a column of the source that has gaps is often one of floats: 2.0
+COPIED_COUNTS = Kind("int64", is_list=True)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table. unit: with its range. of_bars: the column of bars that a published list holds; else None."""
+
+    name: str
+    kind: Kind
+    unit: str
+    meaning: str
+    of_bars: str | None = None
+
+
+MD5 = Column("md5", TEXT, "32 hex digits", "the MIDI file, by the md5 of its bytes")
+BARS = (
+    MD5,
+    Column("bar_number", COUNT, "0 or more", "0 is the bar at tick 0; empty bars before the first note have no row"),
+    Column("valence", RATING, "−1 to 1", "from unpleasant to pleasant"),
+    Column("arousal", RATING, "−1 to 1", "from calm to excited"),
+    Column("start_tick", COUNT, "ticks, 0 or more", "where the bar begins, in the file's own resolution"),
+    Column("start_seconds", SECONDS, "seconds, 0 or more", "the same under the file's tempo map, three decimals"),
+    Column("meter", TEXT, "such as 3/4", "the bar's meter as notated"),
+    Column("n_notes", COUNT, "notes, 0 or more", "notes that begin in the bar; 0: predicted from the bars around"),
+    Column("valence_error_sd", RATING, "0 or more", "standard deviation of the error expected of valence"),
+    Column("arousal_error_sd", RATING, "0 or more", "standard deviation of the error expected of arousal"),
+)
+LEFT_OUT = "left_out_"  # how the columns begin that count notes which no bar has, by the reason
+SONGS = (
+    MD5,
+    Column("n_bars", COUNT, "bars, 1 or more", "bars, which is the length of every list over bars"),
+    Column("n_notes", COUNT, "notes, 0 or more", "notes in all bars"),
+    Column("duration_seconds", SECONDS, "seconds, 0 or more", "where the last event ends, three decimals"),
+    Column("valence_mean", RATING, "−1 to 1", "mean of valence over the bars"),
+    Column("valence_sd", RATING, "0 to 1", "standard deviation of valence over the bars (ddof 0)"),
+    Column("arousal_mean", RATING, "−1 to 1", "mean of arousal over the bars"),
+    Column("arousal_sd", RATING, "0 to 1", "standard deviation of arousal over the bars (ddof 0)"),
+    Column(f"{LEFT_OUT}drums", COUNT, "notes, 0 or more", "notes of drum tracks, which no bar has"),
+    Column(f"{LEFT_OUT}zero_length", COUNT, "notes, 0 or more", "notes without a length"),
+    Column(f"{LEFT_OUT}out_of_range", COUNT, "notes, 0 or more", "notes outside the piano's range"),
+    Column(f"{LEFT_OUT}merged", COUNT, "notes, 0 or more", "notes that double another one of their pitch and onset"),
+    Column(f"{LEFT_OUT}thinned", COUNT, "notes, 0 or more", "inner notes taken out of bars that were too long to read"),
+)
+FAILURES = (
+    MD5,
+    Column("stage", TEXT, "read, parse, convert or predict", "where the song failed"),
+    Column("reason", TEXT, "one line", "why: a word that names the kind, a colon, and the details"),
+)
+TABLES = {"bars": BARS, "failures": FAILURES, "songs": SONGS}  # in the order in which a part's come to their places
+
+# What songs are described by, copied from the data set: as far as its release has the columns.
+CURATED_STYLES = "music_styles_curated"
+STYLES = (
+    Column(CURATED_STYLES, TEXTS, "", "GigaMIDI's style tags, curated"),
+    Column("music_style_scraped", TEXT, "", "GigaMIDI's style tags, scraped"),
+    Column("music_style_audio_text_Discogs", TEXTS, "", "GigaMIDI's style tags, matched with Discogs"),
+    Column("music_style_audio_text_Lastfm", TEXTS, "", "GigaMIDI's style tags, matched with Last.fm"),
+    Column("music_style_audio_text_Tagtraum", TEXTS, "", "GigaMIDI's style tags, matched with Tagtraum"),
+)
+INSTRUMENT_CATEGORY = "instrument_category__drums-only__0__all-instruments-with-drums__1_no-drums__2"
+DESCRIPTIVE = (
+    *STYLES,
+    Column("title", TEXT, "", "as in the source; of a folder of MIDI files the path within it"),
+    Column("artist", TEXT, "", "as in the source"),
+    Column("num_tracks", COPIED_COUNT, "tracks", "as in GigaMIDI"),
+    Column("tempo", TEXT, "", "as GigaMIDI writes it"),
+    Column("NOMML", COPIED_COUNTS, "a number for each track", "GigaMIDI's note onset median metric level"),
+    Column(INSTRUMENT_CATEGORY, COPIED_COUNT, "0, 1 or 2", "as in GigaMIDI; its values are in its name"),
+)
+KINDS = {column.name: column.kind for column in (*BARS, *SONGS, *FAILURES, *DESCRIPTIVE)}
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")  # a line break or a null in a title would be trouble for readers of CSV
+_WRITTEN_UP_TO = 2  # larger numbers are rare
+_FOUR_DECIMALS = np.array(
+    [f"{part / 10_000:z.4f}" for part in range(-_WRITTEN_UP_TO * 10_000, _WRITTEN_UP_TO * 10_000 + 1)], dtype=object
+)
+
+
+def names(columns: Iterable[Column]) -> tuple[str, ...]:
+    """The names of columns."""
+    return tuple(column.name for column in columns)
+
+
+def kind_of(column: str) -> Kind:
+    """How a column is written and read; one that is not in the contract is text."""
+    return KINDS.get(column, TEXT)
+
+
+def songs_columns(described: Sequence[str]) -> tuple[Column, ...]:
+    """The columns of a table of songs. described: names of the descriptive columns that the songs have."""
+    return (*SONGS, *(column for column in DESCRIPTIVE if column.name in described))
+
+
+def published_songs(described: Sequence[str]) -> tuple[Column, ...]:
+    """The columns of the published songs: those of the table, and between them each column of bars as a list.
+
+    A list that shares its name with a number of the whole song has `bar_` before it.
+    """
+    taken = names(SONGS)
+    lists = (
+        replace(
+            column,
+            name=f"bar_{column.name}" if column.name in taken else column.name,
+            kind=replace(column.kind, is_list=True),
+            meaning=f"of each bar: {column.meaning}",
+            of_bars=column.name,
+        )
+        for column in BARS[1:]
+    )
+    return (*SONGS, *lists, *songs_columns(described)[len(SONGS) :])
+
+
+def written(kind: Kind, values: Iterable[Any]) -> list[str]:
+    """Values of a column as fields of CSV; of texts each distinct one is put in quotes once."""
+    if kind == RATING and isinstance(values, np.ndarray):
+        return four_decimals(values)
+    if kind.decimals is not None or kind == COUNT:
+        return [cell(kind, value) for value in (values.tolist() if isinstance(values, np.ndarray) else values)]
+    fields: dict[Any, str] = {}
+    return [
+        fields[value] if value in fields else fields.setdefault(value, csv_field(as_text(value))) for value in values
+    ]
+
+
+def cell(kind: Kind, value: Any) -> str:
+    """One value as the text of a cell: no minus sign before a zero, a list as JSON, nothing as an empty text."""
+    if kind.decimals is not None:
+        return f"{value:z.{kind.decimals}f}"
+    return as_text(value)
+
+
+def four_decimals(values: np.ndarray) -> list[str]:
+    """Numbers (n,) as texts with four decimals; no minus sign before a zero."""
+    if not (np.abs(values) < _WRITTEN_UP_TO).all():
+        return [f"{value:z.4f}" for value in values.tolist()]
+    parts = np.rint(values.astype(np.float64) * 10_000).astype(np.int64)
+    return _FOUR_DECIMALS[parts + _WRITTEN_UP_TO * 10_000].tolist()
+
+
+def csv_field(text: str) -> str:
+    """A text as a field of a CSV row, in quotes where it needs them."""
+    row = io.StringIO()
+    csv.writer(row, lineterminator="").writerow([text, ""])
+    return row.getvalue()[:-1]
+
+
+def as_text(value: Any) -> str:
+    """A value as text: a list as JSON, text as it is but in one line, nothing as an empty text."""
+    if value is None or value != value:  # NaN is not equal to itself
+        return ""
+    if isinstance(value, list):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return _CONTROL.sub(" ", str(value))
+
+
+def members(text: str) -> list[Any]:
+    """What a cell of a list holds: the members of a JSON list, or the text itself where it is none."""
+    if text.lstrip().startswith("["):
+        with suppress(ValueError, RecursionError):  # else it is a style that happens to begin with a bracket
+            found = json.loads(text)
+            if isinstance(found, list):
+                return found
+    return [text]
+
+
+def style_names(text: str) -> list[str]:
+    """The styles that a cell of a style column names, each once."""
+    stripped = (member.strip() for member in members(text) if isinstance(member, str))
+    return list(dict.fromkeys(name for name in stripped if name))
+
+
+def table_path(folder: Path, table: str, part: int) -> Path:
+    """Where a table of a part lies. table: one of TABLES."""
+    return folder / table / f"part-{part:05d}.csv"
+
+
+def record_path(folder: Path, part: int) -> Path:
+    """Where the record of a part lies."""
+    return folder / RECORDS / f"part-{part:05d}.json"
+
+
+def is_finished(folder: Path, part: int) -> bool:
+    """Whether a part is finished, by whatever run: its record exists."""
+    return record_path(folder, part).exists()
+
+
+def finished_parts(folder: Path) -> set[int]:
+    """The numbers of the parts that are finished."""
+    return _numbers(folder / RECORDS, ".json")
+
+
+def begun_parts(folder: Path) -> set[int]:
+    """The numbers of the parts that have a table, finished or not."""
+    return set().union(*(_numbers(folder / table, ".csv") for table in TABLES))
+
+
+def _numbers(folder: Path, suffix: str) -> set[int]:
+    found = (re.fullmatch(rf"part-(\d{{5,}}){re.escape(suffix)}", path.name) for path in folder.glob("part-*"))
+    return {int(name[1]) for name in found if name}
+
+
+def columns_in_markdown(columns: Sequence[Column]) -> str:
+    """Columns as a table of a document."""
+    rows = [f"| `{c.name}` | {c.kind.words} | {c.unit} | {c.meaning} |" for c in columns]
+    return "\n".join(["| column | type | unit and range | meaning |", "|---|---|---|---|", *rows])
+
+
+def document() -> str:
+    """docs/columns.md."""
+    sections = (
+        "# The columns of the annotations",
+        "Made by `python -m pipeline.annotations` from `pipeline/annotations.py`, where every column stands once.",
+        "`process_gigamidi/01_annotate.py` writes them as CSV, `publish_annotations/01_export.py` as Parquet with the "
+        "types below. In CSV valence, arousal and their deviations have four decimals, seconds three; lists are JSON.",
+        "## `bars/*.csv`: a row for each bar\n",
+        columns_in_markdown(BARS),
+        "## `songs/*.csv`: a row for each song\n",
+        columns_in_markdown(SONGS),
+        "Behind them stand those of these columns that the data set has, as they are there:\n",
+        columns_in_markdown(DESCRIPTIVE),
+        "## `failures/*.csv`: a row for each song that could not be annotated\n",
+        columns_in_markdown(FAILURES),
+        "## Published `songs`: the lists over bars\n",
+        "The published `songs` have, between the columns of the song and those copied from the data set:\n",
+        columns_in_markdown([column for column in published_songs(()) if column.of_bars]),
+    )
+    return "\n\n".join(section.strip("\n") for section in sections) + "\n"
+
+
+if __name__ == "__main__":
+    print(document(), end="")

@@ -1,0 +1,108 @@
+"""The records of an output folder: run.json, which says what made it, and the record that finishes each part."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .annotations import FORMAT, RUN_RECORD, TABLES, record_path, table_path
+from .files import file_digest, write_json
+from .settings import UserError
+
+
+@dataclass
+class Totals:
+    """Counts of songs annotated, of their bars, and of songs that failed, all and by the first word of the reason."""
+
+    songs: int = 0
+    bars: int = 0
+    failures: int = 0
+    failures_by_reason: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """The number of rows of the dataset that these are."""
+        return self.songs + self.failures
+
+    def add(self, other: Totals) -> None:
+        """Count the other's songs, bars and failures too."""
+        self.songs += other.songs
+        self.bars += other.bars
+        self.failures += other.failures
+        for reason, n in other.failures_by_reason.items():
+            self.failures_by_reason[reason] = self.failures_by_reason.get(reason, 0) + n
+
+
+@dataclass(frozen=True)
+class PartRecord:
+    """The record of a finished part.
+
+    run: digest of all that its tables follow from, as in run.json. sha256: of each of its tables, by TABLES.
+    """
+
+    part: int
+    run: str
+    totals: Totals
+    sha256: dict[str, str]
+
+
+def digest_of(decides: Mapping[str, Any]) -> str:
+    """sha256 of all that a result follows from, as 64 hex digits; every part's record has it."""
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def finish_part(folder: Path, part: int, run: str, totals: Totals) -> PartRecord:
+    """Write the record of a part whose tables are in their places, and return it. Raises OSError if that fails."""
+    digests = {table: file_digest(table_path(folder, table, part)) for table in TABLES}
+    record = PartRecord(part, run, totals, digests)
+    write_json(record_path(folder, part), asdict(record))
+    return record
+
+
+def read_record(folder: Path, part: int) -> PartRecord:
+    """The record of a finished part. Raises UserError if it can't be read or holds something else."""
+    path = record_path(folder, part)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        counts = found["totals"]
+        totals = Totals(
+            int(counts["songs"]),
+            int(counts["bars"]),
+            int(counts["failures"]),
+            {str(reason): int(n) for reason, n in counts["failures_by_reason"].items()},
+        )
+        digests = {table: found["sha256"][table] for table in TABLES}
+        return PartRecord(int(found["part"]), str(found["run"]), totals, digests)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{path}: not the record of a part; remove it, and 01_annotate.py makes it again") from None
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """run.json of a folder of annotations; None if there is none.
+
+    It has `decides`, all that a value follows from by the setting that gives it, `settings` and `versions`. Raises
+    UserError if it is something else, or of another format.
+    """
+    path = folder / RUN_RECORD
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserError(f"{path}: can't be read ({error.strerror or error})") from error
+    except ValueError:
+        record = None
+    if not isinstance(record, dict) or not isinstance(record.get("settings"), dict):
+        raise UserError(f"{path}: not a record of an annotation; take another folder")
+    decides = record.setdefault("decides", {})
+    found = decides.get("format", 1) if isinstance(decides, dict) else 1
+    if found != FORMAT:
+        raise UserError(
+            f"{path}: the tables here are of format {found}, this version reads and writes format {FORMAT}: "
+            "annotate into another output.dir, or use the version that made them (versions in run.json)"
+        )
+    return record

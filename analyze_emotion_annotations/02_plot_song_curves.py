@@ -1,6 +1,6 @@
 """Curves of valence and arousal over the bars and over the seconds of songs.
 
-Takes songs out of the annotations that process_gigamidi/01_annotate.py wrote (setting songs.md5). Gives one picture a
+Takes songs out of the annotations that process_gigamidi/01_annotate.py wrote (setting songs.md5). Gives one plot a
 song, curves/MD5.png and MD5.svg. For MIDI files of your own: annotate_own_music/01_annotate_file.py.
 """
 
@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analyze_emotion_annotations.analysis_settings import DEFAULT_FILE, AnalysisSettings
+from analyze_emotion_annotations.analysis_settings import SETTINGS_FILE, AnalysisSettings
 from analyze_emotion_annotations.annotation_tables import find_songs, parts_of
-from analyze_emotion_annotations.figures import save_picture
+from analyze_emotion_annotations.plot_canvas import save_plot
 from analyze_emotion_annotations.song_curves import plot_song
 from pipeline.settings import run_script
 
 
 def main(settings: AnalysisSettings) -> None:
-    """Draw every song asked for and say where the pictures are."""
+    """Draw every song asked for and say where the plots are."""
     output = Path(settings.output.dir)
     parts, _ = parts_of(Path(settings.input.dir))
     for song in find_songs(parts, settings.songs.md5, settings.songs.first):
-        figure = plot_song(song, settings.picture.dpi)
-        print(*save_picture(figure, output / "curves", song.picture_name, settings.picture.formats), sep="\n")
+        figure = plot_song(song, settings.plot.dpi)
+        print(*save_plot(figure, output / "curves", song.plot_name, settings.plot.formats), sep="\n")
 
 
 if __name__ == "__main__":
-    run_script(AnalysisSettings, DEFAULT_FILE, __doc__, main)
+    run_script(AnalysisSettings, SETTINGS_FILE, __doc__, main)

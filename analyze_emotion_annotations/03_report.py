@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from analyze_emotion_annotations.analysis import analyse, provenance_of
-from analyze_emotion_annotations.analysis_settings import DEFAULT_FILE, AnalysisSettings
+from analyze_emotion_annotations.analysis_settings import SETTINGS_FILE, AnalysisSettings
 from analyze_emotion_annotations.report_content import report_of
 from analyze_emotion_annotations.report_page import render
-from pipeline.files import written_whole
+from pipeline.files import atomic_write
 from pipeline.settings import run_script
 
 
@@ -20,10 +20,10 @@ def main(settings: AnalysisSettings) -> None:
     """Analyse, write the report, say where it is."""
     found = analyse(settings)
     record = provenance_of(settings, found)
-    page = render(report_of(found, Path(settings.input.dir), settings.picture.dpi, record))
+    page = render(report_of(found, Path(settings.input.dir), settings.plot.dpi, record))
     path = Path(settings.output.dir) / "report.html"
-    with written_whole(path) as beside:
-        beside.write_text(page, encoding="utf-8")
+    with atomic_write(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
     if found.unfinished_parts:
         where = settings.input.dir
         print(f"{found.unfinished_parts} unfinished part(s) of {where} left out: that run is not complete")
@@ -31,4 +31,4 @@ def main(settings: AnalysisSettings) -> None:
 
 
 if __name__ == "__main__":
-    run_script(AnalysisSettings, DEFAULT_FILE, __doc__, main)
+    run_script(AnalysisSettings, SETTINGS_FILE, __doc__, main)

@@ -17,7 +17,7 @@ from .analysis_settings import AnalysisSettings
 from .annotation_database import annotation_database, song_columns
 from .annotation_tables import Part, parts_of
 from .group_comparisons import comparisons
-from .group_statistics import Distributions, courses, group_statistics
+from .group_statistics import Distributions, group_statistics, trajectories
 from .song_groups import ALL, APART, gather_groups
 from .songs_to_look_at import songs_to_look_at
 from .style_plot import DrawnStyle, choose_column, styles_to_draw
@@ -27,9 +27,9 @@ from .style_plot import DrawnStyle, choose_column, styles_to_draw
 class Analysis:
     """What was found.
 
-    table, distributions: as group_statistics gives them. comparisons, courses, songs: as the modules of these names do.
+    table, distributions: as group_statistics gives them. comparisons, trajectories, songs: as the modules of these names do.
     meters: meter, n_bars, n_songs, most bars first. left_out: why, n_songs, n_notes, of notes that no bar has.
-    column: the style column that pictures show; styles: those that they show.
+    column: the style column that plots show; styles: those that they show.
     """
 
     parts: list[Part]
@@ -37,7 +37,7 @@ class Analysis:
     table: pd.DataFrame
     distributions: Distributions
     comparisons: pd.DataFrame
-    courses: pd.DataFrame
+    trajectories: pd.DataFrame
     songs: pd.DataFrame
     meters: pd.DataFrame
     left_out: pd.DataFrame
@@ -65,7 +65,7 @@ def analyse(settings: AnalysisSettings) -> Analysis:
             table,
             distributions,
             comparisons(db),
-            courses(db, settings.course.points, settings.course.min_bars),
+            trajectories(db, settings.trajectory.points, settings.trajectory.min_bars),
             songs_to_look_at(db, typical, column, settings.report.songs_per_list, settings.report.min_bars),
             db.sql(
                 "SELECT coalesce(meter, '') AS meter, sum(n_bars)::BIGINT AS n_bars, count(*) AS n_songs "
@@ -110,12 +110,12 @@ def write_results(found: Analysis, folder: Path) -> list[Path]:
         found.table[found.table["kind"].isin(("all", kind))].drop(columns="kind") for kind in ("style", "feature")
     )
     names = found.table[["grouping", "name"]]
-    courses = found.courses.join(names, on="g").drop(columns="g")
+    trajectories = found.trajectories.join(names, on="g").drop(columns="g")
     tables = {
         "statistics_by_style": of_styles.rename(columns={"grouping": "style_column", "name": "style"}),
         "statistics_by_feature": of_features.rename(columns={"grouping": "feature", "name": "class"}),
         "comparisons": _with_small_numbers(found.comparisons.drop(columns="kind"), ("p", "p_holm")),
-        "courses": courses[["grouping", "name", *(c for c in courses if c not in ("grouping", "name"))]],
+        "trajectories": trajectories[["grouping", "name", *(c for c in trajectories if c not in ("grouping", "name"))]],
         "songs_to_look_at": found.songs.drop(columns="part"),
     }
     paths = []

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pipeline.settings import Range, SettingsError
 
-DEFAULT_FILE = "analysis.yaml"
+SETTINGS_FILE = "analysis.yaml"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class ComputeSettings:
 
 @dataclass(frozen=True)
 class StyleSettings:
-    """Which styles have rows and pictures of their own."""
+    """Which styles have rows and plots of their own."""
 
     min_songs: Annotated[int, Range(1)]
     column: str | None
@@ -58,7 +58,7 @@ class FeatureSettings:
 
 
 @dataclass(frozen=True)
-class CourseSettings:
+class TrajectorySettings:
     """How the way of songs from their first bar to their last is looked at."""
 
     points: Annotated[int, Range(2, 200)]
@@ -82,15 +82,15 @@ class ReportSettings:
 
 
 @dataclass(frozen=True)
-class PictureSettings:
-    """How the pictures are written."""
+class PlotSettings:
+    """How the plots are written."""
 
     dpi: Annotated[int, Range(50, 600)]
     formats: tuple[Literal["png", "svg"], ...]
 
     def __post_init__(self) -> None:
         if not self.formats:
-            raise SettingsError("picture.formats names no format; give png, svg or both")
+            raise SettingsError("plot.formats names no format; give png, svg or both")
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class AnalysisSettings:
     compute: ComputeSettings
     styles: StyleSettings
     features: FeatureSettings
-    course: CourseSettings
+    trajectory: TrajectorySettings
     songs: SongSettings
     report: ReportSettings
-    picture: PictureSettings
+    plot: PlotSettings

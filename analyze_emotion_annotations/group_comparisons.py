@@ -25,18 +25,18 @@ _ROUNDING = 1e-6  # differences below it come from the sums' last digits, not fr
 def comparisons(db: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     """Every two groups of a grouping, largest effects first within it.
 
-    Columns: grouping, kind, group_a, group_b, affect, songs_a, songs_b, difference (a − b, of the means of songs),
+    Columns: grouping, kind, group_a, group_b, dimension, songs_a, songs_b, difference (a − b, of the means of songs),
     effect, effect_low, effect_high, p, p_holm. Groups of one song, and those that are not one kind of music (rare
     styles, none), are not compared. Where all songs of both have one value, effect is nan, and p 1 or 0.
     """
     pairs = _pairs(db)
-    found = pd.concat([_compare(pairs, affect) for affect in DIMENSIONS], ignore_index=True)
+    found = pd.concat([_compare(pairs, dimension) for dimension in DIMENSIONS], ignore_index=True)
     found["p_holm"] = holm(found["p"].to_numpy())
     found["size"] = found["effect"].abs()
     order = {grouping: i for i, grouping in enumerate(dict.fromkeys(pairs["grouping"]))}
     found["place"] = found["grouping"].map(order)
     found = found.sort_values(
-        ["place", "affect", "size", "group_a", "group_b"], ascending=[True, False, False, True, True]
+        ["place", "dimension", "size", "group_a", "group_b"], ascending=[True, False, False, True, True]
     )
     return found.drop(columns=["size", "place"]).reset_index(drop=True)
 
@@ -53,7 +53,8 @@ def holm(p: np.ndarray) -> np.ndarray:
 def _pairs(db: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     """Every two groups that are compared, with the number, sums and sums of squares of the songs of one alone."""
     sums = "count(*) AS k, " + ", ".join(
-        f"sum({affect}) AS {affect}_1, sum({affect} * {affect}) AS {affect}_2" for affect in DIMENSIONS
+        f"sum({dimension}) AS {dimension}_1, sum({dimension} * {dimension}) AS {dimension}_2"
+        for dimension in DIMENSIONS
     )
     db.execute(
         f"""
@@ -64,7 +65,7 @@ def _pairs(db: duckdb.DuckDBPyConnection) -> pd.DataFrame:
         """,
         {"apart": list(APART)},
     )
-    names = ["k", *(f"{affect}_{i}" for affect in DIMENSIONS for i in (1, 2))]
+    names = ["k", *(f"{dimension}_{i}" for dimension in DIMENSIONS for i in (1, 2))]
     own = [f"{side}.{name} - coalesce(shared.{name}, 0) AS {name}_{side}" for side in "ab" for name in names]
     pairs = db.sql(
         f"""
@@ -87,11 +88,11 @@ def _pairs(db: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     return pairs[(pairs["k_a"] > 1) & (pairs["k_b"] > 1)].reset_index(drop=True)
 
 
-def _compare(pairs: pd.DataFrame, affect: str) -> pd.DataFrame:
+def _compare(pairs: pd.DataFrame, dimension: str) -> pd.DataFrame:
     k = {side: pairs[f"k_{side}"].to_numpy(float) for side in "ab"}
-    mean = {side: pairs[f"{affect}_1_{side}"].to_numpy(float) / k[side] for side in "ab"}
+    mean = {side: pairs[f"{dimension}_1_{side}"].to_numpy(float) / k[side] for side in "ab"}
     variance = {
-        side: np.maximum(pairs[f"{affect}_2_{side}"].to_numpy(float) - k[side] * mean[side] ** 2, 0) / (k[side] - 1)
+        side: np.maximum(pairs[f"{dimension}_2_{side}"].to_numpy(float) - k[side] * mean[side] ** 2, 0) / (k[side] - 1)
         for side in "ab"
     }
     for values in variance.values():
@@ -111,7 +112,7 @@ def _compare(pairs: pd.DataFrame, affect: str) -> pd.DataFrame:
     return pd.DataFrame(
         {
             **{name: pairs[name] for name in ("grouping", "kind", "group_a", "group_b")},
-            "affect": affect,
+            "dimension": dimension,
             "songs_a": pairs["k_a"].astype("int64"),
             "songs_b": pairs["k_b"].astype("int64"),
             "difference": difference,

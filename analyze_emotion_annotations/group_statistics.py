@@ -31,7 +31,7 @@ QUARTILES = (("q25", 0.25), ("median", 0.5), ("q75", 0.75))
 STEP = 0.001
 _GRID = np.linspace(-1.0, 1.0, 2001)
 _UNITS_PER_STEP = round(STEP * UNITS)
-PLANE_STEP = 0.05  # of the valence–arousal plane, for pictures
+PLANE_STEP = 0.05  # of the valence–arousal plane, for plots
 PLANE_CELLS = round(2 / PLANE_STEP)
 
 # statistic: sums over a song that make its Y and X; {m} is the group's mean in UNITS
@@ -104,7 +104,9 @@ def quantiles(counts: np.ndarray, q: Sequence[float] | np.ndarray) -> np.ndarray
 
 
 def _column_order() -> list[str]:
-    names = [f"{affect}_{name}" for affect in DIMENSIONS for name in ("mean", "sd", "q25", "median", "q75", "change")]
+    names = [
+        f"{dimension}_{name}" for dimension in DIMENSIONS for name in ("mean", "sd", "q25", "median", "q75", "change")
+    ]
     names += [f"share_q{i}" for i in (1, 2, 3, 4)]
     return ["grouping", "kind", "name", "n_songs", "n_bars", *(n + end for n in names for end in ("", "_low", "_high"))]
 
@@ -174,13 +176,13 @@ def _distributions(db: duckdb.DuckDBPyConnection, n_groups: int) -> Distribution
 def _quartiles(db: duckdb.DuckDBPyConnection, distributions: Distributions, n_songs: np.ndarray) -> pd.DataFrame:
     """The quartiles of each group with their intervals."""
     columns: dict[str, np.ndarray] = {}
-    for affect, line in zip(DIMENSIONS, distributions.lines, strict=True):
+    for dimension, line in zip(DIMENSIONS, distributions.lines, strict=True):
         found = np.stack([quantiles(counts, [q for _, q in QUARTILES]) for counts in line])  # (k, 3)
-        columns |= {f"{affect}_{name}": column for (name, _), column in zip(QUARTILES, found.T, strict=True)}
+        columns |= {f"{dimension}_{name}": column for (name, _), column in zip(QUARTILES, found.T, strict=True)}
     errors = _errors_of_shares(db, columns)
-    for affect, line in zip(DIMENSIONS, distributions.lines, strict=True):
+    for dimension, line in zip(DIMENSIONS, distributions.lines, strict=True):
         for name, q in QUARTILES:
-            key = f"{affect}_{name}"
+            key = f"{dimension}_{name}"
             reach = errors[key] * t_of_songs(n_songs)  # (k,)
             for end, share in (("low", q - reach), ("high", q + reach)):
                 columns[f"{key}_{end}"] = np.array(
@@ -226,7 +228,7 @@ def _errors_of_shares(db: duckdb.DuckDBPyConnection, quartiles: dict[str, np.nda
     return errors
 
 
-def courses(db: duckdb.DuckDBPyConnection, points: int, min_bars: int) -> pd.DataFrame:
+def trajectories(db: duckdb.DuckDBPyConnection, points: int, min_bars: int) -> pd.DataFrame:
     """A row for each group and point. Songs of fewer than min_bars bars are left out, and groups without another song.
 
     Columns: g, point (0 … points − 1), n_songs and, for each of valence and arousal, …_mean, and …_movement with
@@ -253,12 +255,12 @@ def courses(db: duckdb.DuckDBPyConnection, points: int, min_bars: int) -> pd.Dat
     total = pd.concat(found).groupby(["g", "point"], as_index=False).sum()
     k = total["n_songs"].to_numpy(float)
     table = total[["g", "point", "n_songs"]].copy()
-    for affect, x in zip(DIMENSIONS, "va", strict=True):
-        table[f"{affect}_mean"] = total[f"{x}_1"] / k
+    for dimension, x in zip(DIMENSIONS, "va", strict=True):
+        table[f"{dimension}_mean"] = total[f"{x}_1"] / k
         movement = (total[f"{x}_d1"] / k).to_numpy()
         variance = np.maximum(total[f"{x}_d2"].to_numpy() - k * movement**2, 0) / np.maximum(k - 1, 1)
         reach = np.sqrt(variance / k) * t_of_songs(k)
-        table[f"{affect}_movement"] = movement
-        table[f"{affect}_movement_low"] = movement - reach
-        table[f"{affect}_movement_high"] = movement + reach
+        table[f"{dimension}_movement"] = movement
+        table[f"{dimension}_movement_low"] = movement - reach
+        table[f"{dimension}_movement_high"] = movement + reach
     return table

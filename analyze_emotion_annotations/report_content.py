@@ -1,4 +1,4 @@
-"""What the report of an analysis holds: sections of facts, tables, pictures, and the curves of single songs."""
+"""What the report of an analysis holds: sections of facts, tables, plots, and the curves of single songs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pipeline.records import read_run
 
 from .analysis import Analysis
 from .annotation_tables import failure_counts, find_songs
-from .figures import boxes_for_missing_letters
-from .pictures import pictures_of
-from .report_page import Picture, Report, Section, Table
+from .plot_canvas import boxes_for_missing_letters
+from .plots import plots_of
+from .report_page import Report, ReportPlot, Section, Table
 from .report_tables import (
     comparison_table,
     count_table,
@@ -28,23 +28,20 @@ from .song_groups import NO_STYLE
 from .songs_to_look_at import TYPICAL
 
 MOST_COMPARISONS = 1_000  # rows of a table; comparisons.csv has all
-_OF_STYLES = ("styles", "planes", "ridgelines", "quadrants", "courses")
+_OF_STYLES = ("styles", "planes", "ridgelines", "quadrants", "trajectories")
 
 
 def report_of(found: Analysis, folder: Path, dpi: int, record: dict[str, object]) -> Report:
     """The report of an analysis. folder: of the annotations. record: the analysis's provenance."""
     run = read_run(folder) or {}
-    pictures = {
-        picture.name: _picture(picture.figure, picture.name, picture.caption, dpi)
-        for picture in pictures_of(found, dpi)
-    }
+    plots = {plot.name: _plot(plot.figure, plot.name, plot.caption, dpi) for plot in plots_of(found, dpi)}
     songs, bars = (int(found.all_songs[name]) for name in ("n_songs", "n_bars"))
     return Report(
         title="Valence and arousal, bar by bar",
         subtitle=f"{songs:,} songs, {bars:,} bars; report of {time.strftime('%Y-%m-%d')}",
         sections=(
             _overview(found, folder),
-            _styles(found, pictures),
+            _styles(found, plots),
             _features(found),
             _differences(found),
             _songs(found),
@@ -88,22 +85,22 @@ def _most_different(found: Analysis) -> tuple[str, ...]:
     """A sentence on the two styles that differ most in valence, and one on arousal."""
     of_column = found.comparisons[found.comparisons["grouping"] == found.column]
     sentences = []
-    for affect in DIMENSIONS:
-        rows = of_column[(of_column["affect"] == affect) & of_column["effect"].notna()]
+    for dimension in DIMENSIONS:
+        rows = of_column[(of_column["dimension"] == dimension) & of_column["effect"].notna()]
         if rows.empty:
             continue
         row = rows.iloc[0]
         higher, lower = ("group_a", "group_b") if row["effect"] > 0 else ("group_b", "group_a")
         low, high = sorted((abs(row["effect_low"]), abs(row["effect_high"])))
         sentences.append(
-            f"In {affect} the two styles furthest apart are {row[higher]} (higher) and {row[lower]}: by "
+            f"In {dimension} the two styles furthest apart are {row[higher]} (higher) and {row[lower]}: by "
             f"{abs(row['difference']):.2f} in the mean of songs, which is {abs(row['effect']):.1f} ({low:.1f} to "
             f"{high:.1f}) standard deviations of their songs."
         )
     return (" ".join(sentences),) if sentences else ()
 
 
-def _styles(found: Analysis, pictures: dict[str, Picture]) -> Section:
+def _styles(found: Analysis, plots: dict[str, ReportPlot]) -> Section:
     of_styles = found.table[found.table["kind"] == "style"]
     tables = [
         group_table(rows, f"styles-{column}", f"Styles ({column})", "style")
@@ -120,7 +117,7 @@ def _styles(found: Analysis, pictures: dict[str, Picture]) -> Section:
             )
         ),
         tables=tuple(tables),
-        pictures=tuple(pictures[name] for name in _OF_STYLES if name in pictures),
+        plots=tuple(plots[name] for name in _OF_STYLES if name in plots),
     )
 
 
@@ -222,8 +219,8 @@ def _songs_of(found: Analysis) -> list[Song]:
     return find_songs(parts, list(found.songs["md5"]), first=0) if parts else []
 
 
-def _picture(figure: Any, name: str, caption: str, dpi: int) -> Picture:
+def _plot(figure: Any, name: str, caption: str, dpi: int) -> ReportPlot:
     image = io.BytesIO()
     with boxes_for_missing_letters():
         figure.savefig(image, format="png", dpi=dpi)
-    return Picture(name, caption, caption, image.getvalue(), "png")
+    return ReportPlot(name, caption, caption, image.getvalue(), "png")

@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs nothing else: its tables, pictures and song curves, its style and its script.
+"""A report as one HTML file that needs nothing else: its tables, plots and song curves, its style and its script.
 
 Titles, artists and styles come from strangers' files, so they reach the page in two ways only: escaped in the HTML,
 or in a block of JSON that can't end its own element, from which the script makes text nodes. The page's Content
@@ -35,7 +35,7 @@ _UNPRINTABLE = re.compile(
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column of a table. decimals: of the number as it is shown, of the percentage for a share."""
 
     key: str
@@ -56,7 +56,7 @@ class Table:
 
     name: str
     caption: str
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     rows: tuple[tuple[Cell, ...], ...]
     song_of_row: tuple[str, ...] = ()
     sort_by: str = ""
@@ -64,8 +64,8 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture and what it says to who can't see it."""
+class ReportPlot:
+    """A plot and what it says to who can't see it."""
 
     name: str
     caption: str
@@ -76,14 +76,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report; its paragraphs, facts, tables and pictures are shown in this order."""
+    """A part of the report; its paragraphs, facts, tables and plots are shown in this order."""
 
     name: str
     heading: str
     paragraphs: tuple[str, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()  # (label, value), as ("songs", "3,299")
     tables: tuple[Table, ...] = ()
-    pictures: tuple[Picture, ...] = ()
+    plots: tuple[ReportPlot, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def render(report: Report) -> str:
 
     ValueError if a row has more or fewer cells than its table has columns, a cell is not of its column's kind, a table
     is sorted by a column it lacks, a song has no bars or arrays that differ in length, or two sections, tables or
-    pictures have one name.
+    plots have one name.
     """
     _check(report)
     style = (_FILES / "page.css").read_text(encoding="utf-8")
@@ -142,17 +142,17 @@ def _section(section: Section) -> str:
         facts = (f"<div><dt>{_escaped(label)}</dt><dd>{_escaped(value)}</dd></div>" for label, value in section.facts)
         parts.append(f'<dl class="facts">{"".join(facts)}</dl>')
     parts += [f'<div class="table" data-table="{html.escape(table.name)}"></div>' for table in section.tables]
-    parts += map(_picture, section.pictures)
+    parts += map(_plot, section.plots)
     return "\n".join([*parts, "</section>"])
 
 
-def _picture(picture: Picture) -> str:
-    """An img of any form: nothing runs in a picture that is shown this way, an SVG's scripts neither."""
-    source = f"data:{_MEDIA_TYPES[picture.form]};base64,{base64.b64encode(picture.image).decode()}"
+def _plot(plot: ReportPlot) -> str:
+    """An img of any form: nothing runs in a plot that is shown this way, an SVG's scripts neither."""
+    source = f"data:{_MEDIA_TYPES[plot.form]};base64,{base64.b64encode(plot.image).decode()}"
     return (
-        f'<figure id="picture-{_identifier(picture.name)}"><button type="button" class="picture" aria-pressed="false">'
-        f'<img src="{source}" alt="{_escaped(picture.alt)}"></button>'
-        f"<figcaption>{_escaped(picture.caption)}</figcaption></figure>"
+        f'<figure id="plot-{_identifier(plot.name)}"><button type="button" class="plot" aria-pressed="false">'
+        f'<img src="{source}" alt="{_escaped(plot.alt)}"></button>'
+        f"<figcaption>{_escaped(plot.caption)}</figcaption></figure>"
     )
 
 
@@ -230,7 +230,7 @@ def _identifier(name: str) -> str:
 
 def _check(report: Report) -> None:
     tables = [table for section in report.sections for table in section.tables]
-    pictures = [picture for section in report.sections for picture in section.pictures]
+    plots = [plot for section in report.sections for plot in section.plots]
     for table in tables:
         if any(len(row) != len(table.columns) for row in table.rows):
             raise ValueError(f"table {table.name}: a row has not as many cells as there are columns")
@@ -246,7 +246,7 @@ def _check(report: Report) -> None:
         arrays = [value for value in vars(curve).values() if isinstance(value, np.ndarray)]
         if not len(curve.bar_number) or any(array.shape != arrays[0].shape for array in arrays):
             raise ValueError(f"song {curve.md5}: no bars, or arrays that differ in length")
-    for parts in (report.sections, tables, pictures):
+    for parts in (report.sections, tables, plots):
         names = [_identifier(part.name) for part in parts]
         if len(set(names)) < len(names):
-            raise ValueError(f"two sections, tables or pictures have one name: {', '.join(names)}")
+            raise ValueError(f"two sections, tables or plots have one name: {', '.join(names)}")

@@ -9,31 +9,34 @@ import pandas as pd
 
 from pipeline.annotations import DIMENSIONS, QUADRANTS, style_names
 
-from .report_page import Cell, Column, Table
+from .report_page import Cell, Table, TableColumn
 
 _MEASURES = (
     *(
-        Column(f"{affect}_{name}", f"{affect}{label}", "signed" if signed else "number", help, decimals)
-        for affect in DIMENSIONS
+        TableColumn(f"{dimension}_{name}", f"{dimension}{label}", "signed" if signed else "number", help, decimals)
+        for dimension in DIMENSIONS
         for name, label, signed, help, decimals in (
-            ("mean", "", True, f"mean {affect} of bars, with its 95 % interval", 3),
-            ("sd", " sd", False, f"standard deviation of {affect} over bars", 3),
-            ("q25", " q25", True, f"a quarter of the bars have a lower {affect}", 3),
-            ("median", " median", True, f"half of the bars have a lower {affect}", 3),
-            ("q75", " q75", True, f"three quarters of the bars have a lower {affect}", 3),
-            ("change", " change", False, f"mean absolute change of {affect} from bar to bar", 4),
+            ("mean", "", True, f"mean {dimension} of bars, with its 95 % interval", 3),
+            ("sd", " sd", False, f"standard deviation of {dimension} over bars", 3),
+            ("q25", " q25", True, f"a quarter of the bars have a lower {dimension}", 3),
+            ("median", " median", True, f"half of the bars have a lower {dimension}", 3),
+            ("q75", " q75", True, f"three quarters of the bars have a lower {dimension}", 3),
+            ("change", " change", False, f"mean absolute change of {dimension} from bar to bar", 4),
         )
     ),
-    *(Column(f"share_{q.name.lower()}", q.name, "share", f"share of bars that are {q.words}", 1) for q in QUADRANTS),
+    *(
+        TableColumn(f"share_{q.name.lower()}", q.name, "share", f"share of bars that are {q.words}", 1)
+        for q in QUADRANTS
+    ),
 )
 
 
 def group_table(rows: pd.DataFrame, name: str, caption: str, of: str) -> Table:
     """A row a group, in the order given, with all its statistics. of: what a group is, e.g. style."""
     columns = (
-        Column("name", of, "text"),
-        Column("n_songs", "songs", "count"),
-        Column("n_bars", "bars", "count"),
+        TableColumn("name", of, "text"),
+        TableColumn("n_songs", "songs", "count"),
+        TableColumn("n_bars", "bars", "count"),
         *_MEASURES,
     )
     cells = [
@@ -52,15 +55,15 @@ def comparison_table(rows: pd.DataFrame, name: str, caption: str) -> Table:
     """A row for each two groups."""
     several = rows["grouping"].nunique() > 1
     columns = (
-        *([Column("grouping", "by", "text")] if several else []),
-        Column("group_a", "one", "text"),
-        Column("group_b", "other", "text"),
-        Column("affect", "of", "text"),
-        Column("difference", "difference", "signed", "of the means of songs, one minus other", 3),
-        Column("effect", "effect", "signed", "Hedges' g, with its 95 % interval", 2),
-        Column("p_holm", "p (Holm)", "number", "Welch's p after Holm's correction", 4),
-        Column("songs_a", "songs of one", "count"),
-        Column("songs_b", "songs of other", "count"),
+        *([TableColumn("grouping", "by", "text")] if several else []),
+        TableColumn("group_a", "one", "text"),
+        TableColumn("group_b", "other", "text"),
+        TableColumn("dimension", "of", "text"),
+        TableColumn("difference", "difference", "signed", "of the means of songs, one minus other", 3),
+        TableColumn("effect", "effect", "signed", "Hedges' g, with its 95 % interval", 2),
+        TableColumn("p_holm", "p (Holm)", "number", "Welch's p after Holm's correction", 4),
+        TableColumn("songs_a", "songs of one", "count"),
+        TableColumn("songs_b", "songs of other", "count"),
     )
     keys = [column.key for column in columns]
     cells = [
@@ -73,17 +76,17 @@ def comparison_table(rows: pd.DataFrame, name: str, caption: str) -> Table:
 def song_table(rows: pd.DataFrame, name: str, caption: str) -> Table:
     """A row a song of a list; choosing it draws its curve."""
     columns = (
-        Column("list", "list", "text"),
-        Column("title", "title", "text"),
-        Column("artist", "artist", "text"),
-        Column("style", "style", "text"),
-        Column("n_bars", "bars", "count"),
-        Column("valence", "valence", "signed", "mean over its bars"),
-        Column("arousal", "arousal", "signed", "mean over its bars"),
-        Column("valence_sd", "valence sd", "number", "standard deviation over its bars"),
-        Column("arousal_sd", "arousal sd", "number", "standard deviation over its bars"),
-        Column("valence_change", "valence change", "number", "mean absolute change from bar to bar", 3),
-        Column("arousal_change", "arousal change", "number", "mean absolute change from bar to bar", 3),
+        TableColumn("list", "list", "text"),
+        TableColumn("title", "title", "text"),
+        TableColumn("artist", "artist", "text"),
+        TableColumn("style", "style", "text"),
+        TableColumn("n_bars", "bars", "count"),
+        TableColumn("valence", "valence", "signed", "mean over its bars"),
+        TableColumn("arousal", "arousal", "signed", "mean over its bars"),
+        TableColumn("valence_sd", "valence sd", "number", "standard deviation over its bars"),
+        TableColumn("arousal_sd", "arousal sd", "number", "standard deviation over its bars"),
+        TableColumn("valence_change", "valence change", "number", "mean absolute change from bar to bar", 3),
+        TableColumn("arousal_change", "arousal change", "number", "mean absolute change from bar to bar", 3),
     )
     rows = rows.assign(
         title=rows["title"].where(rows["title"] != "", rows["md5"]),
@@ -95,14 +98,16 @@ def song_table(rows: pd.DataFrame, name: str, caption: str) -> Table:
 
 def count_table(name: str, caption: str, labels: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     """A row for each thing that is counted: its name, then counts."""
-    columns = [Column(labels[0], labels[0], "text"), *(Column(label, label, "count") for label in labels[1:])]
+    columns = [TableColumn(labels[0], labels[0], "text"), *(TableColumn(label, label, "count") for label in labels[1:])]
     cells: list[tuple[Cell, ...]] = [(str(row[0]), *(int(n) for n in row[1:])) for row in rows]
     return Table(name, caption, tuple(columns), tuple(cells))
 
 
 def text_table(name: str, caption: str, rows: Iterable[tuple[str, str]]) -> Table:
     """A row for each thing and what is said of it."""
-    return Table(name, caption, (Column("what", "what", "text"), Column("value", "value", "text")), tuple(rows))
+    return Table(
+        name, caption, (TableColumn("what", "what", "text"), TableColumn("value", "value", "text")), tuple(rows)
+    )
 
 
 def _interval(row: Any, key: str) -> Cell:

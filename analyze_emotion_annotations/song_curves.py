@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from pipeline.settings import one_line
 
-from .figures import BLUE, FAINT, GREY, VERMILLION, new_figure
+from .plot_canvas import BLUE, FAINT, GREY, VERMILLION, new_figure
 
 _CURVES = (("valence", BLUE, "unpleasant", "pleasant"), ("arousal", VERMILLION, "calm", "excited"))
 _BAND = 0.17  # opacity: where the two bands overlap, both are still seen
@@ -42,7 +42,7 @@ class Song:
     n_notes: np.ndarray | None = None  # (n,) notes that begin in the bar; None if unknown
 
     @property
-    def picture_name(self) -> str:
+    def plot_name(self) -> str:
         """The md5; should a data set have something else there, still a name that stays in its folder."""
         return "".join(letter if letter.isalnum() else "_" for letter in self.md5[:64])
 
@@ -133,14 +133,14 @@ def _draw_curves(panel: Axes, song: Song, position: np.ndarray, end: float) -> N
     """Valence and arousal from −1 to 1, each in its band."""
     panel.axhline(0, color=FAINT, linewidth=1, zorder=0)
     right = 0.0
-    for affect, colour, *_ in _CURVES:
-        values, sd = getattr(song, affect), getattr(song, f"{affect}_error_sd")
+    for dimension, colour, *_ in _CURVES:
+        values, sd = getattr(song, dimension), getattr(song, f"{dimension}_error_sd")
         if sd is not None:
             (x, low), (_, high) = (steps(position, song.bar_number, end, edge) for edge in band(values, sd))
             panel.fill_between(x, low, high, color=colour, alpha=_BAND, linewidth=0, zorder=1)
         x, y = steps(position, song.bar_number, end, values)
         width = 1.8 if len(position) < 200 else 1.2
-        panel.plot(x, y, color=colour, linewidth=width, label=affect, clip_on=False)  # all of the line at −1 and 1
+        panel.plot(x, y, color=colour, linewidth=width, label=dimension, clip_on=False)  # all of the line at −1 and 1
         right = float(x[-1])
     panel.set(ylim=(-1, 1), xlim=(0, right), yticks=(-1, -0.5, 0, 0.5, 1))
     panel.tick_params(labelsize=11)
@@ -150,8 +150,8 @@ def _draw_curves(panel: Axes, song: Song, position: np.ndarray, end: float) -> N
 def _explain(figure: Figure, song: Song) -> None:
     """Say which curve is which, and what the bands are."""
     lines = [
-        Line2D([], [], color=colour, linewidth=2.5, label=f"{affect} (−1 {low}, 1 {high})")
-        for affect, colour, low, high in _CURVES
+        Line2D([], [], color=colour, linewidth=2.5, label=f"{dimension} (−1 {low}, 1 {high})")
+        for dimension, colour, low, high in _CURVES
     ]
     corner = (_LEFT - 0.012, 0.87)
     figure.legend(handles=lines, loc="lower left", bbox_to_anchor=corner, ncols=2, frameon=False, fontsize=12)
@@ -167,5 +167,5 @@ def _summary(song: Song) -> str:
     facts = [f"{len(song.valence):,} bar{'s'[: len(song.valence) != 1]}"]
     if np.isfinite(song.duration_seconds):
         facts.append(f"{song.duration_seconds:,.0f} seconds")
-    facts += [f"mean {affect} {getattr(song, affect).mean():+z.2f}" for affect, *_ in _CURVES]
+    facts += [f"mean {dimension} {getattr(song, dimension).mean():+z.2f}" for dimension, *_ in _CURVES]
     return "   ·   ".join(facts)

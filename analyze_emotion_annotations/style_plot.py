@@ -1,6 +1,6 @@
 """The valence–arousal plane with the mean of every style and a cross from the lower to the upper quartile.
 
-Which styles are drawn, and how each looks, is decided here for all pictures.
+Which styles are drawn, and how each looks, is decided here for all plots.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 from pipeline.annotations import DIMENSIONS, QUADRANTS
 from pipeline.settings import UserError, one_line
 
-from .figures import (
+from .plot_canvas import (
     BLACK,
     BLUE,
     FAINT,
@@ -38,7 +38,7 @@ from .song_groups import ALL, NO_STYLE, RARE
 
 # 6 colours and 11 shapes in step give 66 different pairs, and neighbours differ in both; black and grey have a meaning
 _COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY_BLUE)
-_LONGEST_NAME = 24  # letters that fit beside every picture
+_LONGEST_NAME = 24  # letters that fit beside every plot
 _SHAPES = "osD^vP<X>ph"
 _NAMED = {RARE: ("rare styles", GREY, "o"), NO_STYLE: ("no style given", GREY, "s"), ALL: ("all songs", BLACK, "*")}
 _DISTANCES = (12, 22, 34, 48, 64, 82, 102, 124, 148)  # points of type between a plot's point and the middle of its name
@@ -74,12 +74,12 @@ def plot_styles(styles: Sequence[DrawnStyle], column: str, dpi: int) -> Figure:
 
 def _mean(style: DrawnStyle) -> np.ndarray:
     """Mean valence and arousal, (2,)."""
-    return style.row[[f"{affect}_mean" for affect in DIMENSIONS]].to_numpy(float)
+    return style.row[[f"{dimension}_mean" for dimension in DIMENSIONS]].to_numpy(float)
 
 
 def _quartiles(style: DrawnStyle) -> np.ndarray:
     """Lower and upper quartile, (2, 2): row 0 valence, row 1 arousal."""
-    return np.array([[style.row[f"{affect}_{q}"] for q in ("q25", "q75")] for affect in DIMENSIONS], dtype=float)
+    return np.array([[style.row[f"{dimension}_{q}"] for q in ("q25", "q75")] for dimension in DIMENSIONS], dtype=float)
 
 
 def _reach(styles: Sequence[DrawnStyle]) -> float:
@@ -109,7 +109,7 @@ def _draw_cross(plane: Axes, style: DrawnStyle) -> None:
 
 @dataclass(frozen=True)
 class DrawnStyle:
-    """A group of songs in the pictures. row: of the table of statistics, whose index is also its g."""
+    """A group of songs in the plots. row: of the table of statistics, whose index is also its g."""
 
     name: str
     colour: str

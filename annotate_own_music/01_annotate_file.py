@@ -1,4 +1,4 @@
-"""Valence and arousal of your own MIDI files: a table on the screen, the curves as pictures, CSV on request.
+"""Valence and arousal of your own MIDI files: a table on the screen, the curves as plots, CSV on request.
 
   python annotate_own_music/01_annotate_file.py song.mid
   python annotate_own_music/01_annotate_file.py song.mid more.mid folder --csv output/mine
@@ -16,7 +16,7 @@ from pathlib import Path
 from pipeline.settings import run_command
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 
-PICTURES = Path("output/own/curves")
+PLOTS = Path("output/own/curves")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bars", action="store_true", help="print every bar, however many and of however many songs")
     parser.add_argument("--csv", type=Path, metavar="DIR", help="write bars, songs and failures as 01_annotate.py does")
     parser.add_argument(
-        "--pictures", type=Path, metavar="DIR", default=PICTURES, help=f"folder of the curves (default: {PICTURES})"
+        "--plots", type=Path, metavar="DIR", default=PLOTS, help=f"folder of the curves (default: {PLOTS})"
     )
-    parser.add_argument("--no-pictures", action="store_true", help="draw no curves")
+    parser.add_argument("--no-plots", action="store_true", help="draw no curves")
 
 
 def main(settings: AnnotationSettings, arguments: argparse.Namespace) -> None:
@@ -37,7 +37,7 @@ def main(settings: AnnotationSettings, arguments: argparse.Namespace) -> None:
         # Imported here: the process that converts starts by importing this file.
         from annotate_own_music.own_music import Wanted, annotate_own_music
 
-        wanted = Wanted(arguments.csv, None if arguments.no_pictures else arguments.pictures, arguments.bars)
+        wanted = Wanted(arguments.csv, None if arguments.no_plots else arguments.plots, arguments.bars)
         if not annotate_own_music(arguments.paths, settings, wanted):
             sys.exit(1)
     except KeyboardInterrupt:

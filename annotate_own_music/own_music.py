@@ -1,4 +1,4 @@
-"""Annotation of one's own MIDI files, outside of any dataset and run: a table, pictures and CSV in a second or two.
+"""Annotation of one's own MIDI files, outside of any dataset and run: a table, plots and CSV in a second or two.
 
 A song has the numbers that 01_annotate.py gives it: the same models read what the same processes converted, under the
 same limits. Its tables have the columns of 01_annotate.py and stand in a folder of their own, as one part, which each
@@ -16,18 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyze_emotion_annotations.analysis_settings import DEFAULT_FILE, AnalysisSettings
-from analyze_emotion_annotations.figures import save_picture
+from analyze_emotion_annotations.analysis_settings import SETTINGS_FILE, AnalysisSettings
+from analyze_emotion_annotations.plot_canvas import save_plot
 from analyze_emotion_annotations.song_curves import Song, plot_song
 from pipeline.annotations import FORMAT, RUN_RECORD, TABLES, table_path
 from pipeline.files import provenance, write_json
 from pipeline.records import digest_of, finish_part
 from pipeline.settings import UserError, load_settings, one_line
 from process_gigamidi.annotation_settings import AnnotationSettings
-from process_gigamidi.conversion import Converted, Failure
-from process_gigamidi.midi_files import NamedFile, Row, midi_row, named_files
+from process_gigamidi.midi_files import NamedFile, midi_row, named_files
 from process_gigamidi.part_files import PartTables, new_tables
-from process_gigamidi.prediction import Models, Outcome, converters_for, load_models, predicted
+from process_gigamidi.prediction import Annotated, Failed, Models, converters_for, load_models, predict_songs
+from process_gigamidi.song_rows import Row
 from process_gigamidi.worker_processes import tasks_of_part
 
 from .printed_songs import PrintedSongs, shown
@@ -36,19 +36,19 @@ if TYPE_CHECKING:
     pass
 
 
-MOST_PATHS = 20  # of pictures that are printed one by one
+MOST_PATHS = 20  # of plots that are printed one by one
 LONGEST_COMPLAINT = 300  # characters
 _MARK = "own_files"  # that the record of such a folder has, and no other
-_KEPT = "-_.,()[]+&' "  # in a picture's name, beside letters and digits
+_KEPT = "-_.,()[]+&' "  # in a plot's name, beside letters and digits
 _LONGEST_NAME = 120  # bytes: file systems take 255, and the suffix and more come on top
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What becomes of annotations. csv, pictures: folders, None for none. every_bar: print a row for each bar."""
+    """What becomes of annotations. csv, plots: folders, None for none. every_bar: print a row for each bar."""
 
     csv: Path | None
-    pictures: Path | None
+    plots: Path | None
     every_bar: bool
 
 
@@ -65,33 +65,33 @@ def annotate_own_music(paths: Sequence[Path], settings: AnnotationSettings, want
         return False
     models = load_models(settings.model)
     songs = PrintedSongs([file.name for file in files], wanted.every_bar)
-    pictures: list[Path] = []
+    plots: list[Path] = []
     n_failed = 0
     with ExitStack() as stack:
-        draw = _drawing(wanted.pictures)
+        draw = _drawing(wanted.plots)
         tables = stack.enter_context(own_tables(wanted.csv, len(files), settings, models)) if wanted.csv else None
-        for outcome in stack.enter_context(closing(annotated(files, models, settings))):
+        for song in stack.enter_context(closing(annotated(files, models, settings))):
             if tables:
-                tables.add(outcome)
-            if isinstance(outcome.converted, Failure):
-                _complain(f"{shown(outcome.row.called)}: {outcome.converted.reason}")
+                tables.add(song)
+            if isinstance(song, Failed):
+                _complain(f"{shown(song.row.called)}: {song.reason}")
                 n_failed += 1
             else:
-                _say(songs.lines(outcome))
-                pictures += draw(outcome)
+                _say(songs.lines(song))
+                plots += draw(song)
     _say(songs.end())
-    _say(_where(pictures, wanted))
+    _say(_where(plots, wanted))
     return not problems and not n_failed
 
 
 def annotated(
     files: Sequence[NamedFile], models: Models, settings: AnnotationSettings
-) -> Generator[Outcome, None, None]:
+) -> Generator[Annotated | Failed, None, None]:
     """What becomes of each file, in their order. Raises UserError if processes that convert can't be started."""
     with closing(converters_for(models, settings)) as converters:
         tasks = tasks_of_part(0, _rows(files, settings.limits.file_bytes))
-        for batch in predicted(converters.in_order(tasks), models, settings.compute.bars_per_batch):
-            yield from batch.outcomes()
+        for batch in predict_songs(converters.in_order(tasks), models, settings.compute.bars_per_batch):
+            yield from batch.annotated()
 
 
 def _rows(files: Sequence[NamedFile], most_bytes: int) -> Iterator[Row]:
@@ -102,26 +102,26 @@ def _rows(files: Sequence[NamedFile], most_bytes: int) -> Iterator[Row]:
             yield Row("", None, {"title": name}, name)
 
 
-def _drawing(folder: Path | None) -> Callable[[Outcome], list[Path]]:
-    """What draws a song into the folder and says which pictures it made; None: nothing is drawn."""
+def _drawing(folder: Path | None) -> Callable[[Annotated], list[Path]]:
+    """What draws a song into the folder and says which plots it made; None: nothing is drawn."""
     if folder is None:
-        return lambda outcome: []
+        return lambda song: []
     # In a thread: matplotlib is imported while the process that converts starts.
-    pictures = ThreadPoolExecutor(1).submit(_curve_pictures, folder)
-    return lambda outcome: pictures.result().draw(outcome)
+    plots = ThreadPoolExecutor(1).submit(_curve_plots, folder)
+    return lambda song: plots.result().draw(song)
 
 
-def _curve_pictures(folder: Path) -> CurvePictures:
+def _curve_plots(folder: Path) -> CurvePlots:
     pass
 
-    return CurvePictures(folder)
+    return CurvePlots(folder)
 
 
-def _where(pictures: Sequence[Path], wanted: Wanted) -> list[str]:
+def _where(plots: Sequence[Path], wanted: Wanted) -> list[str]:
     """Where everything is that was written."""
-    lines = [f"curves: {path}" for path in pictures]
+    lines = [f"curves: {path}" for path in plots]
     if len(lines) > MOST_PATHS:
-        lines = [f"curves: {len(pictures):,} pictures in {wanted.pictures}"]
+        lines = [f"curves: {len(plots):,} plots in {wanted.plots}"]
     return lines + [f"table:  {path}" for path in (own_table_paths(wanted.csv) if wanted.csv else [])]
 
 
@@ -161,17 +161,15 @@ def _is_own(folder: Path) -> bool:
     return False
 
 
-def as_song(outcome: Outcome) -> Song:
-    """What curves are drawn from, of an outcome that is no failure."""
-    converted = outcome.converted
-    assert isinstance(converted, Converted)
-    bars = converted.bars
-    valence, arousal, valence_error_sd, arousal_error_sd = outcome.predicted.T
+def as_song(song: Annotated) -> Song:
+    """What a song's curves are drawn from."""
+    bars = song.bars
+    valence, arousal, valence_error_sd, arousal_error_sd = song.predicted.T
     return Song(
-        md5=outcome.row.md5,
-        title=outcome.row.called,
+        md5=song.row.md5,
+        title=song.row.called,
         artist="",
-        duration_seconds=converted.duration_seconds,
+        duration_seconds=song.duration_seconds,
         bar_number=bars.bar_number,
         start_seconds=bars.start_seconds,
         valence=valence,
@@ -182,25 +180,25 @@ def as_song(outcome: Outcome) -> Song:
     )
 
 
-class CurvePictures:
-    """Pictures of songs in one folder, each named after its song, as config/analysis.yaml has pictures."""
+class CurvePlots:
+    """Plots of songs in one folder, each named after its song, as config/analysis.yaml has plots."""
 
     def __init__(self, folder: Path):
         self._folder = folder
-        self._picture = load_settings(AnalysisSettings, DEFAULT_FILE).picture
+        self._plot = load_settings(AnalysisSettings, SETTINGS_FILE).plot
         self._taken: set[str] = set()
 
-    def draw(self, outcome: Outcome) -> list[Path]:
-        """Draw a song that could be annotated; returns the paths. Raises OSError if they can't be written."""
-        name = picture_name(outcome.row.called)
+    def draw(self, song: Annotated) -> list[Path]:
+        """Draw a song; returns the paths. Raises OSError if they can't be written."""
+        name = plot_name(song.row.called)
         if name.casefold() in self._taken:
-            name = f"{name}-{outcome.row.md5[:8]}"
+            name = f"{name}-{song.row.md5[:8]}"
         self._taken.add(name.casefold())
-        return save_picture(plot_song(as_song(outcome), self._picture.dpi), self._folder, name, self._picture.formats)
+        return save_plot(plot_song(as_song(song), self._plot.dpi), self._folder, name, self._plot.formats)
 
 
-def picture_name(called: str) -> str:
-    """The name of a song's picture, without suffix: the song's own, fit for any file system."""
+def plot_name(called: str) -> str:
+    """The name of a song's plot, without suffix: the song's own, fit for any file system."""
     stem = called.removesuffix(Path(called).suffix)
     name = "".join(letter if letter.isalnum() or letter in _KEPT else "_" for letter in stem)
     return name.encode()[:_LONGEST_NAME].decode(errors="ignore").strip("._ ") or "song"

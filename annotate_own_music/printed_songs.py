@@ -6,10 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from musetok_bridge.bars import Bars
 from pipeline.settings import one_line
-from process_gigamidi.conversion import Converted
-from process_gigamidi.prediction import Outcome
+from process_gigamidi.prediction import Annotated
 
 MOST_ROWS = 40  # of a song's table, unless every bar is asked for: what fits on a screen
 MOST_METERS = 3  # that a line names
@@ -30,12 +28,12 @@ class PrintedSongs:
         self._width = max(len(shown(name)) for name in names)
         self._begun = False
 
-    def lines(self, outcome: Outcome) -> list[str]:
-        """The next song, which is no failure."""
+    def lines(self, song: Annotated) -> list[str]:
+        """The next song."""
         first, self._begun = not self._begun, True
         if self._as_rows:
-            return [self._header()] * first + [self._row(outcome)]
-        return [*[""] * (not first), *heading(outcome), "", *bar_table(outcome, self._every_bar)]
+            return [self._header()] * first + [self._row(song)]
+        return [*[""] * (not first), *heading(song), "", *bar_table(song, self._every_bar)]
 
     def end(self) -> list[str]:
         """What the numbers of the songs mean."""
@@ -46,39 +44,39 @@ class PrintedSongs:
     def _header(self) -> str:
         return self._line("song", "bars", "seconds", "valence", "arousal", "meter")
 
-    def _row(self, outcome: Outcome) -> str:
-        bars, seconds = _of(outcome)
-        affect = _affect(outcome.predicted.mean(axis=0))
-        return self._line(shown(outcome.row.called), str(len(bars)), f"{seconds:.1f}", *affect, _meters(bars.meter))
+    def _row(self, song: Annotated) -> str:
+        bars, seconds = song.bars, song.duration_seconds
+        ratings = _ratings(song.predicted.mean(axis=0))
+        return self._line(shown(song.row.called), str(len(bars)), f"{seconds:.1f}", *ratings, _meters(bars.meter))
 
     def _line(self, name: str, n_bars: str, seconds: str, valence: str, arousal: str, meters: str) -> str:
         return f"{name:{self._width}}  {n_bars:>5}  {seconds:>8}  {valence:>12}  {arousal:>12}  {meters}"
 
 
-def heading(outcome: Outcome) -> list[str]:
+def heading(song: Annotated) -> list[str]:
     """What a song is, and how many of its notes are in no bar."""
-    bars, seconds = _of(outcome)
-    valence, arousal, *_ = outcome.predicted.mean(axis=0)
+    bars, seconds = song.bars, song.duration_seconds
+    valence, arousal, *_ = song.predicted.mean(axis=0)
     n_bars = f"{len(bars):,} bar{'s'[: len(bars) != 1]}"
     means = f"mean valence {valence:+z.2f}, mean arousal {arousal:+z.2f}"
-    facts = f"{shown(outcome.row.called)}: {_meters(bars.meter)}, {n_bars}, {seconds:,.1f} seconds, {means}"
+    facts = f"{shown(song.row.called)}: {_meters(bars.meter)}, {n_bars}, {seconds:,.1f} seconds, {means}"
     left_out = [f"{n:,} {why.replace('_', ' ')}" for why, n in bars.left_out.items() if n]
     return [facts, *([f"notes left out: {', '.join(left_out)}"] if left_out else [])]
 
 
-def bar_table(outcome: Outcome, every_bar: bool) -> list[str]:
+def bar_table(song: Annotated, every_bar: bool) -> list[str]:
     """A song's bars as a table. Of a long one a row stands for 2, 4, 8 … bars, unless every bar is asked for."""
-    bars, _ = _of(outcome)
+    bars = song.bars
     per_row = 1 if every_bar else bars_per_row(len(bars))
     first = np.arange(0, len(bars), per_row)
     last = np.minimum(first + per_row, len(bars)) - 1
-    means = np.add.reduceat(outcome.predicted, first) / (last - first + 1)[:, None]  # (rows, 4)
+    means = np.add.reduceat(song.predicted, first) / (last - first + 1)[:, None]  # (rows, 4)
     table = [_BARS_HEADER]
     for a, b, mean in zip(first.tolist(), last.tolist(), means, strict=True):
         numbers = str(bars.bar_number[a]) + (f"–{bars.bar_number[b]}" if b > a else "")
         n_notes = str(bars.n_notes[a : b + 1].sum())
         meters = _meters(bars.meter[a : b + 1])
-        table.append((numbers, f"{bars.start_seconds[a]:z.1f}", meters, n_notes, *_affect(mean)))
+        table.append((numbers, f"{bars.start_seconds[a]:z.1f}", meters, n_notes, *_ratings(mean)))
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
     if per_row > 1:
@@ -100,11 +98,6 @@ def shown(name: str) -> str:
     return printable if len(printable) <= LONGEST_NAME else "…" + printable[1 - LONGEST_NAME :]
 
 
-def _of(outcome: Outcome) -> tuple[Bars, float]:
-    assert isinstance(outcome.converted, Converted)
-    return outcome.converted.bars, outcome.converted.duration_seconds
-
-
 def _meters(meters: Sequence[str]) -> str:
     """The meters in the order in which they come, each once."""
     distinct = list(dict.fromkeys(meters))
@@ -112,7 +105,7 @@ def _meters(meters: Sequence[str]) -> str:
     return " ".join(distinct) if more <= 0 else f"{' '.join(distinct[:MOST_METERS])} +{more}"
 
 
-def _affect(predicted: np.ndarray) -> tuple[str, str]:
+def _ratings(predicted: np.ndarray) -> tuple[str, str]:
     """Valence and arousal with the standard deviation of each. predicted: (4,), the columns PREDICTED."""
     valence, arousal, valence_error_sd, arousal_error_sd = predicted
     return f"{valence:+z.2f} ± {valence_error_sd:.2f}", f"{arousal:+z.2f} ± {arousal_error_sd:.2f}"

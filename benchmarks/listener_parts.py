@@ -20,7 +20,7 @@ from torch import Tensor
 
 from musetok_bridge import load_encoder
 from pipeline.settings import run_script
-from pretrain_model.agreement import score_quadrants, score_ratings
+from pretrain_model.agreement import quadrant_agreement, rating_agreement
 from pretrain_model.cross_validation import fold_pieces
 from pretrain_model.features import FEATURES
 from pretrain_model.listener_model import ListenerConfig, ListenerModel, Views
@@ -87,7 +87,7 @@ def measure(
     found = {}
     for name in parts:
         compared = [[(predicted[name][i], piece.targets)] for i, piece in enumerate((*vgmidi, *emopia))]
-        rated, accuracy = score_ratings(compared[: len(vgmidi)]), score_quadrants(compared[len(vgmidi) :])
+        rated, accuracy = rating_agreement(compared[: len(vgmidi)]), quadrant_agreement(compared[len(vgmidi) :])
         values = [rated[level, d, "r"] for level in ("bar", "within", "piece") for d in ("valence", "arousal")]
         found[name] = [*values, *(accuracy["piece", d, "accuracy"] for d in ("quadrant", "arousal", "valence"))]
     return found

@@ -25,7 +25,7 @@ from musetok_bridge import BarEncoder, Bars, load_encoder, score_to_bars
 from musetok_bridge.encoder import batches_by_length, pad_words
 from musetok_bridge.vocabulary import MAX_BAR_WORDS
 from pipeline.settings import run_script
-from pretrain_model.agreement import score_quadrants, score_ratings
+from pretrain_model.agreement import quadrant_agreement, rating_agreement
 from pretrain_model.cross_validation import fold_pieces, predict_left_out, train_mlp
 from pretrain_model.extraction import read_labels
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
@@ -101,7 +101,7 @@ def main(settings: PretrainSettings) -> None:
         changed = replace(settings, train=replace(settings.train, **changes))
         train = partial(train_mlp, changed, represent=represent)
         compared = [[(x, p.targets)] for x, p in zip(predict_left_out(pieces, folds, train), pieces, strict=True)]
-        rated, quadrants = score_ratings(compared[: len(vgmidi)]), score_quadrants(compared[len(vgmidi) :])
+        rated, quadrants = rating_agreement(compared[: len(vgmidi)]), quadrant_agreement(compared[len(vgmidi) :])
         r = [rated[level, dimension, "r"] for level in ("bar", "piece") for dimension in ("valence", "arousal")]
         values = [*r, quadrants["piece", "quadrant", "accuracy"]]
         print(f"| {name} | " + " | ".join(f"{value:.3f}" for value in values) + " |", flush=True)

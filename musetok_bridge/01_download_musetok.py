@@ -2,7 +2,7 @@
 
 from musetok_bridge.checkpoint import OFFICIAL_CHECKPOINT
 from musetok_bridge.official_release import download_release
-from musetok_bridge.tokenizer_settings import CONFIG_FILE, TokenizerSettings
+from musetok_bridge.tokenizer_settings import SETTINGS_FILE, TokenizerSettings
 from pipeline.settings import run_script
 
 
@@ -14,4 +14,4 @@ def main(settings: TokenizerSettings) -> None:
 
 
 if __name__ == "__main__":
-    run_script(TokenizerSettings, CONFIG_FILE, __doc__ or "", main)
+    run_script(TokenizerSettings, SETTINGS_FILE, __doc__ or "", main)

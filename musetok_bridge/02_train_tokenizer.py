@@ -1,6 +1,6 @@
 """Train a small tokenizer of MuseTok's architecture on MIDI files of one's own; goes on where it was interrupted."""
 
-from musetok_bridge.tokenizer_settings import CONFIG_FILE, TokenizerSettings
+from musetok_bridge.tokenizer_settings import SETTINGS_FILE, TokenizerSettings
 from musetok_bridge.tokenizer_training import train_tokenizer
 from pipeline.settings import run_script
 
@@ -12,4 +12,4 @@ def main(settings: TokenizerSettings) -> None:
 
 
 if __name__ == "__main__":
-    run_script(TokenizerSettings, CONFIG_FILE, __doc__ or "", main)
+    run_script(TokenizerSettings, SETTINGS_FILE, __doc__ or "", main)

@@ -101,4 +101,4 @@ class TokenizerSettings:
     output: OutputSettings
 
 
-CONFIG_FILE = "musetok.yaml"
+SETTINGS_FILE = "musetok.yaml"

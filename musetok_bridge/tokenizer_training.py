@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pipeline.files import file_digest, provenance, write_json, written_whole
+from pipeline.files import atomic_write, file_digest, provenance, write_json
 from pipeline.settings import UserError
 
 from .checkpoint import save_encoder
@@ -191,12 +191,12 @@ def _save(
 ) -> None:
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": asdict(progress)}
     state["training_of"] = identity
-    with written_whole(out / "last.pt") as beside:
-        torch.save(state, beside)
+    with atomic_write(out / "last.pt") as temporary:
+        torch.save(state, temporary)
     if progress.stale == 0:
-        with written_whole(out / "best.pt") as beside:
-            torch.save(model.state_dict(), beside)
-    with written_whole(out / "losses.csv") as beside, beside.open("w", newline="") as file:
+        with atomic_write(out / "best.pt") as temporary:
+            torch.save(model.state_dict(), temporary)
+    with atomic_write(out / "losses.csv") as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, progress.history[0])
         writer.writeheader()
         writer.writerows(progress.history)

@@ -79,7 +79,7 @@ def provenance(settings: Any, **facts: Any) -> dict[str, Any]:
 
 def write_json(path: str | Path, record: Any) -> None:
     """Write a record as indented JSON, whole or not at all, and so that it is there after the machine has failed."""
-    with written_whole(path) as beside, beside.open("w", encoding="utf-8") as file:
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
         file.flush()
         os.fsync(file.fileno())
@@ -87,8 +87,8 @@ def write_json(path: str | Path, record: Any) -> None:
 
 def write_table(path: str | Path, table: pd.DataFrame, decimals: int | None = None) -> None:
     """Write a table as CSV without its index, whole or not at all. decimals: of every float; None keeps them all."""
-    with written_whole(path) as beside:
-        table.to_csv(beside, index=False, float_format=None if decimals is None else f"%.{decimals}f")
+    with atomic_write(path) as temporary:
+        table.to_csv(temporary, index=False, float_format=None if decimals is None else f"%.{decimals}f")
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
@@ -100,25 +100,25 @@ def write_tensors(path: str | Path, tensors: Mapping[str, np.ndarray], metadata:
     size = int.from_bytes(data[:8], "little")
     header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)  # the format aligns tensors to eight bytes
-    with written_whole(path) as beside, beside.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         file.write(len(header).to_bytes(8, "little") + header)
         file.write(data[8 + size :])
 
 
 @contextmanager
-def written_whole(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Give a path beside `path` to write to; move it into place when the block ends without an error.
 
     A reader sees the old file or the new one, never half of one. The parent folder is made if need be.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        yield beside
-        beside.replace(path)
+        yield temporary
+        temporary.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 class RawData:
@@ -179,17 +179,17 @@ def _download(url: str, md5: str | None, target: Path, setting: str) -> Path:
     digest = hashlib.md5(usedforsecurity=False)
     by_hand = f"download it elsewhere and give it as --set {setting}=FILE"
     try:
-        with urllib.request.urlopen(url, timeout=60) as response, written_whole(target) as beside:
+        with urllib.request.urlopen(url, timeout=60) as response, atomic_write(target) as temporary:
             expected = int(response.headers.get("Content-Length") or 0)
             with (
-                open(beside, "wb") as file,
+                open(temporary, "wb") as file,
                 tqdm(total=expected or None, unit="B", unit_scale=True, desc=target.name) as bar,
             ):
                 while chunk := response.read(_CHUNK_BYTES):
                     file.write(chunk)
                     digest.update(chunk)
                     bar.update(len(chunk))
-            if expected and beside.stat().st_size != expected:
+            if expected and temporary.stat().st_size != expected:
                 raise UserError(f"{url}: the connection broke off; run again, or {by_hand}")
             if md5 is not None and digest.hexdigest() != md5:
                 raise UserError(f"{url}: md5 is {digest.hexdigest()}, not {md5}; run again, or {by_hand}")

@@ -87,12 +87,12 @@ def _check(predicted: Array, rated: Array) -> tuple[npt.NDArray[np.float64], npt
     return x, y
 
 
-FIGURES = {"r": pearson_r, "ccc": concordance, "mae": mean_absolute_error}
+METRICS = {"r": pearson_r, "ccc": concordance, "mae": mean_absolute_error}
 INTERVALS = {"covered_50": 0.6745, "covered_90": 1.6449}  # half widths in standard deviations of a normal distribution
 _PERCENTILES = (2.5, 97.5)
 
 
-def score_ratings(pieces: Sequence[Compared]) -> dict[Key, float]:
+def rating_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
     """Pearson's r, Lin's concordance and mean absolute error per bar, within pieces and per piece.
 
     Where predictions have standard deviations, also the share of bars that their intervals cover.
@@ -108,7 +108,7 @@ def score_ratings(pieces: Sequence[Compared]) -> dict[Key, float]:
         (level, dimension, name): figure(x[:, k], y[:, k])
         for level, (x, y) in levels.items()
         for k, dimension in enumerate(DIMENSIONS)
-        for name, figure in FIGURES.items()
+        for name, figure in METRICS.items()
     }
     if predicted.shape[1] > len(DIMENSIONS):
         deviations = np.abs(predicted[:, :2] - rated) / predicted[:, 2:]
@@ -118,7 +118,7 @@ def score_ratings(pieces: Sequence[Compared]) -> dict[Key, float]:
     return scores
 
 
-def score_quadrants(pieces: Sequence[Compared]) -> dict[Key, float]:
+def quadrant_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
     """Share of clips whose mean has the right sign of valence and of arousal, and of those in the right quadrant."""
     pairs = [pair for piece in pieces for pair in piece]
     predicted, rated = (np.stack([pair[k][:, :2].mean(axis=0) for pair in pairs]) for k in (0, 1))
@@ -139,38 +139,38 @@ def with_intervals(score: Score, pieces: Sequence[Compared], resamples: int, see
         known = samples[np.isfinite(samples)]
         low, high = np.percentile(known, _PERCENTILES) if len(known) else (np.nan, np.nan)
         rows.append((*key, value, low, high, len(pieces)))
-    return pd.DataFrame(rows, columns=["level", "dimension", "figure", "value", "low", "high", "n"])
+    return pd.DataFrame(rows, columns=["level", "dimension", "metric", "value", "low", "high", "n"])
 
 
-def one_listener(ratings: pd.DataFrame, pieces: Sequence[RatedPiece]) -> list[Compared]:
+def one_rater(ratings: pd.DataFrame, pieces: Sequence[RatedPiece]) -> list[Compared]:
     """Each listener's ratings of a piece beside the mean of the other listeners'.
 
     ratings: piece, listener, bar_number, valence, arousal. A piece that only one listener rated is left out.
     """
     compared: list[Compared] = []
-    for own in _by_listener(ratings, pieces):
+    for own in _by_rater(ratings, pieces):
         others = (own.sum(axis=0) - own) / (len(own) - 1)
         compared.append(list(zip(own, others, strict=True)))
     return compared
 
 
-def half_of_listeners(ratings: pd.DataFrame, pieces: Sequence[RatedPiece], seed: int) -> list[Compared]:
-    """The mean of a random half of a piece's listeners beside the mean of the other half; as one_listener."""
+def half_of_raters(ratings: pd.DataFrame, pieces: Sequence[RatedPiece], seed: int) -> list[Compared]:
+    """The mean of a random half of a piece's listeners beside the mean of the other half; as one_rater."""
     draw = np.random.default_rng(seed)
     compared: list[Compared] = []
-    for own in _by_listener(ratings, pieces):
+    for own in _by_rater(ratings, pieces):
         first, second = np.array_split(draw.permutation(len(own)), 2)
         compared.append([(own[first].mean(axis=0), own[second].mean(axis=0))])
     return compared
 
 
-def _by_listener(ratings: pd.DataFrame, pieces: Sequence[RatedPiece]) -> Iterator[np.ndarray]:
+def _by_rater(ratings: pd.DataFrame, pieces: Sequence[RatedPiece]) -> Iterator[np.ndarray]:
     """The ratings of each piece that has two listeners or more: (listeners, bars, 2)."""
     by_piece = dict(list(ratings.groupby("piece")))
     for piece in pieces:
         of_piece = by_piece[piece.name]
         of_bars = of_piece[of_piece["bar_number"].isin(piece.made.bar_number[piece.rated])]
-        wide = of_bars.pivot(index="listener", columns="bar_number")
+        wide = of_bars.pivot(index="rater", columns="bar_number")
         own = np.stack([wide[dimension].to_numpy() for dimension in DIMENSIONS], axis=2)
         if len(own) > 1:
             yield own

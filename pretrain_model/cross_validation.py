@@ -10,8 +10,8 @@ Predictors:
 
 - constant: the mean rating of the training pieces, each counting the same; of EMOPIA the mean of its points. It differs
   from fold to fold, low where the left-out games are rated high, which gives it a correlation below zero.
-- one_listener (VGMIDI): every single listener's ratings against the mean of all others'.
-- half_of_listeners (VGMIDI): the mean of a random half of a piece's listeners against that of the other half. By
+- one_rater (VGMIDI): every single listener's ratings against the mean of all others'.
+- half_of_raters (VGMIDI): the mean of a random half of a piece's listeners against that of the other half. By
   Spearman and Brown's formula the mean of all has the reliability 2 r / (1 + r), and no predictor can be expected above
   the root of that.
 - trees: extremely randomised trees (Geurts, Ernst and Wehenkel, Machine Learning 63, 2006) on the performance features
@@ -40,10 +40,10 @@ from .agreement import (
     Compared,
     Points,
     Score,
-    half_of_listeners,
-    one_listener,
-    score_quadrants,
-    score_ratings,
+    half_of_raters,
+    one_rater,
+    quadrant_agreement,
+    rating_agreement,
     with_intervals,
 )
 from .head import Head
@@ -53,7 +53,7 @@ from .rated_pieces import GROUP, RatedBars, RatedPiece, Represent, rated_bars, w
 from .time_averages import heard_mean, leaky_means
 from .training import train_head
 
-COLUMNS = ["dataset", "level", "predictor", "dimension", "figure", "value", "low", "high", "n"]
+COLUMNS = ["dataset", "level", "predictor", "dimension", "metric", "value", "low", "high", "n"]
 _STOP_FOLDS = 7  # one of so many parts of the training data tells CustomMLP when to stop
 _TREES, _LEAF, _FEATURES = 200, 5, 0.3
 
@@ -85,20 +85,20 @@ def cross_validate(
         tables.append(table.assign(predictor=name, dataset=dataset))
 
     for name in tqdm(settings.cross_validate.predictors, desc="cross-validating", unit="predictor"):
-        if name == "one_listener":
-            add(name, "vgmidi", score_ratings, one_listener(ratings, vgmidi))
+        if name == "one_rater":
+            add(name, "vgmidi", rating_agreement, one_rater(ratings, vgmidi))
             continue
-        if name == "half_of_listeners":
-            add(name, "vgmidi", score_ratings, half_of_listeners(ratings, vgmidi, settings.train.seed))
+        if name == "half_of_raters":
+            add(name, "vgmidi", rating_agreement, half_of_raters(ratings, vgmidi, settings.train.seed))
             continue
         train = _trainer(name, settings)
         predicted = predict_left_out(pieces, folds, train)
         compared = [(x, p.targets) for x, p in zip(predicted, pieces, strict=True)]
-        add(name, "vgmidi", score_ratings, [[pair] for pair in compared[: len(vgmidi)]])
+        add(name, "vgmidi", rating_agreement, [[pair] for pair in compared[: len(vgmidi)]])
         of_clips = list(zip(compared[len(vgmidi) :], emopia, strict=True))
-        add(name, "emopia_by_song", score_quadrants, [[x for x, p in of_clips if p.group == song] for song in songs])
+        add(name, "emopia_by_song", quadrant_agreement, [[x for x, p in of_clips if p.group == song] for song in songs])
         of_clip = train([*vgmidi, *learned])
-        add(name, "emopia", score_quadrants, [[(of_clip(p), p.targets)] for p in tested])
+        add(name, "emopia", quadrant_agreement, [[(of_clip(p), p.targets)] for p in tested])
         for k, dimension in enumerate(DIMENSIONS):
             predictions[f"{dimension}_{name}"] = np.concatenate(predicted[: len(vgmidi)])[:, k]
     return pd.concat(tables, ignore_index=True).reindex(columns=COLUMNS), predictions
@@ -188,7 +188,7 @@ def as_markdown(table: pd.DataFrame) -> str:
     lines: list[str] = []
     for dataset, figures in blocks:
         rows = table[table["dataset"] == dataset]
-        figures = [figure for figure in figures if (rows["figure"] == figure).any()]
+        figures = [figure for figure in figures if (rows["metric"] == figure).any()]
         if not figures:
             continue
         lines += [
@@ -197,7 +197,7 @@ def as_markdown(table: pd.DataFrame) -> str:
             "|---" * (3 + len(figures)) + "|",
         ]
         for (level, predictor, dimension), found in rows.groupby(["level", "predictor", "dimension"], sort=False):
-            by_figure = {row.figure: row for row in found.itertuples()}
+            by_figure = {row.metric: row for row in found.itertuples()}
             cells = [_cell(by_figure[figure]) if figure in by_figure else "" for figure in figures]
             lines.append(f"| per {level} | {predictor} | {dimension} | {' | '.join(cells)} |")
     return "\n".join(lines)

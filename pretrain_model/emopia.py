@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from pipeline.files import RawData, write_table, written_whole
+from pipeline.files import RawData, atomic_write, write_table
 from pipeline.settings import UserError
 
 from .pretrain_settings import QuadrantPoints
@@ -72,8 +72,8 @@ def _write_clips(
     for clip in clips.itertuples():
         name = str(clip.clip_name)
         target = Path("midi") / "emopia" / name
-        with written_whole(folder / target) as beside:
-            beside.write_bytes(raw.read(midis[name]))
+        with atomic_write(folder / target) as temporary:
+            temporary.write_bytes(raw.read(midis[name]))
         quadrant = int(name[1])
         rows.append((name[:-4], target.as_posix(), quadrant, *getattr(points, f"Q{quadrant}"), clip.song, clip.split))
     return pd.DataFrame(rows, columns=COLUMNS)

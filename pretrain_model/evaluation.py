@@ -5,7 +5,7 @@ difference from that mean). Predictors:
 
 - head: the head's predictions.
 - constant: the mean target of the dataset's training bars. Its Pearson r is undefined (empty), its concordance 0.
-- one_listener (VGMIDI only): one listener's ratings against the mean of all others'; every figure is computed for each
+- one_rater (VGMIDI only): one listener's ratings against the mean of all others'; every figure is computed for each
   listener's number over the pieces of the split and then averaged over the listeners.
 
 EMOPIA's clips also have accuracies, from the signs of a clip's mean: of valence, of arousal, and of the quadrant.
@@ -24,15 +24,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.annotations import DIMENSIONS
-from pipeline.files import written_whole
+from pipeline.files import atomic_write
 
 from .agreement import concordance, mean_absolute_error, mean_squared_error, pearson_r, quadrant_accuracy, sign_accuracy
 from .head import Head, NamedEncoder
 from .rated_pieces import RatedBars, RatedPiece, load_rated_pieces, rated_bars
 from .vgmidi import RATINGS_FILE
 
-FIGURES = {"mae": mean_absolute_error, "mse": mean_squared_error, "pearson_r": pearson_r, "ccc": concordance}
-COLUMNS = ["dataset", "split", "level", "predictor", "dimension", *FIGURES, "accuracy", "n"]
+METRICS = {"mae": mean_absolute_error, "mse": mean_squared_error, "pearson_r": pearson_r, "ccc": concordance}
+COLUMNS = ["dataset", "split", "level", "predictor", "dimension", *METRICS, "accuracy", "n"]
 
 Points = npt.NDArray[np.floating]  # (n, 2), columns valence and arousal
 _NAMES = {"emopia": "EMOPIA", "vgmidi": "VGMIDI"}
@@ -71,7 +71,7 @@ def evaluate_head(
                 "constant": evaluate_predictor(np.broadcast_to(mean, bars.targets.shape), bars, clips),
             }
             if ratings is not None:
-                found["one_listener"] = evaluate_one_listener(ratings, bars)
+                found["one_rater"] = evaluate_one_rater(ratings, bars)
             tables += [t.assign(dataset=dataset, split=split, predictor=p) for p, t in found.items()]
     return pd.concat(tables, ignore_index=True).reindex(columns=COLUMNS), predictions
 
@@ -94,7 +94,7 @@ def evaluate_predictor(predicted: Points, bars: RatedBars, with_accuracy: bool) 
     for level, (x, y) in levels(predicted, bars, within=not with_accuracy).items():
         clip = with_accuracy and level == "piece"
         for column, dimension in enumerate(DIMENSIONS):
-            figures: dict[str, float] = {name: figure(x[:, column], y[:, column]) for name, figure in FIGURES.items()}
+            figures: dict[str, float] = {name: figure(x[:, column], y[:, column]) for name, figure in METRICS.items()}
             if clip:
                 figures["accuracy"] = sign_accuracy(x[:, column], y[:, column])
             rows.append({"level": level, "dimension": dimension, **figures, "n": len(x)})
@@ -112,7 +112,7 @@ def levels(predicted: Points, bars: RatedBars, within: bool) -> dict[str, tuple[
     return found
 
 
-def evaluate_one_listener(ratings: pd.DataFrame, bars: RatedBars) -> pd.DataFrame:
+def evaluate_one_rater(ratings: pd.DataFrame, bars: RatedBars) -> pd.DataFrame:
     """Rows of COLUMNS from `level` on for one listener against the mean of the others.
 
     ratings: piece, listener, bar_number, valence, arousal; only the pieces and bars of `bars` are used. n is the number
@@ -120,20 +120,20 @@ def evaluate_one_listener(ratings: pd.DataFrame, bars: RatedBars) -> pd.DataFram
     """
     wanted = pd.DataFrame({"piece": np.asarray(bars.pieces)[bars.piece], "bar_number": bars.bar_number})
     per_bar = ratings.merge(wanted, on=["piece", "bar_number"])
-    per_piece = per_bar.groupby(["piece", "listener"], as_index=False)[list(DIMENSIONS)].mean()
+    per_piece = per_bar.groupby(["piece", "rater"], as_index=False)[list(DIMENSIONS)].mean()
     rows = []
     for level, table, unit in (("bar", per_bar, ["piece", "bar_number"]), ("piece", per_piece, ["piece"])):
         grouped = table.groupby(unit)
-        listeners = grouped["listener"].transform("size")
+        listeners = grouped["rater"].transform("size")
         for dimension in DIMENSIONS:
             others = (grouped[dimension].transform("sum") - table[dimension]) / (listeners - 1)
-            pairs = pd.DataFrame({"listener": table["listener"], "own": table[dimension], "others": others})
+            pairs = pd.DataFrame({"listener": table["rater"], "own": table[dimension], "others": others})
             each = [
-                {name: figure(own, rest) for name, figure in FIGURES.items()}
-                for _, group in pairs[listeners > 1].groupby("listener")
+                {name: figure(own, rest) for name, figure in METRICS.items()}
+                for _, group in pairs[listeners > 1].groupby("rater")
                 for own, rest in [(group["own"].to_numpy(), group["others"].to_numpy())]
             ]
-            means = pd.DataFrame(each, columns=list(FIGURES)).mean()
+            means = pd.DataFrame(each, columns=list(METRICS)).mean()
             rows.append({"level": level, "dimension": dimension, **means, "n": grouped.ngroups})
     return pd.DataFrame(rows)
 
@@ -145,8 +145,8 @@ def plot_evaluation(panels: list[Predicted], path: Path) -> None:
     for row, panel in zip(axes, panels, strict=True):
         for column, axis in enumerate(row):
             _scatter(axis, panel, column)
-    with written_whole(path) as beside:
-        figure.savefig(beside, format="png", dpi=120)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
 
 
 def _scatter(axis: Axes, panel: Predicted, column: int) -> None:

@@ -15,8 +15,8 @@ Choice = Literal["emopia", "vgmidi", "both"]
 Split = Literal["train", "val", "test"]
 Predictor = Literal[
     "constant",
-    "one_listener",
-    "half_of_listeners",
+    "one_rater",
+    "half_of_raters",
     "trees",
     "custom_mlp",
     "listener_heard",

@@ -1,7 +1,7 @@
 """VGMIDI: piano arrangements of game music, rated measure by measure (Ferreira and Whitehead, ISMIR 2019).
 
 `annotations/vgmidi_raw_{1,2}.json` hold `pieces[id]` with `midi`, `measures` and `duration` in seconds, and
-`annotations[id_k]` with `valence` and `arousal`, one number in [−1, 1] per measure, from listener k. The ids of the two
+`annotations[id_k]` with `valence` and `arousal`, one number in [−1, 1] per measure, from rater k. The ids of the two
 files are independent, so a piece is called by both: `1_piece0`. A MIDI file is called
 `Series_Platform_Game_Title.mid`, which gives the game that splits go by.
 """
@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from musetok_bridge import UnusableScore, score_to_bars
 from musetok_bridge.scores import read_score, seconds_at
-from pipeline.files import RawData, write_table, written_whole
+from pipeline.files import RawData, atomic_write, write_table
 from pipeline.settings import UserError
 
 from .pretrain_settings import VgmidiSettings
@@ -37,14 +37,14 @@ _DECIMALS = 6  # the raw ratings have two
 
 
 @dataclass(frozen=True)
-class RatedPiece:
-    """A piece and its valid ratings: listeners (L,), ratings (L, measures, 2) with valence and arousal in [−1, 1]."""
+class VgmidiPiece:
+    """A piece and its valid ratings: raters (L,), ratings (L, measures, 2) with valence and arousal in [−1, 1]."""
 
     piece: str
     midi: str
     measures: int
     duration: float
-    listeners: npt.NDArray[np.int64]
+    raters: npt.NDArray[np.int64]
     ratings: npt.NDArray[np.float64]
 
     @property
@@ -59,7 +59,7 @@ class RatedPiece:
             raise NotAligned("no_midi")
         if not self.game:
             raise NotAligned("game_unclear")
-        if not len(self.listeners):
+        if not len(self.raters):
             raise NotAligned("no_valid_ratings")
 
 
@@ -77,8 +77,8 @@ def prepare_vgmidi(raw: RawData, settings: VgmidiSettings, folder: Path) -> dict
     """Write MIDI files, labels and ratings under `folder`; return how many there are of what.
 
     vgmidi_labels.csv, one row a bar: piece, game, midi (path relative to `folder`), bar_number, valence_mean,
-    valence_sd, arousal_mean, arousal_sd (plain mean and population standard deviation over all valid listeners),
-    n_ratings, split, aligned (number or time). vgmidi_ratings.csv: piece, listener, bar_number, valence, arousal.
+    valence_sd, arousal_mean, arousal_sd (plain mean and population standard deviation over all valid raters),
+    n_ratings, split, aligned (number or time). vgmidi_ratings.csv: piece, rater, bar_number, valence, arousal.
     vgmidi_left_out.csv: piece, midi, reason. Raises UserError if it isn't VGMIDI's layout.
     """
     counts: Counter[str] = Counter()
@@ -95,10 +95,10 @@ def prepare_vgmidi(raw: RawData, settings: VgmidiSettings, folder: Path) -> dict
             left_out.append((rated.piece, rated.midi, reason))
             continue
         target = Path("midi") / "vgmidi" / rated.midi
-        with written_whole(folder / target) as beside:
-            beside.write_bytes(content)
+        with atomic_write(folder / target) as temporary:
+            temporary.write_bytes(content)
         split = split_of(rated.game, settings.split_seed, settings.val_share, settings.test_share)
-        by_bar = np.einsum("bm,lmd->lbd", weights, rated.ratings)  # (listeners, bars, 2)
+        by_bar = np.einsum("bm,lmd->lbd", weights, rated.ratings)  # (raters, bars, 2)
         labels.append(_label_rows(rated, target, playing.bar_number, by_bar).assign(split=split, aligned=how))
         ratings.append(_rating_rows(rated, playing.bar_number, by_bar))
     if not labels:
@@ -125,7 +125,7 @@ def _count(labels: pd.DataFrame, left_out: pd.DataFrame) -> dict[str, int]:
     return counts
 
 
-def _rated_pieces(raw: RawData, counts: Counter[str]) -> Iterator[RatedPiece]:
+def _rated_pieces(raw: RawData, counts: Counter[str]) -> Iterator[VgmidiPiece]:
     """The pieces of both files in order, with their valid ratings; the others go into `counts`."""
     found = [(file, names[0]) for file in _ANNOTATIONS if (names := raw.find(f"annotations/{file}"))]
     if not found:
@@ -142,12 +142,12 @@ def _rated_pieces(raw: RawData, counts: Counter[str]) -> Iterator[RatedPiece]:
             ]
             counts["ratings"] += len(valid)
             counts["ratings left out, wrong length or value"] += len(by_piece[piece]) - len(valid)
-            yield RatedPiece(
+            yield VgmidiPiece(
                 piece=f"{number}_{piece}",
                 midi=midi,
                 measures=measures,
                 duration=duration,
-                listeners=np.asarray([k for k, _ in valid], dtype=np.int64),
+                raters=np.asarray([k for k, _ in valid], dtype=np.int64),
                 ratings=np.asarray([r for _, r in valid]).reshape(len(valid), measures, 2),
             )
 
@@ -155,15 +155,15 @@ def _rated_pieces(raw: RawData, counts: Counter[str]) -> Iterator[RatedPiece]:
 def _parse(
     raw: RawData, name: str, counts: Counter[str]
 ) -> tuple[dict[str, tuple[str, int, float]], dict[str, dict[int, Any]]]:
-    """One annotation file: piece -> (midi, measures, duration), and piece -> listener -> annotation, unchecked."""
+    """One annotation file: piece -> (midi, measures, duration), and piece -> rater -> annotation, unchecked."""
     try:
         record = json.loads(raw.read(name))
         facts = {k: (str(p["midi"]), int(p["measures"]), float(p["duration"])) for k, p in record["pieces"].items()}
         by_piece: dict[str, dict[int, Any]] = {k: {} for k in facts}
         for key, annotation in record["annotations"].items():
-            piece, _, listener = key.rpartition("_")
+            piece, _, rater = key.rpartition("_")
             if piece in by_piece:
-                by_piece[piece][int(listener)] = annotation
+                by_piece[piece][int(rater)] = annotation
             else:
                 counts["ratings left out, unlisted piece"] += 1
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -172,7 +172,7 @@ def _parse(
 
 
 def _valid_rating(annotation: Any, measures: int) -> npt.NDArray[np.float64] | None:
-    """One listener's ratings as (measures, 2), or None if there are too many, too few, or not all in [−1, 1]."""
+    """One rater's ratings as (measures, 2), or None if there are too many, too few, or not all in [−1, 1]."""
     try:
         values = np.asarray([annotation["valence"], annotation["arousal"]], dtype=np.float64).T
     except (KeyError, TypeError, ValueError):
@@ -191,25 +191,25 @@ def _play(content: bytes) -> Playing:
 
 
 def _label_rows(
-    rated: RatedPiece, midi: Path, bar_number: npt.NDArray[np.integer], by_bar: npt.NDArray[np.float64]
+    rated: VgmidiPiece, midi: Path, bar_number: npt.NDArray[np.integer], by_bar: npt.NDArray[np.float64]
 ) -> pd.DataFrame:
     mean, spread = by_bar.mean(axis=0), by_bar.std(axis=0)  # (bars, 2)
     table = pd.DataFrame({"piece": rated.piece, "game": rated.game, "midi": midi.as_posix(), "bar_number": bar_number})
     for column, dimension in enumerate(("valence", "arousal")):
         table[f"{dimension}_mean"] = mean[:, column].round(_DECIMALS)
         table[f"{dimension}_sd"] = spread[:, column].round(_DECIMALS)
-    return table.assign(n_ratings=len(rated.listeners))
+    return table.assign(n_ratings=len(rated.raters))
 
 
 def _rating_rows(
-    rated: RatedPiece, bar_number: npt.NDArray[np.integer], by_bar: npt.NDArray[np.float64]
+    rated: VgmidiPiece, bar_number: npt.NDArray[np.integer], by_bar: npt.NDArray[np.float64]
 ) -> pd.DataFrame:
-    n_listeners, n_bars, _ = by_bar.shape
+    n_raters, n_bars, _ = by_bar.shape
     return pd.DataFrame(
         {
             "piece": rated.piece,
-            "listener": np.repeat(rated.listeners, n_bars),
-            "bar_number": np.tile(bar_number, n_listeners),
+            "rater": np.repeat(rated.raters, n_bars),
+            "bar_number": np.tile(bar_number, n_raters),
             "valence": by_bar[:, :, 0].ravel().round(_DECIMALS),
             "arousal": by_bar[:, :, 1].ravel().round(_DECIMALS),
         }

@@ -14,13 +14,14 @@ from contextlib import closing
 from pipeline.records import PartRecord, digest_of
 
 from .annotation_settings import AnnotationSettings
-from .gigamidi_source import Source, open_source
+from .gigamidi_source import open_source
 from .part_files import complete_part, part_tables
-from .prediction import Predicted, converters_for, load_models, predicted
+from .prediction import PredictedSongs, converters_for, load_models, predict_songs
 from .run_record import (
     what_decides,
 )
-from .worker_processes import RowsOfPart, tasks_of_part, working_ahead
+from .song_rows import Source
+from .worker_processes import RowsOfPart, prefetch, tasks_of_part
 
 BATCHES_AHEAD = 2
 
@@ -51,16 +52,16 @@ class Annotator:
         """
         folder, columns = self.settings.folder, self.source.columns
         converted = self._converters.in_order(_read(self.source, parts))
-        batches = working_ahead(
-            predicted(converted, self.models, self.settings.compute.bars_per_batch),
+        batches = prefetch(
+            predict_songs(converted, self.models, self.settings.compute.bars_per_batch),
             BATCHES_AHEAD,
         )
         with closing(batches):
             for batch in batches:
                 with part_tables(folder, batch.part, columns) as tables:
                     for following in _of_one_part(batch, batches):
-                        for outcome in following.outcomes():
-                            tables.add(outcome)
+                        for song in following.annotated():
+                            tables.add(song)
                         progress(len(following.songs))
                 yield complete_part(folder, batch.part, self.run, tables.totals)
 
@@ -76,7 +77,7 @@ def _read(source: Source, parts: Iterable[int]) -> Generator[RowsOfPart, None, N
             yield from tasks_of_part(part, rows)
 
 
-def _of_one_part(first: Predicted, following: Iterator[Predicted]) -> Iterator[Predicted]:
+def _of_one_part(first: PredictedSongs, following: Iterator[PredictedSongs]) -> Iterator[PredictedSongs]:
     """The batches of a part, of which the first has been taken."""
     yield first
     while not first.ends_part:

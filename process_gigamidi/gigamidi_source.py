@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
-from functools import cache, partial
-from itertools import islice
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,58 +29,13 @@ from pipeline.files import midi_md5
 from pipeline.settings import UserError
 
 from .annotation_settings import DatasetSettings
-from .midi_files import Row, is_midi, midi_files_below, midi_row
+from .midi_files import is_midi, midi_files_below, midi_row
+from .song_rows import Row, Source
 from .source_faults import quiet_libraries, tried, tried_items
 
 ROWS_PER_READ = 64  # rows decoded at once
 FILES_PER_GROUP = 100  # MIDI files that count as one row group
 FOOTER_END = 8  # bytes at the end of a Parquet file: the length of its footer in four, and b"PAR1"
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where rows come from.
-
-    identity: what must stay the same for rows to be the same, as setting -> value. columns: the descriptive columns
-    there are. n_rows: None if not known. n_groups: row groups. last_group: how many rows of the last one are taken;
-    None takes all. group_rows, group_md5s: functions of a row group's number, which raise UserError where it can't be
-    read.
-    """
-
-    identity: Mapping[str, str | None]
-    columns: tuple[str, ...]
-    n_rows: int | None
-    n_groups: int
-    groups_per_part: int
-    last_group: int | None
-    group_rows: Callable[[int], Generator[Row, None, None]]
-    group_md5s: Callable[[int], list[str]]
-
-    @property
-    def n_parts(self) -> int:
-        """How many parts there are."""
-        return -(-self.n_groups // self.groups_per_part)
-
-    def rows(self, part: int) -> Generator[Row, None, None]:
-        """The rows of a part. Raises UserError if they can't be read any further."""
-        for group in self._groups(part):
-            with closing(self.group_rows(group)) as rows:
-                yield from islice(rows, self._taken(group))
-
-    def all_rows(self) -> Generator[Row, None, None]:
-        """The rows of all parts. Raises UserError if they can't be read any further."""
-        for part in range(self.n_parts):
-            yield from self.rows(part)
-
-    def md5s(self, part: int) -> list[str]:
-        """The md5s of a part's rows, in their order. Raises UserError if they can't be read."""
-        return [md5 for group in self._groups(part) for md5 in self.group_md5s(group)[: self._taken(group)]]
-
-    def _groups(self, part: int) -> range:
-        return range(part * self.groups_per_part, min((part + 1) * self.groups_per_part, self.n_groups))
-
-    def _taken(self, group: int) -> int | None:
-        return self.last_group if group == self.n_groups - 1 else None
 
 
 def open_source(
@@ -104,19 +57,22 @@ def open_source(
     datasets.config.STREAMING_READ_RETRY_INTERVAL = datasets.config.STREAMING_OPEN_RETRY_INTERVAL = 0
     datasets.config.STREAMING_READ_SERVER_UNAVAILABLE_RETRY_INTERVAL = 0
     datasets.config.STREAMING_READ_RATE_LIMIT_RETRY_INTERVAL = 0
+    source = _found(settings, groups_per_part, most_bytes, patient)
+    if settings.limit is not None:
+        source.cut_off(settings.limit)
+    return source
+
+
+def _found(settings: DatasetSettings, groups_per_part: int, most_bytes: int | None, patient: bool) -> Source:
     if settings.path is None:
-        source = _parquet_source(settings, settings.name, settings.config, most_bytes, patient)
-    else:
-        path = Path(settings.path).expanduser().resolve()
-        if not path.exists():
-            raise UserError(f"dataset.path: {settings.path} does not exist")
-        if path.is_dir() and next(path.rglob("*.parquet"), None):
-            folder, config = _local_dataset(path, settings.config)
-            source = _parquet_source(settings, str(folder), config, most_bytes, patient)
-        else:
-            source = _midi_source(path, settings, most_bytes)
-    source = replace(source, groups_per_part=groups_per_part)
-    return source if settings.limit is None else _first_rows(source, settings.limit)
+        return ParquetSource(settings, groups_per_part, most_bytes, settings.name, settings.config, patient)
+    path = Path(settings.path).expanduser().resolve()
+    if not path.exists():
+        raise UserError(f"dataset.path: {settings.path} does not exist")
+    if path.is_dir() and next(path.rglob("*.parquet"), None):
+        folder, config = _local_dataset(path, settings.config)
+        return ParquetSource(settings, groups_per_part, most_bytes, str(folder), config, patient)
+    return MidiSource(settings, groups_per_part, most_bytes, path)
 
 
 def pinned(settings: DatasetSettings) -> DatasetSettings:
@@ -131,17 +87,6 @@ def pinned(settings: DatasetSettings) -> DatasetSettings:
         return HfApi(endpoint=datasets.config.HF_ENDPOINT).dataset_info(settings.name, revision=settings.revision).sha
 
     return replace(settings, revision=tried(commit, replace(settings, retry_seconds=0)))
-
-
-def _first_rows(source: Source, limit: int) -> Source:
-    """The source cut off after so many rows."""
-    left = limit
-    for group in range(source.n_groups):
-        n_rows = len(source.group_md5s(group))
-        if n_rows >= left:
-            return replace(source, n_rows=limit, n_groups=group + 1, last_group=left)
-        left -= n_rows
-    return replace(source, n_rows=limit - left)
 
 
 def _local_dataset(path: Path, config: str) -> tuple[Path, str | None]:
@@ -161,63 +106,121 @@ def _local_dataset(path: Path, config: str) -> tuple[Path, str | None]:
     raise UserError(f"dataset.config: {path} has no configuration {config!r}; {found}")
 
 
-def _parquet_source(
-    settings: DatasetSettings, name: str, config: str | None, most_bytes: int | None, patient: bool
-) -> Source:
-    revision = {} if settings.path else {"revision": settings.revision}
-    opening = settings if patient else replace(settings, retry_seconds=0)
+class ParquetSource(Source):
+    """Rows of Parquet files: a dataset on the Hub, a local copy of one, or a folder of such files."""
 
-    # A row group's columns one after the other: threads of pyarrow that fetch them ahead would go on after a fault, and
-    # one that is still at it when the program ends takes it down with an abort.
-    one_by_one = pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False)
+    def __init__(
+        self,
+        settings: DatasetSettings,
+        groups_per_part: int,
+        most_bytes: int | None,
+        name: str,
+        config: str | None,
+        patient: bool,
+    ):
+        """name, config: as `datasets.load_dataset` takes them."""
+        self._name, self._config, self._settings = name, config, settings
+        opening = settings if patient else replace(settings, retry_seconds=0)
+        self._in_dataset = tried(lambda: self._load().column_names or [], opening)
+        if "music" not in self._in_dataset:
+            found = ", ".join(self._in_dataset)
+            raise UserError(f"{name}: there is no column 'music' with MIDI files; the columns are {found}")
+        self._files = _data_files(settings, name, config)
+        columns = tuple(column for column in names(DESCRIPTIVE) if column in self._in_dataset)
+        used = [column for column in self._in_dataset if column in ("md5", "music", *columns)]
+        self._dataset = tried(lambda: self._load(columns=used), opening, self._where)
+        splits = self._dataset.info.splits or {}
+        n_rows = splits[settings.split].num_examples if settings.split in splits else None
+        identity = {
+            **_identity(settings, self._files),
+            "dataset.config": settings.config,
+            "dataset.split": settings.split,
+        }
+        super().__init__(
+            settings, groups_per_part, most_bytes, identity, columns, n_rows or None, self._dataset.num_shards
+        )
 
-    def load(**options: Any) -> datasets.IterableDataset:
-        where = {"split": settings.split, "streaming": True, **revision}
-        return datasets.load_dataset(name, config, fragment_scan_options=one_by_one, **where, **options)
+    def group_rows(self, group: int) -> Generator[Row, None, None]:
+        """The rows of a row group. Raises UserError if they can't be read any further."""
+        number = 0
+        for table in self._tables(group, self._dataset):
+            for values in table.to_pylist():
+                yield _row(values, self._most_bytes, f"row {number} of row group {group}")
+                number += 1
 
-    there = tried(lambda: load().column_names or [], opening)
-    if "music" not in there:
-        raise UserError(f"{name}: there is no column 'music' with MIDI files; the columns are {', '.join(there)}")
-    files = _data_files(settings, name, config)
-    columns = tuple(column for column in names(DESCRIPTIVE) if column in there)
-    used = [column for column in there if column in ("md5", "music", *columns)]
-    where = partial(_place, files)
-    dataset = tried(lambda: load(columns=used, batch_size=ROWS_PER_READ).reshard(), opening, where)
-    md5s = cache(lambda: tried(lambda: load(columns=["md5"], batch_size=ROWS_PER_READ).reshard(), settings, where))
-    known_splits = dataset.info.splits or {}
-    n_rows = known_splits[settings.split].num_examples if settings.split in known_splits else None
+    def group_md5s(self, group: int) -> list[str]:
+        """The md5s of a row group's rows. Raises UserError if they can't be read."""
+        if "md5" in self._in_dataset:
+            found = [md5 for table in self._tables(group, self._md5s) for md5 in table["md5"].to_pylist()]
+            if all(found):
+                return found
+        return [row.md5 for row in self.group_rows(group)]
 
-    def tables(group: int, groups: datasets.IterableDataset) -> Generator[pa.Table, None, None]:
+    @cached_property
+    def _md5s(self) -> datasets.IterableDataset:
+        return tried(lambda: self._load(columns=["md5"]), self._settings, self._where)
+
+    def _load(self, columns: list[str] | None = None) -> datasets.IterableDataset:
+        """The dataset with only these columns, a shard for each row group; without columns as it is."""
+        # A row group's columns one after the other: threads of pyarrow that fetch them ahead would go on after a fault,
+        # and one that is still at it when the program ends takes it down with an abort.
+        one_by_one = pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False)
+        how: dict[str, Any] = {"split": self._settings.split, "streaming": True, "fragment_scan_options": one_by_one}
+        if self._settings.path is None:
+            how["revision"] = self._settings.revision
+        if columns is None:
+            return datasets.load_dataset(self._name, self._config, **how)
+        how |= {"columns": columns, "batch_size": ROWS_PER_READ}
+        return datasets.load_dataset(self._name, self._config, **how).reshard()
+
+    def _tables(self, group: int, groups: datasets.IterableDataset) -> Generator[pa.Table, None, None]:
         def begin() -> Iterator[pa.Table]:
             shard = groups.shard(num_shards=groups.num_shards, index=group, contiguous=True)
             return iter(shard.with_format("arrow").iter(batch_size=ROWS_PER_READ))
 
-        return tried_items(begin, settings, partial(where, group))
+        return tried_items(begin, self._settings, partial(self._where, group))
 
-    def group_rows(group: int) -> Generator[Row, None, None]:
-        number = 0
-        for table in tables(group, dataset):
-            for values in table.to_pylist():
-                yield _row(values, most_bytes, f"row {number} of row group {group}")
-                number += 1
+    def _where(self, group: int | None = None) -> str:
+        """Where in the dataset something can't be read, as far as that is known: the file, and the row group in it."""
+        in_file = group
+        for file in self._files:
+            try:
+                n_groups = pq.read_metadata(file).num_row_groups
+            except (OSError, pa.ArrowException):
+                return f", {file.name}"
+            if in_file is not None:
+                if in_file < n_groups:
+                    return f", row group {in_file} of {file.name}"
+                in_file -= n_groups
+        return "" if group is None else f", row group {group}"
 
-    def group_md5s(group: int) -> list[str]:
-        if "md5" in there:
-            found = [md5 for table in tables(group, md5s()) for md5 in table["md5"].to_pylist()]
-            if all(found):
-                return found
-        return [row.md5 for row in group_rows(group)]
 
-    return Source(
-        {**_identity(settings, files), "dataset.config": settings.config, "dataset.split": settings.split},
-        columns,
-        n_rows or None,
-        dataset.num_shards,
-        1,
-        None,
-        group_rows,
-        group_md5s,
-    )
+class MidiSource(Source):
+    """MIDI files of a folder and all folders below it, or one file; FILES_PER_GROUP of them count as a row group."""
+
+    def __init__(self, settings: DatasetSettings, groups_per_part: int, most_bytes: int | None, path: Path):
+        self._midis = [file for file in [path] if is_midi(file)] if path.is_file() else midi_files_below(path)
+        if not self._midis:
+            kind = "is not a MIDI file" if path.is_file() else "holds neither Parquet nor MIDI files"
+            raise UserError(f"dataset.path: {path} {kind} ({', '.join(MIDI_SUFFIXES)})")
+        self._root = path if path.is_dir() else path.parent
+        listing = "".join(f"{self._title(file)}\n{file.stat().st_size}\n" for file in self._midis)
+        identity = {"files in dataset.path": midi_md5(listing.encode(errors="surrogateescape"))}
+        n_files = len(self._midis)
+        n_groups = -(-n_files // FILES_PER_GROUP)
+        super().__init__(settings, groups_per_part, most_bytes, identity, ("title",), n_files, n_groups)
+
+    def group_rows(self, group: int) -> Generator[Row, None, None]:
+        """The files of a row group. Raises UserError if one can't be read."""
+        for file in self._midis[group * FILES_PER_GROUP : (group + 1) * FILES_PER_GROUP]:
+            yield tried(partial(midi_row, file, self._title(file), self._most_bytes), self._settings)
+
+    def group_md5s(self, group: int) -> list[str]:
+        """The md5s of a row group's files. Raises UserError if one can't be read."""
+        return [row.md5 for row in self.group_rows(group)]
+
+    def _title(self, file: Path) -> str:
+        return file.relative_to(self._root).as_posix()
 
 
 def _data_files(settings: DatasetSettings, name: str, config: str | None) -> list[Path]:
@@ -248,51 +251,10 @@ def _identity(settings: DatasetSettings, files: Sequence[Path]) -> dict[str, str
     return {"files in dataset.path": digest.hexdigest()}
 
 
-def _place(files: Sequence[Path], group: int | None = None) -> str:
-    """Where in the dataset something can't be read, as far as that is known: the file, and the row group in it."""
-    in_file = group
-    for file in files:
-        try:
-            n_groups = pq.read_metadata(file).num_row_groups
-        except (OSError, pa.ArrowException):
-            return f", {file.name}"
-        if in_file is not None:
-            if in_file < n_groups:
-                return f", row group {in_file} of {file.name}"
-            in_file -= n_groups
-    return "" if group is None else f", row group {group}"
-
-
-def _row(values: dict[str, Any], most_bytes: int | None, place: str) -> Row:
+def _row(values: dict[str, Any], most_bytes: int | None, called: str) -> Row:
     music = values.pop("music")
     music = music if isinstance(music, bytes) else None
     md5 = values.pop("md5", None) or ("" if music is None else midi_md5(music))
     if music is not None and most_bytes is not None:
         music = music[: most_bytes + 1]
-    return Row(str(md5), music, values, "" if md5 else values.get("title") or place)
-
-
-def _midi_source(path: Path, settings: DatasetSettings, most_bytes: int | None) -> Source:
-    files = [file for file in [path] if is_midi(file)] if path.is_file() else midi_files_below(path)
-    if not files:
-        kind = "is not a MIDI file" if path.is_file() else "holds neither Parquet nor MIDI files"
-        raise UserError(f"dataset.path: {path} {kind} ({', '.join(MIDI_SUFFIXES)})")
-    root = path if path.is_dir() else path.parent
-    listing = "".join(f"{file.relative_to(root).as_posix()}\n{file.stat().st_size}\n" for file in files)
-
-    def group_rows(group: int) -> Generator[Row, None, None]:
-        for file in files[group * FILES_PER_GROUP : (group + 1) * FILES_PER_GROUP]:
-            yield tried(partial(midi_row, file, file.relative_to(root).as_posix(), most_bytes), settings)
-
-    identity = {"files in dataset.path": midi_md5(listing.encode(errors="surrogateescape"))}
-    n_groups = -(-len(files) // FILES_PER_GROUP)
-    return Source(
-        identity,
-        ("title",),
-        len(files),
-        n_groups,
-        1,
-        None,
-        group_rows,
-        lambda group: [row.md5 for row in group_rows(group)],
-    )
+    return Row(str(md5), music, values, "" if md5 else values.get("title") or called)

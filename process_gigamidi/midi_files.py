@@ -7,22 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from musetok_bridge.scores import MIDI_SUFFIXES
 
-
-@dataclass(frozen=True)
-class Row:
-    """One song. music: None where there is nothing to read. called: what it is known by, where not by its md5."""
-
-    md5: str
-    music: bytes | None
-    described: Mapping[str, Any]
-    called: str = ""
+from .song_rows import Row
 
 
 def is_midi(path: Path) -> bool:

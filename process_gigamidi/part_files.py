@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -29,15 +29,12 @@ from pipeline.annotations import (
     table_path,
     written,
 )
-from pipeline.files import written_whole
+from pipeline.files import atomic_write
 from pipeline.records import PartRecord, Totals, finish_part
 from pipeline.settings import UserError
 
 from .annotation_settings import GO_ON
-from .conversion import Failure
-
-if TYPE_CHECKING:
-    from .prediction import Outcome
+from .prediction import Annotated, Failed
 
 
 def bar_values(md5: str, bars: Bars, predicted: np.ndarray) -> dict[str, Sequence[Any] | np.ndarray]:
@@ -85,14 +82,13 @@ class PartTables:
         self._csv["songs"].writerow(names(self._songs_columns))
         self._csv["failures"].writerow(names(FAILURES))
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, song: Annotated | Failed) -> None:
         """The rows of a song, whatever became of it."""
-        row, converted, predicted = outcome
-        if isinstance(converted, Failure):
-            reason = converted.reason + (f" ({row.called})" if row.called else "")
-            self.add_failure(row.md5, converted.stage, reason)
+        if isinstance(song, Failed):
+            reason = song.reason + (f" ({song.row.called})" if song.row.called else "")
+            self.add_failure(song.row.md5, song.stage, reason)
         else:
-            self.add_song(row.md5, converted.bars, converted.duration_seconds, predicted, row.described)
+            self.add_song(song.row.md5, song.bars, song.duration_seconds, song.predicted, song.row.described)
 
     def add_song(
         self, md5: str, bars: Bars, duration_seconds: float, predicted: np.ndarray, described: Mapping[str, Any]
@@ -132,9 +128,7 @@ def new_tables(folder: Path, part: int, described: Sequence[str]) -> Iterator[Pa
     """
     last_first = [*TABLES][::-1]  # the file that is opened last is the first to be moved to its place
     with ExitStack() as places, ExitStack() as files:
-        temporary = {
-            table: places.enter_context(written_whole(table_path(folder, table, part))) for table in last_first
-        }
+        temporary = {table: places.enter_context(atomic_write(table_path(folder, table, part))) for table in last_first}
         opened = {
             table: files.enter_context(path.open("w", encoding="utf-8", errors="replace", newline=""))
             for table, path in temporary.items()

@@ -11,28 +11,38 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pretrain_model.head import PREDICTED, Head, HeadInput, load_head
+from pretrain_model.head import Head, HeadInput, load_head
 
 from .annotation_settings import AnnotationSettings, ModelSettings
 from .conversion import Converted, Failure, convert_song
 from .worker_processes import Converters, SongsOfPart
 
 if TYPE_CHECKING:
+    from musetok_bridge.bars import Bars
     from musetok_bridge.encoder import BarEncoder
 
-    from .midi_files import Row
+    from .song_rows import Row
     from .worker_processes import Song
 
 
-class Outcome(NamedTuple):
-    """A row, its bars or why it has none, and the columns PREDICTED of its bars, (n, 4)."""
+class Annotated(NamedTuple):
+    """A song with its n bars and their predictions, (n, 4), the columns PREDICTED."""
 
     row: Row
-    converted: Converted | Failure
+    bars: Bars
+    duration_seconds: float
     predicted: np.ndarray
 
 
-class Predicted(NamedTuple):
+class Failed(NamedTuple):
+    """A row that has no annotation, and why. stage: read, parse, convert or predict; reason: one line."""
+
+    row: Row
+    stage: str
+    reason: str
+
+
+class PredictedSongs(NamedTuple):
     """Songs of one part, and the columns PREDICTED, (n, 4), of those that were converted."""
 
     part: int
@@ -40,14 +50,16 @@ class Predicted(NamedTuple):
     predicted: list[np.ndarray]
     ends_part: bool
 
-    def outcomes(self) -> Iterator[Outcome]:
-        """What became of each song, in their order; one that the model gives no number for some bar of has failed."""
+    def annotated(self) -> Iterator[Annotated | Failed]:
+        """What became of each song, in their order; it has failed if the model gives no number for one of its bars."""
         predicted = iter(self.predicted)
         for row, converted in self.songs:
-            columns = next(predicted) if isinstance(converted, Converted) else np.empty((0, len(PREDICTED)), np.float32)
-            if not np.isfinite(columns).all():
-                converted = Failure("predict", "not_finite: the model gives no number for some bar")
-            yield Outcome(row, converted, columns)
+            if isinstance(converted, Failure):
+                yield Failed(row, *converted)
+            elif np.isfinite(columns := next(predicted)).all():
+                yield Annotated(row, converted.bars, converted.duration_seconds, columns)
+            else:
+                yield Failed(row, "predict", "not_finite: the model gives no number for some bar")
 
 
 class Models(NamedTuple):
@@ -98,9 +110,9 @@ def converters_for(models: Models, settings: AnnotationSettings) -> Converters:
     return Converters(convert, settings.compute.workers, limits.seconds, limits.memory_mb)
 
 
-def predicted(
+def predict_songs(
     converted: Generator[SongsOfPart, None, None], models: Models, bars_per_batch: int
-) -> Generator[Predicted, None, None]:
+) -> Generator[PredictedSongs, None, None]:
     """Predict the bars of songs, at least bars_per_batch at a time; no batch crosses a part's border.
 
     What a part's predictions are so depends on its rows only.
@@ -117,7 +129,7 @@ def predicted(
             if n_bars < bars_per_batch and not ends_part:
                 continue
             played = [outcome for _, outcome in songs if isinstance(outcome, Converted)]
-            yield Predicted(part, songs, models.head.predict(read(played)), ends_part)
+            yield PredictedSongs(part, songs, models.head.predict(read(played)), ends_part)
             songs, n_bars = [], 0
             if ends_part:
                 read = models.reader()

@@ -33,7 +33,8 @@ from pipeline.records import PartRecord, Totals, digest_of, read_record, read_ru
 from pipeline.settings import UserError, first_line, load_settings, settings_as_dict, settings_from
 
 from .annotation_settings import SETTINGS_FILE, AnnotationSettings
-from .gigamidi_source import Source, open_source
+from .gigamidi_source import open_source
+from .song_rows import Source
 
 ROUNDED = 1.01e-4  # what the mean of numbers of four decimals may be off another such number
 

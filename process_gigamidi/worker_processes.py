@@ -30,7 +30,7 @@ from .conversion import READY, Converted, Failure, _work
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from .midi_files import Row
+    from .song_rows import Row
 
     Convert: TypeAlias = Callable[[bytes | None], Converted | Failure]
 
@@ -89,7 +89,7 @@ class Converters:
         generator raises is raised when all tasks before have been given. Raises UserError if processes can't be
         started.
         """
-        ahead = working_ahead(self._submitted(tasks), max(1, len(self._workers) * TASKS_AHEAD))
+        ahead = prefetch(self._submitted(tasks), max(1, len(self._workers) * TASKS_AHEAD))
         with contextlib.closing(ahead):
             for task, future in ahead:
                 yield SongsOfPart(task.part, list(zip(task.rows, future.result(), strict=True)), task.ends_part)
@@ -245,7 +245,7 @@ class _Worker:
             self._process.join()
 
 
-def working_ahead(items: Generator[Item, None, None], most: int) -> Generator[Item, None, None]:
+def prefetch(items: Generator[Item, None, None], most: int) -> Generator[Item, None, None]:
     """Give the items as they are made, in their order, in a thread that is at most so many of them ahead.
 
     What the items' generator raises is raised here, after all items that were made before it. Closing this generator

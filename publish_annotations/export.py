@@ -62,13 +62,13 @@ def export(settings: ExportSettings) -> Exported:
         check_login(own.repo)
     folder = Path(own.dir)
     totals = Totals()
-    with whole_folder(folder) as beside:
-        published = [publish_split(split, beside, own) for split in splits]
-        (beside / CARD).write_text(dataset_card(settings, published), encoding="utf-8")
+    with whole_folder(folder) as temporary:
+        published = [publish_split(split, temporary, own) for split in splits]
+        (temporary / CARD).write_text(dataset_card(settings, published), encoding="utf-8")
         data = [path for split in published for written in split.written.values() for path in written.files]
-        paths = [*data, beside / CARD]
-        files = {path.relative_to(beside).as_posix(): path for path in paths}
-        write_json(beside / RECORD, _record(settings, published, files))
+        paths = [*data, temporary / CARD]
+        files = {path.relative_to(temporary).as_posix(): path for path in paths}
+        write_json(temporary / RECORD, _record(settings, published, files))
     for split in splits:
         totals.add(split.totals)
     sizes = {name: (folder / name).stat().st_size for name in (*files, RECORD)}
@@ -110,35 +110,35 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     """
     folder = folder.resolve()  # a link stays one
     _check_replaceable(folder)
-    beside = folder.with_name(f".{folder.name}.partial")
-    lock = FileLock(beside / ".lock")
+    temporary = folder.with_name(f".{folder.name}.partial")
+    lock = FileLock(temporary / ".lock")
     try:
-        beside.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
     except Timeout:
         raise UserError(f"export.dir: another export into {folder} is at work; wait for it or end it") from None
     except OSError as error:
         raise _cannot_write(folder, error) from error
     try:
-        for leftover in beside.iterdir():  # of an export that was killed
+        for leftover in temporary.iterdir():  # of an export that was killed
             if leftover.is_dir():
                 shutil.rmtree(leftover)
             elif leftover.name != ".lock":
                 leftover.unlink()
-        yield beside
+        yield temporary
         _check_replaceable(folder)
         before = folder.with_name(f".{folder.name}.before")
         shutil.rmtree(before, ignore_errors=True)
         if folder.exists():
             folder.rename(before)
-        (beside / ".lock").unlink(missing_ok=True)
-        beside.rename(folder)
+        (temporary / ".lock").unlink(missing_ok=True)
+        temporary.rename(folder)
         shutil.rmtree(before, ignore_errors=True)
     except OSError as error:
         raise _cannot_write(folder, error) from error
     finally:
         lock.release()
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _cannot_write(folder: Path, error: OSError) -> UserError:

@@ -26,7 +26,7 @@ HEADS = {  # by the first digits of their digests
     "06ad281f213bbfcc": Head("bundled_mlp", "custom_mlp", "the latent that the bundled encoder gives for a single bar"),
 }
 _UNITS = {"per bar": "per bar", "per within": "within a piece", "per piece": "per piece"}
-_BESIDE = ("one_listener", "half_of_listeners")
+_BESIDE = ("one_rater", "half_of_raters")
 
 
 def head_of(digest: str) -> Head | None:

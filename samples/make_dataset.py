@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import symusic
 
-from pipeline.files import midi_md5, written_whole
+from pipeline.files import atomic_write, midi_md5
 from pipeline.settings import UserError
 
 SAMPLES = Path(__file__).resolve().parent
@@ -162,15 +162,15 @@ def write_dataset(samples: Path, out: Path) -> dict[str, int]:
         _write_parquet(pieces, COLUMNS_V1, out / "v1.0.0" / f"{split}.parquet")
     old = "\n".join(f"  - split: {split}\n    path: v1.0.0/{split}.parquet" for split in SPLITS)
     new = "\n".join(f"  - split: {split}\n    path: v2.0.0/{split}/*.parquet" for split in SPLITS)
-    with written_whole(out / "README.md") as beside:
-        beside.write_text(CARD.format(old=old, new=new), encoding="utf-8")
+    with atomic_write(out / "README.md") as temporary:
+        temporary.write_text(CARD.format(old=old, new=new), encoding="utf-8")
     return {split: len(pieces) for split, pieces in rows.items()}
 
 
 def _write_parquet(rows: list[dict[str, Any]], columns: pa.Schema, path: Path) -> None:
     table = pa.Table.from_pylist([{name: row[name] for name in columns.names} for row in rows], schema=columns)
-    with written_whole(path) as beside:
-        pq.write_table(table, beside, row_group_size=ROWS_PER_GROUP, compression="zstd")
+    with atomic_write(path) as temporary:
+        pq.write_table(table, temporary, row_group_size=ROWS_PER_GROUP, compression="zstd")
 
 
 def main() -> None:

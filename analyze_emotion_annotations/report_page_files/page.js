@@ -23,11 +23,11 @@ function markCurrentSection(contents) {
   for (const section of document.querySelectorAll("main > section")) observer.observe(section);
 }
 
-// A picture that is wider than its place is shown in its own size on demand, in a box that scrolls.
+// A plot that is wider than its place is shown in its own size on demand, in a box that scrolls.
 function letEnlarge(button) {
   button.addEventListener("click", () => {
-    const picture = button.querySelector("img");
-    const large = !button.classList.contains("large") && picture.naturalWidth > picture.clientWidth;
+    const plot = button.querySelector("img");
+    const large = !button.classList.contains("large") && plot.naturalWidth > plot.clientWidth;
     button.classList.toggle("large", large);
     button.setAttribute("aria-pressed", String(large));
   });
@@ -39,7 +39,7 @@ function start() {
   for (const box of document.querySelectorAll("div.table")) {
     new TableView(box, tables[box.dataset.table], songs, (md5, line) => panel.open(md5, line));
   }
-  document.querySelectorAll("button.picture").forEach(letEnlarge);
+  document.querySelectorAll("button.plot").forEach(letEnlarge);
   const contents = document.getElementById("contents");
   keepContents(contents);
   markCurrentSection(contents);

@@ -134,13 +134,13 @@ class SongPanel {
 
   values(i) {
     const { song } = this;
-    const affect = CURVES.map(([name, spread]) => {
+    const dimension = CURVES.map(([name, spread]) => {
       const value = song[name][i] === null ? "\u2013" : signed(song[name][i], 2);
       const error = song[spread][i] === null ? "" : ` \u00b1 ${fixed(song[spread][i], 2)}`;
       return make("span", { class: `key ${name}` }, `${name} `, make("b", {}, value), error);
     });
     const count = song.notes[i] === null ? [] : [make("span", {}, plural(song.notes[i], "note"))];
     const place = [make("span", {}, `bar ${song.bar[i]}`), make("span", {}, clock(song.seconds[i] ?? 0, 1))];
-    return [...place, ...affect, ...count];
+    return [...place, ...dimension, ...count];
   }
 }

@@ -1,4 +1,4 @@
-"""The pictures of an analysis, each with what it shows in words."""
+"""The plots of an analysis, each with what it shows in words."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from .analysis import Analysis
-from .style_pictures import plot_courses, plot_planes, plot_quadrants, plot_ridgelines
+from .distribution_plots import plot_planes, plot_quadrants, plot_ridgelines, plot_trajectories
 from .style_plot import plot_styles
 
 
-class DrawnPicture(NamedTuple):
+class Plot(NamedTuple):
     """A figure, the name of its files, and what it shows, for a caption and for who can't see it."""
 
     name: str
@@ -20,31 +20,31 @@ class DrawnPicture(NamedTuple):
     caption: str
 
 
-def pictures_of(found: Analysis, dpi: int) -> Iterator[DrawnPicture]:
-    """Draw the pictures one by one."""
+def plots_of(found: Analysis, dpi: int) -> Iterator[Plot]:
+    """Draw the plots one by one."""
     styles = found.styles
-    yield DrawnPicture(
+    yield Plot(
         "styles",
         plot_styles(styles, found.column, dpi),
         "The valence–arousal plane with each style's mean over bars and a cross from its lower to its upper quartile.",
     )
-    yield DrawnPicture(
+    yield Plot(
         "planes",
         plot_planes(styles, found.distributions, dpi),
         "Where the bars of each style lie in the valence–arousal plane; the circle is their mean.",
     )
-    yield DrawnPicture(
+    yield Plot(
         "ridgelines",
         plot_ridgelines(styles, found.distributions, dpi),
         "How valence and arousal of each style's bars are spread, with their quartiles.",
     )
-    yield DrawnPicture(
+    yield Plot(
         "quadrants", plot_quadrants(styles, dpi), "The share of each style's bars in each quadrant of the plane."
     )
-    if len(found.courses):
-        yield DrawnPicture(
-            "courses",
-            plot_courses(styles, found.courses, dpi),
+    if len(found.trajectories):
+        yield Plot(
+            "trajectories",
+            plot_trajectories(styles, found.trajectories, dpi),
             "How songs of each style move away from their own mean between the first bar and the last, as a mean over "
             "songs with its 95 % interval.",
         )

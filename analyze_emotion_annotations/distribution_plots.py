@@ -1,4 +1,4 @@
-"""Pictures of how the bars of each style are spread, and of how its songs move from the first bar to the last."""
+"""Plots of how the bars of each style are spread, and of how its songs move from the first bar to the last."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 
 from pipeline.annotations import DIMENSIONS, QUADRANTS
 
-from .figures import FAINT, new_figure
 from .group_statistics import STEP, Distributions
+from .plot_canvas import FAINT, new_figure
 from .style_plot import DrawnStyle
 
 GROUND = "cividis"  # a colour map that is light and dark in one direction for every kind of colour vision
@@ -72,13 +72,13 @@ def plot_ridgelines(styles: Sequence[DrawnStyle], distributions: Distributions, 
     panels = [figure.add_axes((left, bottom, 0.38, top - bottom)) for left in (0.2, 0.6)]
     lines = distributions.lines[:, [style.g for style in styles]]  # (2, k, grid)
     reach = _reach_of_lines(lines)
-    for panel, affect, of_affect in zip(panels, DIMENSIONS, lines, strict=True):
-        for i, (style, counts) in enumerate(zip(styles, of_affect, strict=True)):
-            _draw_ridge(panel, style, affect, counts, base=len(styles) - 1 - i)
+    for panel, dimension, counts_by_style in zip(panels, DIMENSIONS, lines, strict=True):
+        for i, (style, counts) in enumerate(zip(styles, counts_by_style, strict=True)):
+            _draw_ridge(panel, style, dimension, counts, base=len(styles) - 1 - i)
         panel.axvline(0, color=FAINT, linewidth=1, zorder=0)
         panel.set(xlim=(-reach, reach), ylim=(-0.15, len(styles) + 0.35), yticks=[])
         panel.set_xlabel(
-            f"{affect}  ({'unpleasant to pleasant' if affect == 'valence' else 'calm to excited'})", fontsize=12
+            f"{dimension}  ({'unpleasant to pleasant' if dimension == 'valence' else 'calm to excited'})", fontsize=12
         )
         panel.spines[["top", "left", "right"]].set_visible(False)
         panel.tick_params(labelsize=11)
@@ -122,14 +122,14 @@ def plot_quadrants(styles: Sequence[DrawnStyle], dpi: int) -> Figure:
     return figure
 
 
-def _draw_ridge(panel: Axes, style: DrawnStyle, affect: str, counts: np.ndarray, base: int) -> None:
+def _draw_ridge(panel: Axes, style: DrawnStyle, dimension: str, counts: np.ndarray, base: int) -> None:
     x = np.linspace(-1, 1, len(counts))
     density = smoothed(counts)
     y = base + density / density.max() * 1.2 if density.max() > 0 else np.full(len(x), float(base))
     panel.fill_between(x, base, y, color=style.colour, alpha=0.35, linewidth=0, zorder=2 * len(panel.lines) + 1)
     panel.plot(x, y, color=style.colour, linewidth=1.4)
     for name, width in (("q25", 1.0), ("median", 2.2), ("q75", 1.0)):
-        at = float(style.row[f"{affect}_{name}"])
+        at = float(style.row[f"{dimension}_{name}"])
         panel.plot([at, at], [base, float(np.interp(at, x, y))], color=style.colour, linewidth=width)
 
 
@@ -167,36 +167,36 @@ def _reach_of_lines(lines: np.ndarray) -> float:
     return min(1.0, np.ceil((reach + 0.05) * 10) / 10)
 
 
-def plot_courses(styles: Sequence[DrawnStyle], courses: pd.DataFrame, dpi: int) -> Figure:
-    """Draw each style's movement away from the songs' own means, with its 95 % interval, over the course of a song.
+def plot_trajectories(styles: Sequence[DrawnStyle], trajectories: pd.DataFrame, dpi: int) -> Figure:
+    """Draw each style's movement away from the songs' own means, with its 95 % interval, over the trajectory of a song.
 
-    courses: as group_statistics.courses gives them; styles that are not in it are left out.
+    trajectories: as group_statistics.trajectories gives them; styles that are not in it are left out.
     """
     figure = new_figure(12.0, 7.2, dpi)
     panels = [figure.add_axes((left, 0.12, 0.3, 0.72)) for left in (0.065, 0.42)]
-    n_points = int(courses["point"].max()) + 1
+    n_points = int(trajectories["point"].max()) + 1
     handles: list[Line2D] = []
     labels: list[str] = []
     at = (np.arange(n_points) + 0.5) / n_points * 100  # per cent of the song
-    for panel, affect in zip(panels, DIMENSIONS, strict=True):
+    for panel, dimension in zip(panels, DIMENSIONS, strict=True):
         panel.axhline(0, color=FAINT, linewidth=1, zorder=0)
         for i, style in enumerate(styles):
-            line = courses[courses["g"] == style.g]
+            line = trajectories[trajectories["g"] == style.g]
             if line.empty:
                 continue
-            low, high = (line[f"{affect}_movement_{end}"].to_numpy() for end in ("low", "high"))
+            low, high = (line[f"{dimension}_movement_{end}"].to_numpy() for end in ("low", "high"))
             if line["n_songs"].iloc[0] >= _FEWEST_SONGS:
                 panel.fill_between(at, low, high, color=style.colour, alpha=0.15, linewidth=0)
             symbol = style.symbol | {"markersize": style.symbol["markersize"] * 0.7}
             every = (i % _MARKED_EVERY, _MARKED_EVERY)
-            (drawn,) = panel.plot(at, line[f"{affect}_movement"], linewidth=1.6, markevery=every, **symbol)
+            (drawn,) = panel.plot(at, line[f"{dimension}_movement"], linewidth=1.6, markevery=every, **symbol)
             if panel is panels[0]:
                 handles.append(drawn)
                 labels.append(f"{style.name}  ({line['n_songs'].iloc[0]:,})")
         heights = np.concatenate([line.get_ydata() for line in panel.lines])
         margin = 0.25 * max(np.ptp(heights), 0.01)  # of the bands what is near the lines: few songs have wide ones
         panel.set(xlim=(0, 100), ylim=(heights.min() - margin, heights.max() + margin))
-        panel.set_title(f"{affect}, beside the song's own mean", fontsize=12)
+        panel.set_title(f"{dimension}, beside the song's own mean", fontsize=12)
         panel.set_xlabel("per cent of the song's bars", fontsize=12)
         panel.tick_params(labelsize=11)
         panel.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""What all pictures share: colours for colour-blind readers too, strangers' text made fit to print, PNG and SVG out.
+"""What all plots share: colours for colour-blind readers too, strangers' text made fit to print, PNG and SVG out.
 
 Colours: M. Okabe and K. Ito, Color Universal Design (2008). Their yellow is left out: too faint for a line on white.
 Figures are made as objects with the Agg canvas; nothing goes through pyplot and its global state.
@@ -15,7 +15,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pipeline.files import written_whole
+from pipeline.files import atomic_write
 
 BLACK = "#000000"
 ORANGE = "#E69F00"
@@ -35,7 +35,7 @@ def new_figure(width: float, height: float, dpi: int) -> Figure:
     return figure
 
 
-def save_picture(figure: Figure, folder: Path, name: str, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
+def save_plot(figure: Figure, folder: Path, name: str, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
     """Write a figure as folder/name.png, folder/name.svg …, each whole or not at all; returns the paths.
 
     formats: "png" and "svg", in any number. An SVG keeps text as text, and the same figure gives the same bytes.
@@ -44,8 +44,8 @@ def save_picture(figure: Figure, folder: Path, name: str, formats: Sequence[str]
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}), boxes_for_missing_letters():
         for path, form in zip(paths, formats, strict=True):
             undated = {"Date": None} if form == "svg" else None
-            with written_whole(path) as beside:
-                figure.savefig(beside, format=form, metadata=undated)
+            with atomic_write(path) as temporary:
+                figure.savefig(temporary, format=form, metadata=undated)
     return paths
 
 

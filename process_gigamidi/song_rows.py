@@ -1,0 +1,95 @@
+"""Songs as rows of a dataset, and what a source of rows is: numbered parts, the same whoever reads them and whenever."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from .annotation_settings import DatasetSettings
+
+
+@dataclass(frozen=True)
+class Row:
+    """One song. music: None where there is nothing to read. called: what it is known by, where not by its md5."""
+
+    md5: str
+    music: bytes | None
+    described: Mapping[str, Any]
+    called: str = ""
+
+
+class Source(ABC):
+    """Where rows come from, in numbered parts of `groups_per_part` row groups each.
+
+    identity: what must stay the same for rows to be the same, as setting -> value. columns: the descriptive columns
+    that there are. n_rows: None if not known.
+    """
+
+    def __init__(
+        self,
+        settings: DatasetSettings,
+        groups_per_part: int,
+        most_bytes: int | None,
+        identity: Mapping[str, str | None],
+        columns: tuple[str, ...],
+        n_rows: int | None,
+        n_groups: int,
+    ):
+        self.identity = identity
+        self.columns = columns
+        self.n_rows = n_rows
+        self._settings = settings
+        self._groups_per_part = groups_per_part
+        self._most_bytes = most_bytes
+        self._n_groups = n_groups
+        self._last_group: int | None = None  # rows that are taken of the last row group; None takes all
+
+    @abstractmethod
+    def group_rows(self, group: int) -> Generator[Row, None, None]:
+        """The rows of a row group. Raises UserError if they can't be read any further."""
+
+    @abstractmethod
+    def group_md5s(self, group: int) -> list[str]:
+        """The md5s of a row group's rows. Raises UserError if they can't be read."""
+
+    @property
+    def n_parts(self) -> int:
+        """The number of parts."""
+        return -(-self._n_groups // self._groups_per_part)
+
+    def rows(self, part: int) -> Generator[Row, None, None]:
+        """The rows of a part. Raises UserError if they can't be read any further."""
+        for group in self._groups(part):
+            with closing(self.group_rows(group)) as rows:
+                yield from islice(rows, self._taken(group))
+
+    def all_rows(self) -> Generator[Row, None, None]:
+        """The rows of all parts. Raises UserError if they can't be read any further."""
+        for part in range(self.n_parts):
+            yield from self.rows(part)
+
+    def md5s(self, part: int) -> list[str]:
+        """The md5s of a part's rows, in their order. Raises UserError if they can't be read."""
+        return [md5 for group in self._groups(part) for md5 in self.group_md5s(group)[: self._taken(group)]]
+
+    def cut_off(self, limit: int) -> None:
+        """Take only the first `limit` rows."""
+        left = limit
+        for group in range(self._n_groups):
+            n_rows = len(self.group_md5s(group))
+            if n_rows >= left:
+                self.n_rows, self._n_groups, self._last_group = limit, group + 1, left
+                return
+            left -= n_rows
+        self.n_rows = limit - left
+
+    def _groups(self, part: int) -> range:
+        first = part * self._groups_per_part
+        return range(first, min(first + self._groups_per_part, self._n_groups))
+
+    def _taken(self, group: int) -> int | None:
+        return self._last_group if group == self._n_groups - 1 else None

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from scipy.ndimage import gaussian_filter1d
 
 from pipeline.annotations import DIMENSIONS, QUADRANTS
 
@@ -134,15 +135,11 @@ def _draw_ridge(panel: Axes, style: DrawnStyle, dimension: str, counts: np.ndarr
 
 
 def smoothed(counts: np.ndarray) -> np.ndarray:
-    """Counts on the grid of valence or arousal, smoothed by a normal distribution; the same shape and sum."""
-    steps = round(_SMOOTHED_BY / STEP)
-    kernel = np.exp(-0.5 * (np.arange(-4 * steps, 4 * steps + 1) / steps) ** 2)
-    wide = np.pad(counts.astype(float), 4 * steps)  # what would fall off the ends is folded back
-    spread = np.convolve(wide, kernel / kernel.sum(), mode="same")
-    middle = spread[4 * steps : -4 * steps].copy()
-    middle[: 4 * steps] += spread[: 4 * steps][::-1]
-    middle[-4 * steps :] += spread[-4 * steps :][::-1]
-    return middle
+    """Counts on the grid of valence or arousal, smoothed by a normal distribution; the same shape and sum.
+
+    What would fall off an end is folded back.
+    """
+    return gaussian_filter1d(counts.astype(float), _SMOOTHED_BY / STEP, mode="reflect", truncate=4)
 
 
 def _reach_of_planes(planes: Sequence[np.ndarray]) -> float:

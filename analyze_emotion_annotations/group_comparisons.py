@@ -12,7 +12,7 @@ from __future__ import annotations
 import duckdb
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
+from scipy.stats import ttest_ind_from_stats
 
 from pipeline.annotations import DIMENSIONS
 
@@ -104,10 +104,9 @@ def _compare(pairs: pd.DataFrame, dimension: str) -> pd.DataFrame:
     with np.errstate(divide="ignore", invalid="ignore"):  # songs that are all alike differ by no standard deviation
         effect = difference / np.where(pooled > 0, pooled, np.nan) * (1 - 3 / (4 * freedom - 1))
         error = np.sqrt((k["a"] + k["b"]) / (k["a"] * k["b"]) + effect**2 / (2 * (k["a"] + k["b"])))
-        parts = {side: variance[side] / k[side] for side in "ab"}
-        squared_error = parts["a"] + parts["b"]
-        of_welch = squared_error**2 / (parts["a"] ** 2 / (k["a"] - 1) + parts["b"] ** 2 / (k["b"] - 1))
-        p = 2 * student.sf(np.abs(difference) / np.sqrt(squared_error), of_welch)
+        p = ttest_ind_from_stats(
+            difference, np.sqrt(variance["a"]), k["a"], 0.0, np.sqrt(variance["b"]), k["b"], equal_var=False
+        ).pvalue
     p = np.where(np.isnan(p), np.where(difference == 0, 1.0, 0.0), p)
     return pd.DataFrame(
         {

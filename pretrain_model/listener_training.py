@@ -20,7 +20,7 @@ from typing import NamedTuple, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -127,15 +127,11 @@ def _fit_scale(scale: Scale, data: _Rows) -> Tensor:
 
 def _fit_ridge(linear: Linear, data: _Rows, penalty: float) -> None:
     """Least squares with `penalty` times the squared coefficients beside the weighted sum of squared errors."""
-    x = _fit_scale(linear.scale, data).double()
-    y, w = data.targets.double(), data.weights.double()[:, None]
-    x_mean, y_mean = ((w * values).sum(dim=0) / w.sum() for values in (x, y))
-    x, y = x - x_mean, y - y_mean
-    gram = x.T @ (w * x) + penalty * torch.eye(x.shape[1], dtype=torch.float64)
-    coefficients = torch.linalg.solve(gram, x.T @ (w * y))  # (width, 2)
+    x = _fit_scale(linear.scale, data).double().numpy()
+    fitted = Ridge(alpha=penalty).fit(x, data.targets.double().numpy(), sample_weight=data.weights.double().numpy())
     with torch.no_grad():
-        linear.layer.weight.copy_(coefficients.T)
-        linear.layer.bias.copy_(y_mean - x_mean @ coefficients)
+        linear.layer.weight.copy_(torch.from_numpy(fitted.coef_))
+        linear.layer.bias.copy_(torch.from_numpy(fitted.intercept_))
 
 
 def _fit_logistic(linear: Linear, data: _Rows, penalty: float) -> None:

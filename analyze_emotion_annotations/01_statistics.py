@@ -2,8 +2,8 @@
 
 Reads the annotations that process_gigamidi/01_annotate.py wrote, any number of bars. Writes tables
 (statistics_by_style.csv and statistics_by_feature.csv: songs, bars, mean, spread, quartiles, quadrants, change from bar
-to bar, each with its 95 % interval over songs; comparisons.csv: effect sizes; trajectories.csv; songs_to_look_at.csv) and
-plots (styles, planes, ridgelines, quadrants and trajectories, as PNG and SVG).
+to bar, each with its 95 % interval over songs; comparisons.csv: effect sizes; trajectories.csv; songs_to_look_at.csv)
+and plots (styles, planes, ridgelines, quadrants and trajectories, as PNG and SVG).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(settings: AnalysisSettings) -> None:
         where = settings.input.dir
         print(f"\n{found.unfinished_parts} unfinished part(s) of {where} left out: that run is not complete")
     print("\ntables:  ", "\n          ".join(map(str, tables)))
-    print("plots:", "\n          ".join(map(str, plots)))
+    print("plots:   ", "\n          ".join(map(str, plots)))
 
 
 if __name__ == "__main__":

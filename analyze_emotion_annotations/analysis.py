@@ -27,9 +27,9 @@ from .style_plot import DrawnStyle, choose_column, styles_to_draw
 class Analysis:
     """What was found.
 
-    table, distributions: as group_statistics gives them. comparisons, trajectories, songs: as the modules of these names do.
-    meters: meter, n_bars, n_songs, most bars first. left_out: why, n_songs, n_notes, of notes that no bar has.
-    column: the style column that plots show; styles: those that they show.
+    table, distributions: as group_statistics gives them; trajectories, comparisons, songs: as the functions of these
+    names do. meters: meter, n_bars, n_songs, most bars first. left_out: why, n_songs, n_notes, of notes that no bar
+    has. column: the style column that plots show; styles: those that they show.
     """
 
     parts: list[Part]

@@ -16,10 +16,11 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from string import Template
 from typing import Any, Literal
 
 import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from .song_curves import Song
 
@@ -107,53 +108,55 @@ def render(report: Report) -> str:
     _check(report)
     style = (_FILES / "page.css").read_text(encoding="utf-8")
     script = "\n".join((_FILES / name).read_text(encoding="utf-8") for name in _SCRIPTS)
-    return Template((_FILES / "page.html").read_text(encoding="utf-8")).substitute(
-        policy=_policy(style, script),
-        title=_escaped(report.title),
-        subtitle=_escaped(report.subtitle),
-        style=style,
-        contents="\n".join(
-            f'<li><a href="#section-{_identifier(section.name)}">{_escaped(section.heading)}</a></li>'
-            for section in report.sections
-        ),
-        sections="\n".join(map(_section, report.sections)),
-        made_with=_escaped(report.made_with),
-        data=_json_block(_data(report)),
-        script=script,
+    return (
+        _environment()
+        .get_template("page.html.jinja")
+        .render(
+            report=report,
+            policy=_policy(style, script),
+            style=Markup(style),  # the files beside this module are ours
+            script=Markup(script),
+            data=Markup(_json_block(_data(report))),
+        )
     )
 
 
-def _policy(style: str, script: str) -> str:
+def _environment() -> Environment:
+    """How the page is made: every text is escaped and freed of what can't be printed, but for what is Markup."""
+
+    def printable(value: Any) -> Any:
+        is_foreign = isinstance(value, str) and not isinstance(value, Markup)
+        return _UNPRINTABLE.sub("\ufffd", value) if is_foreign else value
+
+    environment = Environment(
+        loader=FileSystemLoader(_FILES),
+        autoescape=True,
+        finalize=printable,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "identifier": _identifier,
+        "data_address": _data_address,
+        "name_of_table": lambda name: Markup(html.escape(name)),
+    }
+    return environment
+
+
+def _policy(style: str, script: str) -> Markup:
     def source(text: str) -> str:
         return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
-    return (
+    return Markup(
         f"default-src 'none'; img-src data:; style-src {source(style)}; script-src {source(script)}; "
         "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     )
 
 
-def _section(section: Section) -> str:
-    name = f"section-{_identifier(section.name)}"
-    parts = [f'<section id="{name}" aria-labelledby="{name}-heading">']
-    parts.append(f'<h2 id="{name}-heading">{_escaped(section.heading)}</h2>')
-    parts += [f"<p>{_escaped(paragraph)}</p>" for paragraph in section.paragraphs]
-    if section.facts:
-        facts = (f"<div><dt>{_escaped(label)}</dt><dd>{_escaped(value)}</dd></div>" for label, value in section.facts)
-        parts.append(f'<dl class="facts">{"".join(facts)}</dl>')
-    parts += [f'<div class="table" data-table="{html.escape(table.name)}"></div>' for table in section.tables]
-    parts += map(_plot, section.plots)
-    return "\n".join([*parts, "</section>"])
-
-
-def _plot(plot: ReportPlot) -> str:
-    """An img of any form: nothing runs in a plot that is shown this way, an SVG's scripts neither."""
-    source = f"data:{_MEDIA_TYPES[plot.form]};base64,{base64.b64encode(plot.image).decode()}"
-    return (
-        f'<figure id="plot-{_identifier(plot.name)}"><button type="button" class="plot" aria-pressed="false">'
-        f'<img src="{source}" alt="{_escaped(plot.alt)}"></button>'
-        f"<figcaption>{_escaped(plot.caption)}</figcaption></figure>"
-    )
+def _data_address(plot: ReportPlot) -> str:
+    return f"data:{_MEDIA_TYPES[plot.form]};base64,{base64.b64encode(plot.image).decode()}"
 
 
 def _data(report: Report) -> dict[str, Any]:
@@ -218,10 +221,6 @@ def _json_block(record: Any) -> str:
     """JSON in ASCII without <, > and &, which means nothing to the HTML parser wherever it stands."""
     text = json.dumps(record, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _escaped(text: str) -> str:
-    return html.escape(_UNPRINTABLE.sub("\ufffd", text))
 
 
 def _identifier(name: str) -> str:

@@ -107,7 +107,7 @@ def score_to_bars(
         stays = not_doubled(notes.onset, notes.pitch, notes.duration)
         left_out["merged"] = int((~stays).sum())
         notes = notes.only(stays) if left_out["merged"] else notes
-    notes = _Notes(notes.onset, notes.pitch, cut_overlaps(notes.onset, notes.duration, stretches))
+    notes = _GridNotes(notes.onset, notes.pitch, cut_overlaps(notes.onset, notes.duration, stretches))
 
     note_bar, bar_first, _ = stretches.bar_of_ticks(notes.onset)
     last_bar = int(stretches.bar_of_ticks(notes.onset[-1:] + notes.duration[-1:] - 1)[0][0])
@@ -139,19 +139,19 @@ def score_to_bars(
 
 
 @dataclass(frozen=True)
-class _Notes:
+class _GridNotes:
     """Notes in MuseTok's order; int64 arrays over notes. onset: on the time line. duration: in MuseTok ticks."""
 
     onset: np.ndarray
     pitch: np.ndarray
     duration: np.ndarray
 
-    def only(self, stays: np.ndarray) -> _Notes:
+    def only(self, stays: np.ndarray) -> _GridNotes:
         """The notes that stay."""
-        return _Notes(self.onset[stays], self.pitch[stays], self.duration[stays])
+        return _GridNotes(self.onset[stays], self.pitch[stays], self.duration[stays])
 
 
-def _quantized(pitched: PitchedNotes, stretches: Stretches, ticks_per_quarter: int, limits: Limits) -> _Notes:
+def _quantized(pitched: PitchedNotes, stretches: Stretches, ticks_per_quarter: int, limits: Limits) -> _GridNotes:
     """The notes on MuseTok's grid, by start, then from high to low, then by track and start in file ticks.
 
     Raises UnusableScore if there are too many bars to lay a grid over.
@@ -163,7 +163,7 @@ def _quantized(pitched: PitchedNotes, stretches: Stretches, ticks_per_quarter: i
     _check_bars(int(stretches.bar_of_ticks(start[-1:])[0][0]) + 1, limits)
     length = to_musetok_ticks(pitched.length[order], ticks_per_quarter)
     onset, is_triplet = quantize_onsets(start, stretches)
-    return _Notes(onset, pitched.pitch[order], quantize_durations(start + length - onset, is_triplet))
+    return _GridNotes(onset, pitched.pitch[order], quantize_durations(start + length - onset, is_triplet))
 
 
 def _stretches(score: symusic.core.ScoreTick, limits: Limits) -> Stretches:
@@ -182,7 +182,7 @@ def _check_bars(n_bars: int, limits: Limits) -> None:
         raise UnusableScore("too_many_bars", f"{n_bars:,} bars, the limit is {limits.bars:,}")
 
 
-def _note_words(notes: _Notes, tick_in_bar: np.ndarray, bar_length: np.ndarray) -> tuple[np.ndarray, ...]:
+def _note_words(notes: _GridNotes, tick_in_bar: np.ndarray, bar_length: np.ndarray) -> tuple[np.ndarray, ...]:
     """The three words of each note: its place in the bar, pitch and duration; no note is longer than a bar.
 
     tick_in_bar, bar_length: (notes), in MuseTok ticks. Returns three times (notes).

@@ -35,7 +35,7 @@ class CorpusSettings:
 
 
 @dataclass(frozen=True)
-class ModelSettings:
+class SizeSettings:
     """Sizes of the tokenizer to train."""
 
     layers: Annotated[int, Range(1, 24)]
@@ -95,7 +95,7 @@ class TokenizerSettings:
 
     download: DownloadSettings
     corpus: CorpusSettings
-    model: ModelSettings
+    model: SizeSettings
     training: TrainingSettings
     quality: QualitySettings
     output: OutputSettings

@@ -28,6 +28,10 @@ class Totals:
         """The number of rows of the dataset that these are."""
         return self.songs + self.failures
 
+    def by_reason(self) -> list[tuple[str, int]]:
+        """The failures of each reason, the most frequent first."""
+        return sorted(self.failures_by_reason.items(), key=lambda item: (-item[1], item[0]))
+
     def add(self, other: Totals) -> None:
         """Count the other's songs, bars and failures too."""
         self.songs += other.songs

@@ -28,7 +28,7 @@ _NO_SPREAD = 1e-9
 Points: TypeAlias = np.ndarray
 Compared: TypeAlias = Sequence[tuple[Points, Points]]  # the pairs of one piece
 Key: TypeAlias = tuple[str, str, str]  # level, dimension, figure
-Score: TypeAlias = Callable[[Sequence[Compared]], dict[Key, float]]
+Measure: TypeAlias = Callable[[Sequence[Compared]], dict[Key, float]]
 
 
 def mean_absolute_error(predicted: Array, rated: Array) -> float:
@@ -104,7 +104,7 @@ def rating_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
     means = [np.add.reduceat(values[:, :2], starts) / sizes[:, None] for values in (predicted, rated)]
     away = [values[:, :2] - np.repeat(m, sizes, axis=0) for values, m in zip((predicted, rated), means, strict=True)]
     levels = {"bar": (predicted[:, :2], rated), "within": (away[0], away[1]), "piece": (means[0], means[1])}
-    scores = {
+    found = {
         (level, dimension, name): figure(x[:, k], y[:, k])
         for level, (x, y) in levels.items()
         for k, dimension in enumerate(DIMENSIONS)
@@ -114,27 +114,27 @@ def rating_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
         deviations = np.abs(predicted[:, :2] - rated) / predicted[:, 2:]
         for name, width in INTERVALS.items():
             covered = (deviations <= width).mean(axis=0)
-            scores |= {("bar", dimension, name): float(covered[k]) for k, dimension in enumerate(DIMENSIONS)}
-    return scores
+            found |= {("bar", dimension, name): float(covered[k]) for k, dimension in enumerate(DIMENSIONS)}
+    return found
 
 
 def quadrant_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
     """Share of clips whose mean has the right sign of valence and of arousal, and of those in the right quadrant."""
     pairs = [pair for piece in pieces for pair in piece]
     predicted, rated = (np.stack([pair[k][:, :2].mean(axis=0) for pair in pairs]) for k in (0, 1))
-    scores = {
+    found = {
         ("piece", dimension, "accuracy"): sign_accuracy(predicted[:, k], rated[:, k])
         for k, dimension in enumerate(DIMENSIONS)
     }
-    return scores | {("piece", "quadrant", "accuracy"): quadrant_accuracy(predicted, rated)}
+    return found | {("piece", "quadrant", "accuracy"): quadrant_accuracy(predicted, rated)}
 
 
-def with_intervals(score: Score, pieces: Sequence[Compared], resamples: int, seed: int) -> pd.DataFrame:
+def with_intervals(measure: Measure, pieces: Sequence[Compared], resamples: int, seed: int) -> pd.DataFrame:
     """Every figure of a score with its interval: level, dimension, figure, value, low, high, n (pieces)."""
     draw = np.random.default_rng(seed)
-    drawn = [score([pieces[i] for i in draw.integers(0, len(pieces), len(pieces))]) for _ in range(resamples)]
+    drawn = [measure([pieces[i] for i in draw.integers(0, len(pieces), len(pieces))]) for _ in range(resamples)]
     rows = []
-    for key, value in score(pieces).items():
+    for key, value in measure(pieces).items():
         samples = np.array([sample[key] for sample in drawn])
         known = samples[np.isfinite(samples)]
         low, high = np.percentile(known, _PERCENTILES) if len(known) else (np.nan, np.nan)

@@ -38,8 +38,8 @@ from pipeline.annotations import DIMENSIONS
 
 from .agreement import (
     Compared,
+    Measure,
     Points,
-    Score,
     half_of_raters,
     one_rater,
     quadrant_agreement,
@@ -80,8 +80,8 @@ def cross_validate(
     predictions[[f"{d}_rated" for d in DIMENSIONS]] = bars.targets
     tables: list[pd.DataFrame] = []
 
-    def add(name: str, dataset: str, score: Score, pieces: Sequence[Compared]) -> None:
-        table = with_intervals(score, pieces, settings.cross_validate.resamples, settings.train.seed)
+    def add(name: str, dataset: str, measure: Measure, pieces: Sequence[Compared]) -> None:
+        table = with_intervals(measure, pieces, settings.cross_validate.resamples, settings.train.seed)
         tables.append(table.assign(predictor=name, dataset=dataset))
 
     for name in tqdm(settings.cross_validate.predictors, desc="cross-validating", unit="predictor"):

@@ -40,7 +40,7 @@ _SPREAD = 0.06  # EMOPIA has four points only; its dots are spread this far side
 
 
 @dataclass(frozen=True)
-class Predicted:
+class SplitPrediction:
     """A head's predictions, (bars, 2), for the bars of a dataset's split."""
 
     dataset: str
@@ -51,7 +51,7 @@ class Predicted:
 
 def evaluate_head(
     head: Head, folder: Path, datasets: Sequence[str], splits: Sequence[str], encoder: NamedEncoder
-) -> tuple[pd.DataFrame, list[Predicted]]:
+) -> tuple[pd.DataFrame, list[SplitPrediction]]:
     """The table of COLUMNS for a head and what it is compared with, and the head's predictions.
 
     folder: what 01_prepare_datasets.py and 02_extract_latents.py wrote. Raises UserError if latents or ratings lack.
@@ -65,7 +65,7 @@ def evaluate_head(
         for split in splits:
             pieces = load_rated_pieces(folder, dataset, [split], encoder)
             bars = rated_bars(pieces)
-            predictions.append(Predicted(dataset, split, bars, predict_rated(head, pieces)[:, : len(DIMENSIONS)]))
+            predictions.append(SplitPrediction(dataset, split, bars, predict_rated(head, pieces)[:, : len(DIMENSIONS)]))
             found = {
                 "head": evaluate_predictor(predictions[-1].values, bars, clips),
                 "constant": evaluate_predictor(np.broadcast_to(mean, bars.targets.shape), bars, clips),
@@ -138,7 +138,7 @@ def evaluate_one_rater(ratings: pd.DataFrame, bars: RatedBars) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def plot_evaluation(panels: list[Predicted], path: Path) -> None:
+def plot_evaluation(panels: list[SplitPrediction], path: Path) -> None:
     """Write the figure as PNG: a row a dataset, a column a dimension; bars as dots, pieces as circles."""
     figure = Figure(figsize=(10, 4.8 * len(panels)), layout="constrained")
     axes = figure.subplots(len(panels), len(DIMENSIONS), squeeze=False)
@@ -149,7 +149,7 @@ def plot_evaluation(panels: list[Predicted], path: Path) -> None:
         figure.savefig(temporary, format="png", dpi=120)
 
 
-def _scatter(axis: Axes, panel: Predicted, column: int) -> None:
+def _scatter(axis: Axes, panel: SplitPrediction, column: int) -> None:
     x, y = panel.bars.targets[:, column], panel.values[:, column]
     x_piece, y_piece = (by_piece(v, panel.bars.piece)[:, column] for v in (panel.bars.targets, panel.values))
     few = len(np.unique(x)) <= 4

@@ -101,7 +101,7 @@ def bar_features(score: symusic.core.ScoreTick, bars: Bars, limits: Limits | Non
 
 
 @dataclass(frozen=True)
-class _Notes:
+class _HeardNotes:
     """Notes by start, then from high to low; arrays over notes but counts, which is over bars.
 
     onset: index of the onset, notes that start together share one. start: quarters from tick 0. seconds, quarters: how
@@ -137,13 +137,13 @@ class _Notes:
         result[has_notes] = of.reduceat(values, self.bar.searchsorted(has_notes))
         return result
 
-    def only(self, stays: np.ndarray) -> _Notes:
+    def only(self, stays: np.ndarray) -> _HeardNotes:
         """The notes at some indices."""
         fields = {name: getattr(self, name)[stays] for name in self.__dataclass_fields__ if name != "counts"}
-        return _Notes(**fields, counts=np.bincount(fields["bar"], minlength=len(self.counts)))
+        return _HeardNotes(**fields, counts=np.bincount(fields["bar"], minlength=len(self.counts)))
 
 
-def _heard(score: symusic.core.ScoreTick, bars: Bars, limits: Limits) -> tuple[_Notes, np.ndarray]:
+def _heard(score: symusic.core.ScoreTick, bars: Bars, limits: Limits) -> tuple[_HeardNotes, np.ndarray]:
     """The notes that count, and the bar lines in seconds, (bars + 1).
 
     Tracks that double each other are one: of equal notes the longest, the loudest. A tempo without end lasts for as
@@ -161,7 +161,7 @@ def _heard(score: symusic.core.ScoreTick, bars: Bars, limits: Limits) -> tuple[_
     seconds = np.nan_to_num(seconds_at(score, np.concatenate(ticks)), posinf=float(np.finfo(np.float32).max))
     begins, ends, edges = np.split(seconds, [len(onsets), len(onsets) + len(start)])
     bar = np.clip(np.searchsorted(bars.start_tick, start, side="right") - 1, 0, len(bars) - 1)
-    notes = _Notes(
+    notes = _HeardNotes(
         bar=bar,
         onset=onset,
         start=start / score.tpq,
@@ -180,7 +180,9 @@ def _is_triple(meter: str) -> bool:
     return int(meter.partition("/")[0]) % 3 == 0
 
 
-def _density(notes: _Notes, onsets: _Notes, seconds: np.ndarray, quarters: np.ndarray) -> dict[str, np.ndarray]:
+def _density(
+    notes: _HeardNotes, onsets: _HeardNotes, seconds: np.ndarray, quarters: np.ndarray
+) -> dict[str, np.ndarray]:
     """How much happens. seconds, quarters: (bars), how long the bars are."""
     sounds = np.clip(notes.seconds, 0, LONGEST)
     return {
@@ -200,7 +202,7 @@ def _off(quarters: np.ndarray, parts: int) -> np.ndarray:
     return np.abs(quarters * parts - np.round(quarters * parts)) / parts
 
 
-def _sound(notes: _Notes, onsets: _Notes) -> dict[str, np.ndarray]:
+def _sound(notes: _HeardNotes, onsets: _HeardNotes) -> dict[str, np.ndarray]:
     """Loudness and register."""
     octaves, velocity = (notes.pitch - MIDDLE_C) / OCTAVE, notes.velocity / 127
     top = (onsets.pitch - MIDDLE_C) / OCTAVE
@@ -219,7 +221,7 @@ def _sound(notes: _Notes, onsets: _Notes) -> dict[str, np.ndarray]:
     }
 
 
-def _rhythm(notes: _Notes, onsets: _Notes) -> dict[str, np.ndarray]:
+def _rhythm(notes: _HeardNotes, onsets: _HeardNotes) -> dict[str, np.ndarray]:
     """How long the notes are, alone and against the time between onsets."""
     return {
         "length_seconds": notes.mean(np.log2(np.clip(notes.seconds, SHORTEST, LONGEST))),

@@ -111,7 +111,7 @@ class PartTables:
 
 @contextmanager
 def part_tables(folder: Path, part: int, described: Sequence[str]) -> Iterator[PartTables]:
-    """As `new_tables`, after what a run that was killed had begun is removed. Raises UserError if that can't be done."""
+    """As `new_tables`, without what a run that was killed had begun. Raises UserError if that can't be done."""
     try:
         _remove_leftovers(folder, part)
         with new_tables(folder, part, described) as tables:

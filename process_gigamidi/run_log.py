@@ -71,9 +71,8 @@ def start_line(settings: AnnotationSettings, n_parts: int, n_to_do: int, n_done:
 def end_lines(folder: Path, totals: Totals, n_done: int, n_parts: int) -> list[str]:
     """What there is at the end of a run, and where."""
     lines = [in_words(totals) + (f" in {n_done:,} of {n_parts:,} parts" if n_done < n_parts else "")]
-    reasons = sorted(totals.failures_by_reason.items(), key=lambda item: (-item[1], item[0]))
-    lines += [f"  {n:,} failed: {reason}" for reason, n in reasons]
-    if reasons:
+    lines += [f"  {n:,} failed: {reason}" for reason, n in totals.by_reason()]
+    if totals.failures:
         lines.append(f"why each of them failed: {folder / 'failures'}/*.csv")
     return [*lines, f"bars, songs, failures and run.json are in {folder}"]
 

@@ -1,4 +1,4 @@
-"""Songs as rows of a dataset, and what a source of rows is: numbered parts, the same whoever reads them and whenever."""
+"""Songs as rows of a dataset, and what a source of rows is: numbered parts, the same for every reader."""
 
 from __future__ import annotations
 

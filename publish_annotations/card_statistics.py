@@ -81,6 +81,10 @@ class Statistics:
         upper = _GRID[np.searchsorted(up_to, np.ceil(place), side="right")]
         return Summary(mean, sd, *(lower + (place - below) * (upper - lower)).tolist())
 
+    def styles_by_songs(self) -> list[tuple[str, int]]:
+        """The styles with the number of their songs, the most frequent first."""
+        return sorted(self.styles.items(), key=lambda item: (-item[1], item[0]))
+
     def _add_styles(self, styles: pa.ListArray) -> None:
         names = pa.table({"song": pc.list_parent_indices(styles), "style": pc.list_flatten(styles)})
         names = names.filter(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(names["style"])), 0))

@@ -1,4 +1,4 @@
-"""The data card: README.md of an export, from the template data_card.md and what was counted.
+"""The data card: README.md of an export, from the template data_card.md.jinja and what was counted.
 
 At its head stands YAML, which tells the Hub and `datasets` of files, columns, sizes and licence. What others wrote
 (styles, names) comes into the Markdown as plain words in one line, and not at all into the YAML.
@@ -6,122 +6,143 @@ At its head stands YAML, which tells the Hub and `datasets` of files, columns, s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from datasets import DatasetInfo, Features, SplitDict, SplitInfo
 from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCardData
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from pipeline.annotations import BARS, CURATED_STYLES, DIMENSIONS, QUADRANTS, columns_in_markdown, published_songs
 from pipeline.records import Totals
+from pretrain_model.bundled_heads import BundledHead, agreement_of, bundled_head
+from process_gigamidi.annotation_settings import DatasetSettings
 
-from .card_provenance import PLACEHOLDER, Origin, plain, table_rows
+from .annotated_splits import MAY_DIFFER, AnnotatedSplit
 from .card_statistics import Statistics
 from .export_settings import CardSettings, ExportSettings
-from .model_figures import quality_of
 from .parquet_files import PublishedSplit, schema_of
 
+TEMPLATE = "data_card.md.jinja"
+GIGAMIDI = "Metacreation/GigaMIDI"
+PLACEHOLDER = "NAME/gigamidi-valence-arousal"  # where the data set isn't pushed; a reader puts in what it is called
 MOST_STYLES = 30  # that are named; the rest is counted
-CITATIONS = (
-    "K. J. M. Lee, J. Ens, S. Adkins, P. Sarmento, M. Barthet, P. Pasquier: The GigaMIDI Dataset with Features for "
-    "Expressive Music Performance Detection. Transactions of ISMIR, 2025. https://doi.org/10.5334/tismir.203",
-    "H.-T. Hung, J. Ching, S. Doh, N. Kim, J. Nam, Y.-H. Yang: EMOPIA: A Multi-Modal Pop Piano Dataset For Emotion "
-    "Recognition and Emotion-based Music Generation. ISMIR, 2021.",
-    "L. N. Ferreira, J. Whitehead: Learning to Generate Music With Sentiment. ISMIR, 2019. (VGMIDI)",
-    "J. Huang, Z. Novack, P. Long, Y. Hou, K. Chen, T. Berg-Kirkpatrick, J. McAuley: MuseTok: Symbolic Music "
-    "Tokenization for Generation and Semantic Understanding. 2025. https://arxiv.org/abs/2510.16273 (how scores become "
-    "bars)",
-)
-_SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
+LONGEST = 60  # characters of somebody else's text
 TAGS = ("music", "midi", "symbolic-music", "emotion", "music-emotion-recognition", "valence", "arousal")
+_SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
+_MEANT = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$:@=])")  # what Markdown or the Hub could take for more than a letter
 
 
-def dataset_card(settings: ExportSettings, published: Sequence[PublishedSplit]) -> str:
+@dataclass(frozen=True)
+class Origin:
+    """Where a data set's songs and numbers come from.
+
+    Songs come from GigaMIDI (the Hub or a local copy), from another dataset, or from a folder of MIDI files; numbers
+    from a head that is bundled with the project, whose agreement with ratings is known, or from another one.
+    """
+
+    splits: tuple[AnnotatedSplit, ...]
+
+    @property
+    def first(self) -> AnnotatedSplit:
+        """The split that stands for all in what they have in common."""
+        return self.splits[0]
+
+    @property
+    def dataset(self) -> DatasetSettings:
+        """The dataset of the songs, as the settings name it."""
+        return self.first.settings.dataset
+
+    @property
+    def revision(self) -> str | None:
+        """The dataset's commit on the Hub; None if it wasn't read there."""
+        return self.first.decides.get("dataset.revision")
+
+    @property
+    def head(self) -> BundledHead | None:
+        """The bundled head that made the numbers; None if it is another."""
+        return bundled_head(str(self.first.decides["model.head"]))
+
+    @property
+    def is_midi_folder(self) -> bool:
+        """Whether the songs were MIDI files in a folder, not a dataset."""
+        return "dataset.split" not in self.first.decides
+
+    @property
+    def is_gigamidi(self) -> bool:
+        """Whether the songs are GigaMIDI's."""
+        return not self.is_midi_folder and self.dataset.name == GIGAMIDI
+
+    @property
+    def name(self) -> str:
+        """The dataset's name in a sentence."""
+        return "GigaMIDI" if self.is_gigamidi else self.dataset.name
+
+    @property
+    def source(self) -> Markup:
+        """The songs' source, as the end of "songs of"."""
+        if self.is_midi_folder:
+            return Markup("a folder of MIDI files")
+        page = f"https://huggingface.co/datasets/{self.dataset.name}"
+        return Markup("[{}]({}) {}").format(plain(self.dataset.name), page, plain(self.dataset.config))
+
+    def decides(self) -> Iterator[tuple[Markup, Markup]]:
+        """All that the numbers follow from, as cells of a table: digests of weights, settings, each split's data."""
+        for key, value in self.first.decides.items():
+            if key not in MAY_DIFFER:
+                yield Markup("`{}`").format(key), _cell(value)
+        for split in self.splits:
+            for key in MAY_DIFFER:
+                if key in split.decides and key != "dataset.split":
+                    yield Markup("`{}` of {}").format(key, plain(split.name)), _cell(split.decides[key])
+
+    def versions(self) -> Markup:
+        """The versions of what made the numbers; of all splits, where they differ."""
+        pairs = dict.fromkeys(pair for split in self.splits for pair in split.versions.items())
+        return Markup(", ").join(Markup("{} {}").format(plain(name), plain(version)) for name, version in pairs)
+
+
+def data_card(settings: ExportSettings, published: Sequence[PublishedSplit]) -> str:
     """The whole card, YAML and Markdown."""
     total, totals = Statistics(), Totals()
     for split in published:
         total.update(split.statistics)
         totals.add(split.split.totals)
-    origin = Origin(tuple(split.split for split in published), settings)
+    origin = Origin(tuple(split.split for split in published))
+    described = origin.first.described
+    columns = {"bars": columns_in_markdown(BARS), "songs": columns_in_markdown(published_songs(described))}
     megabytes = {
-        kind: f"{sum(path.stat().st_size for split in published for path in split.written[kind].files) / 1e6:,.1f}"
-        for kind in ("bars", "songs")
+        table: f"{sum(path.stat().st_size for split in published for path in split.written[table].files) / 1e6:,.1f}"
+        for table in columns
     }
-    template = Template(Path(__file__).with_name("data_card.md").read_text(encoding="utf-8"))
-    body = template.substitute(
-        origin.joined(),
-        title=plain(settings.card.title),
-        source=origin.source,
-        n_bars=f"{total.bars:,}",
-        n_songs=f"{total.songs:,}",
-        bars_mb=megabytes["bars"],
-        songs_mb=megabytes["songs"],
-        repo=settings.export.repo or PLACEHOLDER,
-        split=published[0].split.name,
-        bars_columns=columns_in_markdown(BARS),
-        songs_columns=columns_in_markdown(published_songs(published[0].split.described)),
-        made=origin.made(),
-        decides=origin.decides(),
-        versions=origin.versions(),
-        license=plain(settings.card.license),
-        licence_facts=origin.licence_facts(),
-        failings=origin.failings(),
-        quality=quality_of(origin.head)
-        if origin.head
-        else "The weights are not the pipeline's own: it isn't known here.",
-        splits=_splits(published),
-        failures=_failures(totals),
-        summaries=_summaries(total),
-        quadrants=table_rows(
-            (f"{q.name}, {q.words}", f"{n / total.bars:.1%}") for q, n in zip(QUADRANTS, total.quadrants, strict=True)
-        ),
-        styles=_styles(total) if CURATED_STYLES in published[0].split.described else "",
-        cite=_citations(origin),
+    body = (
+        _environment()
+        .get_template(TEMPLATE)
+        .render(
+            settings=settings,
+            published=published,
+            origin=origin,
+            total=total,
+            totals=totals,
+            megabytes=megabytes,
+            columns={table: Markup(text) for table, text in columns.items()},
+            repo=settings.export.repo or PLACEHOLDER,
+        )
     )
-    return f"---\n{card_metadata(settings.card, published)}\n---\n\n{body.rstrip()}\n"
+    return f"---\n{card_metadata(settings.card, published)}\n---\n\n{body.strip()}\n"
 
 
-def _splits(published: Sequence[PublishedSplit]) -> str:
-    return table_rows(
-        (split.split.name, split.statistics.songs, split.statistics.bars, split.split.totals.failures)
-        for split in published
-    )
-
-
-def _failures(totals: Totals) -> str:
-    if not totals.failures:
-        return "Every song of the source was annotated."
-    reasons = sorted(totals.failures_by_reason.items(), key=lambda item: (-item[1], item[0]))
-    return "| why songs were not annotated | songs |\n|---|---|\n" + table_rows((f"`{why}`", n) for why, n in reasons)
-
-
-def _summaries(total: Statistics) -> str:
-    summaries = [total.summary(affect) for affect in range(len(DIMENSIONS))]
-    return table_rows(
-        (name, f"{s.mean:.4f}", f"{s.sd:.4f}", f"{s.q25:.4f}", f"{s.median:.4f}", f"{s.q75:.4f}")
-        for name, s in zip(DIMENSIONS, summaries, strict=True)
-    )
-
-
-def _styles(total: Statistics) -> str:
-    largest = sorted(total.styles.items(), key=lambda item: (-item[1], item[0]))
-    rows: list[tuple[str, int]] = [(plain(style), n) for style, n in largest[:MOST_STYLES]]
-    if others := largest[MOST_STYLES:]:
-        rows.append((f"*{len(others):,} more*", sum(n for _, n in others)))
-    rows.append(("*none*", total.without_style))
-    return f"| style (`{CURATED_STYLES}`; a song may have several) | songs |\n|---|---|\n" + table_rows(rows)
-
-
-def _citations(origin: Origin) -> str:
-    gigamidi, emopia, vgmidi, musetok = CITATIONS
-    cited = [*([gigamidi] if origin.is_gigamidi else []), *([emopia, vgmidi] if origin.head else []), musetok]
-    return "Name this data set by its address and revision, and what it rests on:\n\n" + "\n".join(
-        f"- {each}" for each in cited
-    )
+def plain(text: str) -> Markup:
+    """Somebody else's text so that Markdown shows it as it is: one printable line of at most LONGEST characters."""
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    text = text if len(text) <= LONGEST else text[: LONGEST - 1].rstrip() + "…"
+    return Markup(_MEANT.sub(r"\\\1", text))
 
 
 def card_metadata(settings: CardSettings, splits: Sequence[PublishedSplit]) -> str:
@@ -136,24 +157,49 @@ def card_metadata(settings: CardSettings, splits: Sequence[PublishedSplit]) -> s
     columns = {"bars": BARS, "songs": published_songs(splits[0].split.described)}
     infos: dict[str, DatasetInfo] = {}
     configs: dict[str, dict[str, Any]] = {}
-    for kind in columns:
-        infos[kind] = DatasetInfo(
-            config_name=kind,
-            features=Features.from_arrow_schema(schema_of(columns[kind])),
-            splits=SplitDict({split.split.name: _split_info(split, kind) for split in splits}),
-            download_size=sum(path.stat().st_size for split in splits for path in split.written[kind].files),
-            dataset_size=sum(split.written[kind].bytes_in_memory for split in splits),
+    for table in columns:
+        infos[table] = DatasetInfo(
+            config_name=table,
+            features=Features.from_arrow_schema(schema_of(columns[table])),
+            splits=SplitDict({split.split.name: _split_info(split, table) for split in splits}),
+            download_size=sum(path.stat().st_size for split in splits for path in split.written[table].files),
+            dataset_size=sum(split.written[table].bytes_in_memory for split in splits),
         )
         names = [split.split.name for split in splits]
-        configs[kind] = {"data_files": [{"split": name, "path": f"{kind}/{name}-*.parquet"} for name in names]}
+        configs[table] = {"data_files": [{"split": name, "path": f"{table}/{name}-*.parquet"} for name in names]}
     configs["songs"]["default"] = True
     DatasetInfosDict(infos).to_dataset_card_data(data)
     MetadataConfigs(configs).to_dataset_card_data(data)
     return data.to_yaml()
 
 
-def _split_info(split: PublishedSplit, kind: str) -> SplitInfo:
-    written = split.written[kind]
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"plain": plain, "thousands": "{:,}".format}
+    environment.globals |= {
+        "agreement_of": agreement_of,
+        "curated_styles": CURATED_STYLES,
+        "dimensions": DIMENSIONS,
+        "most_styles": MOST_STYLES,
+        "quadrants": QUADRANTS,
+    }
+    return environment
+
+
+def _cell(value: Any) -> Markup:
+    if value is None:
+        return Markup("none")
+    return plain(str(value)) if len(str(value)) < 64 else Markup("`{}`").format(value)
+
+
+def _split_info(split: PublishedSplit, table: str) -> SplitInfo:
+    written = split.written[table]
     return SplitInfo(split.split.name, num_bytes=written.bytes_in_memory, num_examples=written.rows)
 
 

@@ -28,7 +28,7 @@ from process_gigamidi.conversion import one_line
 from process_gigamidi.source_faults import quiet_libraries
 
 from .annotated_splits import annotated_splits
-from .data_card import dataset_card
+from .data_card import data_card
 from .export_settings import ExportSettings
 from .parquet_files import PublishedSplit, publish_split
 
@@ -64,7 +64,7 @@ def export(settings: ExportSettings) -> Exported:
     totals = Totals()
     with whole_folder(folder) as temporary:
         published = [publish_split(split, temporary, own) for split in splits]
-        (temporary / CARD).write_text(dataset_card(settings, published), encoding="utf-8")
+        (temporary / CARD).write_text(data_card(settings, published), encoding="utf-8")
         data = [path for split in published for written in split.written.values() for path in written.files]
         paths = [*data, temporary / CARD]
         files = {path.relative_to(temporary).as_posix(): path for path in paths}

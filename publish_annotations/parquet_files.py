@@ -172,7 +172,7 @@ def schema_of(columns: Sequence[Column]) -> pa.Schema:
 
 
 def _type_in_csv(column: Column) -> pa.DataType:
-    """As what a column is read from CSV: lists as the JSON text that they are there, copied counts as they may stand."""
+    """The type as which a column is read from CSV: lists as the JSON text that they are there."""
     if column.kind.is_list:
         return pa.string()
     return pa.float64() if column.kind == COPIED_COUNT else arrow_type(column)

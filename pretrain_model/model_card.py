@@ -1,0 +1,75 @@
+"""MODEL_CARD.md, from its template and from what stands beside the weights in agreement.json.
+
+python -m pretrain_model.model_card                            writes MODEL_CARD.md anew
+python -m pretrain_model.model_card cross_validation.csv       first takes over what 05_cross_validate.py measured
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pipeline.files import atomic_write
+from pipeline.settings import PROJECT_ROOT
+
+from .bundled_heads import AGREEMENT_FILE
+from .cross_validation import as_markdown
+
+CARD = PROJECT_ROOT / "MODEL_CARD.md"
+TEMPLATE = "MODEL_CARD.md.jinja"
+_DECIMALS = 3
+_COLUMNS = ("dataset", "level", "predictor", "dimension", "metric", "value", "low", "high")
+
+
+def model_card(record: dict[str, Any]) -> str:
+    """The card as Markdown. record: what agreement.json holds."""
+    # nothing in it comes from strangers, and it is Markdown, so nothing is escaped
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(TEMPLATE).render(
+        encoder=record["encoder"],
+        digests={head["name"]: head["digest"] for head in record["heads"]},
+        agreement=as_markdown(pd.DataFrame(record["agreement"])).strip(),
+    )
+
+
+def with_measured(record: dict[str, Any], table: pd.DataFrame) -> dict[str, Any]:
+    """The record with the agreement that 05_cross_validate.py measured in place of what it had."""
+    known = table[table["value"].notna()].round({"value": _DECIMALS, "low": _DECIMALS, "high": _DECIMALS})
+    return record | {"agreement": known[list(_COLUMNS)].to_dict("records")}
+
+
+def as_json(record: dict[str, Any]) -> str:
+    """The record as text, a line for each measure of agreement, so that changes can be read."""
+    rows = ",\n    ".join(json.dumps(row, ensure_ascii=False) for row in record["agreement"])
+    others = json.dumps({key: value for key, value in record.items() if key != "agreement"}, indent=2)
+    return f'{others[:-2]},\n  "agreement": [\n    {rows}\n  ]\n}}\n'
+
+
+def main() -> None:
+    """Write the card, and before it the record if there is something new."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", nargs="?", type=Path, help="cross_validation.csv, as 05_cross_validate.py writes it")
+    arguments = parser.parse_args()
+    record = json.loads(AGREEMENT_FILE.read_text(encoding="utf-8"))
+    if arguments.table:
+        record = with_measured(record, pd.read_csv(arguments.table))
+        with atomic_write(AGREEMENT_FILE) as temporary:
+            temporary.write_text(as_json(record), encoding="utf-8")
+    with atomic_write(CARD) as temporary:
+        temporary.write_text(model_card(record), encoding="utf-8")
+    print(f"model card: {CARD}")
+
+
+if __name__ == "__main__":
+    main()

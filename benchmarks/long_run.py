@@ -24,8 +24,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from measured_music import music_folder, repeat_music
 
+from pipeline.annotations import RECORDS, TABLES, finished_parts, record_path, table_path
+from pipeline.records import PartRecord, read_record
 from pipeline.settings import PROJECT_ROOT, UserError
-from process_gigamidi.part_files import KINDS, RECORDS, PartRecord, parts_done, read_record, record_path, table_path
 
 TICKS = os.sysconf("SC_CLK_TCK")  # of processor time, a second
 
@@ -78,11 +79,11 @@ def resumed(command: list[str], folder: Path) -> tuple[int, int, float, bool]:
     Returns how many parts stayed, how many were taken away, the seconds from the command to the first line of a new
     part's table, and whether the tables that were made again are those that were taken away.
     """
-    done = sorted(parts_done(folder))
+    done = sorted(finished_parts(folder))
     again = done[len(done) * 9 // 10 :]
     before: dict[int, PartRecord] = {part: read_record(folder, part) for part in again}
     for part in again:
-        for path in (record_path(folder, part), *(table_path(folder, kind, part) for kind in KINDS)):
+        for path in (record_path(folder, part), *(table_path(folder, kind, part) for kind in TABLES)):
             path.unlink()
     began = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as running:
@@ -124,7 +125,7 @@ def main() -> None:
             command = [*script, *(word for setting in own for word in ("--set", setting))]
             table = watch(command)
             sizes = {
-                kind: [path.stat().st_size for path in (annotations / kind).iterdir()] for kind in (*KINDS, RECORDS)
+                kind: [path.stat().st_size for path in (annotations / kind).iterdir()] for kind in (*TABLES, RECORDS)
             }
             kept, made_again, seconds_to_resume, same = resumed(command, annotations)
     except UserError as error:

@@ -59,8 +59,9 @@ from pipeline.settings import UserError, load_settings
 from pretrain_model.head import HeadInput, load_head
 from process_gigamidi.annotation_settings import AnnotationSettings
 from process_gigamidi.conversion import Converted, convert_song
+from process_gigamidi.gigamidi_source import open_source
 from process_gigamidi.part_files import complete_part, part_tables
-from process_gigamidi.song_rows import Row, open_source
+from process_gigamidi.song_rows import Row
 
 LENGTHS = (1, 4, 16, 64)  # times a song is played
 LARGE_BATCH = 16_384  # words

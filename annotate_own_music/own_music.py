@@ -16,13 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyze_emotion_annotations.analysis_settings import SETTINGS_FILE, AnalysisSettings
-from analyze_emotion_annotations.plot_canvas import save_plot
-from analyze_emotion_annotations.song_curves import Song, plot_song
 from pipeline.annotations import FORMAT, RUN_RECORD, TABLES, table_path
 from pipeline.files import provenance, write_json
 from pipeline.records import digest_of, finish_part
-from pipeline.settings import UserError, load_settings, one_line
+from pipeline.settings import UserError, one_line
 from process_gigamidi.annotation_settings import AnnotationSettings
 from process_gigamidi.midi_files import NamedFile, midi_row, named_files
 from process_gigamidi.part_files import PartTables, new_tables
@@ -33,14 +30,11 @@ from process_gigamidi.worker_processes import tasks_of_part
 from .printed_songs import PrintedSongs, shown
 
 if TYPE_CHECKING:
-    pass
-
+    from .own_curves import CurvePlots
 
 MOST_PATHS = 20  # of plots that are printed one by one
 LONGEST_COMPLAINT = 300  # characters
 _MARK = "own_files"  # that the record of such a folder has, and no other
-_KEPT = "-_.,()[]+&' "  # in a plot's name, beside letters and digits
-_LONGEST_NAME = 120  # bytes: file systems take 255, and the suffix and more come on top
 
 
 @dataclass(frozen=True)
@@ -112,7 +106,7 @@ def _drawing(folder: Path | None) -> Callable[[Annotated], list[Path]]:
 
 
 def _curve_plots(folder: Path) -> CurvePlots:
-    pass
+    from .own_curves import CurvePlots
 
     return CurvePlots(folder)
 
@@ -159,46 +153,3 @@ def _is_own(folder: Path) -> bool:
     with suppress(OSError, ValueError):
         return _MARK in json.loads((folder / RUN_RECORD).read_text(encoding="utf-8"))
     return False
-
-
-def as_song(song: Annotated) -> Song:
-    """What a song's curves are drawn from."""
-    bars = song.bars
-    valence, arousal, valence_error_sd, arousal_error_sd = song.predicted.T
-    return Song(
-        md5=song.row.md5,
-        title=song.row.called,
-        artist="",
-        duration_seconds=song.duration_seconds,
-        bar_number=bars.bar_number,
-        start_seconds=bars.start_seconds,
-        valence=valence,
-        arousal=arousal,
-        valence_error_sd=valence_error_sd,
-        arousal_error_sd=arousal_error_sd,
-        n_notes=bars.n_notes,
-    )
-
-
-class CurvePlots:
-    """Plots of songs in one folder, each named after its song, as config/analysis.yaml has plots."""
-
-    def __init__(self, folder: Path):
-        self._folder = folder
-        self._plot = load_settings(AnalysisSettings, SETTINGS_FILE).plot
-        self._taken: set[str] = set()
-
-    def draw(self, song: Annotated) -> list[Path]:
-        """Draw a song; returns the paths. Raises OSError if they can't be written."""
-        name = plot_name(song.row.called)
-        if name.casefold() in self._taken:
-            name = f"{name}-{song.row.md5[:8]}"
-        self._taken.add(name.casefold())
-        return save_plot(plot_song(as_song(song), self._plot.dpi), self._folder, name, self._plot.formats)
-
-
-def plot_name(called: str) -> str:
-    """The name of a song's plot, without suffix: the song's own, fit for any file system."""
-    stem = called.removesuffix(Path(called).suffix)
-    name = "".join(letter if letter.isalnum() or letter in _KEPT else "_" for letter in stem)
-    return name.encode()[:_LONGEST_NAME].decode(errors="ignore").strip("._ ") or "song"

@@ -27,7 +27,7 @@ Array = npt.NDArray[np.floating[Any]]
 _NO_SPREAD = 1e-9
 Points: TypeAlias = np.ndarray
 Compared: TypeAlias = Sequence[tuple[Points, Points]]  # the pairs of one piece
-Key: TypeAlias = tuple[str, str, str]  # level, dimension, figure
+Key: TypeAlias = tuple[str, str, str]  # level, dimension, metric
 Measure: TypeAlias = Callable[[Sequence[Compared]], dict[Key, float]]
 
 
@@ -105,10 +105,10 @@ def rating_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
     away = [values[:, :2] - np.repeat(m, sizes, axis=0) for values, m in zip((predicted, rated), means, strict=True)]
     levels = {"bar": (predicted[:, :2], rated), "within": (away[0], away[1]), "piece": (means[0], means[1])}
     found = {
-        (level, dimension, name): figure(x[:, k], y[:, k])
+        (level, dimension, name): metric(x[:, k], y[:, k])
         for level, (x, y) in levels.items()
         for k, dimension in enumerate(DIMENSIONS)
-        for name, figure in METRICS.items()
+        for name, metric in METRICS.items()
     }
     if predicted.shape[1] > len(DIMENSIONS):
         deviations = np.abs(predicted[:, :2] - rated) / predicted[:, 2:]
@@ -130,7 +130,7 @@ def quadrant_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
 
 
 def with_intervals(measure: Measure, pieces: Sequence[Compared], resamples: int, seed: int) -> pd.DataFrame:
-    """Every figure of a score with its interval: level, dimension, figure, value, low, high, n (pieces)."""
+    """Every agreement with its interval: level, dimension, metric, value, low, high, n (pieces)."""
     draw = np.random.default_rng(seed)
     drawn = [measure([pieces[i] for i in draw.integers(0, len(pieces), len(pieces))]) for _ in range(resamples)]
     rows = []

@@ -4,7 +4,7 @@ VGMIDI's games and EMOPIA's songs are spread over folds; the pieces of a fold ar
 other folds of both. The target for VGMIDI is the plain mean of all valid ratings. EMOPIA is scored twice: all clips in
 these folds (emopia_by_song), and its test split by a model trained on its other two and on all of VGMIDI (emopia), as
 others report it. Every interval is of 95 %, by the bootstrap over pieces (Efron), or songs for emopia_by_song: they are
-drawn with replacement, everything of one together, and the figure is computed anew.
+drawn with replacement, everything of one together, and the agreement is computed anew.
 
 Predictors:
 
@@ -186,19 +186,19 @@ def as_markdown(table: pd.DataFrame) -> str:
     agreement = ["r", "ccc", "mae", "covered_50", "covered_90"]
     blocks = [("vgmidi", agreement), ("emopia_by_song", ["accuracy"]), ("emopia", ["accuracy"])]
     lines: list[str] = []
-    for dataset, figures in blocks:
+    for dataset, metrics in blocks:
         rows = table[table["dataset"] == dataset]
-        figures = [figure for figure in figures if (rows["metric"] == figure).any()]
-        if not figures:
+        metrics = [metric for metric in metrics if (rows["metric"] == metric).any()]
+        if not metrics:
             continue
         lines += [
             "",
-            f"| {dataset} | predictor | dimension | {' | '.join(figures)} |",
-            "|---" * (3 + len(figures)) + "|",
+            f"| {dataset} | predictor | dimension | {' | '.join(metrics)} |",
+            "|---" * (3 + len(metrics)) + "|",
         ]
         for (level, predictor, dimension), found in rows.groupby(["level", "predictor", "dimension"], sort=False):
-            by_figure = {row.metric: row for row in found.itertuples()}
-            cells = [_cell(by_figure[figure]) if figure in by_figure else "" for figure in figures]
+            by_metric = {row.metric: row for row in found.itertuples()}
+            cells = [_cell(by_metric[metric]) if metric in by_metric else "" for metric in metrics]
             lines.append(f"| per {level} | {predictor} | {dimension} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -1,12 +1,12 @@
-"""How good a head is: agreement with the ratings, beside a constant and beside one listener.
+"""How good a head is: agreement with the ratings, compared with a constant and with one rater.
 
 Per bar, per piece (the mean over a piece's bars) and, where bars have ratings of their own, within pieces (a bar's
 difference from that mean). Predictors:
 
 - head: the head's predictions.
 - constant: the mean target of the dataset's training bars. Its Pearson r is undefined (empty), its concordance 0.
-- one_rater (VGMIDI only): one listener's ratings against the mean of all others'; every figure is computed for each
-  listener's number over the pieces of the split and then averaged over the listeners.
+- one_rater (VGMIDI only): one rater's ratings against the mean of all others'; every metric is computed for each
+  rater's number over the pieces of the split and then averaged over the raters.
 
 EMOPIA's clips also have accuracies, from the signs of a clip's mean: of valence, of arousal, and of the quadrant.
 """
@@ -94,10 +94,10 @@ def evaluate_predictor(predicted: Points, bars: RatedBars, with_accuracy: bool) 
     for level, (x, y) in levels(predicted, bars, within=not with_accuracy).items():
         clip = with_accuracy and level == "piece"
         for column, dimension in enumerate(DIMENSIONS):
-            figures: dict[str, float] = {name: figure(x[:, column], y[:, column]) for name, figure in METRICS.items()}
+            found: dict[str, float] = {name: metric(x[:, column], y[:, column]) for name, metric in METRICS.items()}
             if clip:
-                figures["accuracy"] = sign_accuracy(x[:, column], y[:, column])
-            rows.append({"level": level, "dimension": dimension, **figures, "n": len(x)})
+                found["accuracy"] = sign_accuracy(x[:, column], y[:, column])
+            rows.append({"level": level, "dimension": dimension, **found, "n": len(x)})
         if clip:
             rows.append({"level": level, "dimension": "quadrant", "accuracy": quadrant_accuracy(x, y), "n": len(x)})
     return pd.DataFrame(rows)
@@ -113,9 +113,9 @@ def levels(predicted: Points, bars: RatedBars, within: bool) -> dict[str, tuple[
 
 
 def evaluate_one_rater(ratings: pd.DataFrame, bars: RatedBars) -> pd.DataFrame:
-    """Rows of COLUMNS from `level` on for one listener against the mean of the others.
+    """Rows of COLUMNS from `level` on for one rater against the mean of the others.
 
-    ratings: piece, listener, bar_number, valence, arousal; only the pieces and bars of `bars` are used. n is the number
+    ratings: piece, rater, bar_number, valence, arousal; only the pieces and bars of `bars` are used. n is the number
     of bars or pieces.
     """
     wanted = pd.DataFrame({"piece": np.asarray(bars.pieces)[bars.piece], "bar_number": bars.bar_number})
@@ -124,13 +124,13 @@ def evaluate_one_rater(ratings: pd.DataFrame, bars: RatedBars) -> pd.DataFrame:
     rows = []
     for level, table, unit in (("bar", per_bar, ["piece", "bar_number"]), ("piece", per_piece, ["piece"])):
         grouped = table.groupby(unit)
-        listeners = grouped["rater"].transform("size")
+        n_raters = grouped["rater"].transform("size")
         for dimension in DIMENSIONS:
-            others = (grouped[dimension].transform("sum") - table[dimension]) / (listeners - 1)
-            pairs = pd.DataFrame({"listener": table["rater"], "own": table[dimension], "others": others})
+            others = (grouped[dimension].transform("sum") - table[dimension]) / (n_raters - 1)
+            pairs = pd.DataFrame({"rater": table["rater"], "own": table[dimension], "others": others})
             each = [
-                {name: figure(own, rest) for name, figure in METRICS.items()}
-                for _, group in pairs[listeners > 1].groupby("rater")
+                {name: metric(own, rest) for name, metric in METRICS.items()}
+                for _, group in pairs[n_raters > 1].groupby("rater")
                 for own, rest in [(group["own"].to_numpy(), group["others"].to_numpy())]
             ]
             means = pd.DataFrame(each, columns=list(METRICS)).mean()
@@ -162,7 +162,7 @@ def _scatter(axis: Axes, panel: SplitPrediction, column: int) -> None:
     label = f"{len(x_piece):,} {'clips' if few else 'pieces'}"
     axis.scatter(shown_piece, y_piece, s=26, facecolors="none", edgecolors="tab:red", linewidths=1, label=label)
     axis.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal", ylabel="predicted")
-    axis.set_xlabel("rated (quadrant's point, spread sideways)" if few else "rated (mean of the listeners)")
+    axis.set_xlabel("rated (quadrant's point, spread sideways)" if few else "rated (mean of the raters)")
     name = f"{_NAMES[panel.dataset]}, {panel.split}: {DIMENSIONS[column]}"
     axis.set_title(f"{name}\nper bar: r = {pearson_r(y, x):.2f}, CCC = {concordance(y, x):.2f}", fontsize=11)
     axis.legend(loc="upper left", fontsize=9)

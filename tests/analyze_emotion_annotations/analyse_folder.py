@@ -10,9 +10,9 @@ import duckdb
 import pandas as pd
 
 from analyze_emotion_annotations.analysis import Analysis, analyse
-from analyze_emotion_annotations.analysis_settings import DEFAULT_FILE, AnalysisSettings
+from analyze_emotion_annotations.analysis_settings import SETTINGS_FILE, AnalysisSettings
 from analyze_emotion_annotations.annotation_database import annotation_database
-from analyze_emotion_annotations.annotation_tables import finished_parts
+from analyze_emotion_annotations.annotation_tables import parts_of
 from analyze_emotion_annotations.group_statistics import group_statistics
 from analyze_emotion_annotations.song_groups import gather_groups
 from pipeline.settings import load_settings
@@ -21,14 +21,14 @@ from pipeline.settings import load_settings
 def settings_for(folder: Path, *overrides: str) -> AnalysisSettings:
     """Every style by itself, however few its songs."""
     where = (f"input.dir={folder}", f"output.dir={folder}-analysis")
-    return load_settings(AnalysisSettings, DEFAULT_FILE, None, [*where, "styles.min_songs=1", *overrides])
+    return load_settings(AnalysisSettings, SETTINGS_FILE, None, [*where, "styles.min_songs=1", *overrides])
 
 
 @contextmanager
 def grouped(folder: Path, *overrides: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """The database of a folder, with its groups."""
     settings = settings_for(folder, *overrides)
-    with annotation_database(finished_parts(folder)[0], folder.parent, 500) as db:
+    with annotation_database(parts_of(folder)[0], folder.parent, 500) as db:
         gather_groups(db, settings.styles.min_songs, settings.features)
         yield db
 

@@ -14,20 +14,21 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from script_runs import Done, run_script
 
 from analyze_emotion_annotations.report_page import Report, render
+from pipeline.annotations import record_path
 
 SongRow = Mapping[str, object]
 
 
 def write_annotations(folder: Path, parts: Sequence[Sequence[tuple[SongRow, np.ndarray]]]) -> Path:
-    """Write parts of songs. A song: its row (a name, and more of the songs table), and its bars' (n, 2) affect."""
+    """Write parts of songs. A song: its row (a name, and more of the songs table) and its bars' ratings, (n, 2)."""
     for number, songs in enumerate(parts):
         bars, rows = [], []
-        for song, affect in songs:
-            n = len(affect)
+        for song, ratings in songs:
+            n = len(ratings)
             md5 = hashlib.md5(str(song["name"]).encode()).hexdigest()
             facts = {"n_bars": n, "n_notes": 4 * n, "duration_seconds": 2.0 * n}
             rows.append({"md5": md5, **facts, **{key: value for key, value in song.items() if key != "name"}})
-            bars.append((np.full(n, md5), np.arange(n), affect))
+            bars.append((np.full(n, md5), np.arange(n), ratings))
         md5s, number_of_bar, values = (np.concatenate(column) for column in zip(*bars, strict=True))
         of_bars = {
             "md5": md5s,
@@ -42,6 +43,9 @@ def write_annotations(folder: Path, parts: Sequence[Sequence[tuple[SongRow, np.n
         for kind, frame in (("bars", pd.DataFrame(of_bars)), ("songs", pd.DataFrame(rows))):
             (folder / kind).mkdir(parents=True, exist_ok=True)
             frame.to_csv(folder / kind / f"part-{number:05d}.csv", index=False)
+        record = record_path(folder, number)
+        record.parent.mkdir(exist_ok=True)
+        record.touch()  # that it is there finishes the part, and is all that the analysis asks
     return folder
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 from matplotlib import rc_context
 
-from analyze_emotion_annotations.figures import BLUE, GREEN, ORANGE, PURPLE, new_figure
+from analyze_emotion_annotations.plot_canvas import BLUE, GREEN, ORANGE, PURPLE, new_figure
 from analyze_emotion_annotations.report_page import (
     Cell,
-    Column,
-    Picture,
     Report,
+    ReportPlot,
     Section,
     Table,
+    TableColumn,
     render,
 )
 from analyze_emotion_annotations.song_curves import Song
@@ -37,7 +37,7 @@ def made_curve(name: str, mean: tuple[float, float], seed: int) -> Song:
     if seed % 5 == 0:
         bars[n // 2 :] += 4
     wave = np.sin(np.arange(n) * 2 * np.pi / random.integers(12, 48))
-    affect = [
+    dimension = [
         np.clip(centre + 0.18 * wave * random.normal() + np.cumsum(random.normal(0, 0.02, n)), -1, 1) for centre in mean
     ]
     seconds = bars * 60 / random.uniform(70, 150) * 4
@@ -48,11 +48,11 @@ def made_curve(name: str, mean: tuple[float, float], seed: int) -> Song:
         duration_seconds=float(seconds[-1] + 2.2),
         bar_number=bars,
         start_seconds=seconds,
-        valence=affect[0],
-        arousal=affect[1],
-        valence_sd=np.full(n, 0.15) + 0.02 * random.random(n),
-        arousal_sd=np.full(n, 0.16) + 0.02 * random.random(n),
-        n_notes=random.poisson(18 + 10 * (affect[1] - affect[1].min())),
+        valence=dimension[0],
+        arousal=dimension[1],
+        valence_error_sd=np.full(n, 0.15) + 0.02 * random.random(n),
+        arousal_error_sd=np.full(n, 0.16) + 0.02 * random.random(n),
+        n_notes=random.poisson(18 + 10 * (dimension[1] - dimension[1].min())),
     )
 
 
@@ -66,7 +66,7 @@ def curve_of(md5: str, name: str, n: int = 8) -> Song:
 
 
 def table_report(
-    columns: Sequence[Column],
+    columns: Sequence[TableColumn],
     rows: Sequence[tuple[Cell, ...]],
     songs: Sequence[str] = (),
     curves: Sequence[Song] = (),
@@ -122,11 +122,11 @@ def _overview() -> Section:
             ("mean valence", "+0.21"),
             ("mean arousal", "+0.09"),
         ),
-        pictures=(_style_map("png"),),
+        plots=(_style_map("png"),),
     )
 
 
-def _style_map(form: str) -> Picture:
+def _style_map(form: str) -> ReportPlot:
     figure = new_figure(7.5, 4.5, 100)
     panel = figure.add_axes((0.1, 0.12, 0.86, 0.84))
     for (style, (valence, arousal)), colour in zip(STYLES.items(), (BLUE, GREEN, ORANGE, PURPLE), strict=True):
@@ -138,7 +138,7 @@ def _style_map(form: str) -> Picture:
     file = io.BytesIO()
     with rc_context({"svg.fonttype": "none"}):
         figure.savefig(file, format=form)
-    return Picture(
+    return ReportPlot(
         name=f"style-map-{form}",
         caption=f"Where the styles lie: the mean over all bars of a style ({form}).",
         alt="Four styles in the plane of valence and arousal; folk is the most pleasant, video game the most excited.",
@@ -150,16 +150,20 @@ def _style_map(form: str) -> Picture:
 def _styles() -> Section:
     random = np.random.default_rng(1)
     columns = (
-        Column("style", "style", "text"),
-        Column("songs", "songs", "count"),
-        Column("bars", "bars", "count"),
-        Column("valence", "valence", "signed", "Mean over the bars of the style, with its 95 % interval over songs."),
-        Column("valence_sd", "sd", "number", "Standard deviation of valence over the bars of the style."),
-        Column("arousal", "arousal", "signed", "Mean over the bars of the style, with its 95 % interval over songs."),
-        Column("arousal_sd", "sd", "number", "Standard deviation of arousal over the bars of the style."),
-        Column("q1", "Q1", "share", "Share of bars that are pleasant and excited.", 1),
-        Column("q3", "Q3", "share", "Share of bars that are unpleasant and calm.", 1),
-        Column("duration", "median length", "seconds", "Median duration of the songs, minutes:seconds."),
+        TableColumn("style", "style", "text"),
+        TableColumn("songs", "songs", "count"),
+        TableColumn("bars", "bars", "count"),
+        TableColumn(
+            "valence", "valence", "signed", "Mean over the bars of the style, with its 95 % interval over songs."
+        ),
+        TableColumn("valence_sd", "sd", "number", "Standard deviation of valence over the bars of the style."),
+        TableColumn(
+            "arousal", "arousal", "signed", "Mean over the bars of the style, with its 95 % interval over songs."
+        ),
+        TableColumn("arousal_sd", "sd", "number", "Standard deviation of arousal over the bars of the style."),
+        TableColumn("q1", "Q1", "share", "Share of bars that are pleasant and excited.", 1),
+        TableColumn("q3", "Q3", "share", "Share of bars that are unpleasant and calm.", 1),
+        TableColumn("duration", "median length", "seconds", "Median duration of the songs, minutes:seconds."),
     )
     rows = []
     for style, (valence, arousal) in STYLES.items():
@@ -184,20 +188,20 @@ def _styles() -> Section:
         heading="Styles",
         paragraphs=("A song counts for each of its styles.",),
         tables=(Table("styles", "Styles of music_styles_curated", columns, tuple(rows), (), "songs"),),
-        pictures=(_style_map("svg"),),
+        plots=(_style_map("svg"),),
     )
 
 
 def _songs(songs: list[tuple[str, Song]]) -> Section:
     columns = (
-        Column("title", "title", "text"),
-        Column("artist", "artist", "text"),
-        Column("style", "style", "text"),
-        Column("bars", "bars", "count"),
-        Column("duration", "length", "seconds"),
-        Column("valence", "valence", "signed", "Mean over the song's bars."),
-        Column("arousal", "arousal", "signed", "Mean over the song's bars."),
-        Column("change", "change", "number", "Standard deviation of valence and arousal over the song's bars."),
+        TableColumn("title", "title", "text"),
+        TableColumn("artist", "artist", "text"),
+        TableColumn("style", "style", "text"),
+        TableColumn("bars", "bars", "count"),
+        TableColumn("duration", "length", "seconds"),
+        TableColumn("valence", "valence", "signed", "Mean over the song's bars."),
+        TableColumn("arousal", "arousal", "signed", "Mean over the song's bars."),
+        TableColumn("change", "change", "number", "Standard deviation of valence and arousal over the song's bars."),
     )
     rows = tuple(
         (
@@ -236,9 +240,9 @@ def _quality() -> Section:
         "failures",
         "Songs without an annotation, by reason",
         (
-            Column("reason", "reason", "text"),
-            Column("songs", "songs", "count"),
-            Column("share", "share of all songs", "share"),
+            TableColumn("reason", "reason", "text"),
+            TableColumn("songs", "songs", "count"),
+            TableColumn("share", "share of all songs", "share"),
         ),
         (("no_notes", 30, 30 / 3340), ("unreadable", 9, 9 / 3340), ("timeout", 2, 2 / 3340)),
         sort_by="songs",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from example_report import curve_of
 
-from analyze_emotion_annotations.report_page import Column, Picture, Report, Section, Table
+from analyze_emotion_annotations.report_page import Report, ReportPlot, Section, Table, TableColumn
 
 HOSTILE = (
     "</script><script>alert(1)</script>",
@@ -45,10 +45,10 @@ SVG = b"""<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20" onload=
 def report_saying(texts: Sequence[str]) -> Report:
     """A report that says the texts wherever it says anything: a row, a song, a fact and a paragraph for each."""
     columns = (
-        Column("title", texts[0], "text", help=texts[0]),
-        Column("artist", "artist", "text"),
-        Column("style", "style", "text"),
-        Column("valence", "valence", "signed"),
+        TableColumn("title", texts[0], "text", help=texts[0]),
+        TableColumn("artist", "artist", "text"),
+        TableColumn("style", "style", "text"),
+        TableColumn("valence", "valence", "signed"),
     )
     md5s = tuple(f"{text}{i}" for i, text in enumerate(texts))
     rows = tuple((text, text, text, i / len(texts)) for i, text in enumerate(texts))
@@ -58,7 +58,7 @@ def report_saying(texts: Sequence[str]) -> Report:
         paragraphs=tuple(texts),
         facts=tuple((text, text) for text in texts),
         tables=(Table("songs", texts[0], columns, rows, md5s),),
-        pictures=(Picture("picture", texts[0], texts[0], SVG, "svg"),),
+        plots=(ReportPlot("plot", texts[0], texts[0], SVG, "svg"),),
     )
     curves = tuple(curve_of(md5, text) for md5, text in zip(md5s, texts, strict=True))
     return Report(texts[0], texts[0], (section,), curves, "\n".join(texts))

@@ -24,6 +24,6 @@ def collection(
     for style, n_songs in songs_of_style.items():
         middle = random.uniform(-0.3, 0.4, 2)
         for i in range(n_songs):
-            affect = np.clip(random.normal(middle, 0.15, (n_bars, 2)), -1, 1).round(4)
-            songs.append(({"name": f"{style} {i}", column: style}, affect))
+            dimension = np.clip(random.normal(middle, 0.15, (n_bars, 2)), -1, 1).round(4)
+            songs.append(({"name": f"{style} {i}", column: style}, dimension))
     return analysis_of(annotations(songs), *overrides)

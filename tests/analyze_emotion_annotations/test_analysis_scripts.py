@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 from script_runs import settings_words
 
-PICTURES = ("styles", "planes", "ridgelines", "quadrants", "courses")
-TABLES = ("statistics_by_style", "statistics_by_feature", "comparisons", "courses", "songs_to_look_at")
+from pipeline.annotations import record_path
+
+PICTURES = ("styles", "planes", "ridgelines", "quadrants", "trajectories")
+TABLES = ("statistics_by_style", "statistics_by_feature", "comparisons", "trajectories", "songs_to_look_at")
 STYLE = "music_styles_curated"
 
 
@@ -20,14 +22,14 @@ def files_in(folder):
 
 def test_statistics_of_a_library(annotations, library, tmp_path, run_here):
     folder = annotations(library[:30], library[30:])
-    settings = settings_words(f"input.dir={folder}", "output.dir=results", "picture.dpi=50")
+    settings = settings_words(f"input.dir={folder}", "output.dir=results", "plot.dpi=50")
     done = run_here("01_statistics.py", *settings)
     assert done.returncode == 0 and done.stderr == ""
     results = tmp_path / "results"
-    pictures = {f"{name}.{form}" for name in PICTURES for form in ("png", "svg")}
-    assert files_in(results) == {"run.json", *pictures, *(f"{name}.csv" for name in TABLES)}
+    plots = {f"{name}.{form}" for name in PICTURES for form in ("png", "svg")}
+    assert files_in(results) == {"run.json", *plots, *(f"{name}.csv" for name in TABLES)}
     assert all((results / f"{name}.png").stat().st_size > 5_000 for name in PICTURES)
-    for name in (*pictures, *(f"{name}.csv" for name in TABLES)):
+    for name in (*plots, *(f"{name}.csv" for name in TABLES)):
         assert f"results/{name}" in done.stdout
     tables = {name: pd.read_csv(results / f"{name}.csv", keep_default_na=False) for name in TABLES}
 
@@ -36,7 +38,7 @@ def test_statistics_of_a_library(annotations, library, tmp_path, run_here):
         "style_column", "style", "n_songs", "n_bars", "valence_mean", "valence_mean_low", "valence_mean_high"
     ]  # fmt: skip
     assert list(of_styles["style"]) == ["(all)", "folk", "jazz", "blues", "pop", "(none)"]
-    bars = np.concatenate([affect for _, affect in library])
+    bars = np.concatenate([dimension for _, dimension in library])
     assert of_styles.loc[0, "n_bars"] == len(bars)
     assert of_styles.loc[0, "valence_mean"] == pytest.approx(bars[:, 0].mean(), abs=5e-5)
     assert set(tables["statistics_by_feature"]["feature"]) == {"(all)", "tempo", "note density"}
@@ -44,9 +46,9 @@ def test_statistics_of_a_library(annotations, library, tmp_path, run_here):
     assert {frozenset(pair) for pair in zip(compared["group_a"], compared["group_b"], strict=True)} == {
         frozenset(pair) for pair in (("folk", "jazz"), ("folk", "blues"), ("pop", "jazz"), ("pop", "blues"))
     }
-    courses = tables["courses"]
-    assert list(courses.columns[:4]) == ["grouping", "name", "point", "n_songs"]
-    assert list(courses["point"][:20]) == list(range(20)) and courses["name"].iloc[0] == "(all)"
+    trajectories = tables["trajectories"]
+    assert list(trajectories.columns[:4]) == ["grouping", "name", "point", "n_songs"]
+    assert list(trajectories["point"][:20]) == list(range(20)) and trajectories["name"].iloc[0] == "(all)"
     songs = tables["songs_to_look_at"]
     assert set(songs["title"]) <= {str(row["title"]) for row, _ in library} and "part" not in songs
     record = json.loads((results / "run.json").read_text())
@@ -60,15 +62,15 @@ def test_curves_of_the_first_songs(annotations, library, tmp_path, run_here):
         "02_plot_song_curves.py", *settings_words(f"input.dir={folder}", "output.dir=results", "songs.first=2")
     )
     assert done.returncode == 0, done.stderr
-    pictures = sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "results" / "curves").iterdir())
-    assert sorted(done.stdout.split()) == pictures
-    assert len(pictures) == 4  # PNG and SVG of two songs
+    plots = sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "results" / "curves").iterdir())
+    assert sorted(done.stdout.split()) == plots
+    assert len(plots) == 4  # PNG and SVG of two songs
 
 
 def test_a_report_of_unfinished_annotations(annotations, library, tmp_path, run_here):
     folder = annotations(library[:20], library[20:])
-    (folder / "songs" / "part-00001.csv").unlink()
-    done = run_here("03_report.py", *settings_words(f"input.dir={folder}", "output.dir=results", "picture.dpi=50"))
+    record_path(folder, 1).unlink()
+    done = run_here("03_report.py", *settings_words(f"input.dir={folder}", "output.dir=results", "plot.dpi=50"))
     assert done.returncode == 0 and done.stderr == ""
     assert files_in(tmp_path / "results") == {"report.html"}
     assert "1 unfinished part(s)" in done.stdout and "results/report.html" in done.stdout
@@ -78,15 +80,14 @@ def test_a_report_of_unfinished_annotations(annotations, library, tmp_path, run_
 
 def test_pictures_are_written_in_the_formats_asked_for(annotations, tmp_path, run_here):
     folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
-    (folder / "run.json").write_text('{"format": 99}')  # the tables are all that is needed
     done = run_here(
         "01_statistics.py",
-        *settings_words(f"input.dir={folder}", "output.dir=out", "picture.formats=[svg]", "picture.dpi=50"),
+        *settings_words(f"input.dir={folder}", "output.dir=out", "plot.formats=[svg]", "plot.dpi=50"),
     )
     assert done.returncode == 0, done.stderr
-    pictures = {name for name in files_in(tmp_path / "out") if name.endswith((".png", ".svg"))}
-    assert pictures == {f"{name}.svg" for name in PICTURES[:-1]}  # three bars are too few for a course
-    assert len(pd.read_csv(tmp_path / "out" / "courses.csv")) == 0
+    plots = {name for name in files_in(tmp_path / "out") if name.endswith((".png", ".svg"))}
+    assert plots == {f"{name}.svg" for name in PICTURES[:-1]}  # three bars are too few for a trajectory
+    assert len(pd.read_csv(tmp_path / "out" / "trajectories.csv")) == 0
 
 
 @pytest.fixture
@@ -111,8 +112,8 @@ def test_a_setting_that_is_wrong(one_line, tmp_path, script):
         ("stiles.column=x", "stiles"),
         ("features.tempo_edges=[120, 60]", "features.tempo_edges", "larger"),
         ("features.track_edges=[]", "features.track_edges"),
-        ("picture.formats=[]", "picture.formats", "png"),
-        ("picture.formats=[pdf]", "picture.formats", "pdf"),
+        ("plot.formats=[]", "plot.formats", "png"),
+        ("plot.formats=[pdf]", "plot.formats", "pdf"),
         ("songs.first=0", "songs.first"),
         ("compute.memory_mb=much", "compute.memory_mb"),
     ):
@@ -140,7 +141,7 @@ def test_annotations_that_are_not_as_they_should_be(one_line, annotations, scrip
 
     assert "nowhere: no such folder" in line_on("nowhere")
     unfinished = annotations(songs, folder="unfinished")
-    (unfinished / "bars" / "part-00000.csv").unlink()
+    record_path(unfinished, 0).unlink()
     assert "no finished part" in line_on(unfinished)
     assert "no bar was annotated" in line_on(annotations([({"name": "a"}, np.zeros((0, 2)))], folder="without bars"))
     older = annotations(songs, folder="older")
@@ -167,9 +168,9 @@ def test_an_output_folder_that_can_not_be_one(one_line, annotations, tmp_path, s
 def test_a_damaged_run_record_stops_the_report(one_line, annotations, tmp_path):
     folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
     (folder / "run.json").write_text("{")
-    words = settings_words(f"input.dir={folder}", "output.dir=out", "picture.dpi=50")
+    words = settings_words(f"input.dir={folder}", "output.dir=out", "plot.dpi=50")
     assert str(folder / "run.json") in one_line(1, "03_report.py", *words)
-    assert files_in(tmp_path / "out") == set()  # nothing half done stays
+    assert not (tmp_path / "out").exists()  # nothing half done stays
 
 
 def test_songs_that_are_not_there(one_line, annotations, library):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from analyse_folder import table_of
 
-from analyze_emotion_annotations.annotation_tables import finished_parts, read_bars, read_songs, same_header
+from analyze_emotion_annotations.annotation_tables import parts_of, read_bars, read_songs, same_header
+from pipeline.annotations import record_path
 from pipeline.settings import UserError
 
 BARS = np.full((3, 2), 0.25)
@@ -21,24 +24,37 @@ def refusal(function, *arguments):
 
 
 def read_all_bars(folder):
-    parts, _ = finished_parts(folder)
+    parts, _ = parts_of(folder)
     return [list(read_bars(part, ["md5", "valence", "arousal"])) for part in parts]
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    message = refusal(finished_parts, tmp_path / "nowhere")
+    message = refusal(parts_of, tmp_path / "nowhere")
     assert str(tmp_path / "nowhere") in message and "01_annotate.py" in message
 
 
-def test_a_part_is_finished_when_both_tables_stand(annotations):
+def test_a_part_is_finished_when_its_record_is_there(annotations):
     folder = annotations([({"name": "a"}, BARS)], [({"name": "b"}, BARS)])
     (folder / "bars" / ".part-00002.csv.77.partial").write_text("md5,bar")
-    (folder / "songs" / "part-00001.csv").unlink()
-    parts, unfinished = finished_parts(folder)
+    record_path(folder, 1).unlink()
+    parts, unfinished = parts_of(folder)
     assert [part.bars.name for part in parts] == ["part-00000.csv"]
     assert unfinished == 1
-    (folder / "bars" / "part-00000.csv").unlink()
-    assert "no finished part" in refusal(finished_parts, folder)
+    record_path(folder, 0).unlink()
+    assert "no finished part" in refusal(parts_of, folder)
+
+
+def test_a_part_that_lost_a_table_is_named(annotations):
+    folder = annotations([({"name": "a"}, BARS)], [({"name": "b"}, BARS)])
+    (folder / "songs" / "part-00001.csv").unlink()
+    assert "songs/part-00001.csv" in refusal(table_of, folder)
+
+
+@pytest.mark.parametrize("decides", [{"format": 2}, {}, None, [1], "all"])
+def test_tables_of_another_format_are_refused_in_one_line(annotations, decides):
+    folder = annotations([({"name": "a"}, BARS)])
+    (folder / "run.json").write_text(json.dumps({"settings": {}, "decides": decides}))
+    assert f"{folder / 'run.json'}: the tables here are of format" in refusal(parts_of, folder)
 
 
 def test_no_bar_at_all(annotations):
@@ -72,7 +88,7 @@ def test_an_empty_file(annotations):
 
 def test_parts_of_different_releases_do_not_mix(annotations):
     folder = annotations([({"name": "a", "music_style_scraped": "pop"}, BARS)], [({"name": "b"}, BARS)])
-    parts, _ = finished_parts(folder)
+    parts, _ = parts_of(folder)
     message = refusal(same_header, [part.songs for part in parts])
     assert "part-00001.csv" in message and "music_style_scraped" in message
     assert message == refusal(table_of, folder)
@@ -80,14 +96,14 @@ def test_parts_of_different_releases_do_not_mix(annotations):
 
 def test_text_is_read_as_it_stands(annotations):
     folder = annotations([({"name": "a", "title": "NA", "artist": ""}, BARS)])
-    song = read_songs(finished_parts(folder)[0][0], ["title", "artist", "music_style_scraped"]).iloc[0]
+    song = read_songs(parts_of(folder)[0][0], ["title", "artist", "music_style_scraped"]).iloc[0]
     assert (song["title"], song["artist"]) == ("NA", "")
     assert "music_style_scraped" not in song
 
 
 def test_a_long_table_comes_in_pieces(annotations):
     folder = annotations([({"name": "a"}, np.linspace(-1, 1, 22).reshape(11, 2))])
-    part = finished_parts(folder)[0][0]
+    part = parts_of(folder)[0][0]
     pieces = list(read_bars(part, ["valence"], rows_at_once=4))
     assert [len(piece) for piece in pieces] == [4, 4, 3]
     np.testing.assert_allclose(np.concatenate([piece["valence"] for piece in pieces]), np.linspace(-1, 1, 22)[::2])

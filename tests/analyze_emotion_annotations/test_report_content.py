@@ -15,7 +15,7 @@ from analyze_emotion_annotations import report_content
 from analyze_emotion_annotations.analysis import provenance_of
 from analyze_emotion_annotations.report_content import report_of
 from analyze_emotion_annotations.report_page import render
-from analyze_emotion_annotations.song_groups import INSTRUMENT_COLUMN
+from pipeline.annotations import FORMAT, INSTRUMENT_CATEGORY, record_path
 from pipeline.settings import UserError
 
 STYLE = "music_styles_curated"
@@ -24,8 +24,8 @@ PNG = b"\x89PNG"
 
 @pytest.fixture
 def unillustrated(monkeypatch):
-    """Reports without pictures, which take most of the time."""
-    monkeypatch.setattr(report_content, "pictures_of", lambda found, dpi: iter(()))
+    """Reports without plots, which take most of the time."""
+    monkeypatch.setattr(report_content, "plots_of", lambda found, dpi: iter(()))
 
 
 def reported(folder, *overrides):
@@ -65,13 +65,13 @@ def test_the_report_of_a_library(annotations, library):
     assert [section.name for section in report.sections] == [
         "overview", "styles", "features", "differences", "songs", "quality", "making"
     ]  # fmt: skip
-    pictures = section_of(report, "styles").pictures
-    assert [picture.name for picture in pictures] == ["styles", "planes", "ridgelines", "quadrants", "courses"]
-    assert all(picture.image.startswith(PNG) and picture.alt for picture in pictures)
-    n_bars = sum(len(affect) for _, affect in library)
+    plots = section_of(report, "styles").plots
+    assert [plot.name for plot in plots] == ["styles", "planes", "ridgelines", "quadrants", "trajectories"]
+    assert all(plot.image.startswith(PNG) and plot.alt for plot in plots)
+    n_bars = sum(len(dimension) for _, dimension in library)
     assert f"60 songs, {n_bars:,} bars" in report.subtitle
     facts = dict(section_of(report, "overview").facts)
-    bars = np.concatenate([affect for _, affect in library])
+    bars = np.concatenate([dimension for _, dimension in library])
     assert facts["songs"] == "60" and facts["bars"] == f"{n_bars:,}"
     assert facts["mean valence"] == f"{bars[:, 0].mean():+.2f}"
     assert set(page.data["songs"]) == set(found.songs["md5"])
@@ -81,7 +81,7 @@ def test_the_report_of_a_library(annotations, library):
 
 def test_the_tables_have_the_figures_of_the_analysis(annotations, library, unillustrated):
     for i, (row, _) in enumerate(library):
-        row |= {"num_tracks": i % 4, "NOMML": f"[{i}]", INSTRUMENT_COLUMN: i % 3}
+        row |= {"num_tracks": i % 4, "NOMML": f"[{i}]", INSTRUMENT_CATEGORY: i % 3}
     found, report = reported(annotations(library))
     rows = {row["name"]: row for row in table_of(report, f"styles-{STYLE}")}
     assert list(rows) == ["folk", "jazz", "blues", "pop", "(none)"]
@@ -112,7 +112,7 @@ def test_the_tables_have_the_figures_of_the_analysis(annotations, library, unill
         (rows["grouping"] == STYLE)
         & (rows["group_a"] == one["group_a"])
         & (rows["group_b"] == one["group_b"])
-        & (rows["affect"] == one["affect"])
+        & (rows["dimension"] == one["dimension"])
     ].to_dict("records")
     assert one["effect"] == (expected["effect"], expected["effect_low"], expected["effect_high"])
     assert (one["p_holm"], one["songs_a"], one["songs_b"]) == tuple(
@@ -120,19 +120,21 @@ def test_the_tables_have_the_figures_of_the_analysis(annotations, library, unill
     )
     assert {row["grouping"] for row in table_of(report, "compared-features")} >= {"instruments", "performance"}
     farthest = section_of(report, "overview").paragraphs[-1]
-    valence = next(row for row in compared if row["affect"] == "valence")
+    valence = next(row for row in compared if row["dimension"] == "valence")
     higher, lower = ("group_a", "group_b")[:: 1 if valence["effect"][0] > 0 else -1]
     assert f"furthest apart are {valence[higher]} (higher) and {valence[lower]}" in farthest
 
 
 def test_a_songs_curve_is_that_of_its_bars(annotations, unillustrated):
-    affect = np.array([[0.1, -0.2], [0.5, -0.25], [0.3, 0.1234]])
-    _, report = reported(annotations([({"name": "a", "title": "Tune", "artist": "Anon", STYLE: '["folk"]'}, affect)]))
+    dimension = np.array([[0.1, -0.2], [0.5, -0.25], [0.3, 0.1234]])
+    _, report = reported(
+        annotations([({"name": "a", "title": "Tune", "artist": "Anon", STYLE: '["folk"]'}, dimension)])
+    )
     (curve,) = report.curves
     assert (curve.title, curve.artist, curve.duration_seconds) == ("Tune", "Anon", 6)
-    np.testing.assert_allclose(np.stack([curve.valence, curve.arousal], axis=1), affect)
+    np.testing.assert_allclose(np.stack([curve.valence, curve.arousal], axis=1), dimension)
     assert list(curve.bar_number) == [0, 1, 2] and list(curve.start_seconds) == [0, 2, 4]
-    assert list(curve.n_notes) == [4, 4, 4] and curve.valence_sd is None  # what the tables lack is not made up
+    assert list(curve.n_notes) == [4, 4, 4] and curve.valence_error_sd is None  # what the tables lack is not made up
     extreme = table_of(report, "extreme-songs")
     assert len(extreme) == 5 and {(row["title"], row["style"], row["n_bars"]) for row in extreme} == {
         ("Tune", "folk", 3)
@@ -222,8 +224,8 @@ def test_songs_that_are_all_alike_are_said_to_be_no_number_apart(annotations, un
 
 def test_unfinished_parts_are_told(annotations, library, unillustrated):
     folder = annotations(library[:20], library[20:40], library[40:])
-    (folder / "songs" / "part-00002.csv").unlink()
-    (folder / "bars" / "part-00001.csv").unlink()
+    for part in (1, 2):
+        record_path(folder, part).unlink()
     _, report = reported(folder)
     facts = dict(section_of(report, "overview").facts)
     assert (facts["songs"], facts["parts not finished, left out"]) == ("20", "2")
@@ -231,11 +233,17 @@ def test_unfinished_parts_are_told(annotations, library, unillustrated):
 
 def test_how_the_annotations_were_made(annotations, unillustrated):
     folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
-    run = {"decides": {"model.head": "bundled", "dataset.limit": None}, "versions": {"torch": "2.0"}, "songs": 1}
+    decides = {"format": FORMAT, "model.head": "bundled", "dataset.limit": None}
+    run = {"settings": {}, "decides": decides, "versions": {"torch": "2.0"}, "songs": 1}
     (folder / "run.json").write_text(json.dumps(run))
     _, report = reported(folder)
     made = {row["what"]: row["value"] for row in table_of(report, "made-by")}
-    assert made == {"model.head": "bundled", "dataset.limit": "none", "version of torch": "2.0"}
+    assert made == {
+        "format": str(FORMAT),
+        "model.head": "bundled",
+        "dataset.limit": "none",
+        "version of torch": "2.0",
+    }
     record = json.loads(report.made_with)
     assert record["annotations"] == run and record["report"]["songs"] == 1
     assert record["report"]["annotations_run_sha256"] == hashlib.sha256(json.dumps(run).encode()).hexdigest()
@@ -250,12 +258,11 @@ def test_a_damaged_run_record_is_one_line(annotations, unillustrated, content):
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("decides", [None, [1], "all"])
-def test_a_run_record_of_another_format_is_shown_as_it_is(annotations, unillustrated, decides):
+@pytest.mark.parametrize("versions", [None, [1], "all"])
+def test_a_run_record_with_other_things_in_it_is_shown_as_it_is(annotations, unillustrated, versions):
     folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
-    run = {"format": 99, "decides": decides, "versions": decides, "text": "\ud800</script>"}
+    run = {"settings": {}, "decides": {"format": FORMAT}, "versions": versions, "text": "\ud800</script>"}
     (folder / "run.json").write_text(json.dumps(run))
     _, report = reported(folder)
-    assert section_of(report, "making").tables == ()
+    assert [row["what"] for row in table_of(report, "made-by")] == ["format"]
     assert json.loads(report.made_with)["annotations"] == run
-    assert "\ufffd&lt;/script&gt;" in render(report)

@@ -31,10 +31,10 @@ CHOOSE_ROW = """(i) => {
 
 CUT_OFF = """() => {
   const reaches = (element) => element.getBoundingClientRect().right > innerWidth + 0.5;
-  const boxed = (element) => element.parentElement.closest(".scroller, .picture, svg");
+  const boxed = (element) => element.parentElement.closest(".scroller, .plot, svg");
   const scrolls = (box) => box.scrollWidth <= box.clientWidth || getComputedStyle(box).overflowX === "auto";
   const beyond = [...document.querySelectorAll("body *")].filter((element) => reaches(element) && !boxed(element));
-  const stuck = [...document.querySelectorAll(".scroller, .picture")].filter((box) => !scrolls(box));
+  const stuck = [...document.querySelectorAll(".scroller, .plot")].filter((box) => !scrolls(box));
   return [...beyond, ...stuck].map((element) => element.outerHTML.slice(0, 100));
 }"""
 
@@ -100,7 +100,7 @@ def test_the_report_of_a_hostile_folder_opens_and_draws_a_song(open_report, anno
         )
         for i, text in enumerate(texts)
     ]
-    settings = ("styles.min_songs=1", "report.min_bars=2", "picture.dpi=50", "output.dir=out")
+    settings = ("styles.min_songs=1", "report.min_bars=2", "plot.dpi=50", "output.dir=out")
     words = [word for setting in (f"input.dir={annotations(songs)}", *settings) for word in ("--set", setting)]
     done = run_here("03_report.py", *words)
     assert done.returncode == 0 and "out/report.html" in done.stdout
@@ -138,13 +138,13 @@ def test_the_page_never_scrolls_sideways(open_report, width):
 
 def test_a_picture_that_is_too_wide_is_enlarged_in_its_own_box(open_report):
     page = open_report(example_report(4), 360)
-    picture = page.locator("button.picture").first
-    before = picture.locator("img").bounding_box()["width"]
-    picture.click()
-    assert picture.locator("img").bounding_box()["width"] == 750 > before
+    plot = page.locator("button.plot").first
+    before = plot.locator("img").bounding_box()["width"]
+    plot.click()
+    assert plot.locator("img").bounding_box()["width"] == 750 > before
     assert_fits(page)
-    picture.click()
-    assert picture.locator("img").bounding_box()["width"] == before
+    plot.click()
+    assert plot.locator("img").bounding_box()["width"] == before
 
 
 def test_on_a_narrow_window_the_contents_fold_away(open_report):

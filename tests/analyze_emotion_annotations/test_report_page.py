@@ -15,9 +15,9 @@ from hostile_texts import HOSTILE, report_saying
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyze_emotion_annotations.report_page import Column, Report, Section, Table, render
+from analyze_emotion_annotations.report_page import Report, Section, Table, TableColumn, render
 
-TEXT, COUNT = Column("style", "style", "text"), Column("songs", "songs", "count")
+TEXT, COUNT = TableColumn("style", "style", "text"), TableColumn("songs", "songs", "count")
 any_text = st.text(st.characters(), max_size=30)  # lone surrogates, controls and all
 
 
@@ -103,7 +103,7 @@ def test_no_address_leads_out_of_the_file():
 
 
 def test_numbers_are_short_and_unknown_ones_are_null():
-    columns = tuple(Column(kind, kind, kind) for kind in ("count", "signed", "share", "number", "seconds"))
+    columns = tuple(TableColumn(kind, kind, kind) for kind in ("count", "signed", "share", "number", "seconds"))
     rows = ((np.int64(3299), np.float32(0.25), (0.5, 0.123456789, 1.0), float("nan"), None),)
     curve = dataclasses.replace(
         curve_of("song", ""), duration_seconds=float("nan"), valence=np.array([1 / 3, np.nan, -1, 0, 0, 0, 0, 0])
@@ -116,7 +116,7 @@ def test_numbers_are_short_and_unknown_ones_are_null():
 
 def test_150_songs_of_300_bars_take_three_megabytes_at_most():
     random = np.random.default_rng(0)
-    names = ("start_seconds", "valence", "arousal", "valence_sd", "arousal_sd")
+    names = ("start_seconds", "valence", "arousal", "valence_error_sd", "arousal_error_sd")
     curves = tuple(
         dataclasses.replace(
             curve_of(hashlib.md5(bytes([i])).hexdigest(), "A title of some length", 300),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from example_report import curve_of, table_report
 
-from analyze_emotion_annotations.report_page import Column, Report
+from analyze_emotion_annotations.report_page import Report, TableColumn
 from analyze_emotion_annotations.song_curves import Song
 
 pytestmark = pytest.mark.slow  # they start a browser
@@ -20,10 +20,10 @@ def two_songs() -> Report:
         md5="a" * 32, title="Uneven", artist="Somebody", duration_seconds=14.0,
         bar_number=np.array([0, 1, 4, 5]), start_seconds=np.array([0.0, 2.0, 8.0, 10.0]) ,
         valence=np.array([0.5, -0.25, 0.123, 1.0]), arousal=np.array([0.0, 0.1, -1.0, np.nan]),
-        valence_sd=np.full(4, 0.15), arousal_sd=np.full(4, 0.2), n_notes=np.array([1, 20, 3, 40]),
+        valence_error_sd=np.full(4, 0.15), arousal_error_sd=np.full(4, 0.2), n_notes=np.array([1, 20, 3, 40]),
     )  # fmt: skip
     rows = [("Even", 8), ("No curve", 3), ("Uneven", 4)]
-    columns = (Column("title", "title", "text"), Column("bars", "bars", "count"))
+    columns = (TableColumn("title", "title", "text"), TableColumn("bars", "bars", "count"))
     songs = ("b" * 32, "c" * 32, "a" * 32)
     return table_report(columns, rows, songs, [curve_of("b" * 32, "Even"), uneven])
 

@@ -9,7 +9,7 @@ import pytest
 from example_report import example_report, table_report
 from playwright.sync_api import Page
 
-from analyze_emotion_annotations.report_page import Column
+from analyze_emotion_annotations.report_page import TableColumn
 
 pytestmark = pytest.mark.slow  # they start a browser
 
@@ -27,7 +27,7 @@ NUMBERS = (3, None, -0.5, (0.25, -1.0, 9.0), 0.1, None, (-2.0, -3.0, 5.0))
 
 def test_numbers_are_sorted_by_value_and_unknown_ones_come_last(open_report):
     kinds = ("count", "signed", "share", "number", "seconds")
-    columns = [Column("name", "name", "text"), *(Column(kind, kind, kind) for kind in kinds)]
+    columns = [TableColumn("name", "name", "text"), *(TableColumn(kind, kind, kind) for kind in kinds)]
     page = open_report(table_report(columns, [(f"row {i}", *[value] * len(kinds)) for i, value in enumerate(NUMBERS)]))
     for place, kind in enumerate(kinds, 1):
         sort_by(page, kind)  # descending first
@@ -39,7 +39,7 @@ def test_numbers_are_sorted_by_value_and_unknown_ones_come_last(open_report):
 
 def test_texts_are_sorted_as_a_reader_would_and_by_keyboard(open_report):
     names = ["song 10", "Étude", "", "song 2", "zither", "Song 1", "etude no. 2", None]
-    page = open_report(table_report([Column("name", "name", "text")], [(name,) for name in names]))
+    page = open_report(table_report([TableColumn("name", "name", "text")], [(name,) for name in names]))
     button = page.get_by_role("columnheader").get_by_role("button")
     assert page.get_by_role("columnheader").get_attribute("aria-sort") == "none"
     button.focus()
@@ -63,7 +63,7 @@ def test_one_column_at_a_time_is_said_to_be_sorted(open_report):
 
 
 def test_numbers_are_written_as_their_kind_asks(open_report):
-    columns = [Column(kind, kind, kind, decimals=1) for kind in ("count", "signed", "share", "number", "seconds")]
+    columns = [TableColumn(kind, kind, kind, decimals=1) for kind in ("count", "signed", "share", "number", "seconds")]
     rows = [
         (3299, 0.21, 0.588, -1.25, 205.4),
         (0, -0.21, (0.5, 0.25, 0.75), (0.5, 0.25, 0.75), 3661),
@@ -80,7 +80,11 @@ def test_numbers_are_written_as_their_kind_asks(open_report):
 
 def test_the_filter_keeps_rows_that_have_all_words(open_report):
     rows = [(f"title {i}", style, i) for i, style in zip(range(30), itertools.cycle(("Folk", "folk rock", "jazz")))]
-    columns = (Column("title", "title", "text"), Column("style", "style", "text"), Column("n", "n", "count"))
+    columns = (
+        TableColumn("title", "title", "text"),
+        TableColumn("style", "style", "text"),
+        TableColumn("n", "n", "count"),
+    )
     page = open_report(table_report(columns, rows))
     field = page.get_by_role("searchbox")
     field.fill("FOLK rock")
@@ -95,15 +99,15 @@ def test_the_filter_keeps_rows_that_have_all_words(open_report):
 
 
 def test_a_short_table_has_no_filter(open_report):
-    page = open_report(table_report([Column("name", "name", "text")], [("a",)] * 12))
+    page = open_report(table_report([TableColumn("name", "name", "text")], [("a",)] * 12))
     assert page.get_by_role("searchbox").count() == 0
 
 
 def test_of_5000_rows_fifty_are_shown_until_all_are_asked_for(open_report):
     values = np.random.default_rng(3).permutation(5000)
     rows = [(f"title {i}", "artist", "style", int(value), value / 5000) for i, value in enumerate(values)]
-    columns = [Column(name, name, "text") for name in ("title", "artist", "style")]
-    columns += [Column("n", "n", "count"), Column("x", "x", "number")]
+    columns = [TableColumn(name, name, "text") for name in ("title", "artist", "style")]
+    columns += [TableColumn("n", "n", "count"), TableColumn("x", "x", "number")]
     page = open_report(table_report(columns, rows))
     assert page.locator("tbody tr").count() == 50
     sort_by(page, "n")

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 
 import numpy as np
 import pytest
 
-from analyze_emotion_annotations.annotation_tables import find_songs, finished_parts
-from analyze_emotion_annotations.figures import save_picture
-from analyze_emotion_annotations.own_song import annotate_own_file
+from analyze_emotion_annotations.annotation_tables import find_songs, parts_of
+from analyze_emotion_annotations.plot_canvas import save_plot
 from analyze_emotion_annotations.song_curves import Song, band, plot_song, steps
-from pipeline.settings import UserError, load_settings
-from process_gigamidi.annotation import annotate
-from process_gigamidi.annotation_settings import AnnotationSettings
+from pipeline.settings import UserError
 
 RISING = np.stack([np.linspace(-1, 1, 5), np.linspace(0.5, -0.5, 5)], axis=1)
 
@@ -69,27 +65,27 @@ def test_both_panels_show_the_whole_range_and_the_bars_where_they_are():
 @pytest.mark.parametrize("title", ["$\\frac{", "A $ for 2 $", "long " * 100, "夜\x00\n", ""])
 def test_any_title_can_be_drawn(title, tmp_path):
     figure = plot_song(song(title=title, duration_seconds=float("nan")), dpi=50)
-    save_picture(figure, tmp_path, "song")
+    save_plot(figure, tmp_path, "song")
     assert (tmp_path / "song.png").read_bytes().startswith(b"\x89PNG")
     written = max((text for text in figure.texts), key=lambda text: text.get_fontsize()).get_text()
     assert 0 < len(written) <= 80
 
 
 def test_a_picture_is_1200_pixels_wide(tmp_path):
-    save_picture(plot_song(song(), dpi=100), tmp_path, "song")
+    save_plot(plot_song(song(), dpi=100), tmp_path, "song")
     assert int.from_bytes((tmp_path / "song.png").read_bytes()[16:20]) == 1200
 
 
 def test_a_picture_stays_in_its_folder():
-    assert song().picture_name == md5_of("a")
-    assert "/" not in song(md5="../../etc/x").picture_name
-    assert len(song(md5="f" * 5000).picture_name) < 100
+    assert song().plot_name == md5_of("a")
+    assert "/" not in song(md5="../../etc/x").plot_name
+    assert len(song(md5="f" * 5000).plot_name) < 100
 
 
 def test_songs_are_found_in_any_part_and_come_in_the_order_asked_for(annotations):
     scales = {"a": 1, "b": 0.5, "c": 0.1}
     named = [({"name": name, "title": name.upper()}, RISING * scale) for name, scale in scales.items()]
-    parts, _ = finished_parts(annotations(named[:1], named[1:]))
+    parts, _ = parts_of(annotations(named[:1], named[1:]))
     found = find_songs(parts, [md5_of("c"), md5_of("a").upper()], first=5)
     assert [one.title for one in found] == ["C", "A"]
     np.testing.assert_allclose(found[0].valence, RISING[:, 0] * 0.1)
@@ -103,7 +99,7 @@ def test_bars_come_in_ascending_order_however_the_table_is_sorted(annotations):
     path = folder / "bars" / "part-00000.csv"
     header, *rows = path.read_text().splitlines()
     path.write_text("\n".join([header, *reversed(rows)]) + "\n")
-    found = find_songs(finished_parts(folder)[0], [], first=1)[0]
+    found = find_songs(parts_of(folder)[0], [], first=1)[0]
     np.testing.assert_allclose(found.valence, RISING[:, 0])
 
 
@@ -111,39 +107,12 @@ def test_an_md5_that_is_not_there_is_named_with_the_reason_if_known(annotations)
     folder = annotations([({"name": "a"}, RISING)])
     (folder / "failures").mkdir()
     (folder / "failures" / "part-00000.csv").write_text(f"md5,stage,reason\n{md5_of('drums')},bars,no_notes\n")
-    parts, _ = finished_parts(folder)
+    parts, _ = parts_of(folder)
     with pytest.raises(UserError) as raised:
         find_songs(parts, [md5_of("a"), md5_of("drums"), "0123"], first=5)
     message = str(raised.value)
     assert "0123: not among" in message and f"{md5_of('drums')}: could not be annotated: no_notes" in message
     assert md5_of("a") not in message and "\n" not in message
-
-
-def test_a_file_of_ones_own_is_the_song_that_its_annotations_have(tmp_path, synthetic):
-    midi = tmp_path / "my song: no. #1 [live].MID"
-    midi.write_bytes((synthetic / "leading_empty_bars.mid").read_bytes())
-    song = annotate_own_file(midi, None)
-    assert song.md5 == hashlib.md5(midi.read_bytes()).hexdigest()
-    assert song.title == midi.name
-    assert song.bar_number[0] > 0 and song.n_notes[0] > 0
-    assert ((song.valence_sd > 0) & (song.valence_sd < 1)).all()
-    where = [f"dataset.path={json.dumps(str(midi))}", f"output.dir={tmp_path / 'run'}", "compute.workers=0"]
-    annotate(load_settings(AnnotationSettings, "gigamidi.yaml", None, where))
-    (found,) = find_songs(finished_parts(tmp_path / "run")[0], [song.md5], first=1)
-    for column in ("bar_number", "n_notes"):
-        np.testing.assert_array_equal(getattr(song, column), getattr(found, column))
-    for column in ("valence", "arousal", "valence_sd", "arousal_sd"):
-        np.testing.assert_allclose(getattr(song, column), getattr(found, column), atol=5.1e-5)
-    np.testing.assert_allclose(song.start_seconds, found.start_seconds, atol=5.1e-4)
-
-
-@pytest.mark.parametrize("name", ["song.mp3", "absent.mid", "broken.mid", "folder"])
-def test_a_file_of_ones_own_that_is_no_midi_file(tmp_path, name):
-    (tmp_path / "song.mp3").write_bytes(b"ID3")
-    (tmp_path / "broken.mid").write_bytes(b"MThd and then nothing")
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(UserError, match=rf"songs\.midi: .*{name}"):
-        annotate_own_file(tmp_path / name, None)
 
 
 def test_a_band_is_one_standard_deviation_either_way_within_the_scale():
@@ -156,7 +125,7 @@ def test_bands_and_notes_are_drawn_where_they_are_known():
     plain = plot_song(song(), dpi=50)
     assert len(plain.axes) == 2 and not any(panel.collections for panel in plain.axes)
     sd = np.full(3, 0.2)
-    figure = plot_song(song(valence_sd=sd, arousal_sd=sd, n_notes=np.array([4, 0, 12])), dpi=50)
+    figure = plot_song(song(valence_error_sd=sd, arousal_error_sd=sd, n_notes=np.array([4, 0, 12])), dpi=50)
     curves_over_bars, notes_in_bars, _, notes_per_second = figure.axes
     assert len(curves_over_bars.collections) == 2
     edges = curves_over_bars.collections[0].get_paths()[0].vertices
@@ -166,7 +135,7 @@ def test_bands_and_notes_are_drawn_where_they_are_known():
 
 
 def test_a_table_without_errors_and_notes_can_be_drawn(annotations):
-    (found,) = find_songs(finished_parts(annotations([({"name": "a"}, RISING)]))[0], [], first=1)
-    assert found.valence_sd is None and found.arousal_sd is None
+    (found,) = find_songs(parts_of(annotations([({"name": "a"}, RISING)]))[0], [], first=1)
+    assert found.valence_error_sd is None and found.arousal_error_sd is None
     assert list(found.n_notes) == [4] * 5
     assert plot_song(found, dpi=50)

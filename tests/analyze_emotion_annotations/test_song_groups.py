@@ -11,16 +11,9 @@ from analyse_folder import analysis_of, grouped
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyze_emotion_annotations.analysis_settings import DEFAULT_FILE, AnalysisSettings
-from analyze_emotion_annotations.song_groups import (
-    ALL,
-    INSTRUMENT_COLUMN,
-    INSTRUMENTS,
-    NO_STYLE,
-    RARE,
-    UNKNOWN,
-    class_names,
-)
+from analyze_emotion_annotations.analysis_settings import SETTINGS_FILE, AnalysisSettings
+from analyze_emotion_annotations.song_groups import ALL, INSTRUMENTS, NO_STYLE, RARE, UNKNOWN, class_names
+from pipeline.annotations import INSTRUMENT_CATEGORY
 from pipeline.settings import SettingsError, load_settings
 
 STYLE = "music_style_scraped"
@@ -166,7 +159,7 @@ def test_what_counts_as_expressive_is_a_setting(annotations):
 
 
 def test_instruments_by_gigamidis_categories(annotations):
-    rows = [{INSTRUMENT_COLUMN: category} for category in (2, 0, 1, "", "many", 0, 3, -1)]
+    rows = [{INSTRUMENT_CATEGORY: category} for category in (2, 0, 1, "", "many", 0, 3, -1)]
     assert groups_of(annotations, "instruments", rows) == {
         INSTRUMENTS[0]: [1, 5],
         INSTRUMENTS[1]: [2],
@@ -235,7 +228,7 @@ def test_songs_without_bars_are_in_no_group(annotations):
 def test_edges_must_rise(edges):
     for name in ("tempo", "density", "track"):
         with pytest.raises(SettingsError, match=rf"features\.{name}_edges"):
-            load_settings(AnalysisSettings, DEFAULT_FILE, None, [f"features.{name}_edges={edges}"])
+            load_settings(AnalysisSettings, SETTINGS_FILE, None, [f"features.{name}_edges={edges}"])
 
 
 def test_one_edge_makes_two_classes(annotations):

@@ -42,9 +42,9 @@ def test_the_extremes_of_each_kind(annotations):
 
 
 def test_the_figures_of_a_song_worked_out_by_hand(annotations):
-    affect = np.array([[0.1, -0.2], [0.5, -0.2], [0.3, 0.1]])
+    dimension = np.array([[0.1, -0.2], [0.5, -0.2], [0.3, 0.1]])
     row = {"name": "a", "title": "Tune", "artist": "Anon", STYLE: '["folk", "pop"]'}
-    found = analysis_of(annotations([(row, affect)])).songs.iloc[0]
+    found = analysis_of(annotations([(row, dimension)])).songs.iloc[0]
     assert (found["md5"], found["title"], found["artist"], found["style"]) == (
         md5_of("a"),
         "Tune",
@@ -53,7 +53,7 @@ def test_the_figures_of_a_song_worked_out_by_hand(annotations):
     )
     assert (found["n_bars"], found["part"]) == (3, 0)
     figures = [found[name] for name in ("valence", "arousal", "valence_sd", "arousal_sd")]
-    assert figures == pytest.approx([0.3, -0.1, np.std(affect[:, 0]), np.std(affect[:, 1])])
+    assert figures == pytest.approx([0.3, -0.1, np.std(dimension[:, 0]), np.std(dimension[:, 1])])
     assert [found["valence_change"], found["arousal_change"]] == pytest.approx([0.3, 0.15])
 
 

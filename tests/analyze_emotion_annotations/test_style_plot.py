@@ -11,7 +11,7 @@ from analyse_folder import analysis_of
 from matplotlib.text import Text
 from songs_by_style import COLUMN, NAMES, collection
 
-from analyze_emotion_annotations.figures import new_figure, save_picture
+from analyze_emotion_annotations.plot_canvas import new_figure, save_plot
 from analyze_emotion_annotations.song_groups import ALL, NO_STYLE, RARE
 from analyze_emotion_annotations.style_plot import choose_column, place_labels, plot_styles, styles_to_draw
 from pipeline.settings import UserError, one_line
@@ -65,20 +65,20 @@ def test_thirty_styles_look_different():
 
 
 def test_the_cross_reaches_from_quartile_to_quartile(annotations):
-    affect = np.random.default_rng(1).uniform(-0.5, 0.5, (400, 2))
-    songs = [({"name": str(i), COLUMN: "folk"}, affect[i::4]) for i in range(4)]
+    dimension = np.random.default_rng(1).uniform(-0.5, 0.5, (400, 2))
+    songs = [({"name": str(i), COLUMN: "folk"}, dimension[i::4]) for i in range(4)]
     figure = plot_styles(analysis_of(annotations(songs)).styles, COLUMN, dpi=50)
     lines = [line.get_xydata() for line in figure.axes[0].lines]
-    (left, right), (low, high) = np.quantile(affect, (0.25, 0.75), axis=0).T
-    mean = affect.mean(axis=0)
+    (left, right), (low, high) = np.quantile(dimension, (0.25, 0.75), axis=0).T
+    mean = dimension.mean(axis=0)
     for ends in ([[left, mean[1]], [right, mean[1]]], [[mean[0], low], [mean[0], high]], [mean]):
         assert any(line.shape == np.shape(ends) and np.allclose(line, ends, atol=1e-3) for line in lines)
 
 
 def test_the_plane_holds_all_crosses_and_no_more_than_it_has_to(annotations):
     corner = np.array([[0.93, -0.97]] * 3)
-    for affect, reach in ((corner, 1.0), (corner / 4, 0.3)):
-        found = analysis_of(annotations([({"name": "a", COLUMN: "folk"}, affect)], folder=f"reach {reach}"))
+    for dimension, reach in ((corner, 1.0), (corner / 4, 0.3)):
+        found = analysis_of(annotations([({"name": "a", COLUMN: "folk"}, dimension)], folder=f"reach {reach}"))
         plane = plot_styles(found.styles, COLUMN, dpi=50).axes[0]
         assert plane.get_xlim() == plane.get_ylim() == pytest.approx((-reach, reach))
 
@@ -107,7 +107,7 @@ def test_the_column_drawn_is_the_first_that_names_a_style():
 def test_any_name_of_a_style_can_be_drawn(annotations, tmp_path):
     found = collection(annotations, dict.fromkeys(NAMES, 2))
     figure = plot_styles(found.styles, COLUMN, dpi=50)
-    save_picture(figure, tmp_path, "styles")
+    save_plot(figure, tmp_path, "styles")
     assert (tmp_path / "styles.png").read_bytes().startswith(b"\x89PNG")
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert sorted(legend) == sorted([*(f"{one_line(name, 24)}  (2 songs)" for name in NAMES), "all songs  (16 songs)"])

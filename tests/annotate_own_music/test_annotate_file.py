@@ -13,13 +13,18 @@ import pandas as pd
 import pytest
 from script_runs import run_script
 
-from annotate_own_music.own_music import Wanted, annotate_own_music, picture_name
+from analyze_emotion_annotations.annotation_tables import find_songs, parts_of
+from annotate_own_music import own_curves, own_music
+from annotate_own_music.own_curves import plot_name
+from annotate_own_music.own_music import Wanted, annotate_own_music
 from annotate_own_music.printed_songs import LONGEST_NAME, MOST_ROWS, bars_per_row, shown
+from pipeline.annotations import TABLES
 from pipeline.files import midi_md5
 from pipeline.settings import PROJECT_ROOT, UserError, load_settings
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
-from process_gigamidi.part_files import KINDS
+from process_gigamidi.midi_files import named_files
+from process_gigamidi.prediction import load_models
 
 SCRIPT = "annotate_own_music/01_annotate_file.py"
 NAMES = ("random_mix", "meter_3_4", "long_notes")
@@ -40,10 +45,8 @@ def settings_for(*overrides: str) -> AnnotationSettings:
     return load_settings(AnnotationSettings, SETTINGS_FILE, None, ["compute.workers=0", *overrides])
 
 
-def annotated(
-    paths: list[Path], csv: Path | None = None, pictures: Path | None = None, every_bar: bool = False
-) -> bool:
-    return annotate_own_music(paths, settings_for(), Wanted(csv, pictures, every_bar))
+def annotated(paths: list[Path], csv: Path | None = None, plots: Path | None = None, every_bar: bool = False) -> bool:
+    return annotate_own_music(paths, settings_for(), Wanted(csv, plots, every_bar))
 
 
 def read(folder: Path, kind: str) -> pd.DataFrame:
@@ -57,12 +60,31 @@ def rows_of_songs(printed: str) -> list[str]:
 def test_the_numbers_and_tables_are_those_of_a_run_over_the_folder(music, tmp_path):
     assert annotated([music], csv=tmp_path / "own")
     annotate(settings_for(f"dataset.path={music}", f"output.dir={tmp_path / 'run'}"))
-    for kind in KINDS:
+    for kind in TABLES:
         own, run = read(tmp_path / "own", kind), read(tmp_path / "run", kind)
         by = ["md5", "bar_number"] if kind == "bars" else ["md5"]
         own, run = (table.sort_values(by).reset_index(drop=True) for table in (own, run))
         pd.testing.assert_frame_equal(own, run)
     assert len(read(tmp_path / "own", "songs")) == len(NAMES)
+
+
+def test_curves_are_drawn_of_the_song_that_its_annotations_have(synthetic, tmp_path):
+    midi = tmp_path / "my song: no. #1 [live].MID"
+    shutil.copy(synthetic / "leading_empty_bars.mid", midi)
+    assert annotated([midi], csv=tmp_path / "own")
+    settings = settings_for()
+    files, _ = named_files([midi])
+    (outcome,) = own_music.annotated(files, load_models(settings.model), settings)
+    song = own_curves.as_song(outcome)
+    assert (song.md5, song.title) == (midi_md5(midi.read_bytes()), midi.name)
+    assert song.bar_number[0] > 0 and song.n_notes[0] > 0
+    assert ((song.valence_error_sd > 0) & (song.valence_error_sd < 1)).all()
+    (found,) = find_songs(parts_of(tmp_path / "own")[0], [song.md5], first=1)
+    for column in ("bar_number", "n_notes"):
+        np.testing.assert_array_equal(getattr(song, column), getattr(found, column))
+    for column in ("valence", "arousal", "valence_error_sd", "arousal_error_sd"):
+        np.testing.assert_allclose(getattr(song, column), getattr(found, column), atol=5.1e-5)
+    np.testing.assert_allclose(song.start_seconds, found.start_seconds, atol=5.1e-4)
 
 
 def test_a_song_alone_is_annotated_as_it_is_among_others(music, tmp_path):
@@ -105,7 +127,7 @@ def test_what_cannot_be_annotated_is_told_and_the_rest_is_annotated(music, tmp_p
 
 def test_pictures_have_the_names_of_the_songs_and_none_replaces_another(music, tmp_path):
     shutil.copy(music / "meter_3_4.mid", music / "below" / "x.mid")
-    assert annotated([music / "meter_3_4.mid", music / "below" / "x.mid"], pictures=tmp_path / "curves")
+    assert annotated([music / "meter_3_4.mid", music / "below" / "x.mid"], plots=tmp_path / "curves")
     names = sorted(path.name for path in (tmp_path / "curves").iterdir())
     assert names == ["meter_3_4.png", "meter_3_4.svg", "x.png", "x.svg"]
 
@@ -114,7 +136,7 @@ def test_pictures_have_the_names_of_the_songs_and_none_replaces_another(music, t
     "called", ["../../etc/passwd.mid", "a/b.mid", "$<>|:*?.mid", "x" * 400 + ".mid", "月.mid", "..mid"]
 )
 def test_a_picture_stays_in_its_folder_whatever_its_song_is_called(called):
-    name = picture_name(called)
+    name = plot_name(called)
     assert name and "/" not in name and not name.startswith(".") and len(name.encode()) <= 120
 
 
@@ -126,18 +148,18 @@ def test_files_of_any_name_are_printed_drawn_and_written_and_each_time_the_same(
     folder.mkdir()
     for name in ODD_NAMES:
         shutil.copy(synthetic / "meter_3_4.mid", folder / name)
-    assert annotated([folder], csv=tmp_path / "csv", pictures=tmp_path / "curves")
+    assert annotated([folder], csv=tmp_path / "csv", plots=tmp_path / "curves")
     printed = capsys.readouterr().out
     assert "\x1b" not in printed and len(rows_of_songs(printed)) == len(ODD_NAMES)
     assert len(list((tmp_path / "curves").iterdir())) == 2 * len(ODD_NAMES)
     titles = read(tmp_path / "csv", "songs")["title"]
     assert set(titles) == {name.replace("\n", " ").replace("\x1b", " ") for name in ODD_NAMES}
 
-    assert annotated([folder / ODD_NAMES[0]], pictures=tmp_path / "again")
-    pictures = list((tmp_path / "again").iterdir())
-    assert len(pictures) == 2
-    for picture in pictures:
-        assert picture.read_bytes() == (tmp_path / "curves" / picture.name).read_bytes()
+    assert annotated([folder / ODD_NAMES[0]], plots=tmp_path / "again")
+    plots = list((tmp_path / "again").iterdir())
+    assert len(plots) == 2
+    for plot in plots:
+        assert plot.read_bytes() == (tmp_path / "curves" / plot.name).read_bytes()
 
 
 def test_files_in_other_folders_that_share_a_name_are_told_apart(music, capsys):
@@ -172,7 +194,7 @@ def test_a_folder_that_a_run_made_is_left_alone(music, tmp_path):
 
 
 def test_as_a_user_runs_it(music, tmp_path):
-    done = run_script(SCRIPT, music / "random_mix.mid", "--pictures", tmp_path / "curves", "--csv", tmp_path / "own")
+    done = run_script(SCRIPT, music / "random_mix.mid", "--plots", tmp_path / "curves", "--csv", tmp_path / "own")
     assert done.returncode == 0 and not done.stderr
     assert (tmp_path / "curves" / "random_mix.png").read_bytes().startswith(b"\x89PNG")
     assert str(tmp_path / "own" / "bars" / "part-00000.csv") in done.stdout

@@ -10,7 +10,7 @@ from safetensors import safe_open
 from musetok_bridge import load_encoder, official_release
 from musetok_bridge.checkpoint import EncoderConfig
 from musetok_bridge.official_release import convert_release, download_release, release_shapes
-from musetok_bridge.tokenizer_settings import CONFIG_FILE, TokenizerSettings
+from musetok_bridge.tokenizer_settings import SETTINGS_FILE, TokenizerSettings
 from pipeline.settings import UserError, load_settings
 
 TINY = EncoderConfig(layers=2, heads=4, width=32, feed_forward=64, latent=16, levels=4, codebook=32)
@@ -29,7 +29,7 @@ def release(tiny_checkpoint, tmp_path):
 
 def download_settings(folder, **changes):
     overrides = [f"download.dir={folder}", *(f"download.{key}={value}" for key, value in changes.items())]
-    return load_settings(TokenizerSettings, CONFIG_FILE, overrides=overrides).download
+    return load_settings(TokenizerSettings, SETTINGS_FILE, overrides=overrides).download
 
 
 def test_the_release_has_its_published_size():

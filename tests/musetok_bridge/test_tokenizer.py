@@ -14,7 +14,7 @@ from musetok_bridge.checkpoint import EncoderConfig
 from musetok_bridge.encoder import pad_words
 from musetok_bridge.tokenizer_corpus import bar_notes, midi_files, read_corpus, transpose_words
 from musetok_bridge.tokenizer_model import Tokenizer, codebook_use, measure_quality
-from musetok_bridge.tokenizer_settings import CONFIG_FILE, TokenizerSettings
+from musetok_bridge.tokenizer_settings import SETTINGS_FILE, TokenizerSettings
 from musetok_bridge.tokenizer_training import train_tokenizer, training_batches
 from musetok_bridge.vocabulary import PAD, WORD_ID, WORDS
 from pipeline.settings import UserError, load_settings
@@ -28,7 +28,7 @@ def settings_for(corpus, out, *overrides):
     values += ["training.words_per_batch=1024", "training.plain_steps=10", "training.warmup_steps=5"]
     values += ["training.validate_every=10", "training.validation_bars=50", "training.dtype=float32"]
     values += ["training.learning_rate=0.005", "training.device=cpu", "quality.reconstructed_bars=20"]
-    return load_settings(TokenizerSettings, CONFIG_FILE, overrides=[*values, *overrides])
+    return load_settings(TokenizerSettings, SETTINGS_FILE, overrides=[*values, *overrides])
 
 
 def test_training_learns_resumes_and_leaves_a_usable_encoder(synthetic, tmp_path):

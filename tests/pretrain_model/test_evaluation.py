@@ -1,10 +1,10 @@
-"""Evaluation: what a perfect head, a constant and a listener score."""
+"""Evaluation: what a perfect head, a constant and a rater agree."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from pretrain_model.evaluation import Predicted, by_piece, evaluate_one_listener, evaluate_predictor, plot_evaluation
+from pretrain_model.evaluation import SplitPrediction, by_piece, evaluate_one_rater, evaluate_predictor, plot_evaluation
 from pretrain_model.rated_pieces import RatedBars
 
 POINTS = np.array([[0.8, 0.6], [-0.6, 0.8], [-0.8, -0.4], [0.4, -0.6]], dtype=np.float32)
@@ -21,7 +21,7 @@ def clips() -> RatedBars:
     )
 
 
-def figures(table: pd.DataFrame, level: str, dimension: str) -> pd.Series:
+def agreement(table: pd.DataFrame, level: str, dimension: str) -> pd.Series:
     return table[(table["level"] == level) & (table["dimension"] == dimension)].iloc[0]
 
 
@@ -29,18 +29,18 @@ def test_perfect_predictions_score_perfectly(clips) -> None:
     table = evaluate_predictor(clips.targets, clips, with_accuracy=True)
     for level in ("bar", "piece"):
         for dimension in ("valence", "arousal"):
-            row = figures(table, level, dimension)
+            row = agreement(table, level, dimension)
             assert row["mae"] == pytest.approx(0, abs=1e-7)
             assert row["pearson_r"] == pytest.approx(1)
             assert row["ccc"] == pytest.approx(1)
-    assert figures(table, "bar", "valence")["n"] == 36
-    assert figures(table, "piece", "quadrant")[["accuracy", "n"]].tolist() == [1, 8]
+    assert agreement(table, "bar", "valence")["n"] == 36
+    assert agreement(table, "piece", "quadrant")[["accuracy", "n"]].tolist() == [1, 8]
 
 
 def test_mirrored_predictions_miss_every_sign(clips) -> None:
     table = evaluate_predictor(-clips.targets, clips, with_accuracy=True)
-    assert figures(table, "piece", "valence")["accuracy"] == 0
-    assert figures(table, "bar", "arousal")["ccc"] == pytest.approx(-2 / 2 * _variance_share(clips.targets[:, 1]))
+    assert agreement(table, "piece", "valence")["accuracy"] == 0
+    assert agreement(table, "bar", "arousal")["ccc"] == pytest.approx(-2 / 2 * _variance_share(clips.targets[:, 1]))
 
 
 def _variance_share(rated: np.ndarray) -> float:
@@ -54,7 +54,7 @@ def test_a_constant_has_empty_r_and_no_concordance(clips) -> None:
     scored = table[table["dimension"] != "quadrant"]
     assert scored["pearson_r"].isna().all()
     assert (scored["ccc"] == 0).all()
-    assert figures(table, "bar", "valence")["mse"] == pytest.approx(clips.targets[:, 0].var(), rel=1e-5)
+    assert agreement(table, "bar", "valence")["mse"] == pytest.approx(clips.targets[:, 0].var(), rel=1e-5)
 
 
 def test_a_piece_is_the_mean_of_its_bars() -> None:
@@ -67,43 +67,43 @@ def test_errors_in_a_piece_cancel_in_its_mean(clips) -> None:
     even = RatedBars(*(a[clips.piece % 2 == 1] for a in (clips.latents, clips.targets, clips.bar_number)),
                      piece=clips.piece[clips.piece % 2 == 1] // 2, pieces=clips.pieces[1::2])  # fmt: skip
     table = evaluate_predictor(even.targets + wobble[clips.piece % 2 == 1], even, with_accuracy=False)
-    assert figures(table, "bar", "valence")["mae"] == pytest.approx(0.2)
-    assert figures(table, "piece", "valence")["mae"] == pytest.approx(0, abs=1e-6)
+    assert agreement(table, "bar", "valence")["mae"] == pytest.approx(0.2)
+    assert agreement(table, "piece", "valence")["mae"] == pytest.approx(0, abs=1e-6)
 
 
-def listeners(ratings: dict[int, list[float]]) -> tuple[pd.DataFrame, RatedBars]:
-    """One piece's valence by listener; arousal is its opposite."""
+def raters(ratings: dict[int, list[float]]) -> tuple[pd.DataFrame, RatedBars]:
+    """One piece's valence by rater; arousal is its opposite."""
     n = len(next(iter(ratings.values())))
     rows = [("p", k, bar, v, -v) for k, values in ratings.items() for bar, v in enumerate(values)]
-    table = pd.DataFrame(rows, columns=["piece", "listener", "bar_number", "valence", "arousal"])
+    table = pd.DataFrame(rows, columns=["piece", "rater", "bar_number", "valence", "arousal"])
     zeros = np.zeros((n, 2), np.float32)
     return table, RatedBars(zeros, zeros, np.arange(n, dtype=np.int32), np.zeros(n, dtype=np.int64), ("p",))
 
 
-def test_listeners_who_agree_score_perfectly() -> None:
-    table = evaluate_one_listener(*listeners({1: [0, 0.5, 1], 2: [0, 0.5, 1], 3: [0, 0.5, 1]}))
-    assert figures(table, "bar", "valence")["ccc"] == pytest.approx(1)
-    assert figures(table, "bar", "arousal")["mae"] == pytest.approx(0)
+def test_raters_who_agree_are_perfect() -> None:
+    table = evaluate_one_rater(*raters({1: [0, 0.5, 1], 2: [0, 0.5, 1], 3: [0, 0.5, 1]}))
+    assert agreement(table, "bar", "valence")["ccc"] == pytest.approx(1)
+    assert agreement(table, "bar", "arousal")["mae"] == pytest.approx(0)
 
 
-def test_a_listener_is_compared_with_the_others_without_himself() -> None:
-    table = evaluate_one_listener(*listeners({1: [0, 1], 2: [0, 1], 3: [1, 0]}))
-    # listeners 1 and 2 against the constant (½, ½): r undefined; listener 3 against (0, 1): r = −1, error 1
-    row = figures(table, "bar", "valence")
+def test_a_rater_is_compared_with_the_others_without_himself() -> None:
+    table = evaluate_one_rater(*raters({1: [0, 1], 2: [0, 1], 3: [1, 0]}))
+    # raters 1 and 2 against the constant (½, ½): r undefined; rater 3 against (0, 1): r = −1, error 1
+    row = agreement(table, "bar", "valence")
     assert row["mae"] == pytest.approx((0.5 + 0.5 + 1) / 3)
     assert row["pearson_r"] == pytest.approx(-1)
     assert row["n"] == 2
 
 
 def test_only_the_bars_of_the_split_count() -> None:
-    table, bars = listeners({1: [0, 0.5, 1], 2: [0, 0.5, 1]})
+    table, bars = raters({1: [0, 0.5, 1], 2: [0, 0.5, 1]})
     elsewhere = table.assign(piece="q", valence=np.arange(6) % 2)
-    first = evaluate_one_listener(table, bars)
-    assert evaluate_one_listener(pd.concat([table, elsewhere]), bars).equals(first)
+    first = evaluate_one_rater(table, bars)
+    assert evaluate_one_rater(pd.concat([table, elsewhere]), bars).equals(first)
 
 
 def test_the_plot_is_a_picture_of_every_dataset(clips, tmp_path) -> None:
-    panels = [Predicted(name, "test", clips, clips.targets) for name in ("emopia", "vgmidi")]
+    panels = [SplitPrediction(name, "test", clips, clips.targets) for name in ("emopia", "vgmidi")]
     plot_evaluation(panels, tmp_path / "plots" / "evaluation.png")
     content = (tmp_path / "plots" / "evaluation.png").read_bytes()
     width, height = (int.from_bytes(content[i : i + 4], "big") for i in (16, 20))

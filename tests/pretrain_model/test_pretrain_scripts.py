@@ -53,7 +53,7 @@ def test_from_archives_to_figures(run, tmp_path, encoder, capsys, head) -> None:
     assert str(out) in printed
     table = pd.read_csv(out / "evaluation.csv")
     assert set(table["split"]) == {"val", "test"}
-    assert set(table[table["dataset"] == "vgmidi"]["predictor"]) == {"head", "constant", "one_listener"}
+    assert set(table[table["dataset"] == "vgmidi"]["predictor"]) == {"head", "constant", "one_rater"}
     assert set(table[table["dataset"] == "emopia"]["predictor"]) == {"head", "constant"}
     clips = table[(table["dataset"] == "emopia") & (table["level"] == "piece") & (table["dimension"] == "quadrant")]
     assert clips["accuracy"].between(0, 1).all()
@@ -88,11 +88,11 @@ def test_heads_are_compared_on_games_that_they_have_not_seen(run, tmp_path, caps
     table = pd.read_csv(tmp_path / "out" / "cross_validation.csv")
     predictors = {"constant", "trees", "custom_mlp", "listener_heard", "listener_whole", "listener_whole_and_latents"}
     assert set(table[table["dataset"] == "emopia"]["predictor"]) == predictors
-    assert set(table[table["dataset"] == "vgmidi"]["predictor"]) == predictors | {"one_listener", "half_of_listeners"}
+    assert set(table[table["dataset"] == "vgmidi"]["predictor"]) == predictors | {"one_rater", "half_of_raters"}
     assert (table["low"] <= table["high"])[table["low"].notna()].all()
     bars = pd.read_csv(tmp_path / "out" / "cross_validation_bars.csv")
     assert bars.notna().all(axis=None)
-    row = table.query("predictor == 'trees' and level == 'bar' and dimension == 'arousal' and figure == 'mae'").iloc[0]
+    row = table.query("predictor == 'trees' and level == 'bar' and dimension == 'arousal' and metric == 'mae'").iloc[0]
     error = (bars["arousal_trees"] - bars["arousal_rated"]).abs().mean()
     assert row["value"] == pytest.approx(error, abs=1e-5)
     assert "| per bar | trees | arousal |" in capsys.readouterr().out

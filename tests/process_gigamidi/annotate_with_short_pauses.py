@@ -8,8 +8,9 @@ import runpy
 from huggingface_hub.utils import http_backoff
 
 from pipeline.settings import PROJECT_ROOT
+from process_gigamidi import source_faults
 
 if __name__ == "__main__":
     http_backoff.__kwdefaults__.update(max_retries=1, base_wait_time=0)
-    retries.FIRST_PAUSE, retries.LONGEST_PAUSE = 0.1, 1.0
+    source_faults.FIRST_PAUSE, source_faults.LONGEST_PAUSE = 0.1, 1.0
     runpy.run_path(str(PROJECT_ROOT / "process_gigamidi" / "01_annotate.py"), run_name="__main__")

@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from process_gigamidi.conversion import Converted, Failure
-from process_gigamidi.gigamidi_source import Row
+from process_gigamidi.song_rows import Row
 from process_gigamidi.worker_processes import Converters, tasks_of_part
 
 if TYPE_CHECKING:

@@ -22,10 +22,10 @@ from pathlib import Path
 from small_dataset import PlainEncoder, PlainHead, settings_for
 
 import musetok_bridge.encoder
+from pipeline.annotations import finished_parts
 from process_gigamidi import prediction
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import AnnotationSettings
-from process_gigamidi.part_files import parts_done
 
 replace = Path.replace
 
@@ -88,8 +88,8 @@ def kill_at_each_move(settings: AnnotationSettings) -> int:
         shutil.rmtree(settings.folder, ignore_errors=True)
         if not was_killed(forked_run(settings, set_trap)):
             return n
-        before = parts_done(settings.folder)
-        if was_killed(forked_run(settings)) or not before <= parts_done(settings.folder):
+        before = finished_parts(settings.folder)
+        if was_killed(forked_run(settings)) or not before <= finished_parts(settings.folder):
             raise RuntimeError("the run that went on did not come through")
         check(settings)
     raise AssertionError

@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 from small_dataset import mixed_songs, rows_of, settings_for, tables, write_parquet
 
+from pipeline.annotations import finished_parts
 from pipeline.settings import PROJECT_ROOT, UserError
 from process_gigamidi.annotation import annotate
-from process_gigamidi.part_files import parts_done
 from process_gigamidi.verification import verify
 
 HERE = Path(__file__).parent
@@ -90,7 +90,7 @@ def test_a_whole_run_with_its_workers_killed_and_workers_killed_alone(
         pass
     first.kill()
     first.wait()
-    assert 0 < len(parts_done(out)) < 10
+    assert 0 < len(finished_parts(out)) < 10
     second = subprocess.Popen(with_workers, stdout=subprocess.DEVNULL)
     workers: list[int] = []
     while len(workers) < 2 and second.poll() is None:
@@ -243,7 +243,7 @@ def test_a_corrupt_row_group_is_named_and_the_parts_before_it_are_whole(tmp_path
     with pytest.raises(UserError, match=r"row group 1 of train-1.parquet: can't be read") as raised:
         annotate(settings)
     assert "\n" not in str(raised.value)
-    assert parts_done(tmp_path / "out") == {0, 1, 2, 3}
+    assert finished_parts(tmp_path / "out") == {0, 1, 2, 3}
     file.write_bytes(sound)
     annotate(settings)
     assert tables(tmp_path / "out") == tables(tmp_path / "whole")
@@ -261,4 +261,4 @@ def test_a_dead_thread_of_the_pipeline_does_not_leave_the_run_waiting(
     with pytest.raises(MemoryError):
         annotate(settings_for(hub_copy, tmp_path / "out"))
     assert threading.active_count() <= before + 1  # a pool's thread may take a moment to end
-    assert parts_done(tmp_path / "out") == set()
+    assert finished_parts(tmp_path / "out") == set()

@@ -17,7 +17,8 @@ from small_dataset import mixed_songs, rows_of, settings_for, song, write_parque
 
 from pipeline.settings import UserError
 from process_gigamidi.annotation_settings import DatasetSettings
-from process_gigamidi.gigamidi_source import Row, open_source
+from process_gigamidi.gigamidi_source import open_source
+from process_gigamidi.song_rows import Row
 
 
 def local(path: Path, *overrides: str) -> DatasetSettings:

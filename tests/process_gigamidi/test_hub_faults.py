@@ -16,9 +16,10 @@ import pytest
 from fake_hub import COMMIT, FakeHub, Fault, Request
 from small_dataset import README, mixed_songs, rows_of, settings_for, song, tables, write_parquet
 
+from pipeline.annotations import TABLES, finished_parts, table_path
 from pipeline.files import file_digest
+from pipeline.records import read_record
 from process_gigamidi.annotation import annotate
-from process_gigamidi.part_files import KINDS, parts_done, read_record, table_path
 
 SCRIPT = Path(__file__).parent / "annotate_with_short_pauses.py"
 
@@ -85,10 +86,10 @@ def from_read(first: int, last: int, strike: Callable[[], Fault | None]) -> Call
 
 def whole_parts(output: Path) -> set[int]:
     """The parts that are done, each of which is what its record says."""
-    done = parts_done(output)
+    done = finished_parts(output)
     for part in done:
         record = read_record(output, part)
-        assert record.sha256 == {kind: file_digest(table_path(output, kind, part)) for kind in KINDS}
+        assert record.sha256 == {kind: file_digest(table_path(output, kind, part)) for kind in TABLES}
     return done
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from small_dataset import mixed_songs, rows_of, settings_for, tables, write_parquet
 
+from pipeline.annotations import finished_parts
 from pipeline.settings import UserError
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import AnnotationSettings
-from process_gigamidi.part_files import parts_done
 from process_gigamidi.run_record import PartClaims
 from process_gigamidi.verification import verify
 
@@ -60,9 +60,9 @@ def test_a_cluster_of_which_a_node_is_killed_writes_what_one_machine_writes(
     left = []
 
     def kill_a_node() -> None:
-        while len(parts_done(out)) < 3:
+        while len(finished_parts(out)) < 3:
             time.sleep(0.01)
-        left.append(30 - len(parts_done(out)))
+        left.append(30 - len(finished_parts(out)))
         cluster.remove_node(cluster.list_all_nodes()[1], allow_graceful=False)
 
     killer = threading.Thread(target=kill_a_node)
@@ -88,9 +88,9 @@ def test_a_part_that_another_run_holds_is_left_to_it(
     seen = []
 
     def let_go() -> None:
-        while len(parts_done(out)) < 6:
+        while len(finished_parts(out)) < 6:
             time.sleep(0.01)
-        seen.append(sorted(parts_done(out)))
+        seen.append(sorted(finished_parts(out)))
         theirs.close()
 
     holder = threading.Thread(target=let_go)
@@ -98,7 +98,7 @@ def test_a_part_that_another_run_holds_is_left_to_it(
     annotate(on(cluster, hub_copy, out))
     holder.join()
     assert seen == [[0, 1, 3, 4, 5, 6]]
-    assert parts_done(out) == set(range(7))
+    assert finished_parts(out) == set(range(7))
 
 
 def test_what_ends_a_task_ends_the_run_with_one_line(

@@ -13,9 +13,9 @@ import pytest
 from filelock import FileLock
 from small_dataset import mixed_songs, rows_of, settings_for, tables, write_parquet
 
+from pipeline.annotations import finished_parts, record_path
 from pipeline.settings import PROJECT_ROOT, SettingsError
 from process_gigamidi.annotation import annotate
-from process_gigamidi.part_files import parts_done, record_path
 from process_gigamidi.run_record import PartClaims, parts_to_do
 from process_gigamidi.verification import verify
 
@@ -85,7 +85,7 @@ def test_without_locks_a_run_says_so_and_goes_on(
 def test_shares_make_the_whole(hub_copy: Path, finished: Path, tmp_path: Path) -> None:
     for share, parts in [("2/3", {1}), ("3/3", {1, 2}), ("1/3", {0, 1, 2, 3})]:
         annotate(settings_for(hub_copy, tmp_path / "out", f"compute.share={share}"))
-        assert parts_done(tmp_path / "out") == parts
+        assert finished_parts(tmp_path / "out") == parts
     assert tables(tmp_path / "out") == tables(finished)
     assert verify(settings_for(hub_copy, tmp_path / "out")).findings == []
 

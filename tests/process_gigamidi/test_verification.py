@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from small_dataset import rows_of, settings_for, song, tables, write_parquet
 
+from pipeline.annotations import TABLES, record_path, table_path
 from pipeline.files import file_digest, write_json
+from pipeline.records import read_record
 from pipeline.settings import UserError, load_settings
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
-from process_gigamidi.part_files import KINDS, read_record, record_path, table_path
 from process_gigamidi.verification import Verification, annotate_command, verify
 
 pytestmark = pytest.mark.usefixtures("models")
@@ -60,7 +61,7 @@ def test_a_finished_folder_has_nothing_wrong(made: AnnotationSettings) -> None:
     assert (verification.n_parts, verification.totals.rows) == (4, 23)
 
 
-@pytest.mark.parametrize("lost", [f"{kind}/part-00001.csv" for kind in KINDS] + ["parts/part-00001.json"])
+@pytest.mark.parametrize("lost", [f"{kind}/part-00001.csv" for kind in TABLES] + ["parts/part-00001.json"])
 def test_what_is_missing_is_named_and_mended(made: AnnotationSettings, lost: str) -> None:
     whole = tables(made.folder)
     (made.folder / lost).unlink()
@@ -71,7 +72,7 @@ def test_what_is_missing_is_named_and_mended(made: AnnotationSettings, lost: str
     assert tables(made.folder) == whole and found(made) == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TABLES)
 def test_one_changed_byte_is_found_and_mended(made: AnnotationSettings, kind: str) -> None:
     whole = tables(made.folder)
     path = table_path(made.folder, kind, 0)
@@ -119,7 +120,7 @@ def field(at: int, column: int, value: str) -> Callable[[str], str]:
         ("bars", field(5, 2, "0.9999"), "valence_mean is the mean"),
         ("bars", field(5, 4, "0"), "bars begin after each other"),
         ("bars", field(5, 7, "17"), "the bars have the song's notes"),
-        ("bars", field(5, 8, "-1"), "valence_sd is a number"),
+        ("bars", field(5, 8, "-1"), "valence_error_sd is a number"),
         ("bars", field(0, 2, "v"), "other columns than md5"),
         ("failures", without_line(1), "neither in songs nor in failures"),
         ("failures", lambda text: text + text.splitlines()[-1] + "\n", "more often than in the dataset"),
@@ -153,7 +154,7 @@ def test_a_part_of_another_run_is_found(made: AnnotationSettings, hub_copy: Path
 
 def test_what_a_killed_run_left_and_what_is_too_much_is_found(made: AnnotationSettings) -> None:
     (made.folder / "bars" / ".part-00002.csv.77.partial").touch()
-    for kind in KINDS:
+    for kind in TABLES:
         table_path(made.folder, kind, 9).touch()
     record_path(made.folder, 9).write_bytes(record_path(made.folder, 1).read_bytes())
     verification = verify(made)

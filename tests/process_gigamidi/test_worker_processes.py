@@ -18,7 +18,7 @@ from guarded_conversion import in_guarded_processes
 from pipeline.settings import UserError
 from process_gigamidi import worker_processes
 from process_gigamidi.conversion import Failure
-from process_gigamidi.gigamidi_source import Row
+from process_gigamidi.song_rows import Row
 from process_gigamidi.worker_processes import SONGS_PER_TASK
 
 

@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from small_dataset import README, mixed_songs, rows_of, settings_for, song, write_parquet
 
+from pipeline.annotations import INSTRUMENT_CATEGORY
 from pipeline.files import write_json
+from pipeline.records import digest_of, read_record
 from pipeline.settings import load_settings
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import AnnotationSettings
-from process_gigamidi.gigamidi_source import INSTRUMENT_CATEGORY
-from process_gigamidi.part_files import complete_part, read_record
-from process_gigamidi.run_record import digest_of
+from process_gigamidi.part_files import complete_part
 from publish_annotations.export_settings import SETTINGS_FILE, ExportSettings
 
 TITLES = (

@@ -1,4 +1,4 @@
-"""What publish_annotations/01_export.py writes is what was annotated: every value, in the dataset's order, whole or not at all."""
+"""What is exported is what was annotated: every value, in the dataset's order, whole or not at all."""
 
 from __future__ import annotations
 
@@ -21,28 +21,21 @@ from small_release import (
     published,
 )
 
+from pipeline.annotations import BARS, DESCRIPTIVE, SONGS, names, published_songs, table_path
+from pipeline.records import Totals, read_record
 from pipeline.settings import UserError
 from process_gigamidi.annotation import annotate
-from process_gigamidi.gigamidi_source import DESCRIPTIVE_COLUMNS
-from process_gigamidi.part_files import (
-    BARS_COLUMNS,
-    SONGS_COLUMNS,
-    Totals,
-    complete_part,
-    read_record,
-    table_path,
-)
+from process_gigamidi.part_files import complete_part
 from process_gigamidi.run_record import write_totals
 from process_gigamidi.verification import verify
 from publish_annotations.annotated_splits import annotated_splits
 from publish_annotations.export import export
 from publish_annotations.parquet_files import song_groups
-from publish_annotations.published_columns import BARS, songs_columns
 
 pytestmark = pytest.mark.usefixtures("models")
 
-FOUR_DECIMALS = {"valence", "arousal", "valence_sd", "arousal_sd", "valence_mean", "arousal_mean"}
-LISTS = {"n_notes": "bar_n_notes", "valence_sd": "bar_valence_sd", "arousal_sd": "bar_arousal_sd"}
+FOUR_DECIMALS = {column.name for column in (*BARS, *SONGS) if column.kind.decimals == 4}
+LISTS = {"n_notes": "bar_n_notes"}
 
 
 def as_number(name: str, text: str) -> float | np.float32:
@@ -54,7 +47,7 @@ def test_every_bar_has_the_values_of_its_row(annotations: list[Path], tmp_path: 
     for folder, split in zip(annotations, ("train", "test"), strict=True):
         rows, table = csv_rows(folder, "bars"), published(tmp_path / "data", "bars", split)
         assert table.num_rows == len(rows) > 30
-        for name in BARS_COLUMNS:
+        for name in names(BARS):
             expected = [row[name] if name in ("md5", "meter") else as_number(name, row[name]) for row in rows]
             assert table[name].to_pylist() == expected, name
     kinds = {field.name: str(field.type) for field in table.schema}
@@ -71,10 +64,10 @@ def test_every_song_has_the_values_of_its_row_and_the_lists_of_its_bars(
         assert len(songs) == len(rows) > 5
         for row, found in zip(rows, songs, strict=True):
             own = [next(bars) for _ in range(int(row["n_bars"]))]
-            for name in BARS_COLUMNS[1:]:
+            for name in names(BARS)[1:]:
                 values = [bar[name] if name == "meter" else as_number(name, bar[name]) for bar in own]
                 assert found[LISTS.get(name, name)] == values, name
-            for name in SONGS_COLUMNS:
+            for name in names(SONGS):
                 assert found[name] == (row[name] if name == "md5" else as_number(name, row[name])), name
         assert next(bars, None) is None
 
@@ -87,7 +80,7 @@ def test_texts_and_lists_are_those_of_the_dataset(release: Path, annotations: li
     assert len(songs) == len(rows)
     for found in songs:
         row = rows[found["md5"]]
-        for name in DESCRIPTIVE_COLUMNS:
+        for name in names(DESCRIPTIVE):
             if name in row:
                 expected = row[name].replace("\n", " ") if isinstance(row[name], str) else row[name]
                 assert found[name] == (None if expected == "" else expected), name
@@ -165,12 +158,10 @@ def test_pandas_reads_all_files_of_a_split_at_once(annotations: list[Path], tmp_
 
 
 def test_every_column_of_the_tables_is_published() -> None:
-    columns = songs_columns(DESCRIPTIVE_COLUMNS)
-    assert tuple(column.name for column in BARS) == BARS_COLUMNS
-    facts = [column.name for column in columns if column.over_bars is None]
-    assert facts[: len(SONGS_COLUMNS)] == list(SONGS_COLUMNS)
-    assert set(facts[len(SONGS_COLUMNS) :]) == set(DESCRIPTIVE_COLUMNS)
-    assert [column.over_bars for column in columns if column.over_bars] == list(BARS_COLUMNS[1:])
+    columns = published_songs(names(DESCRIPTIVE))
+    numbers_of_songs = [column.name for column in columns if column.of_bars is None]
+    assert numbers_of_songs == [*names(SONGS), *names(DESCRIPTIVE)]
+    assert [column.of_bars for column in columns if column.of_bars] == list(names(BARS)[1:])
     assert len({column.name for column in columns}) == len(columns)
 
 
@@ -225,7 +216,7 @@ def test_real_annotations_are_exported_value_by_value(shared: Path, tmp_path: Pa
     export(export_settings([settings.folder], tmp_path / "data", bars_per_row_group=1000, bars_per_file=4000))
     rows, bars = csv_rows(settings.folder, "bars"), published(tmp_path / "data", "bars", "test")
     assert bars.num_rows == len(rows) > 5000
-    for name in BARS_COLUMNS:
+    for name in names(BARS):
         expected = [row[name] if name in ("md5", "meter") else as_number(name, row[name]) for row in rows]
         assert bars[name].to_pylist() == expected
     songs = published(tmp_path / "data", "songs", "test")

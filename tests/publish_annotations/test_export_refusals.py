@@ -18,16 +18,13 @@ from small_release import (
     files_of,
 )
 
+from pipeline.annotations import record_path, table_path
 from pipeline.files import file_digest, write_json
+from pipeline.records import read_record
 from pipeline.settings import UserError, load_settings
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
-from process_gigamidi.part_files import (
-    complete_part,
-    read_record,
-    record_path,
-    table_path,
-)
+from process_gigamidi.part_files import complete_part
 from publish_annotations.export import export
 
 pytestmark = pytest.mark.usefixtures("models")

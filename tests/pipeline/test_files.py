@@ -5,19 +5,19 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from pipeline.files import file_digest, tensors_digest, versions, write_json, write_tensors, written_whole
+from pipeline.files import atomic_write, file_digest, tensors_digest, versions, write_json, write_tensors
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
     path = tmp_path / "deep" / "result.csv"
-    with pytest.raises(ZeroDivisionError), written_whole(path) as beside:
-        beside.write_text("half")
+    with pytest.raises(ZeroDivisionError), atomic_write(path) as temporary:
+        temporary.write_text("half")
         raise ZeroDivisionError
     assert list(path.parent.iterdir()) == []
-    with written_whole(path) as beside:
-        beside.write_text("old")
-    with pytest.raises(ZeroDivisionError), written_whole(path) as beside:
-        beside.write_text("ne")
+    with atomic_write(path) as temporary:
+        temporary.write_text("old")
+    with pytest.raises(ZeroDivisionError), atomic_write(path) as temporary:
+        temporary.write_text("ne")
         raise ZeroDivisionError
     assert path.read_text() == "old"
 

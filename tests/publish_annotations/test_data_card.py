@@ -17,12 +17,11 @@ import yaml
 from small_dataset import mixed_songs, settings_for, song
 from small_release import STYLES, annotate_split, csv_rows, export_settings, published, say_made_from
 
-from pipeline.settings import PROJECT_ROOT
-from pretrain_model.head import load_head
+from pretrain_model.bundled_heads import AGREEMENT_FILE, BundledHead, bundled_head, bundled_heads
+from pretrain_model.head import BUNDLED_HEADS, load_head
 from process_gigamidi.annotation import annotate
-from publish_annotations.card_provenance import plain
+from publish_annotations.data_card import plain
 from publish_annotations.export import export
-from publish_annotations.model_figures import HEADS
 
 
 def card_of(folder: Path) -> tuple[dict, str]:
@@ -160,26 +159,29 @@ def test_no_path_of_this_machine_is_published(release: Path, annotations: list[P
 
 
 def test_bundled_heads_are_known_by_their_digests() -> None:
-    assert {digest: head.name for digest, head in HEADS.items()} == {
-        load_head(head.name).digest[:16]: head.name for head in HEADS.values()
-    }
+    assert [head.name for head in bundled_heads()] == list(BUNDLED_HEADS)
+    for head in bundled_heads():
+        assert load_head(head.name).digest == head.digest
+        assert bundled_head(head.digest) == head
+    assert bundled_head("0" * 64) is None
 
 
-@pytest.mark.parametrize("digest", HEADS)
-def test_figures_are_quoted_for_the_weights_they_were_measured_on(
-    release: Path, models: SimpleNamespace, tmp_path: Path, digest: str
+@pytest.mark.parametrize("head", bundled_heads(), ids=lambda head: head.name)
+def test_agreement_is_quoted_for_the_weights_it_was_measured_on(
+    release: Path, models: SimpleNamespace, tmp_path: Path, head: BundledHead
 ) -> None:
-    models.head.digest = digest + "0" * 48
+    models.head.digest = head.digest
     annotate_split(release, tmp_path / "out", "test")
     export(export_settings([tmp_path / "out"], tmp_path / "data"))
     _, body = card_of(tmp_path / "data")
-    predictor = HEADS[digest].predictor
-    lines = (PROJECT_ROOT / "MODEL_CARD.md").read_text(encoding="utf-8").splitlines()
-    (within,) = (line.split("|") for line in lines if line.startswith(f"| per within | {predictor} | valence |"))
-    rows = {cells[0]: cells[1] for cells in table_below(body, "| this model | one listener")}
-    assert rows["valence, within a piece"] == within[4].strip()
+    record = json.loads(AGREEMENT_FILE.read_text(encoding="utf-8"))
+    row = {"dataset": "vgmidi", "level": "within", "predictor": head.predictor, "dimension": "valence", "metric": "r"}
+    (within,) = (found for found in record["agreement"] if row.items() <= found.items())
+    rows = {cells[0]: cells[1] for cells in table_below(body, "| this model | one rater")}
+    expected = f"{within['value']:.3f} ({within['low']:.3f}–{within['high']:.3f})"
+    assert rows["valence, within a piece"] == expected
     assert len(rows) == 6 and "The weights were trained on EMOPIA" in body
-    assert ("Neither tempo nor loudness" in body) == (HEADS[digest].name == "bundled_mlp")
+    assert ("Neither tempo nor loudness" in body) == (head.name == "bundled_mlp")
 
 
 def test_other_weights_have_no_figures(annotations: list[Path], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Planes, ridgelines, quadrants and courses: what is drawn follows from the bars, and any style can be drawn."""
+"""Planes, ridgelines, quadrants and trajectories: what is drawn follows from the bars, and any style can be drawn."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from songs_by_style import COLUMN, NAMES, collection
 
-from analyze_emotion_annotations.figures import save_picture
-from analyze_emotion_annotations.group_statistics import PLANE_CELLS, STEP
-from analyze_emotion_annotations.pictures import pictures_of
-from analyze_emotion_annotations.style_pictures import (
-    plot_courses,
+from analyze_emotion_annotations.distribution_plots import (
     plot_planes,
     plot_quadrants,
     plot_ridgelines,
+    plot_trajectories,
     smoothed,
 )
+from analyze_emotion_annotations.group_statistics import PLANE_CELLS, STEP
+from analyze_emotion_annotations.plot_canvas import save_plot
+from analyze_emotion_annotations.plots import plots_of
 from pipeline.settings import one_line
 
-PICTURES = ["styles", "planes", "ridgelines", "quadrants", "courses"]
+PICTURES = ["styles", "planes", "ridgelines", "quadrants", "trajectories"]
 
 
 def said_by(figure):
@@ -120,8 +120,8 @@ def test_songs_that_rise_give_a_course_that_rises_from_below_their_mean_to_above
         ({"name": f"{n}", COLUMN: "rising"}, np.stack([np.linspace(-0.2, 0.2, n) + 0.1, np.zeros(n)], axis=1).round(4))
         for n in (200, 300, 500)
     ]
-    found = analysis_of(annotations(songs), "course.points=10")
-    figure = plot_courses(found.styles, found.courses, dpi=50)
+    found = analysis_of(annotations(songs), "trajectory.points=10")
+    figure = plot_trajectories(found.styles, found.trajectories, dpi=50)
     valence, arousal = (panel.lines[1] for panel in figure.axes)  # line 0 marks zero
     at, movement = valence.get_data()
     np.testing.assert_allclose(at, np.arange(5, 100, 10))
@@ -133,53 +133,55 @@ def test_songs_that_rise_give_a_course_that_rises_from_below_their_mean_to_above
 def test_styles_of_short_songs_only_have_no_course(annotations):
     long, short = np.zeros((20, 2)), np.zeros((7, 2))
     songs = [
-        ({"name": f"{style} {i}", COLUMN: style}, affect) for style, affect in (("a", long), ("b", short)) for i in "12"
+        ({"name": f"{style} {i}", COLUMN: style}, dimension)
+        for style, dimension in (("a", long), ("b", short))
+        for i in "12"
     ]
     found = analysis_of(annotations(songs))
-    legend = plot_courses(found.styles, found.courses, dpi=50).legends[0]
+    legend = plot_trajectories(found.styles, found.trajectories, dpi=50).legends[0]
     assert [text.get_text() for text in legend.get_texts()] == ["a  (2)", "all songs  (2)"]
 
 
 def test_any_name_of_a_style_can_be_drawn_in_every_picture(annotations, tmp_path):
     found = collection(annotations, dict.fromkeys(NAMES, 2), n_bars=8)
-    for picture in pictures_of(found, dpi=50):
-        paths = save_picture(picture.figure, tmp_path, picture.name)
-        assert [path.name for path in paths] == [f"{picture.name}.png", f"{picture.name}.svg"]
+    for plot in plots_of(found, dpi=50):
+        paths = save_plot(plot.figure, tmp_path, plot.name)
+        assert [path.name for path in paths] == [f"{plot.name}.png", f"{plot.name}.svg"]
         assert paths[0].read_bytes().startswith(b"\x89PNG")
-        said = said_by(picture.figure)
+        said = said_by(plot.figure)
         for name in NAMES:
-            assert one_line(name, 24) in said, (picture.name, name)
-        assert not reaches_beyond(picture.figure), picture.name
+            assert one_line(name, 24) in said, (plot.name, name)
+        assert not reaches_beyond(plot.figure), plot.name
 
 
 def test_one_style_can_be_drawn(annotations, tmp_path):
-    drawn = list(pictures_of(collection(annotations, {"folk": 1}, n_bars=8), dpi=50))
-    assert [picture.name for picture in drawn] == PICTURES
-    for picture in drawn:
-        assert "folk" in said_by(picture.figure) and "all songs" in said_by(picture.figure)
-        save_picture(picture.figure, tmp_path, picture.name, ["png"])
+    drawn = list(plots_of(collection(annotations, {"folk": 1}, n_bars=8), dpi=50))
+    assert [plot.name for plot in drawn] == PICTURES
+    for plot in drawn:
+        assert "folk" in said_by(plot.figure) and "all songs" in said_by(plot.figure)
+        save_plot(plot.figure, tmp_path, plot.name, ["png"])
 
 
 def test_thirty_styles_are_named_in_every_picture_and_none_is_cut_off_at_its_edge(annotations):
     songs_of_style = {f"{i:02} Folk, World, & Country and more": 2 for i in range(30)} | {"rare": 1, "": 1}
     found = collection(annotations, songs_of_style, "styles.max_drawn=30", "styles.min_songs=2", n_bars=8)
     assert len(found.styles) == 33
-    for picture in pictures_of(found, dpi=50):
-        said = said_by(picture.figure)
+    for plot in plots_of(found, dpi=50):
+        said = said_by(plot.figure)
         assert [style.name for style in found.styles if style.name not in said] == []
-        assert not reaches_beyond(picture.figure), picture.name
+        assert not reaches_beyond(plot.figure), plot.name
 
 
 def test_songs_that_are_all_short_have_every_picture_but_the_courses(annotations):
     found = collection(annotations, {"folk": 2}, n_bars=3)
-    assert [picture.name for picture in pictures_of(found, dpi=50)] == PICTURES[:-1]
+    assert [plot.name for plot in plots_of(found, dpi=50)] == PICTURES[:-1]
 
 
 def test_the_same_annotations_give_the_same_bytes(annotations, library, tmp_path):
     folder = annotations([song for song in library if len(song[1]) > 8][:2])
     for run in "12":
-        for picture in pictures_of(analysis_of(folder), dpi=50):
-            save_picture(picture.figure, tmp_path / run, picture.name, ["svg"])
+        for plot in plots_of(analysis_of(folder), dpi=50):
+            save_plot(plot.figure, tmp_path / run, plot.name, ["svg"])
     for name in PICTURES:
         once, again = ((tmp_path / run / f"{name}.svg").read_bytes() for run in "12")
         assert once == again and once.startswith(b"<?xml")

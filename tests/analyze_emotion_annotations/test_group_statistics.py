@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from analyze_emotion_annotations.analysis import in_short
-from analyze_emotion_annotations.annotation_tables import style_names
-from analyze_emotion_annotations.group_statistics import AFFECTS, PLANE_CELLS, STEP, group_statistics, quantiles
+from analyze_emotion_annotations.group_statistics import PLANE_CELLS, STEP, group_statistics, quantiles
 from analyze_emotion_annotations.song_groups import ALL, NO_STYLE, RARE
+from pipeline.annotations import DIMENSIONS, record_path, style_names
 from pipeline.settings import UserError
 
 
@@ -97,12 +97,12 @@ def test_statistics_do_not_depend_on_how_songs_are_split_into_parts(annotations,
 
 
 def test_statistics_are_those_of_all_bars_of_a_style(annotations, library):
-    folk = np.concatenate([affect for song, affect in library if "folk" in str(song["music_styles_curated"])])
+    folk = np.concatenate([dimension for song, dimension in library if "folk" in str(song["music_styles_curated"])])
     row = row_of(table_of(annotations(library)), "music_styles_curated", "folk")
-    for affect, values in zip(("valence", "arousal"), folk.T, strict=True):
-        assert row[f"{affect}_mean"] == pytest.approx(values.mean(), abs=5e-5)  # four decimals
-        assert row[f"{affect}_sd"] == pytest.approx(values.std(), abs=5e-5)
-        quartiles = [row[f"{affect}_{q}"] for q in ("q25", "median", "q75")]
+    for dimension, values in zip(("valence", "arousal"), folk.T, strict=True):
+        assert row[f"{dimension}_mean"] == pytest.approx(values.mean(), abs=5e-5)  # four decimals
+        assert row[f"{dimension}_sd"] == pytest.approx(values.std(), abs=5e-5)
+        quartiles = [row[f"{dimension}_{q}"] for q in ("q25", "median", "q75")]
         assert np.abs(quartiles - np.quantile(values, (0.25, 0.5, 0.75))).max() <= STEP / 2 + 1e-12
 
 
@@ -149,8 +149,8 @@ def test_intervals_of_few_songs_stay_within_what_there_can_be(annotations):
 
 def test_the_interval_of_a_mean_is_that_of_the_ratio_of_sums_over_songs(annotations, library):
     row = table_of(annotations(library)).iloc[0]
-    n = np.array([len(affect) for _, affect in library])
-    sums = np.array([affect[:, 0].sum() for _, affect in library])
+    n = np.array([len(dimension) for _, dimension in library])
+    sums = np.array([dimension[:, 0].sum() for _, dimension in library])
     mean = sums.sum() / n.sum()
     error = np.sqrt(len(n) / (len(n) - 1) * ((sums - mean * n) ** 2).sum()) / n.sum()
     assert row["valence_mean_high"] - row["valence_mean"] == pytest.approx(2.001 * error, rel=1e-3)  # t of 59 degrees
@@ -162,9 +162,9 @@ def test_intervals_hold_what_they_promise(annotations):
     songs = []
     for collection in range(120):
         for i in range(40):
-            affect = random.normal(0.1, 0.15, (1, 2)) + random.normal(0, 0.1, (int(random.integers(5, 40)), 2))
+            dimension = random.normal(0.1, 0.15, (1, 2)) + random.normal(0, 0.1, (int(random.integers(5, 40)), 2))
             song = {"name": f"{collection} {i}", "music_style_scraped": f"collection {collection}"}
-            songs.append((song, np.clip(affect, -1, 1)))
+            songs.append((song, np.clip(dimension, -1, 1)))
     table = table_of(annotations(songs))
     table = table[table["grouping"] == "music_style_scraped"]
     true_sd = np.hypot(0.15, 0.1)
@@ -175,10 +175,10 @@ def test_intervals_hold_what_they_promise(annotations):
         "q25": 0.1 - 0.6745 * true_sd,
         "change": 0.1 * 2 / np.sqrt(np.pi),
     }
-    for affect in AFFECTS:
+    for dimension in DIMENSIONS:
         for name, value in truth.items():
-            low, high = (table[f"{affect}_{name}_{end}"] for end in ("low", "high"))
-            assert 0.85 <= ((low <= value) & (value <= high)).mean() <= 1.0, (affect, name)
+            low, high = (table[f"{dimension}_{name}_{end}"] for end in ("low", "high"))
+            assert 0.85 <= ((low <= value) & (value <= high)).mean() <= 1.0, (dimension, name)
             assert (high - low).mean() < 0.2
     # as wide as songs make it: bars taken as independent would give intervals of a third of this
     assert (table["valence_mean_high"] - table["valence_mean_low"]).mean() == pytest.approx(
@@ -197,8 +197,8 @@ def test_styles_of_few_songs_are_gathered(annotations, library):
     }
     rare = row_of(table, "music_styles_curated", RARE)
     both = [
-        affect
-        for song, affect in library
+        dimension
+        for song, dimension in library
         if str(song["music_styles_curated"]) in ('["folk", "pop"]', '["blues", "jazz"]')
     ]
     assert rare["n_bars"] == sum(map(len, both))
@@ -260,9 +260,9 @@ def test_a_part_whose_songs_all_failed_adds_nothing(annotations, library):
     for kind in ("bars", "songs"):
         header = (folder / kind / "part-00000.csv").read_text().splitlines()[0]
         (folder / kind / "part-00002.csv").write_text(header + "\n")
+    record_path(folder, 2).touch()
     pd.testing.assert_frame_equal(table_of(folder), before)
-    for kind in ("bars", "songs"):
-        for number in (0, 1):
-            (folder / kind / f"part-0000{number}.csv").unlink()
+    for number in (0, 1):
+        record_path(folder, number).unlink()
     with pytest.raises(UserError, match="no bar was annotated"):
         table_of(folder)

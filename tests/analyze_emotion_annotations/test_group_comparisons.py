@@ -22,9 +22,9 @@ def compared(folder, *overrides):
         return comparisons(db)
 
 
-def pair_of(table, group_a, group_b, affect="valence", grouping=COLUMN):
+def pair_of(table, group_a, group_b, dimension="valence", grouping=COLUMN):
     """The one row of a pair."""
-    rows = table[(table["grouping"] == grouping) & (table["affect"] == affect)]
+    rows = table[(table["grouping"] == grouping) & (table["dimension"] == dimension)]
     rows = rows[(rows["group_a"] == group_a) & (rows["group_b"] == group_b)]
     assert len(rows) == 1
     return rows.iloc[0]
@@ -55,14 +55,14 @@ def test_means_are_those_of_songs_however_long(annotations):
     songs, means = [], {"folk": [], "pop": []}
     for style, middle, spread, n_songs in (("folk", 0.1, 0.3, 40), ("pop", -0.1, 0.1, 15)):
         for i in range(n_songs):
-            affect = random.normal(random.normal(middle, spread), 0.1, (int(random.integers(1, 30)), 2))
-            affect = np.clip(affect, -1, 1).round(4)
-            means[style].append(affect.mean(axis=0))
-            songs.append(({"name": f"{style} {i}", COLUMN: style}, affect))
+            dimension = random.normal(random.normal(middle, spread), 0.1, (int(random.integers(1, 30)), 2))
+            dimension = np.clip(dimension, -1, 1).round(4)
+            means[style].append(dimension.mean(axis=0))
+            songs.append(({"name": f"{style} {i}", COLUMN: style}, dimension))
     table = compared(annotations(songs))
-    for i, affect in enumerate(("valence", "arousal")):
+    for i, dimension in enumerate(("valence", "arousal")):
         folk, pop = (np.array(means[style])[:, i] for style in ("folk", "pop"))
-        row = pair_of(table, "folk", "pop", affect)
+        row = pair_of(table, "folk", "pop", dimension)
         assert row["difference"] == pytest.approx(folk.mean() - pop.mean())
         assert row["p"] == pytest.approx(ttest_ind(folk, pop, equal_var=False).pvalue, rel=1e-6)
         pooled = np.sqrt((39 * folk.var(ddof=1) + 14 * pop.var(ddof=1)) / 53)
@@ -100,8 +100,8 @@ def test_every_two_groups_of_a_grouping_once_the_largest_effects_first(annotatio
         song["num_tracks"] = 1 + i % 2
     table = compared(annotations(songs))
     styles = table[table["grouping"] == COLUMN]
-    for affect in ("valence", "arousal"):
-        rows = styles[styles["affect"] == affect]
+    for dimension in ("valence", "arousal"):
+        rows = styles[styles["dimension"] == dimension]
         pairs = {frozenset(pair) for pair in zip(rows["group_a"], rows["group_b"], strict=True)}
         assert len(rows) == 6 and pairs == {frozenset(pair) for pair in itertools.combinations("abcd", 2)}
         assert rows["effect"].abs().is_monotonic_decreasing
@@ -113,8 +113,8 @@ def test_songs_that_are_all_alike_have_no_effect_size_but_a_p(annotations):
     styles = {"a": [0.1] * 3, "b": [0.1] * 7, "c": [0.3] * 6}
     table = compared(annotations(songs_at(styles, n_bars=3)))
     assert len(table) == 6
-    for affect in ("valence", "arousal"):
-        same, apart = (pair_of(table, *pair, affect) for pair in (("b", "a"), ("b", "c")))
+    for dimension in ("valence", "arousal"):
+        same, apart = (pair_of(table, *pair, dimension) for pair in (("b", "a"), ("b", "c")))
         assert same["difference"] == pytest.approx(0, abs=1e-12)
         assert (same["p"], same["p_holm"]) == (1, 1)
         assert apart["difference"] == pytest.approx(-0.2)

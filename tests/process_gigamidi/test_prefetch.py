@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 
 import pytest
 
-from process_gigamidi.worker_processes import working_ahead
+from process_gigamidi.worker_processes import prefetch
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
@@ -25,12 +25,12 @@ def counting(made: list[int], most: int = 1000) -> Generator[int, None, None]:
 
 
 def test_items_come_in_their_order() -> None:
-    assert list(working_ahead(counting([], 50), 3)) == list(range(50))
+    assert list(prefetch(counting([], 50), 3)) == list(range(50))
 
 
 def test_it_works_ahead_but_not_too_far() -> None:
     made: list[int] = []
-    items = working_ahead(counting(made), 3)
+    items = prefetch(counting(made), 3)
     assert next(items) == 0
     wait_until(lambda: len(made) == 5)  # one taken, three waiting, one that nobody has room for
     time.sleep(0.3)
@@ -43,7 +43,7 @@ def test_what_was_made_before_an_error_is_given_before_it_is_raised() -> None:
         yield from (1, 2)
         raise KeyboardInterrupt("in a thread")
 
-    items = working_ahead(breaks(), 8)
+    items = prefetch(breaks(), 8)
     time.sleep(0.2)
     assert [next(items), next(items)] == [1, 2]
     with pytest.raises(KeyboardInterrupt, match="in a thread"):
@@ -59,7 +59,7 @@ def test_closing_closes_the_stage_in_its_own_thread() -> None:
         finally:
             closed_in.append(threading.current_thread())
 
-    items = working_ahead(stage(), 2)
+    items = prefetch(stage(), 2)
     next(items)
     items.close()
     assert len(closed_in) == 1
@@ -70,7 +70,7 @@ def test_closing_closes_the_stage_in_its_own_thread() -> None:
 def test_stages_of_stages_end_together() -> None:
     made: list[int] = []
     before = threading.active_count()
-    items = working_ahead((k for k in working_ahead(counting(made), 2)), 2)
+    items = prefetch((k for k in prefetch(counting(made), 2)), 2)
     next(items)
     items.close()
     wait_until(lambda: threading.active_count() == before)

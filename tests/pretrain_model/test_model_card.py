@@ -1,0 +1,46 @@
+"""MODEL_CARD.md follows from what stands beside the weights, and so does what is quoted of it."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from musetok_bridge import load_encoder
+from pretrain_model.bundled_heads import AGREEMENT_FILE, agreement_of, bundled_heads
+from pretrain_model.model_card import CARD, as_json, model_card, with_measured
+
+TEXT = AGREEMENT_FILE.read_text(encoding="utf-8")
+RECORD = json.loads(TEXT)
+
+
+def test_the_card_is_up_to_date() -> None:
+    assert CARD.read_text(encoding="utf-8") == model_card(RECORD)
+
+
+def test_the_record_names_the_weights_that_are_bundled() -> None:
+    assert load_encoder("bundled").digest == RECORD["encoder"]["digest"]
+    assert len({head.digest for head in bundled_heads()}) == 3
+
+
+def test_the_record_is_written_as_it_stands() -> None:
+    assert as_json(RECORD) == TEXT
+
+
+def test_what_was_measured_takes_the_place_of_what_was_known() -> None:
+    row = {"dataset": "vgmidi", "level": "bar", "predictor": "trees", "dimension": "valence", "metric": "r"}
+    table = pd.DataFrame([{**row, "value": 0.12345, "low": 0.1, "high": 0.2, "n": 9}, {**row, "value": float("nan")}])
+    measured = with_measured(RECORD, table)
+    assert measured["agreement"] == [{**row, "value": 0.123, "low": 0.1, "high": 0.2}]
+    assert measured["heads"] == RECORD["heads"]
+    assert "| per bar | trees | valence | 0.123 (0.100–0.200) |" in model_card(measured)
+
+
+def test_agreement_is_looked_up_by_name() -> None:
+    head = bundled_heads()[0]
+    assert head.agreement("vgmidi", "bar", "valence", "r") == agreement_of(
+        "listener_whole", "vgmidi", "bar", "valence", "r"
+    )
+    with pytest.raises(KeyError):
+        agreement_of("nobody", "vgmidi", "bar", "valence", "r")

@@ -1,0 +1,105 @@
+"""The rooms of the house: which folder may import which, and no circles, neither of folders nor of files."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+
+import pytest
+
+from pipeline.settings import PROJECT_ROOT
+
+# Whom each folder may import, as docs/architecture.md draws it.
+MAY_IMPORT = {
+    "pipeline": set(),
+    "musetok_bridge": {"pipeline"},
+    "pretrain_model": {"pipeline", "musetok_bridge"},
+    "process_gigamidi": {"pipeline", "musetok_bridge", "pretrain_model"},
+    "publish_annotations": {"pipeline", "musetok_bridge", "pretrain_model", "process_gigamidi"},
+    "analyze_emotion_annotations": {"pipeline"},
+    "annotate_own_music": {
+        "pipeline",
+        "musetok_bridge",
+        "pretrain_model",
+        "process_gigamidi",
+        "analyze_emotion_annotations",
+    },
+}
+LIBRARIES_OF_SOUND_AND_MODELS = {"symusic", "torch", "sklearn", "scipy"}
+
+
+def modules() -> dict[str, str]:
+    """The source of each module of the packages, scripts included, by its dotted name."""
+    paths = (path for package in MAY_IMPORT for path in sorted((PROJECT_ROOT / package).rglob("*.py")))
+    return {
+        ".".join(path.relative_to(PROJECT_ROOT).with_suffix("").parts).removesuffix(".__init__"): path.read_text(
+            "utf-8"
+        )
+        for path in paths
+    }
+
+
+SOURCES = modules()
+
+
+def imports(module: str) -> set[str]:
+    """What a module imports anywhere in its text, within functions and for type checkers too, by dotted names."""
+    is_package = any(other.startswith(f"{module}.") for other in SOURCES)
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(SOURCES[module])):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = module.split(".")[: len(module.split(".")) - node.level + is_package] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {name if (name := f"{base}.{alias.name}") in SOURCES else base for alias in node.names}
+    return found
+
+
+IMPORTS = {module: imports(module) for module in SOURCES}
+
+
+def own(module: str) -> set[str]:
+    """The project's own modules that a module imports, but for the face of its own package."""
+    return {name for name in IMPORTS[module] if name in SOURCES and name not in (module, module.split(".")[0])}
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_a_folder_imports_only_those_below_it(package: str) -> None:
+    wrong = {
+        f"{module} imports {name}"
+        for module in SOURCES
+        if module.split(".")[0] == package
+        for name in own(module)
+        if name.split(".")[0] not in MAY_IMPORT[package] | {package}
+    }
+    assert not wrong
+
+
+def test_every_folder_of_code_is_in_the_drawing() -> None:
+    apart = {"tests", "benchmarks", "samples"}
+    folders = {path.parent.name for path in PROJECT_ROOT.glob("[a-z]*/*.py")}
+    assert folders - apart == set(MAY_IMPORT)
+
+
+def test_the_drawing_has_no_circle() -> None:
+    assert next(iter(TopologicalSorter(MAY_IMPORT).static_order())) == "pipeline"
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    try:
+        list(TopologicalSorter({module: own(module) for module in SOURCES}).static_order())
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_the_pipeline_knows_no_music_and_no_model() -> None:
+    found = {name.split(".")[0] for module in SOURCES if module.split(".")[0] == "pipeline" for name in IMPORTS[module]}
+    assert not found & LIBRARIES_OF_SOUND_AND_MODELS
+
+
+def test_the_imports_are_read_as_they_are_written() -> None:
+    assert "musetok_bridge.bars" in own("musetok_bridge.encoder")  # relative
+    assert "pipeline.settings" in own("process_gigamidi.annotation")  # absolute
+    assert "process_gigamidi.ray_engine" in own("process_gigamidi.annotation")  # within a function
+    assert "torch" in IMPORTS["pretrain_model.training"]

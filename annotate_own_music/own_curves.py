@@ -20,7 +20,7 @@ def as_song(song: Annotated) -> Song:
     valence, arousal, valence_error_sd, arousal_error_sd = song.predicted.T
     return Song(
         md5=song.row.md5,
-        title=song.row.called,
+        title=song.row.name,
         artist="",
         duration_seconds=song.duration_seconds,
         bar_number=bars.bar_number,
@@ -43,7 +43,7 @@ class CurvePlots:
 
     def draw(self, song: Annotated) -> list[Path]:
         """Draw a song; returns the paths. Raises OSError if they can't be written."""
-        name = plot_name(song.row.called)
+        name = plot_name(song.row.name)
         if name.casefold() in self._taken:
             name = f"{name}-{song.row.md5[:8]}"
         self._taken.add(name.casefold())

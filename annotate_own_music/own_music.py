@@ -68,7 +68,7 @@ def annotate_own_music(paths: Sequence[Path], settings: AnnotationSettings, want
             if tables:
                 tables.add(song)
             if isinstance(song, Failed):
-                _complain(f"{shown(song.row.called)}: {song.reason}")
+                _complain(f"{shown(song.row.name)}: {song.reason}")
                 n_failed += 1
             else:
                 _say(songs.lines(song))
@@ -88,10 +88,10 @@ def annotated(
             yield from batch.annotated()
 
 
-def _rows(files: Sequence[NamedFile], most_bytes: int) -> Iterator[Row]:
+def _rows(files: Sequence[NamedFile], max_bytes: int) -> Iterator[Row]:
     for file, name in files:
         try:
-            yield midi_row(file, name, most_bytes)
+            yield midi_row(file, name, max_bytes)
         except OSError:  # a disk that fails costs this file, as one that is gone does
             yield Row("", None, {"title": name}, name)
 

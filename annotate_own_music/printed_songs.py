@@ -47,7 +47,7 @@ class PrintedSongs:
     def _row(self, song: Annotated) -> str:
         bars, seconds = song.bars, song.duration_seconds
         ratings = _ratings(song.predicted.mean(axis=0))
-        return self._line(shown(song.row.called), str(len(bars)), f"{seconds:.1f}", *ratings, _meters(bars.meter))
+        return self._line(shown(song.row.name), str(len(bars)), f"{seconds:.1f}", *ratings, _meters(bars.meter))
 
     def _line(self, name: str, n_bars: str, seconds: str, valence: str, arousal: str, meters: str) -> str:
         return f"{name:{self._width}}  {n_bars:>5}  {seconds:>8}  {valence:>12}  {arousal:>12}  {meters}"
@@ -59,7 +59,7 @@ def heading(song: Annotated) -> list[str]:
     valence, arousal, *_ = song.predicted.mean(axis=0)
     n_bars = f"{len(bars):,} bar{'s'[: len(bars) != 1]}"
     means = f"mean valence {valence:+z.2f}, mean arousal {arousal:+z.2f}"
-    facts = f"{shown(song.row.called)}: {_meters(bars.meter)}, {n_bars}, {seconds:,.1f} seconds, {means}"
+    facts = f"{shown(song.row.name)}: {_meters(bars.meter)}, {n_bars}, {seconds:,.1f} seconds, {means}"
     left_out = [f"{n:,} {why.replace('_', ' ')}" for why, n in bars.left_out.items() if n]
     return [facts, *([f"notes left out: {', '.join(left_out)}"] if left_out else [])]
 

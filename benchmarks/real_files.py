@@ -125,7 +125,7 @@ def main() -> None:
         with music_folder(arguments.data) as data:
             where = [f"dataset.path={data}", f"dataset.split={arguments.split}"]
             settings = load_settings(AnnotationSettings, "gigamidi.yaml", overrides=where)
-            source = open_source(settings.dataset, most_bytes=settings.limits.file_bytes)
+            source = open_source(settings.dataset, max_bytes=settings.limits.file_bytes)
             rows = islice(source.all_rows(), arguments.limit)
             for row in tqdm(rows, total=source.n_rows, unit=" songs", leave=False):
                 census.count(row.music, settings)

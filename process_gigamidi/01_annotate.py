@@ -1,7 +1,7 @@
 """Annotate every bar of GigaMIDI, or of your own MIDI files, with valence and arousal.
 
-Writes bars/*.csv, songs/*.csv, failures/*.csv and run.json. Started again after a stop, it goes on where it was;
-started several times at once, on one machine or many, the runs share the work. 02_verify.py checks what was written.
+Writes bars/*.csv, songs/*.csv, failures/*.csv and run.json. Started again after a stop, it continues where it was;
+started several times at once, on one machine or many, the runs share the work. 02_verify.py checks the result.
 """
 
 from pipeline.settings import run_script
@@ -9,7 +9,7 @@ from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettin
 
 
 def main(settings: AnnotationSettings) -> None:
-    """Annotate; the run says what it does."""
+    """Annotate; the run prints its progress."""
     # Imported here: the conversion workers start by importing this file, and must not wait for torch.
     from process_gigamidi.annotation import annotate
 

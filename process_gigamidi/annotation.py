@@ -1,4 +1,4 @@
-"""A run: the parts of a dataset that are not done, annotated on this machine or on a cluster."""
+"""One run of 01_annotate.py: annotates the parts that are not finished, on this machine or on a cluster."""
 
 from __future__ import annotations
 
@@ -13,26 +13,20 @@ from pipeline.settings import UserError, say
 from .annotation_settings import AnnotationSettings
 from .annotator import Annotator
 from .run_log import end_lines, run_log, start_line
-from .run_record import (
-    PartClaims,
-    begin_or_continue,
-    parts_to_do,
-    with_pinned_revision,
-    write_totals,
-)
+from .run_record import PartClaims, begin_or_continue, parts_to_do, with_pinned_revision, write_totals
 
 
 def annotate(settings: AnnotationSettings) -> Totals:
-    """Annotate a dataset into settings.folder, going on where runs before were stopped; returns the totals of all runs.
+    """Annotate a dataset into settings.folder, continuing earlier runs; returns the totals of the whole folder.
 
-    Other runs may be at work in the same folder: this one takes the parts that they don't, and ends when all are done.
-    Raises UserError if the dataset, the weights or the folder can't be used; parts that are whole stay so.
+    Other runs may work in the same folder: this one takes the parts that they don't, and ends when all parts are
+    finished. Raises UserError if the dataset, the weights or the folder can't be used; finished parts are kept.
     """
-    settings.compute.share_of([])  # a share that is none is said before anything is loaded
+    settings.compute.share_of([])  # so that a malformed share is reported before anything is loaded
     settings = with_pinned_revision(settings)
     folder = settings.folder
     on_cluster = settings.compute.engine == "ray"
-    # where a cluster does the work, its models are needed here for their digests only, and there may be no GPU
+    # A cluster does the work with models of its own: here they only give their digests, for which a CPU is enough.
     here = replace(settings, model=replace(settings.model, device="cpu")) if on_cluster else settings
     with closing(Annotator(here)) as annotator:
         source = annotator.source
@@ -49,7 +43,7 @@ def annotate(settings: AnnotationSettings) -> Totals:
                 from .ray_engine import annotate_on_cluster  # Ray is there only where it is used
 
                 for record in annotate_on_cluster(settings, annotator.run, to_do):
-                    log.part(record, told=False)
+                    log.part(record, songs_counted=False)
             elif to_do:
                 with closing(PartClaims(folder)) as claims:
                     for record in annotator.annotate(parts_to_do(to_do, claims), log.songs):
@@ -65,7 +59,7 @@ def annotate(settings: AnnotationSettings) -> Totals:
 
 
 def total_of(settings: AnnotationSettings, parts: Iterable[int]) -> Totals:
-    """The totals of parts that are done, from their records. Raises UserError if one can't be read."""
+    """The sum of the totals in the records of finished parts. Raises UserError if a record can't be read."""
     totals = Totals()
     for part in sorted(parts):
         totals.add(read_record(settings.folder, part).totals)

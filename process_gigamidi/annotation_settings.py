@@ -1,4 +1,4 @@
-"""The settings of 01_annotate.py; meanings, units and defaults stand in config/gigamidi.yaml."""
+"""The settings of 01_annotate.py; config/gigamidi.yaml gives their meanings, units and defaults."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from musetok_bridge.scores import Limits
 from pipeline.settings import Range, SettingsError
 
 SETTINGS_FILE = "gigamidi.yaml"
-GO_ON = "whole parts are kept, the same command goes on from there"  # how messages end that tell of a stop
+GO_ON = "finished parts are kept, the same command goes on from there"  # ends messages about a run that stops
 
 
 @dataclass(frozen=True)
 class DatasetSettings:
-    """Which songs are annotated."""
+    """The songs to annotate."""
 
     name: str
     config: str
@@ -30,7 +30,7 @@ class DatasetSettings:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """The encoder that makes the latents and the head that reads valence and arousal from them."""
+    """The head that predicts valence and arousal, and the encoder that gives it latents if it reads them."""
 
     encoder: str
     head: str
@@ -40,7 +40,7 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class BarSettings:
-    """How many tracks become the one piano that the encoder reads."""
+    """How the notes of all tracks are reduced to what the encoder can read."""
 
     merge_doubled: bool
     thin_long_bars: bool
@@ -48,7 +48,7 @@ class BarSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LimitSettings(Limits):
-    """What one file may hold, and the time and memory that its conversion may take; far above any honest file."""
+    """What one file may hold, and the time and memory its conversion may take; ordinary files stay far below."""
 
     seconds: Annotated[float, Range(0.1, 3600)]
     memory_mb: Annotated[int, Range(20, 1_000_000)]
@@ -56,7 +56,7 @@ class LimitSettings(Limits):
 
 @dataclass(frozen=True)
 class ComputeSettings:
-    """How the work is spread: changes how fast a result comes, not the result (bars_per_batch: but for rounding)."""
+    """How the work is spread: affects the speed, not the result (bars_per_batch changes the rounding)."""
 
     engine: Literal["local", "ray"]
     workers: Annotated[int, Range(0, 256)]
@@ -64,18 +64,18 @@ class ComputeSettings:
     share: str | None
 
     def share_of(self, parts: Sequence[int]) -> Sequence[int]:
-        """Of the parts those that this run is to see to. Raises SettingsError if share is none."""
+        """The parts that this run is to do. Raises SettingsError if `share` is not of the form K/N, 1 ≤ K ≤ N."""
         if self.share is None:
             return parts
         written = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", self.share)
         if not written or int(written[1]) > int(written[2]):
-            raise SettingsError(f"compute.share: {self.share!r} is no share; 3/16 is the third of sixteen")
+            raise SettingsError(f"compute.share: {self.share!r} is not of the form K/N; 3/16 is the third of sixteen")
         return parts[int(written[1]) - 1 :: int(written[2])]
 
 
 @dataclass(frozen=True)
 class RaySettings:
-    """The cluster that compute.engine ray uses, and what a task asks of it."""
+    """The cluster for compute.engine ray, and the resources of one task."""
 
     address: str | None
     cpus_per_task: Annotated[float, Range(0.01, 1024)]
@@ -84,7 +84,7 @@ class RaySettings:
 
 @dataclass(frozen=True)
 class OutputSettings:
-    """Where the tables go, and how many row groups of the dataset make a part."""
+    """The output folder, and the number of the dataset's row groups in a part."""
 
     dir: str
     row_groups_per_part: Annotated[int, Range(1, 100_000)]
@@ -104,5 +104,5 @@ class AnnotationSettings:
 
     @property
     def folder(self) -> Path:
-        """The folder that everything goes to."""
+        """The output folder."""
         return Path(self.output.dir)

@@ -1,9 +1,9 @@
 """Parts of a dataset annotated in this process: rows -> bars -> predictions -> tables.
 
-All stages are at work at once: a thread reads rows, processes convert them, another thread encodes and predicts the
-bars of many songs at a time, and here they are written. What a part's tables hold depends on its rows and the weights
-only: nothing crosses a part's border, and songs stand in the order of the dataset however many workers there are. So
-parts may be done in any order, by any number of runs, and again after any stop.
+All stages run at once: a thread reads rows, processes convert them, a second thread encodes and predicts the bars of
+many songs at a time, and the main thread writes. A part's tables depend only on its rows and the weights: no batch
+mixes songs of two parts, and songs keep the dataset's order however many workers there are. So parts can be done in any
+order, by any number of runs, and done again after any stop.
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ from .annotation_settings import AnnotationSettings
 from .gigamidi_source import open_source
 from .part_files import complete_part, part_tables
 from .prediction import PredictedSongs, converters_for, load_models, predict_songs
-from .run_record import (
-    what_decides,
-)
+from .run_record import what_decides
 from .song_rows import Source
 from .worker_processes import RowsOfPart, prefetch, tasks_of_part
 
@@ -27,16 +25,16 @@ BATCHES_AHEAD = 2
 
 
 class Annotator:
-    """What annotates parts in this process: models, the dataset, and processes that convert.
+    """Annotates parts in this process: holds the models, the dataset and the processes that convert.
 
-    Opening it raises UserError if the dataset or the weights can't be used. patient: as for open_source.
+    retry_opening: as for open_source. Creating one raises UserError if the dataset or the weights can't be used.
     """
 
-    def __init__(self, settings: AnnotationSettings, patient: bool = False):
+    def __init__(self, settings: AnnotationSettings, retry_opening: bool = False):
         self.settings = settings
         self.models = load_models(settings.model)
         self.source = open_source(
-            settings.dataset, settings.output.row_groups_per_part, settings.limits.file_bytes, patient
+            settings.dataset, settings.output.row_groups_per_part, settings.limits.file_bytes, retry_opening
         )
         self.decides = what_decides(settings, self.source.identity, self.models.digests)
         self.run = digest_of(self.decides)
@@ -45,24 +43,21 @@ class Annotator:
     def annotate(
         self, parts: Iterable[int], progress: Callable[[int], None] = lambda songs: None
     ) -> Generator[PartRecord, None, None]:
-        """Annotate parts into the output folder, and give the record of each when it is done.
+        """Annotate parts into the output folder; yields the record of each when it is finished.
 
-        progress: told how many songs more were annotated. Raises UserError if the dataset can't be read or the folder
-        not be written to: the parts before stay whole, and nothing is left of the one that was begun.
+        progress: called with the number of songs annotated since its last call. Raises UserError if the dataset can't
+        be read or the folder can't be written to: finished parts are kept, the unfinished one leaves no files.
         """
         folder, columns = self.settings.folder, self.source.columns
         converted = self._converters.in_order(_read(self.source, parts))
-        batches = prefetch(
-            predict_songs(converted, self.models, self.settings.compute.bars_per_batch),
-            BATCHES_AHEAD,
-        )
+        batches = prefetch(predict_songs(converted, self.models, self.settings.compute.bars_per_batch), BATCHES_AHEAD)
         with closing(batches):
             for batch in batches:
                 with part_tables(folder, batch.part, columns) as tables:
-                    for following in _of_one_part(batch, batches):
-                        for song in following.annotated():
+                    for predicted in _batches_of_part(batch, batches):
+                        for song in predicted.annotated():
                             tables.add(song)
-                        progress(len(following.songs))
+                        progress(len(predicted.songs))
                 yield complete_part(folder, batch.part, self.run, tables.totals)
 
     def close(self) -> None:
@@ -71,15 +66,15 @@ class Annotator:
 
 
 def _read(source: Source, parts: Iterable[int]) -> Generator[RowsOfPart, None, None]:
-    """The rows of parts, in tasks for the workers."""
+    """The rows of parts, cut into tasks for the workers."""
     for part in parts:
         with closing(source.rows(part)) as rows:
             yield from tasks_of_part(part, rows)
 
 
-def _of_one_part(first: PredictedSongs, following: Iterator[PredictedSongs]) -> Iterator[PredictedSongs]:
-    """The batches of a part, of which the first has been taken."""
-    yield first
-    while not first.ends_part:
-        first = next(following)
-        yield first
+def _batches_of_part(batch: PredictedSongs, following: Iterator[PredictedSongs]) -> Iterator[PredictedSongs]:
+    """All batches of a part: its first one, which was already taken, and those that follow."""
+    yield batch
+    while not batch.ends_part:
+        batch = next(following)
+        yield batch

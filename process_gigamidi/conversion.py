@@ -1,7 +1,7 @@
-"""From the bytes of a MIDI file to bars of words, and the process in which that is done.
+"""Converts the bytes of a MIDI file to bars of words, and holds the main loop of the processes that do so.
 
-Whatever the bytes hold, the answer is the song's bars or a Failure that says why there are none. Nothing here imports
-torch or datasets, so that the processes that convert start fast and stay small.
+Whatever the bytes are, the result is the song's bars or a Failure with the reason. Nothing here imports torch or
+datasets, so that these processes start fast and stay small.
 """
 
 from __future__ import annotations
@@ -35,17 +35,18 @@ if TYPE_CHECKING:
 
     Perform: TypeAlias = Callable[[symusic.core.ScoreTick, Bars, LimitSettings], Performance]
 
-    Convert: TypeAlias = "Callable[[bytes | None], Converted | Failure]"
+    Convert: TypeAlias = Callable[[bytes | None], "Converted | Failure"]
 
 
 LONGEST_REASON = 200  # characters
+READY = "ready"  # the first message of a process that converts
 
 
 class Converted(NamedTuple):
     """A song as bars.
 
-    duration_seconds: where its last event ends, under its tempo map; never before its last bar begins, into which the
-    onset of a note just before the bar line is rounded. performance: what the head reads beside the bars' words.
+    duration_seconds: the end of the last event under the tempo map, or the start of the last bar if that is later (an
+    onset just before a bar line is rounded into the next bar). performance: what the head reads beside the words.
     """
 
     bars: Bars
@@ -54,7 +55,7 @@ class Converted(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """Why a song has no annotation. stage: read, parse, convert or predict; reason: one line."""
+    """Why a song can't be annotated. stage: read, parse, convert or predict; reason: one line."""
 
     stage: str
     reason: str
@@ -63,9 +64,9 @@ class Failure(NamedTuple):
 def convert_song(
     music: bytes | None, bars: BarSettings, limits: LimitSettings, perform: Perform | None
 ) -> Converted | Failure:
-    """Convert the bytes of one MIDI file. Never raises for what the bytes hold, but MemoryError.
+    """Convert the bytes of one MIDI file. Raises MemoryError, and nothing else, whatever the bytes are.
 
-    perform: a head's `performance`.
+    perform: the `performance` method of the head, or None to leave `performance` out.
     """
     if not music:
         return Failure("read", "no_music: there are no bytes to read")
@@ -80,28 +81,29 @@ def convert_song(
             return Failure(stage, "no_time: its tempos give no time in seconds")
         return Converted(converted, seconds, perform(score, converted, limits) if perform else None)
     except UnusableScore as error:
-        return Failure(stage, one_line(str(error)))
+        return Failure(stage, reason_line(str(error)))
     except MemoryError:
         raise
-    except Exception as error:  # a fault of ours must cost this song only, and be seen in its row
-        return Failure(stage, one_line(f"internal: {type(error).__name__}: {error}"))
+    except Exception as error:  # a fault in our code costs this song only, and its row shows it
+        return Failure(stage, reason_line(f"internal: {type(error).__name__}: {error}"))
 
 
-def one_line(text: str) -> str:
-    """The text in one line of at most LONGEST_REASON characters."""
+def reason_line(text: str) -> str:
+    """The text as one line of at most LONGEST_REASON characters."""
     return " ".join(text.split())[:LONGEST_REASON]
 
 
-READY = "ready"
+def serve_conversions(connection: Connection, convert: Convert, seconds: float, memory_mb: int) -> None:
+    """The main loop of a process that converts: receives lists of songs and sends each result as soon as it is there.
 
-
-def _work(connection: Connection, convert: Convert, seconds: float, memory_mb: int) -> None:
-    """What the process does: take songs, answer each, and None in the place of one that there is no memory for."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C is the main process's to deal with
+    Sends READY first. When a song needs more memory than `memory_mb` (10⁶ bytes on top of what the process has), sends
+    None and ends. A song that takes over twice `seconds` ends it too, in case no one is left to do so.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process handles ctrl-C
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _limit_memory(memory_mb)
     connection.send(READY)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what native code cries as it dies; the song's row tells it
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # silences native code that crashes; the song's row reports it
     with contextlib.suppress(EOFError, OSError):
         try:
             while True:
@@ -115,16 +117,16 @@ def _work(connection: Connection, convert: Convert, seconds: float, memory_mb: i
 
 
 def _alarm(seconds: float) -> None:
-    """End the process after so long, whatever it is doing; 0: don't. For when there is no one left to mind it.
+    """End the process after so many seconds, whatever it is doing; 0 cancels.
 
-    The system does it: native code that hangs may hold the interpreter, and with it every thread here.
+    The operating system does it: native code that hangs may hold the interpreter, and with it every thread here.
     """
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _limit_memory(memory_mb: int) -> None:
-    """Let no more than so much be allocated on top of what there is, where the system can hold to it (Linux)."""
+    """Let the process allocate at most so much on top of what it has, where the system can enforce it (Linux)."""
     try:
         import resource
 
@@ -133,14 +135,14 @@ def _limit_memory(memory_mb: int) -> None:
         return
     found = re.search(r"VmData:\s+(\d+) kB", status)
     if found:
-        most = int(found[1]) * 1024 + memory_mb * 1_000_000
+        allowed = int(found[1]) * 1024 + memory_mb * 1_000_000
         limits = resource.getrlimit(resource.RLIMIT_DATA)
-        lowest = min([most, *(limit for limit in limits if limit != resource.RLIM_INFINITY)])
+        lowest = min([allowed, *(limit for limit in limits if limit != resource.RLIM_INFINITY)])
         resource.setrlimit(resource.RLIMIT_DATA, (lowest, limits[1]))
 
 
 def _end_with_parent() -> None:
-    """End when the main process does, however it ended: a killed one can't tell its workers."""
+    """End when the main process ends; one that was killed can't tell its workers."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

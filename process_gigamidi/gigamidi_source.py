@@ -1,10 +1,9 @@
 """The songs to annotate, in numbered parts: from the Hub, a local copy, or MIDI files.
 
-A part is so many row groups of the dataset's Parquet files, in their order, whoever reads it and whenever; of a
-folder of MIDI files each FILES_PER_GROUP count as a row group. Of a dataset only the columns that are used are asked
-for, those of them that its release has: `md5` and `music` (the bytes of a MIDI file), the style tags, title and artist,
-and what says how the music was made: the number of tracks, tempo, NOMML (how far onsets are from a metric grid, a
-number a track) and the category of the instruments.
+A part is a fixed number of row groups of the dataset's Parquet files, in their order, so it is the same for every
+reader; in a folder of MIDI files every FILES_PER_GROUP files count as a row group. Only columns that are used are read,
+as far as the release has them: `md5`, `music` (the bytes of a MIDI file), and the descriptive columns of
+pipeline/annotations.py, such as style tags, title and artist.
 """
 
 from __future__ import annotations
@@ -33,52 +32,52 @@ from .midi_files import is_midi, midi_files_below, midi_row
 from .song_rows import Row, Source
 from .source_faults import quiet_libraries, tried, tried_items
 
-ROWS_PER_READ = 64  # rows decoded at once
+ROWS_PER_READ = 64  # rows that are decoded at once
 FILES_PER_GROUP = 100  # MIDI files that count as one row group
 FOOTER_END = 8  # bytes at the end of a Parquet file: the length of its footer in four, and b"PAR1"
 
 
 def open_source(
-    settings: DatasetSettings, groups_per_part: int = 1, most_bytes: int | None = None, patient: bool = False
+    settings: DatasetSettings, groups_per_part: int = 1, max_bytes: int | None = None, retry_opening: bool = False
 ) -> Source:
-    """Find the songs that the settings name.
+    """Open the dataset that the settings name.
 
-    most_bytes: a file keeps only so many of its bytes, and one more, which says that it is larger. patient: whether
-    opening is tried again, as reading always is: when a run begins, someone is there to be told.
+    max_bytes: of a larger file only this many bytes and one more are kept, by which its reader knows that it is too
+    large. retry_opening: whether to try again if it can't be opened; reading is always tried again.
 
-    Raises UserError if there are none: no access, no network, no such configuration, split or path.
+    Raises UserError if it can't be opened: no access, no network, no such configuration, split or path.
     """
     if not settings.config.strip():
         raise UserError(
             "dataset.config: name a configuration, for instance v2.0.0: the Hub would give the first release"
         )
-    # Pauses and their limit are those of source_faults.py; the library's own would come on top, unannounced.
+    # source_faults.py tries again and says so; the library's own retries would come on top, in silence.
     datasets.config.STREAMING_READ_MAX_RETRIES = datasets.config.STREAMING_OPEN_MAX_RETRIES = 1
     datasets.config.STREAMING_READ_RETRY_INTERVAL = datasets.config.STREAMING_OPEN_RETRY_INTERVAL = 0
     datasets.config.STREAMING_READ_SERVER_UNAVAILABLE_RETRY_INTERVAL = 0
     datasets.config.STREAMING_READ_RATE_LIMIT_RETRY_INTERVAL = 0
-    source = _found(settings, groups_per_part, most_bytes, patient)
+    source = _open(settings, groups_per_part, max_bytes, retry_opening)
     if settings.limit is not None:
         source.cut_off(settings.limit)
     return source
 
 
-def _found(settings: DatasetSettings, groups_per_part: int, most_bytes: int | None, patient: bool) -> Source:
+def _open(settings: DatasetSettings, groups_per_part: int, max_bytes: int | None, retry_opening: bool) -> Source:
     if settings.path is None:
-        return ParquetSource(settings, groups_per_part, most_bytes, settings.name, settings.config, patient)
+        return ParquetSource(settings, groups_per_part, max_bytes, settings.name, settings.config, retry_opening)
     path = Path(settings.path).expanduser().resolve()
     if not path.exists():
         raise UserError(f"dataset.path: {settings.path} does not exist")
     if path.is_dir() and next(path.rglob("*.parquet"), None):
         folder, config = _local_dataset(path, settings.config)
-        return ParquetSource(settings, groups_per_part, most_bytes, str(folder), config, patient)
-    return MidiSource(settings, groups_per_part, most_bytes, path)
+        return ParquetSource(settings, groups_per_part, max_bytes, str(folder), config, retry_opening)
+    return MidiSource(settings, groups_per_part, max_bytes, path)
 
 
 def pinned(settings: DatasetSettings) -> DatasetSettings:
-    """The settings with the commit that the revision now stands for on the Hub; those of a local copy as they are.
+    """The settings with the commit that the revision names on the Hub now; for a local copy, the settings unchanged.
 
-    Raises UserError if the Hub doesn't say.
+    Raises UserError if the Hub doesn't answer.
     """
     if settings.path is not None:
         return settings
@@ -90,19 +89,19 @@ def pinned(settings: DatasetSettings) -> DatasetSettings:
 
 
 def _local_dataset(path: Path, config: str) -> tuple[Path, str | None]:
-    """The folder to load and the configuration to ask it for; None for Parquet files without configurations."""
+    """The folder to load and its configuration; None for Parquet files without configurations."""
     try:
         with quiet_libraries():
-            names = datasets.get_dataset_config_names(str(path))
-    except Exception:  # not every release that the README lists is here; this one may be
-        names = []
-    if config in names:
+            configs = datasets.get_dataset_config_names(str(path))
+    except Exception:  # a release that the README lists may be missing here while this one is not
+        configs = []
+    if config in configs:
         return path, config
     if next((path / config).glob("**/*.parquet"), None):
         return path / config, None
-    if names == ["default"]:
+    if configs == ["default"]:
         return path, None
-    found = f"it has {', '.join(names)}" if names else "files that its README lists are missing"
+    found = f"it has {', '.join(configs)}" if configs else "files that its README lists are missing"
     raise UserError(f"dataset.config: {path} has no configuration {config!r}; {found}")
 
 
@@ -113,14 +112,14 @@ class ParquetSource(Source):
         self,
         settings: DatasetSettings,
         groups_per_part: int,
-        most_bytes: int | None,
+        max_bytes: int | None,
         name: str,
         config: str | None,
-        patient: bool,
+        retry_opening: bool,
     ):
-        """name, config: as `datasets.load_dataset` takes them."""
+        """name, config: the arguments of `datasets.load_dataset`. The others are those of `open_source`."""
         self._name, self._config, self._settings = name, config, settings
-        opening = settings if patient else replace(settings, retry_seconds=0)
+        opening = settings if retry_opening else replace(settings, retry_seconds=0)
         self._in_dataset = tried(lambda: self._load().column_names or [], opening)
         if "music" not in self._in_dataset:
             found = ", ".join(self._in_dataset)
@@ -137,15 +136,15 @@ class ParquetSource(Source):
             "dataset.split": settings.split,
         }
         super().__init__(
-            settings, groups_per_part, most_bytes, identity, columns, n_rows or None, self._dataset.num_shards
+            settings, groups_per_part, max_bytes, identity, columns, n_rows or None, self._dataset.num_shards
         )
 
     def group_rows(self, group: int) -> Generator[Row, None, None]:
-        """The rows of a row group. Raises UserError if they can't be read any further."""
+        """Yield the rows of a row group. Raises UserError if they can't be read on."""
         number = 0
         for table in self._tables(group, self._dataset):
             for values in table.to_pylist():
-                yield _row(values, self._most_bytes, f"row {number} of row group {group}")
+                yield _row(values, self._max_bytes, f"row {number} of row group {group}")
                 number += 1
 
     def group_md5s(self, group: int) -> list[str]:
@@ -161,9 +160,9 @@ class ParquetSource(Source):
         return tried(lambda: self._load(columns=["md5"]), self._settings, self._where)
 
     def _load(self, columns: list[str] | None = None) -> datasets.IterableDataset:
-        """The dataset with only these columns, a shard for each row group; without columns as it is."""
-        # A row group's columns one after the other: threads of pyarrow that fetch them ahead would go on after a fault,
-        # and one that is still at it when the program ends takes it down with an abort.
+        """The dataset with only these columns and a shard for each row group; without `columns`, all as it is."""
+        # Without pre_buffer: pyarrow's threads that fetch columns ahead go on after a fault, and one that still runs
+        # when the program ends aborts it.
         one_by_one = pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False)
         how: dict[str, Any] = {"split": self._settings.split, "streaming": True, "fragment_scan_options": one_by_one}
         if self._settings.path is None:
@@ -181,7 +180,7 @@ class ParquetSource(Source):
         return tried_items(begin, self._settings, partial(self._where, group))
 
     def _where(self, group: int | None = None) -> str:
-        """Where in the dataset something can't be read, as far as that is known: the file, and the row group in it."""
+        """The place of a fault, as far as it is known: `, row group N of FILE`, `, FILE`, or nothing."""
         in_file = group
         for file in self._files:
             try:
@@ -198,7 +197,7 @@ class ParquetSource(Source):
 class MidiSource(Source):
     """MIDI files of a folder and all folders below it, or one file; FILES_PER_GROUP of them count as a row group."""
 
-    def __init__(self, settings: DatasetSettings, groups_per_part: int, most_bytes: int | None, path: Path):
+    def __init__(self, settings: DatasetSettings, groups_per_part: int, max_bytes: int | None, path: Path):
         self._midis = [file for file in [path] if is_midi(file)] if path.is_file() else midi_files_below(path)
         if not self._midis:
             kind = "is not a MIDI file" if path.is_file() else "holds neither Parquet nor MIDI files"
@@ -208,12 +207,12 @@ class MidiSource(Source):
         identity = {"files in dataset.path": midi_md5(listing.encode(errors="surrogateescape"))}
         n_files = len(self._midis)
         n_groups = -(-n_files // FILES_PER_GROUP)
-        super().__init__(settings, groups_per_part, most_bytes, identity, ("title",), n_files, n_groups)
+        super().__init__(settings, groups_per_part, max_bytes, identity, ("title",), n_files, n_groups)
 
     def group_rows(self, group: int) -> Generator[Row, None, None]:
-        """The files of a row group. Raises UserError if one can't be read."""
+        """Yield the files of a row group as rows. Raises UserError if one can't be read."""
         for file in self._midis[group * FILES_PER_GROUP : (group + 1) * FILES_PER_GROUP]:
-            yield tried(partial(midi_row, file, self._title(file), self._most_bytes), self._settings)
+            yield tried(partial(midi_row, file, self._title(file), self._max_bytes), self._settings)
 
     def group_md5s(self, group: int) -> list[str]:
         """The md5s of a row group's files. Raises UserError if one can't be read."""
@@ -224,7 +223,7 @@ class MidiSource(Source):
 
 
 def _data_files(settings: DatasetSettings, name: str, config: str | None) -> list[Path]:
-    """The Parquet files of a local copy's split; none of what is on the Hub."""
+    """The Parquet files of the split in a local copy; an empty list for the Hub."""
     if settings.path is None:
         return []
     with quiet_libraries():
@@ -233,9 +232,10 @@ def _data_files(settings: DatasetSettings, name: str, config: str | None) -> lis
 
 
 def _identity(settings: DatasetSettings, files: Sequence[Path]) -> dict[str, str | None]:
-    """What says that a dataset is the same: its commit on the Hub; of a local copy, which may be moved, its files.
+    """What identifies a dataset: on the Hub its commit; for a local copy, which may be moved, a digest of its files.
 
-    Of each file name, length and footer, which holds the place, the length and the extremes of all that is in it.
+    The digest is over the name, length and footer of each file; a footer holds the position, length and extremes of
+    everything in the file.
     """
     if settings.path is None:
         return {"dataset.name": settings.name, "dataset.revision": settings.revision}
@@ -251,10 +251,10 @@ def _identity(settings: DatasetSettings, files: Sequence[Path]) -> dict[str, str
     return {"files in dataset.path": digest.hexdigest()}
 
 
-def _row(values: dict[str, Any], most_bytes: int | None, called: str) -> Row:
+def _row(values: dict[str, Any], max_bytes: int | None, position: str) -> Row:
     music = values.pop("music")
     music = music if isinstance(music, bytes) else None
     md5 = values.pop("md5", None) or ("" if music is None else midi_md5(music))
-    if music is not None and most_bytes is not None:
-        music = music[: most_bytes + 1]
-    return Row(str(md5), music, values, "" if md5 else values.get("title") or called)
+    if music is not None and max_bytes is not None:
+        music = music[: max_bytes + 1]
+    return Row(str(md5), music, values, "" if md5 else values.get("title") or position)

@@ -1,6 +1,6 @@
-"""MIDI files as rows of songs: found in folders, and read no further than the limit of a file's size goes.
+"""MIDI files as rows of songs: found in folders, and read only up to the limit of a file's size.
 
-A file's md5 is that of its bytes, its title its path within the folder, or its name if it was given itself.
+The md5 is that of the file's bytes; the title is its path within the folder, or its name if the file itself was given.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .song_rows import Row
 
 
 def is_midi(path: Path) -> bool:
-    """Whether a file is a MIDI file by its name."""
+    """Whether a file's name ends like that of a MIDI file."""
     return path.suffix.lower() in MIDI_SUFFIXES
 
 
@@ -26,16 +26,15 @@ def midi_files_below(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if is_midi(path) and path.is_file())
 
 
-def midi_row(file: Path, name: str, most_bytes: int | None) -> Row:
-    """A file as a row called by `name`; without music or md5 if it is gone or may not be read.
+def midi_row(file: Path, name: str, max_bytes: int | None) -> Row:
+    """A file as a row named `name`; without music and md5 if the file is gone or reading it is not permitted.
 
-    most_bytes: it keeps only so many of its bytes, and one more, which says that it is larger. Raises OSError if the
-    disk fails.
+    max_bytes: as for `open_source`. Raises OSError if the disk fails.
     """
     music, md5 = None, ""
     try:
         with file.open("rb") as opened:
-            music = opened.read(-1 if most_bytes is None else most_bytes + 1)
+            music = opened.read(-1 if max_bytes is None else max_bytes + 1)
             opened.seek(0)
             md5 = hashlib.file_digest(opened, "md5").hexdigest()
     except (FileNotFoundError, PermissionError):
@@ -44,16 +43,16 @@ def midi_row(file: Path, name: str, most_bytes: int | None) -> Row:
 
 
 class NamedFile(NamedTuple):
-    """A MIDI file and its name for those who read of it: its path in the folder that was given, or its file name."""
+    """A MIDI file and the name to print for it: its path within the given folder, or its file name."""
 
     path: Path
     name: str
 
 
 def named_files(paths: Sequence[Path]) -> tuple[list[NamedFile], list[str]]:
-    """The MIDI files that paths of files and folders stand for, each once, and a line on each path that gives none.
+    """The MIDI files at and below the paths, each once, and a line for each path that has none.
 
-    A name that two files share becomes the path of each.
+    Files that would share a name have their full paths as names.
     """
     files: dict[Path, NamedFile] = {}
     problems = []

@@ -1,8 +1,8 @@
-"""The tables of one part of the dataset while they are written.
+"""Writes the three tables of one part of the dataset.
 
-Each file is written under a temporary name beside its place and moved there whole: first bars, then failures, then
-songs, then the record, which finishes the part; after that nothing touches it again. The columns and how they are
-written are those of pipeline/annotations.py, so that a table's bytes depend on the values only.
+Each file is written under a temporary name and then moved to its place: bars, failures, songs, and last the record,
+which finishes the part; its files never change after that. pipeline/annotations.py defines the columns and how a value
+is written, so a table's bytes depend on the values only.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from .prediction import Annotated, Failed
 
 
 def bar_values(md5: str, bars: Bars, predicted: np.ndarray) -> dict[str, Sequence[Any] | np.ndarray]:
-    """The values of every column of BARS for a song of n bars. predicted: (n, 4), the columns PREDICTED of a head."""
+    """The values of every column of BARS for a song of n bars. predicted: (n, 4), with the columns head.PREDICTED."""
     valence, arousal, valence_error_sd, arousal_error_sd = predicted.T
     return {
         "md5": [md5] * len(bars),
@@ -55,7 +55,7 @@ def bar_values(md5: str, bars: Bars, predicted: np.ndarray) -> dict[str, Sequenc
 
 
 def song_values(md5: str, bars: Bars, duration_seconds: float, predicted: np.ndarray) -> dict[str, Any]:
-    """The value of every column of SONGS for a song. predicted: (n, 4), the columns PREDICTED of a head."""
+    """The value of every column of SONGS for a song. predicted: (n, 4), with the columns head.PREDICTED."""
     mean, sd = predicted.mean(axis=0, dtype=np.float64), predicted.std(axis=0, dtype=np.float64)  # ddof 0
     return {
         "md5": md5,
@@ -71,7 +71,7 @@ def song_values(md5: str, bars: Bars, duration_seconds: float, predicted: np.nda
 
 
 class PartTables:
-    """The three tables of a part while they grow. described: names of the descriptive columns of the songs."""
+    """The three tables of a part, open for writing. described: names of the descriptive columns that the source has."""
 
     def __init__(self, files: Mapping[str, TextIO], described: Sequence[str]):
         self.totals = Totals()
@@ -83,9 +83,9 @@ class PartTables:
         self._csv["failures"].writerow(names(FAILURES))
 
     def add(self, song: Annotated | Failed) -> None:
-        """The rows of a song, whatever became of it."""
+        """Write the rows of a song: bars and songs if it was annotated, else failures."""
         if isinstance(song, Failed):
-            reason = song.reason + (f" ({song.row.called})" if song.row.called else "")
+            reason = song.reason + (f" ({song.row.name})" if song.row.name else "")
             self.add_failure(song.row.md5, song.stage, reason)
         else:
             self.add_song(song.row.md5, song.bars, song.duration_seconds, song.predicted, song.row.described)
@@ -93,17 +93,17 @@ class PartTables:
     def add_song(
         self, md5: str, bars: Bars, duration_seconds: float, predicted: np.ndarray, described: Mapping[str, Any]
     ) -> None:
-        """A row for each bar and one for the song. predicted: (n, 4), the columns PREDICTED of a head."""
+        """Write a row for each bar and one for the song. predicted: (n, 4), with the columns head.PREDICTED."""
         values = bar_values(md5, bars, predicted)
         fields = [written(column.kind, values[column.name]) for column in BARS]
-        # a row is joined here: three times as fast as the csv module, and nine rows in ten are bars
+        # Rows of bars are joined here, three times as fast as by the csv module: nine rows in ten are bars.
         self._bars.writelines(f"{','.join(row)}\n" for row in zip(*fields, strict=True))
         song = {**described, **song_values(md5, bars, duration_seconds, predicted)}
         self._csv["songs"].writerow([cell(column.kind, song.get(column.name)) for column in self._songs_columns])
         self.totals.add(Totals(songs=1, bars=len(bars)))
 
     def add_failure(self, md5: str, stage: str, reason: str) -> None:
-        """A row for a song that has no annotation."""
+        """Write a row for a song that could not be annotated."""
         values = {"md5": md5, "stage": stage, "reason": reason}
         self._csv["failures"].writerow([cell(column.kind, values[column.name]) for column in FAILURES])
         self.totals.add(Totals(failures=1, failures_by_reason={reason.partition(":")[0]: 1}))
@@ -111,7 +111,7 @@ class PartTables:
 
 @contextmanager
 def part_tables(folder: Path, part: int, described: Sequence[str]) -> Iterator[PartTables]:
-    """As `new_tables`, without what a run that was killed had begun. Raises UserError if that can't be done."""
+    """As `new_tables`, after removing what a killed run left of the part. Raises UserError if the folder fails."""
     try:
         _remove_leftovers(folder, part)
         with new_tables(folder, part, described) as tables:
@@ -122,11 +122,11 @@ def part_tables(folder: Path, part: int, described: Sequence[str]) -> Iterator[P
 
 @contextmanager
 def new_tables(folder: Path, part: int, described: Sequence[str]) -> Iterator[PartTables]:
-    """Tables to fill, which come to their places when the block ends without an error, and else leave nothing behind.
+    """Tables to fill; they are moved to their places if the block ends without an error, and removed otherwise.
 
     Raises OSError if they can't be written.
     """
-    last_first = [*TABLES][::-1]  # the file that is opened last is the first to be moved to its place
+    last_first = [*TABLES][::-1]  # the file that is opened last is moved first
     with ExitStack() as places, ExitStack() as files:
         temporary = {table: places.enter_context(atomic_write(table_path(folder, table, part))) for table in last_first}
         opened = {
@@ -145,7 +145,7 @@ def cannot_write(folder: Path, error: OSError) -> UserError:
 
 
 def complete_part(folder: Path, part: int, run: str, totals: Totals) -> PartRecord:
-    """As `finish_part`. Raises UserError if that can't be done."""
+    """As `finish_part`. Raises UserError if the folder can't be written to."""
     try:
         return finish_part(folder, part, run, totals)
     except OSError as error:
@@ -153,7 +153,7 @@ def complete_part(folder: Path, part: int, run: str, totals: Totals) -> PartReco
 
 
 def _remove_leftovers(folder: Path, part: int) -> None:
-    """Remove what a run that was killed had begun of a part."""
+    """Remove the temporary files that a killed run left of a part."""
     for path in (*(table_path(folder, table, part) for table in TABLES), record_path(folder, part)):
         for leftover in path.parent.glob(f".{path.name}.*.partial"):
             leftover.unlink(missing_ok=True)

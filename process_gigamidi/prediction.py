@@ -1,8 +1,7 @@
-"""From bars to valence and arousal: the encoder and the head, over the bars of many songs at a time."""
+"""Predicts valence and arousal with the encoder and the head, for the bars of many songs at a time."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from pipeline.settings import note
 from pretrain_model.head import Head, HeadInput, load_head
 
 from .annotation_settings import AnnotationSettings, ModelSettings
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Annotated(NamedTuple):
-    """A song with its n bars and their predictions, (n, 4), the columns PREDICTED."""
+    """A song with its n bars. predicted: (n, 4), with the columns head.PREDICTED."""
 
     row: Row
     bars: Bars
@@ -35,7 +35,7 @@ class Annotated(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """A row that has no annotation, and why. stage: read, parse, convert or predict; reason: one line."""
+    """A song that can't be annotated, and why. stage: read, parse, convert or predict; reason: one line."""
 
     row: Row
     stage: str
@@ -43,7 +43,7 @@ class Failed(NamedTuple):
 
 
 class PredictedSongs(NamedTuple):
-    """Songs of one part, and the columns PREDICTED, (n, 4), of those that were converted."""
+    """Songs of one part. predicted: for each that was converted (n, 4), with the columns head.PREDICTED."""
 
     part: int
     songs: list[Song]
@@ -51,7 +51,7 @@ class PredictedSongs(NamedTuple):
     ends_part: bool
 
     def annotated(self) -> Iterator[Annotated | Failed]:
-        """What became of each song, in their order; it has failed if the model gives no number for one of its bars."""
+        """Each song as Annotated or Failed, in order. A prediction that is not finite makes its song Failed."""
         predicted = iter(self.predicted)
         for row, converted in self.songs:
             if isinstance(converted, Failure):
@@ -63,18 +63,18 @@ class PredictedSongs(NamedTuple):
 
 
 class Models(NamedTuple):
-    """What turns bars into valence and arousal. encoder: None where the head reads no latents."""
+    """The models that predict. encoder: None if the head reads no latents."""
 
     encoder: BarEncoder | None
     head: Head
 
     @property
     def digests(self) -> dict[str, str | None]:
-        """Of the weights, by the setting that names them."""
+        """Digests of the weights, by the setting that names them."""
         return {"model.encoder": self.encoder.digest if self.encoder else None, "model.head": self.head.digest}
 
     def reader(self) -> Callable[[Sequence[Converted]], list[HeadInput]]:
-        """A function of songs that gives what the head reads of them; bars that it has seen are not encoded again."""
+        """A function from songs to the head's inputs. It remembers bars that it has encoded, and encodes each once."""
         encoder = self.encoder
         if encoder is None:
             return lambda songs: [HeadInput(song.performance) for song in songs]
@@ -90,13 +90,13 @@ class Models(NamedTuple):
 
 
 def load_models(model: ModelSettings) -> Models:
-    """Load the head, and the encoder if it reads latents. Raises UserError if they can't be loaded or don't match."""
+    """Load the head, and the encoder if the head reads latents. Raises UserError if that fails or they don't match."""
     head = load_head(model.head, model.device)
     if not head.reads_latents:
         if model.encoder != "bundled":
-            print(f"note: head {model.head!r} reads no latents: model.encoder is not used", file=sys.stderr)
+            note(f"head {model.head!r} reads no latents: model.encoder is not used")
         return Models(None, head)
-    from musetok_bridge import load_encoder  # imports torch: where nothing is encoded, all starts without it
+    from musetok_bridge import load_encoder  # imports torch, which a head without an encoder does not need
 
     encoder = load_encoder(model.encoder, model.device, model.dtype)
     head.check_encoder(encoder)
@@ -104,7 +104,7 @@ def load_models(model: ModelSettings) -> Models:
 
 
 def converters_for(models: Models, settings: AnnotationSettings) -> Converters:
-    """Processes that convert songs to what the models read."""
+    """Processes that convert songs to the inputs of the models."""
     limits = settings.limits
     convert = partial(convert_song, bars=settings.bars, limits=limits, perform=models.head.performance)
     return Converters(convert, settings.compute.workers, limits.seconds, limits.memory_mb)
@@ -113,23 +113,23 @@ def converters_for(models: Models, settings: AnnotationSettings) -> Converters:
 def predict_songs(
     converted: Generator[SongsOfPart, None, None], models: Models, bars_per_batch: int
 ) -> Generator[PredictedSongs, None, None]:
-    """Predict the bars of songs, at least bars_per_batch at a time; no batch crosses a part's border.
+    """Predict the bars of songs, in batches of at least bars_per_batch bars or all that a part has left.
 
-    What a part's predictions are so depends on its rows only.
+    No batch mixes songs of two parts, so that a part's predictions depend on its rows only.
     """
-    # A head without an encoder has little to do, and threads that wait for work would take the processors from the
-    # processes that convert.
+    # A head without an encoder has little to do, and BLAS threads that spin while they wait would take processor time
+    # from the processes that convert.
     with closing(converted), threadpool_limits(1, "blas") if models.encoder is None else nullcontext():
         read = models.reader()
         songs: list[Song] = []
         n_bars = 0
         for part, more, ends_part in converted:
             songs += more
-            n_bars += sum(len(outcome.bars) for _, outcome in more if isinstance(outcome, Converted))
+            n_bars += sum(len(result.bars) for _, result in more if isinstance(result, Converted))
             if n_bars < bars_per_batch and not ends_part:
                 continue
-            played = [outcome for _, outcome in songs if isinstance(outcome, Converted)]
-            yield PredictedSongs(part, songs, models.head.predict(read(played)), ends_part)
+            converted_songs = [result for _, result in songs if isinstance(result, Converted)]
+            yield PredictedSongs(part, songs, models.head.predict(read(converted_songs)), ends_part)
             songs, n_bars = [], 0
             if ends_part:
                 read = models.reader()

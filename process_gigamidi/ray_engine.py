@@ -1,8 +1,8 @@
-"""The parts as tasks of a Ray cluster: any free machine takes the next one, and another one if that machine leaves.
+"""Parts as tasks of a Ray cluster: each goes to a free machine, and to another one if that machine fails.
 
-A task does with one part what a local run does with many. What it needs (models, dataset, processes that convert) is
-opened once in each of Ray's worker processes and kept for the parts that follow. The output folder, and a local copy of
-the dataset, must be on a file system that all machines see under the same path.
+A task annotates one part. Each of Ray's worker processes opens the models, the dataset and its converting processes
+once and keeps them for the parts that follow. The output folder, and a local copy of the dataset, must be on a file
+system that all machines see under the same path.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from .annotation_settings import GO_ON, AnnotationSettings
 from .annotator import Annotator
 from .run_record import LOOK_AGAIN, PartClaims
 
-RETRIES = 10  # of a part whose machine or process has died
+RETRIES = 10  # of a part whose machine or process died
 ANSWERS_WITHIN = 10  # seconds for a connection to the head of the cluster
 
-_opened: dict[AnnotationSettings, Annotator] = {}  # what this process of Ray's keeps from part to part
+_opened: dict[AnnotationSettings, Annotator] = {}  # kept by each of Ray's processes from part to part
 
 
 def annotate_on_cluster(
     settings: AnnotationSettings, run: str, parts: Sequence[int]
 ) -> Generator[PartRecord, None, None]:
-    """Annotate parts as tasks of a cluster; give the record of each that was done, as they come.
+    """Annotate parts as tasks of a cluster; yields the record of each as it is finished.
 
-    run: digest of what the parts must follow from; a machine where it comes out otherwise is an error. Raises UserError
-    if there is no such cluster or a part can't be done; parts that are done stay so.
+    run: the digest of everything that decides the result; a machine that computes another one is an error. Raises
+    UserError if the cluster can't be reached or a part can't be done; finished parts are kept.
     """
     settings = _for_all_machines(settings)
     cpus, gpus = settings.ray.cpus_per_task, settings.ray.gpus_per_task
@@ -51,7 +51,7 @@ def annotate_on_cluster(
                 (finished,), _ = ray.wait(list(under_way), num_returns=1)
                 part = under_way.pop(finished)
                 record = _result(finished, part)
-                if record is None:  # another run holds it; it is looked at again when others are done
+                if record is None:  # another run holds it: try again after other parts
                     time.sleep(LOOK_AGAIN)
                     under_way[task.remote(settings, run, part)] = part
                 else:
@@ -62,9 +62,9 @@ def annotate_on_cluster(
 
 
 def annotate_part(settings: AnnotationSettings, run: str, part: int) -> PartRecord | None:
-    """Annotate one part in this process; its record, or None if another run holds it.
+    """Annotate one part in this process; returns its record, or None if another run holds it.
 
-    Raises UserError if the part can't be done, or what it would follow from is not what `run` stands for.
+    Raises UserError if the part can't be done, or this machine's data and weights don't have the digest `run`.
     """
     claims = PartClaims(settings.folder)
     with closing(claims):
@@ -72,7 +72,7 @@ def annotate_part(settings: AnnotationSettings, run: str, part: int) -> PartReco
             return read_record(settings.folder, part) if claims.is_done(part) else None
         try:
             if settings not in _opened:
-                _opened[settings] = Annotator(settings, patient=True)
+                _opened[settings] = Annotator(settings, retry_opening=True)
             annotator = _opened[settings]
             if annotator.run != run:
                 raise UserError("this machine has other weights, or another copy of the dataset, than the others")
@@ -85,24 +85,24 @@ def annotate_part(settings: AnnotationSettings, run: str, part: int) -> PartReco
 
 
 def _for_all_machines(settings: AnnotationSettings) -> AnnotationSettings:
-    """The settings with whole paths: a task may run in any folder."""
+    """The settings with absolute paths: a task may run in any folder."""
 
-    def whole(path: str) -> str:
+    def absolute(path: str) -> str:
         return str(Path(path).expanduser().resolve()) if Path(path).expanduser().exists() else path
 
     path = settings.dataset.path
     return replace(
         settings,
-        dataset=replace(settings.dataset, path=None if path is None else whole(path)),
-        model=replace(settings.model, encoder=whole(settings.model.encoder), head=whole(settings.model.head)),
+        dataset=replace(settings.dataset, path=None if path is None else absolute(path)),
+        model=replace(settings.model, encoder=absolute(settings.model.encoder), head=absolute(settings.model.head)),
         output=replace(settings.output, dir=str(settings.folder.resolve())),
     )
 
 
 def _cluster(settings: AnnotationSettings) -> Any:
-    """The connection to the cluster, as a context that ends it. Raises UserError if there is none."""
+    """A connection to the cluster, as a context manager. Raises UserError if it can't be reached."""
     try:
-        _check_heard(settings.ray.address)
+        _check_listening(settings.ray.address)
         return ray.init(address=settings.ray.address or "local", log_to_driver=False, logging_level=logging.ERROR)
     except (RayError, OSError, RuntimeError, ValueError) as error:
         raise UserError(
@@ -111,15 +111,15 @@ def _cluster(settings: AnnotationSettings) -> Any:
         ) from error
 
 
-def _check_heard(address: str | None) -> None:
-    """Raise OSError if nothing listens at host:port; Ray itself would try for minutes, without a word."""
+def _check_listening(address: str | None) -> None:
+    """Raise OSError if nothing listens at host:port; Ray itself would try for minutes, in silence."""
     host, _, port = (address or "").rpartition(":")
     if host and "/" not in host and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWERS_WITHIN).close()
 
 
 def _check_demand(wanted: dict[str, float]) -> None:
-    """Say so if no machine of the cluster has what a task asks for: it would wait for ever."""
+    """Print a note if no machine of the cluster has the resources of a task, which would then wait for ever."""
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if not any(all(machine.get(kind, 0) >= n for kind, n in wanted.items()) for machine in machines):
         note(

@@ -1,9 +1,9 @@
-"""One output folder, many runs: run.json, so that only the same thing goes on in it, and which run does which part.
+"""One output folder, many runs: run.json, which keeps different work out of it, and locks that share out the parts.
 
-A run holds the lock of a part while it works on it, on one machine or on many over a network drive. The system lets go
-of the locks of a run that ends, however it ended, and another run then takes its parts. On a file system without locks
-nothing is held: two runs may do a part twice, which costs time and changes nothing, since a part's files are moved to
-their places whole.
+A run holds the lock of a part while it works on it, on one machine or on many over a network drive. The operating
+system releases the locks of a run that ends, for whatever reason, and another run takes its parts. On a file system
+without locks two runs may do the same part, which costs time and changes nothing: both write the same files, and each
+file is moved to its place whole.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from .annotation_settings import AnnotationSettings
 from .gigamidi_source import pinned
 from .part_files import cannot_write
 
-SECONDS_TO_BEGIN = 60  # that another run may take to write this file
-LOOK_AGAIN = 0.5  # seconds between two looks at parts that other runs hold
+SECONDS_TO_BEGIN = 60  # to wait for another run that is writing run.json
+LOOK_AGAIN = 0.5  # seconds between two checks of parts that other runs hold
 
 
 def what_decides(
     settings: AnnotationSettings, identity: Mapping[str, str | None], digests: Mapping[str, str | None]
 ) -> dict[str, Any]:
-    """All that a part's rows and values depend on, by the setting that gives it.
+    """Everything that a part's tables depend on, by the name of the setting.
 
-    identity: the dataset's. digests: of the encoder's (None if it isn't used) and the head's weights.
+    identity: that of the Source. digests: of the weights of the encoder (None if it is not used) and the head.
     """
     return {
         "format": FORMAT,
@@ -50,9 +50,9 @@ def what_decides(
 
 
 def with_pinned_revision(settings: AnnotationSettings) -> AnnotationSettings:
-    """The settings with the commit of the dataset: the one that the folder was begun with, unless they name another.
+    """The settings with a commit of the dataset: the one the folder was begun with, unless they name a revision.
 
-    Raises UserError if the Hub doesn't say which it is, or run.json is none.
+    Raises UserError if the Hub doesn't answer or run.json can't be read.
     """
     dataset = settings.dataset
     record = read_run(settings.folder) if dataset.path is None and dataset.revision is None else None
@@ -61,10 +61,9 @@ def with_pinned_revision(settings: AnnotationSettings) -> AnnotationSettings:
 
 
 def begin_or_continue(settings: AnnotationSettings, decides: Mapping[str, Any], n_parts: int) -> None:
-    """Begin an output folder, or check that it may be continued.
+    """Write run.json if there is none; otherwise check that its folder was begun with the same.
 
-    Raises UserError if the folder can't be written to or was begun with something else, naming the first thing that
-    differs.
+    Raises UserError if the folder can't be written to, or names the first thing that differs.
     """
     folder = settings.folder
     try:
@@ -74,7 +73,7 @@ def begin_or_continue(settings: AnnotationSettings, decides: Mapping[str, Any], 
             if record is None:
                 if any(path.is_file() for path in folder.glob("*/part-*")):
                     raise UserError(
-                        f"output.dir: {folder} has tables but no {RUN_RECORD} that says of what; take another folder"
+                        f"output.dir: {folder} has tables but no {RUN_RECORD} that describes them; take another folder"
                     )
                 record = provenance(settings, decides=dict(decides), parts=n_parts, totals=None)
                 write_json(folder / RUN_RECORD, record)
@@ -90,7 +89,7 @@ def begin_or_continue(settings: AnnotationSettings, decides: Mapping[str, Any], 
 
 
 def write_totals(settings: AnnotationSettings, totals: Totals) -> None:
-    """Add the totals of all parts to run.json. Raises UserError if that can't be done."""
+    """Write the totals of all parts into run.json. Raises UserError if that fails."""
     record = read_run(settings.folder)
     if record and record["totals"] != asdict(totals):
         try:
@@ -106,7 +105,7 @@ def _short(value: Any) -> str:
 
 
 class PartClaims:
-    """The parts of an output folder that this run holds."""
+    """The locks of the parts that this run works on."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -114,7 +113,7 @@ class PartClaims:
         self._locks = True
 
     def take(self, part: int) -> bool:
-        """Hold a part, if it is neither done nor another run's. Raises UserError if the folder can't be written to."""
+        """Lock a part; False if it is finished or another run holds it. Raises UserError if the folder fails."""
         if self._locks:
             path = self._path(part)
             lock = FileLock(path, thread_local=False, fallback_to_soft=False)
@@ -125,7 +124,7 @@ class PartClaims:
                 return False
             except NotImplementedError:
                 self._locks = False
-                note(f"{self._folder} is on a file system without locks: give runs that share it compute.share")
+                note(f"{self._folder} is on a file system without locks: give each run in it its own compute.share")
             except OSError as error:
                 raise cannot_write(self._folder, error) from error
             else:
@@ -136,18 +135,18 @@ class PartClaims:
         return True
 
     def is_done(self, part: int) -> bool:
-        """Whether a part is done, by whatever run."""
+        """Whether a part is finished, by any run."""
         return is_finished(self._folder, part)
 
     def release(self, part: int) -> None:
-        """Let go of a part."""
+        """Unlock a part."""
         if lock := self._held.pop(part, None):
-            if self.is_done(part):  # whoever has opened it in the meantime finds the part done
+            if self.is_done(part):  # a run that has opened the file in the meantime finds the part finished
                 self._path(part).unlink(missing_ok=True)
             lock.release()
 
     def close(self) -> None:
-        """Let go of all parts."""
+        """Unlock all parts."""
         for part in list(self._held):
             self.release(part)
 
@@ -156,12 +155,12 @@ class PartClaims:
 
 
 def parts_to_do(parts: Iterable[int], claims: PartClaims) -> Generator[int, None, None]:
-    """The parts that are not done, each held when it is given; at last those that other runs held and left undone.
+    """Yield the unfinished parts, each locked; last those that other runs held and did not finish.
 
-    Ends when all parts that this run has not done are done.
+    Ends when all parts are finished.
     """
     left = list(parts)
-    told = False
+    announced = False
     while left:
         held_by_others = []
         for part in left:
@@ -171,7 +170,7 @@ def parts_to_do(parts: Iterable[int], claims: PartClaims) -> Generator[int, None
                 held_by_others.append(part)
         left = held_by_others
         if left:
-            if not told:
-                say(f"waiting for {counted(len(left), 'part')} that other runs are at work on")
-                told = True
+            if not announced:
+                say(f"waiting for {counted(len(left), 'part')} that other runs are working on")
+                announced = True
             time.sleep(LOOK_AGAIN)

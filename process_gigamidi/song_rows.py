@@ -1,4 +1,4 @@
-"""Songs as rows of a dataset, and what a source of rows is: numbered parts, the same for every reader."""
+"""A row of a dataset is one song; a Source gives rows in numbered parts, the same for every reader."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from .annotation_settings import DatasetSettings
 
 @dataclass(frozen=True)
 class Row:
-    """One song. music: None where there is nothing to read. called: what it is known by, where not by its md5."""
+    """One song. music: the bytes of a MIDI file, None if it has none. name: what to print for it if not its md5."""
 
     md5: str
     music: bytes | None
     described: Mapping[str, Any]
-    called: str = ""
+    name: str = ""
 
 
 class Source(ABC):
-    """Where rows come from, in numbered parts of `groups_per_part` row groups each.
+    """Rows in numbered parts of `groups_per_part` row groups each.
 
-    identity: what must stay the same for rows to be the same, as setting -> value. columns: the descriptive columns
-    that there are. n_rows: None if not known.
+    identity: what identifies the dataset, by the name of the setting. columns: the descriptive columns that it has.
+    n_rows: None if not known. max_bytes: as for `open_source`.
     """
 
     def __init__(
         self,
         settings: DatasetSettings,
         groups_per_part: int,
-        most_bytes: int | None,
+        max_bytes: int | None,
         identity: Mapping[str, str | None],
         columns: tuple[str, ...],
         n_rows: int | None,
@@ -44,13 +44,13 @@ class Source(ABC):
         self.n_rows = n_rows
         self._settings = settings
         self._groups_per_part = groups_per_part
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._n_groups = n_groups
-        self._last_group: int | None = None  # rows that are taken of the last row group; None takes all
+        self._last_group: int | None = None  # rows to take from the last row group; None takes all
 
     @abstractmethod
     def group_rows(self, group: int) -> Generator[Row, None, None]:
-        """The rows of a row group. Raises UserError if they can't be read any further."""
+        """Yield the rows of a row group. Raises UserError if they can't be read on."""
 
     @abstractmethod
     def group_md5s(self, group: int) -> list[str]:
@@ -62,13 +62,13 @@ class Source(ABC):
         return -(-self._n_groups // self._groups_per_part)
 
     def rows(self, part: int) -> Generator[Row, None, None]:
-        """The rows of a part. Raises UserError if they can't be read any further."""
+        """Yield the rows of a part. Raises UserError if they can't be read on."""
         for group in self._groups(part):
             with closing(self.group_rows(group)) as rows:
                 yield from islice(rows, self._taken(group))
 
     def all_rows(self) -> Generator[Row, None, None]:
-        """The rows of all parts. Raises UserError if they can't be read any further."""
+        """Yield the rows of all parts. Raises UserError if they can't be read on."""
         for part in range(self.n_parts):
             yield from self.rows(part)
 

@@ -1,9 +1,12 @@
-"""Faults of a dataset: what is tried again and for how long, and the one line that says what to do.
+"""Faults of a dataset: which are tried again and for how long, and the one line that says what to do.
 
 `datasets` raises its own DatasetNotFoundError for a gated, a missing and an unauthorised dataset alike and drops the
-cause, so its text decides there; the Hub's client raises a type for each. Only what may pass is tried again, after
-growing pauses. A dataset that is not there, that this account may not see, or a local file that is broken, stays so:
-that ends a run at once.
+cause, so its text has to tell them apart; the Hub's client has a type for each. Only faults that may pass are tried
+again, after growing pauses. A dataset that doesn't exist or that this account may not see, and a broken local file, end
+a run at once.
+
+Libraries for retries (tenacity and others) call a function again. Here an iterator breaks off in mid-stream and has to
+continue behind the items that were already yielded (`tried_items`), which none of them does.
 """
 
 from __future__ import annotations
@@ -22,10 +25,10 @@ from huggingface_hub import errors as hub
 from pipeline.settings import UserError, note
 
 from .annotation_settings import GO_ON, DatasetSettings
-from .conversion import one_line
+from .conversion import reason_line
 
 LASTING = (hub.RepositoryNotFoundError, hub.OfflineModeIsEnabled, DatasetNotFoundError)
-REFUSALS = {401, 403, 404, 410}  # HTTP statuses that say so, and would say so again
+REFUSALS = {401, 403, 404, 410}  # HTTP statuses that would come again
 Item = TypeVar("Item")
 Where: TypeAlias = Callable[[], str]
 
@@ -34,7 +37,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds; each pause is twice the one b
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keep what the libraries log about a failure off the screen: the one line that follows says it."""
+    """Keep log messages of the libraries off the screen: the one line that follows says what failed."""
     loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -47,7 +50,7 @@ def quiet_libraries() -> Iterator[None]:
 
 
 def as_user_error(error: BaseException, settings: DatasetSettings, where: str = "") -> UserError:
-    """The UserError for what loading or reading the dataset raised. where: words that follow the dataset's name."""
+    """The UserError for an error of loading or reading the dataset. where: words that follow the dataset's name."""
     if isinstance(error, UserError):
         return error
     what = settings.path or settings.name
@@ -57,14 +60,14 @@ def as_user_error(error: BaseException, settings: DatasetSettings, where: str = 
         for cause in _causes(error):
             if line := _about_the_hub(cause, settings):
                 return UserError(line)
-    return UserError(one_line(f"{what}{where}: can't be read ({type(error).__name__}: {error})"))
+    return UserError(reason_line(f"{what}{where}: can't be read ({type(error).__name__}: {error})"))
 
 
 def may_pass(error: BaseException, settings: DatasetSettings) -> bool:
-    """Whether what loading or reading the dataset raised may be gone when it is tried again.
+    """Whether an error of loading or reading the dataset may be gone at the next try.
 
-    Of the Hub all but what it refuses; of a local copy what a disk or a network drive reports with a number of the
-    system, but a file that isn't there or may not be read. A broken file stays broken.
+    For the Hub everything but a refusal. For a local copy the errors that the operating system reports with a number,
+    except those of a file that doesn't exist or may not be read; a broken file stays broken.
     """
     if isinstance(error, UserError):
         return False
@@ -77,7 +80,7 @@ def may_pass(error: BaseException, settings: DatasetSettings) -> bool:
 
 
 def _option_not_there(error: BaseException, settings: DatasetSettings, what: str) -> UserError | None:
-    """A configuration or split that there is not, which `datasets` says in a plain ValueError."""
+    """The UserError for a configuration or split that doesn't exist; `datasets` raises a plain ValueError for it."""
     text = str(error)
     if found := re.search(r"BuilderConfig .* not found\. Available: \[(.*)\]", text):
         key, value = "config", settings.config
@@ -116,7 +119,7 @@ def _about_the_hub(error: BaseException, settings: DatasetSettings) -> str | Non
 
 
 def _status(error: BaseException) -> int | None:
-    """The HTTP status of an answer that was an error."""
+    """The HTTP status of an error that the Hub answered with; None for other errors."""
     return getattr(getattr(error, "response", None), "status_code", None)
 
 
@@ -130,7 +133,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 class Patience:
-    """How long a fault of the dataset has lasted, and whether to go on trying."""
+    """Decides how long a fault of the dataset is borne: pauses before each new try, until the time is up."""
 
     def __init__(self, settings: DatasetSettings, where: Where):
         self._settings = settings
@@ -139,11 +142,11 @@ class Patience:
         self._pause = FIRST_PAUSE
 
     def restore(self) -> None:
-        """What was asked for has come: the next fault is a new one."""
+        """Call after a success: the next fault is a new one."""
         self._since, self._pause = None, FIRST_PAUSE
 
     def bear(self, error: Exception, began: float) -> None:
-        """Wait a while, or raise the UserError for what was raised. began: when the attempt did, in time.monotonic."""
+        """Pause, or raise the UserError if it is of no use to try again. began: time.monotonic() before the attempt."""
         described = as_user_error(error, self._settings, self._where())
         if not may_pass(error, self._settings):
             raise described from error
@@ -163,9 +166,9 @@ def _anywhere() -> str:
 
 
 def tried(read: Callable[[], Item], settings: DatasetSettings, where: Where = _anywhere) -> Item:
-    """What `read` gives, tried again as long as the settings allow. Raises UserError if it never gives it.
+    """The result of `read`, tried again as long as the settings allow. Raises UserError if it keeps failing.
 
-    where: gives the place that can't be read, as words that follow the dataset's name.
+    where: returns the place of the fault, as words that follow the dataset's name.
     """
     patience = Patience(settings, where)
     while True:
@@ -173,16 +176,17 @@ def tried(read: Callable[[], Item], settings: DatasetSettings, where: Where = _a
         try:
             with quiet_libraries():
                 return read()
-        except Exception as error:  # whatever libraries below raise, all of it is about this dataset
+        except Exception as error:  # whatever the libraries raise here concerns this dataset
             patience.bear(error, began)
 
 
 def tried_items(
     begin: Callable[[], Iterator[Item]], settings: DatasetSettings, where: Where = _anywhere
 ) -> Generator[Item, None, None]:
-    """The items of an iterator that may break off: then it is begun anew, and what was given is passed over.
+    """Yield the items of an iterator that may break off: it is then started again behind the items already yielded.
 
-    begin: gives the same items each time. where: as for `tried`. Raises UserError if it breaks off for good.
+    begin: returns an iterator over the same items each time. where: as for `tried`. Raises UserError if it keeps
+    breaking off.
     """
     patience = Patience(settings, where)
     items: Iterator[Item] | None = None

@@ -1,7 +1,7 @@
-"""Whether an output folder holds what it should: every part, unchanged, and every row of the dataset once.
+"""Checks that an output folder is complete: every part unchanged, and every row of the dataset in it once.
 
-A part is looked at in itself (its record, the digests of its tables, the bars of its songs) and against the dataset,
-whose md5s are read again. What is found wrong is one line each, and mended by making the part again.
+A part is checked by itself (its record, the digests of its tables, the bars of its songs) and against the dataset,
+whose md5s are read again. Each problem is one line, and is repaired by making the part again.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from .annotation_settings import SETTINGS_FILE, AnnotationSettings
 from .gigamidi_source import open_source
 from .song_rows import Source
 
-ROUNDED = 1.01e-4  # what the mean of numbers of four decimals may be off another such number
+ROUNDED = 1.01e-4  # largest difference of a mean that was rounded to four decimals from the mean of rounded values
 
 
 class Finding(NamedTuple):
-    """Something wrong, and what mends it. remove: files to be removed. again: whether 01_annotate.py must then run."""
+    """A problem and its repair. remove: files to remove. again: whether 01_annotate.py must run afterwards."""
 
     what: str
     remove: tuple[Path, ...] = ()
@@ -49,7 +49,7 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found. settings: that the folder was made with."""
+    """The result of a check. settings: those that the folder was made with."""
 
     settings: AnnotationSettings
     n_parts: int
@@ -57,21 +57,21 @@ class Verification:
     findings: list[Finding]
 
     @property
-    def mending(self) -> list[str]:
-        """The commands, one a line, after which nothing is missing or wrong."""
+    def repairs(self) -> list[str]:
+        """The commands that repair everything, one a line."""
         remove = dict.fromkeys(path for finding in self.findings for path in finding.remove)
         commands = [f"rm {shlex.quote(str(path))}" for path in remove]
         return [*commands, annotate_command(self.settings)] if any(f.again for f in self.findings) else commands
 
 
 def verify(settings: AnnotationSettings) -> Verification:
-    """Look at every part of settings.folder. dataset.path, if set, says where the dataset is now.
+    """Check every part of settings.folder. dataset.path, if set, is where the dataset is now.
 
-    Raises UserError if the folder is none of annotations, or the dataset that it was made from can't be read.
+    Raises UserError if the folder has no run.json, or the dataset that it was made from can't be read.
     """
     record = read_run(settings.folder)
     if record is None:
-        raise UserError(f"output.dir: {settings.folder} holds no {RUN_RECORD}, so nothing says what it should hold")
+        raise UserError(f"output.dir: {settings.folder} has no {RUN_RECORD}, so it can't be checked")
     begun_with = settings_from(AnnotationSettings, record["settings"], str(settings.folder / RUN_RECORD))
     path = settings.dataset.path or begun_with.dataset.path
     revision = record["decides"].get("dataset.revision")
@@ -86,12 +86,12 @@ def verify(settings: AnnotationSettings) -> Verification:
     for part in tqdm(range(source.n_parts), desc="verifying", unit=" parts", leave=False, disable=None):
         findings += _check_part(made_with.folder, part, run, source, totals)
     if not findings and record["totals"] != asdict(totals):
-        findings.append(Finding(f"{RUN_RECORD}: without the totals of all parts"))
+        findings.append(Finding(f"{RUN_RECORD}: the totals of all parts are missing or wrong"))
     return Verification(made_with, source.n_parts, totals, findings)
 
 
 def annotate_command(settings: AnnotationSettings) -> str:
-    """The command line that annotates with these settings."""
+    """The command line of 01_annotate.py with these settings."""
 
     def leaves(values: dict, at: str = "") -> Iterator[tuple[str, object]]:
         for key, value in values.items():
@@ -110,7 +110,7 @@ def annotate_command(settings: AnnotationSettings) -> str:
 
 
 def _check_part(folder: Path, part: int, run: str, source: Source, totals: Totals) -> Iterator[Finding]:
-    """What is wrong with a part; adds what it holds to the totals."""
+    """The problems of a part; adds its record's totals to `totals`."""
     path = record_path(folder, part)
     if not is_finished(folder, part):
         yield Finding(f"part {part:05d}: missing")
@@ -122,13 +122,13 @@ def _check_part(folder: Path, part: int, run: str, source: Source, totals: Total
         return
     totals.add(record.totals)
     try:
-        for what in _wrong_in_part(folder, part, run, record, source):
+        for what in _problems_of_part(folder, part, run, record, source):
             yield Finding(f"part {part:05d}: {what}", (path,))
     except (ValueError, TypeError, KeyError) as error:  # pandas' errors are ValueErrors
         yield Finding(f"part {part:05d}: its tables can't be read ({first_line(error)})", (path,))
 
 
-def _wrong_in_part(folder: Path, part: int, run: str, record: PartRecord, source: Source) -> Iterator[str]:
+def _problems_of_part(folder: Path, part: int, run: str, record: PartRecord, source: Source) -> Iterator[str]:
     if (record.run, record.part) != (run, part):
         yield "made with other settings, weights or data than run.json says"
     tables = {}
@@ -146,16 +146,16 @@ def _wrong_in_part(folder: Path, part: int, run: str, record: PartRecord, source
 
 
 def _check_tables(bars: pd.DataFrame, songs: pd.DataFrame, failures: pd.DataFrame, totals: Totals) -> Iterator[str]:
-    """What is wrong with a part's tables, as they stand beside each other."""
+    """Problems of a part's tables, each by itself and compared with the others."""
     for kind, table in {"bars": bars, "songs": songs, "failures": failures}.items():
         columns = names(TABLES[kind])
         if tuple(table.columns[: len(columns)]) != columns:
-            yield f"{kind}: other columns than {', '.join(columns)}"
+            yield f"{kind}: the columns are not {', '.join(columns)}"
             return
     if (len(songs), len(bars), len(failures)) != (totals.songs, totals.bars, totals.failures):
-        yield "as many rows as its record says are not in its tables"
+        yield "the number of rows in its tables is not that in its record"
     if not np.array_equal(np.repeat(songs["md5"].to_numpy(), songs["n_bars"]), bars["md5"].to_numpy()):
-        yield "the bars are not those of the songs, song after song"
+        yield "the rows of bars don't follow those of songs, song by song"
         return
     for what, holds in _facts_of_bars(bars, songs):
         if not holds.all():
@@ -163,13 +163,13 @@ def _check_tables(bars: pd.DataFrame, songs: pd.DataFrame, failures: pd.DataFram
 
 
 def _facts_of_bars(bars: pd.DataFrame, songs: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
-    """What must hold of bars, and for each bar whether it does. The bars are those of the songs, in their order."""
+    """What must be true of every bar, in words, and for each bar whether it is. Bars are in the order of the songs."""
     song = np.repeat(np.arange(len(songs)), songs["n_bars"])
-    goes_on = np.append(False, song[1:] == song[:-1]) if len(song) else np.zeros(0, bool)
+    continues = np.append(False, song[1:] == song[:-1]) if len(song) else np.zeros(0, bool)
     numbers, ticks, seconds = (bars[name].to_numpy() for name in ("bar_number", "start_tick", "start_seconds"))
-    yield "bars follow each other", ~goes_on | (np.diff(numbers, prepend=0) == 1)
-    yield "bars begin after each other", ~goes_on | (np.diff(ticks, prepend=0) > 0)
-    yield "bars begin no earlier than those before", ~goes_on | (np.diff(seconds, prepend=0.0) >= 0)
+    yield "bars follow each other", ~continues | (np.diff(numbers, prepend=0) == 1)
+    yield "bars begin after each other", ~continues | (np.diff(ticks, prepend=0) > 0)
+    yield "bars begin no earlier than those before", ~continues | (np.diff(seconds, prepend=0.0) >= 0)
     for name in DIMENSIONS:
         values = pd.to_numeric(bars[name], errors="coerce").to_numpy(float)
         yield f"{name} is from −1 to 1", np.abs(values) <= 1  # a comparison with no number is false
@@ -182,7 +182,7 @@ def _facts_of_bars(bars: pd.DataFrame, songs: pd.DataFrame) -> Iterator[tuple[st
 
 
 def _check_rows(songs: Iterable[str], failures: Iterable[str], rows: Sequence[str]) -> Iterator[str]:
-    """Whether every row of the dataset is in songs or in failures, once, in its order."""
+    """Problems of the rows: each row of the dataset must be in songs or in failures, once, in the dataset's order."""
     songs, failures = iter(songs), iter(failures)
     song, failure = next(songs, None), next(failures, None)
     for row in map(as_text, rows):
@@ -191,7 +191,7 @@ def _check_rows(songs: Iterable[str], failures: Iterable[str], rows: Sequence[st
         elif row == failure:
             failure = next(failures, None)
         else:
-            yield f"{row or 'a row without md5'} of the dataset is neither in songs nor in failures, or not in its turn"
+            yield f"{row or 'a row without md5'} of the dataset is missing from songs and failures, or out of order"
             return
     for left in (song, failure):
         if left is not None:
@@ -199,10 +199,10 @@ def _check_rows(songs: Iterable[str], failures: Iterable[str], rows: Sequence[st
 
 
 def _check_folder(folder: Path, n_parts: int) -> Iterator[Finding]:
-    """What is in the folder and belongs to no part that there should be."""
+    """Files in the folder that belong to no part of the dataset."""
     for part in sorted(finished_parts(folder)):
         if part >= n_parts:
             paths = (record_path(folder, part), *(table_path(folder, kind, part) for kind in TABLES))
             yield Finding(f"part {part:05d}: the dataset has no such part", paths, again=False)
     for path in sorted(folder.rglob("*.partial")):
-        yield Finding(f"{path}: left by a run that was stopped, unless one is at work now", (path,), again=False)
+        yield Finding(f"{path}: left by a run that was stopped, unless one is running now", (path,), again=False)

@@ -5,7 +5,7 @@ in place of an earlier export. With export.repo they are pushed to the Hugging F
 """
 
 from pipeline.settings import counted, run_script
-from process_gigamidi.run_log import in_words
+from process_gigamidi.run_log import counts_line
 from publish_annotations.export import Exported, export
 from publish_annotations.export_settings import SETTINGS_FILE, ExportSettings
 
@@ -13,7 +13,7 @@ from publish_annotations.export_settings import SETTINGS_FILE, ExportSettings
 def main(settings: ExportSettings) -> None:
     """Export, and say what was written and how to read it."""
     exported = export(settings)
-    print(f"{in_words(exported.totals)}: {', '.join(exported.splits)}, in {exported.folder}")
+    print(f"{counts_line(exported.totals)}: {', '.join(exported.splits)}, in {exported.folder}")
     for kind, meaning in (("bars", "a row a bar"), ("songs", "a row a song, with its bars as lists")):
         sizes = [size for name, size in exported.files.items() if name.startswith(f"{kind}/")]
         print(f"  {kind}/*.parquet  {meaning}; {counted(len(sizes), 'file')}, {sum(sizes) / 1e6:,.1f} MB")

@@ -24,7 +24,7 @@ from pipeline.annotations import RUN_RECORD
 from pipeline.files import file_digest, versions, write_json
 from pipeline.records import Totals, digest_of
 from pipeline.settings import UserError, first_line, settings_as_dict
-from process_gigamidi.conversion import one_line
+from process_gigamidi.conversion import reason_line
 from process_gigamidi.source_faults import quiet_libraries
 
 from .annotated_splits import annotated_splits
@@ -206,9 +206,9 @@ def _as_user_error(error: Exception, repo: str) -> UserError:
     elif status == 404:
         line = "no such dataset on the Hub, or none that you may see"
     elif status is not None:
-        line = one_line(f"the Hub answers with error {status} ({getattr(error, 'server_message', None) or error})")
+        line = reason_line(f"the Hub answers with error {status} ({getattr(error, 'server_message', None) or error})")
     elif isinstance(error, (ConnectionError, TimeoutError, hub.HTTPError)):
         line = f"the Hugging Face Hub can't be reached or doesn't answer: check the connection; {AGAIN}"
     else:
-        line = one_line(f"can't be pushed ({type(error).__name__}: {error})") + f"; {AGAIN}"
+        line = reason_line(f"can't be pushed ({type(error).__name__}: {error})") + f"; {AGAIN}"
     return UserError(f"export.repo: {repo}: {line}")

@@ -11,7 +11,7 @@ from process_gigamidi.song_rows import Row
 from process_gigamidi.worker_processes import Converters, tasks_of_part
 
 if TYPE_CHECKING:
-    from process_gigamidi.worker_processes import Convert
+    from process_gigamidi.conversion import Convert
 
 
 def in_guarded_processes(

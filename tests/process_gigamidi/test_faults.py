@@ -186,7 +186,7 @@ def test_a_disk_that_is_full_ends_the_run_with_one_line_and_a_larger_one_goes_on
     assert 0 < int(lines[at + 1]) < 10  # parts done, and nothing left of the one that did not fit
     assert (tmp_path / "errors").read_text() == (
         f"error: output.dir: {tmp_path}/disk/out can't be written to (No space left on device); "
-        "whole parts are kept, the same command goes on from there\n"
+        "finished parts are kept, the same command goes on from there\n"
     )
     assert tables(tmp_path / "out") == expected
 

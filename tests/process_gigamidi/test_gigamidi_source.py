@@ -135,7 +135,7 @@ def test_a_midi_file_that_vanishes_is_a_row_with_nothing_to_read(tmp_path: Path)
         (tmp_path / name).write_bytes(song(2))
     source = open_source(local(tmp_path))
     (tmp_path / "a.mid").unlink()
-    assert [(row.called, row.music is None) for row in source.all_rows()] == [("a.mid", True), ("b.mid", False)]
+    assert [(row.name, row.music is None) for row in source.all_rows()] == [("a.mid", True), ("b.mid", False)]
 
 
 def test_a_folder_to_which_files_were_added_is_another_dataset(tmp_path: Path) -> None:

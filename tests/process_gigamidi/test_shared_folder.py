@@ -91,8 +91,8 @@ def test_shares_make_the_whole(hub_copy: Path, finished: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("share", ["0/3", "4/3", "1", "1/0", "a/b", "1/2/3"])
-def test_a_share_that_is_none_is_one_line(hub_copy: Path, tmp_path: Path, share: str) -> None:
-    with pytest.raises(SettingsError, match=r"compute.share: .* is no share"):
+def test_a_malformed_share_is_one_line(hub_copy: Path, tmp_path: Path, share: str) -> None:
+    with pytest.raises(SettingsError, match=r"compute.share: .* is not of the form K/N"):
         annotate(settings_for(hub_copy, tmp_path / "out", f"compute.share={share}"))
 
 

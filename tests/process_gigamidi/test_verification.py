@@ -43,9 +43,9 @@ def forge(folder: Path, part: int, kind: str, change: Callable[[str], str]) -> N
     write_json(record_path(folder, part), asdict(record))
 
 
-def mend(found: Verification) -> None:
+def repair(found: Verification) -> None:
     """Do what the verification says."""
-    *removals, again = found.mending
+    *removals, again = found.repairs
     for line in removals:
         rm, path = shlex.split(line)
         assert rm == "rm"
@@ -57,23 +57,23 @@ def mend(found: Verification) -> None:
 
 def test_a_finished_folder_has_nothing_wrong(made: AnnotationSettings) -> None:
     verification = verify(made)
-    assert verification.findings == [] and verification.mending == []
+    assert verification.findings == [] and verification.repairs == []
     assert (verification.n_parts, verification.totals.rows) == (4, 23)
 
 
 @pytest.mark.parametrize("lost", [f"{kind}/part-00001.csv" for kind in TABLES] + ["parts/part-00001.json"])
-def test_what_is_missing_is_named_and_mended(made: AnnotationSettings, lost: str) -> None:
+def test_what_is_missing_is_named_and_repaired(made: AnnotationSettings, lost: str) -> None:
     whole = tables(made.folder)
     (made.folder / lost).unlink()
     verification = verify(made)
     assert [finding.what[:11] for finding in verification.findings] == ["part 00001:"]
     assert "missing" in verification.findings[0].what
-    mend(verification)
+    repair(verification)
     assert tables(made.folder) == whole and found(made) == []
 
 
 @pytest.mark.parametrize("kind", TABLES)
-def test_one_changed_byte_is_found_and_mended(made: AnnotationSettings, kind: str) -> None:
+def test_one_changed_byte_is_found_and_repaired(made: AnnotationSettings, kind: str) -> None:
     whole = tables(made.folder)
     path = table_path(made.folder, kind, 0)
     path.write_bytes(path.read_bytes()[:-2] + b"7\n")
@@ -81,7 +81,7 @@ def test_one_changed_byte_is_found_and_mended(made: AnnotationSettings, kind: st
     assert [finding.what for finding in verification.findings] == [
         f"part 00000: {kind} changed since they were written"
     ]
-    mend(verification)
+    repair(verification)
     assert tables(made.folder) == whole and found(made) == []
 
 
@@ -112,7 +112,7 @@ def field(at: int, column: int, value: str) -> Callable[[str], str]:
 @pytest.mark.parametrize(
     ("kind", "change", "what"),
     [
-        ("bars", without_line(3), "the bars are not those of the songs"),
+        ("bars", without_line(3), "the rows of bars don't follow those of songs"),
         ("bars", swapped(4, 5), "bars follow each other, but not in"),
         ("bars", field(5, 2, "1.0001"), "valence is from −1 to 1"),
         ("bars", field(5, 3, "nan"), "arousal is from −1 to 1"),
@@ -121,10 +121,10 @@ def field(at: int, column: int, value: str) -> Callable[[str], str]:
         ("bars", field(5, 4, "0"), "bars begin after each other"),
         ("bars", field(5, 7, "17"), "the bars have the song's notes"),
         ("bars", field(5, 8, "-1"), "valence_error_sd is a number"),
-        ("bars", field(0, 2, "v"), "other columns than md5"),
-        ("failures", without_line(1), "neither in songs nor in failures"),
+        ("bars", field(0, 2, "v"), "the columns are not md5"),
+        ("failures", without_line(1), "missing from songs and failures"),
         ("failures", lambda text: text + text.splitlines()[-1] + "\n", "more often than in the dataset"),
-        ("songs", swapped(1, 2), "the bars are not those of the songs"),
+        ("songs", swapped(1, 2), "the rows of bars don't follow those of songs"),
     ],
 )
 def test_tables_that_cannot_be_true_are_found(
@@ -160,20 +160,22 @@ def test_what_a_killed_run_left_and_what_is_too_much_is_found(made: AnnotationSe
     verification = verify(made)
     assert [finding.what.split(":")[1] for finding in verification.findings] == [
         " the dataset has no such part",
-        " left by a run that was stopped, unless one is at work now",
+        " left by a run that was stopped, unless one is running now",
     ]
-    for line in verification.mending:
+    for line in verification.repairs:
         Path(shlex.split(line)[1]).unlink()
     assert found(made) == []
 
 
-def test_totals_that_a_killed_run_did_not_write_are_found_and_mended(made: AnnotationSettings) -> None:
+def test_totals_that_a_killed_run_did_not_write_are_found_and_repaired(made: AnnotationSettings) -> None:
     path = made.folder / "run.json"
     record = json.loads(path.read_text())
     path.write_text(json.dumps(record | {"totals": None}))
     verification = verify(made)
-    assert [finding.what for finding in verification.findings] == ["run.json: without the totals of all parts"]
-    mend(verification)
+    assert [finding.what for finding in verification.findings] == [
+        "run.json: the totals of all parts are missing or wrong"
+    ]
+    repair(verification)
     assert json.loads(path.read_text()) == record
 
 
@@ -190,7 +192,7 @@ def test_another_dataset_is_refused_and_a_moved_one_is_not(
 
 
 def test_a_folder_that_is_none_of_annotations_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"holds no run.json"):
+    with pytest.raises(UserError, match=r"has no run.json"):
         verify(settings_for(tmp_path, tmp_path))
 
 

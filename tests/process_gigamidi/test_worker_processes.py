@@ -16,7 +16,7 @@ import pytest
 from guarded_conversion import in_guarded_processes
 
 from pipeline.settings import UserError
-from process_gigamidi import worker_processes
+from process_gigamidi import conversion, worker_processes
 from process_gigamidi.conversion import Failure
 from process_gigamidi.song_rows import Row
 from process_gigamidi.worker_processes import SONGS_PER_TASK
@@ -61,10 +61,10 @@ def test_a_song_that_ends_its_process_is_told_by_how_and_its_neighbours_are_conv
 def test_a_process_that_is_handed_no_more_songs_ends_by_itself() -> None:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=worker_processes._work, args=(theirs, echo, 20, 100))
+    process = context.Process(target=conversion.serve_conversions, args=(theirs, echo, 20, 100))
     process.start()
     theirs.close()
-    assert ours.poll(60) and ours.recv() == worker_processes.READY
+    assert ours.poll(60) and ours.recv() == conversion.READY
     ours.send([b"a", b"b"])
     assert [ours.recv().reason for _ in range(2)] == ["a", "b"]
     ours.close()
@@ -193,7 +193,7 @@ def test_a_process_that_ends_as_it_begins_is_started_again(tmp_path: Path) -> No
 
 
 def test_processes_that_end_as_they_begin_end_the_run_with_one_line() -> None:
-    with pytest.raises(UserError, match=r"compute.workers: .*ended as it began \(exit code 3\)"):
+    with pytest.raises(UserError, match=r"compute.workers: .*ended as it started \(exit code 3\)"):
         list(in_guarded_processes([b"a"], CannotBeUnpickled(), 1, 20, 100))  # type: ignore[arg-type]
 
 

@@ -1,10 +1,10 @@
 #!/bin/bash
-# A Slurm job array over one output folder: each of its jobs takes the parts that the others are not at.
+# A Slurm job array over one output folder: each job takes parts that no other job is working on.
 #
 #   mkdir -p output
 #   sbatch --array=1-16 docs/slurm_array.sh --set dataset.path=/shared/GigaMIDI --set output.dir=output/gigamidi-train
 #
-# All that follows the script's name goes to 01_annotate.py. Submit from the project's folder, on a file system that all
+# Arguments after the script's name go to 01_annotate.py. Submit from the project's folder, on a file system that all
 # machines share. One GPU for each job: --gpus=1, and --set model.device=cuda.
 
 #SBATCH --job-name=valence-arousal
@@ -18,9 +18,9 @@
 set -euo pipefail
 cd "$SLURM_SUBMIT_DIR"
 if [ -f .venv/bin/activate ]; then
-    source .venv/bin/activate # else the environment that was active when this was submitted
+    source .venv/bin/activate # without it, the environment that was active at submission is used
 fi
-# three of four processors convert, the fourth is for the rest
+# one processor is for the main process, the others convert
 settings=(--set "compute.workers=$((SLURM_CPUS_PER_TASK > 1 ? SLURM_CPUS_PER_TASK - 1 : 1))")
 # SHARED_LOCKS=no, for a file system without locks: each job then takes a fixed share of the parts
 if [ "${SHARED_LOCKS:-yes}" = no ]; then

@@ -1,9 +1,9 @@
-"""What all tests share: where the fixtures and the real music are, a small data set, and models without training."""
+"""Fixtures that all tests share: paths of test files and real music, a small data set, and untrained models."""
 
 import os
 
-# The tests' models are small, and threads that spin while they wait stall whatever else is at work on the machine.
-# Read when a library is loaded, so set before all else.
+# The tests' models are small, and threads that spin while they wait slow down everything else on the machine.
+# Libraries read these when they are loaded, so they are set first.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import shutil
@@ -30,7 +30,7 @@ def synthetic() -> Path:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Folder of the real music and expected results that stand beside the project; the test skips without it."""
+    """Folder of real music and expected results beside the project; the test skips without it."""
     if not (SHARED / "golden").is_dir():
         pytest.skip("needs the real music in ../shared, which is not here")
     return SHARED
@@ -47,7 +47,7 @@ def sample_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def unchanged_hub_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What hub_copy is a copy of; for tests and fixtures that only read it."""
+    """The original of hub_copy; for tests and fixtures that only read it."""
     folder = tmp_path_factory.mktemp("hub") / "copy"
     rows = rows_of(mixed_songs())
     write_parquet(folder / "v2.0.0" / "train" / "train-00000.parquet", rows[:10])
@@ -65,7 +65,7 @@ def hub_copy(unchanged_hub_copy: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def models() -> Iterator[SimpleNamespace]:
-    """Plain models in the place of the trained ones."""
+    """Plain models replace the trained ones."""
     with plain_models() as plain:
         yield plain
 

@@ -1,4 +1,4 @@
-"""The project's scripts as a user runs them, but in the test's own process: without the seconds that Python takes."""
+"""Runs the project's scripts as a user does, but in the test's own process, which saves the start of Python."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.settings import PROJECT_ROOT
 
 
 class Done(NamedTuple):
-    """What became of a script."""
+    """The result of a script."""
 
     returncode: int
     stdout: str

@@ -1,4 +1,4 @@
-"""Small data sets of made music in the Hub's layout, and models whose answers follow from the words of a bar alone."""
+"""Small data sets of made-up music in the Hub's layout, and models that predict from a bar's words only."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class PlainEncoder:
 
 
 class PlainHead:
-    """Valence and arousal are the latent itself, through tanh; both are as uncertain as the latent's first number."""
+    """Valence and arousal are tanh of the latent; the error of both is the latent's first number."""
 
     digest = "f" * 64
     reads_latents = True
@@ -118,7 +118,7 @@ class PlainHead:
 
 @contextmanager
 def plain_models() -> Iterator[SimpleNamespace]:
-    """Plain models in the place of the trained ones, while the context lasts."""
+    """Replaces the trained models by plain ones while the context lasts."""
     plain = SimpleNamespace(encoder=PlainEncoder(), head=PlainHead())
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("musetok_bridge.load_encoder", lambda *_: plain.encoder)
@@ -132,6 +132,6 @@ def tables(output: Path) -> dict[str, bytes]:
 
 
 def read(output: Path, kind: str) -> pd.DataFrame:
-    """One of an output folder's kinds of tables, all parts together; empty cells are empty strings."""
+    """One kind of table of an output folder, all parts together; empty cells are empty strings."""
     files = sorted((output / kind).glob("part-*.csv"))
     return pd.concat([pd.read_csv(f, dtype={"md5": str}, keep_default_na=False) for f in files], ignore_index=True)

@@ -1,4 +1,4 @@
-"""The rooms of the house: which folder may import which, and no circles, neither of folders nor of files."""
+"""Which folder may import which; and no circular imports, neither of folders nor of files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.settings import PROJECT_ROOT
 
-# Whom each folder may import, as docs/architecture.md draws it.
+# The folders that each folder may import, as drawn in docs/architecture.md.
 MAY_IMPORT = {
     "pipeline": set(),
     "musetok_bridge": {"pipeline"},
@@ -60,7 +60,7 @@ IMPORTS = {module: imports(module) for module in SOURCES}
 
 
 def own(module: str) -> set[str]:
-    """The project's own modules that a module imports, but for the face of its own package."""
+    """The project's own modules that a module imports, without the __init__ of its own package."""
     return {name for name in IMPORTS[module] if name in SOURCES and name not in (module, module.split(".")[0])}
 
 

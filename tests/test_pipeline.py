@@ -1,4 +1,4 @@
-"""From ABC notation to pictures, with the bundled weights and the scripts."""
+"""From ABC notation to plots, with the bundled weights and the scripts."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ def run(script, *settings):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, sample_dataset):
-    """What the demo makes of the samples: annotations and analysis."""
+    """The demo's results for the samples: annotations and analysis."""
     folder = tmp_path_factory.mktemp("pipeline")
     annotations, analysis = f"{folder}/annotations", f"output.dir={folder}/analysis"
     run("process_gigamidi/01_annotate.py", f"dataset.path={sample_dataset}", f"output.dir={annotations}")
@@ -68,7 +68,7 @@ def test_the_run_says_what_made_it(folder):
     record = json.loads((folder / "annotations" / "run.json").read_text())
     text = json.dumps(record)
     assert load_head("bundled").digest in text
-    assert record["decides"]["model.encoder"] is None  # the listener needs none
+    assert record["decides"]["model.encoder"] is None  # the default head needs none
     assert record["versions"]["torch"].startswith("2.")
 
 

@@ -1,5 +1,5 @@
 """01_annotate.py with the pauses between two attempts shortened, its own and the Hub client's, so that tests of faults
-take seconds; what is tried again, and for how long in all, is as it is."""
+take seconds; what is tried again, and for how long in all, is unchanged."""
 
 from __future__ import annotations
 

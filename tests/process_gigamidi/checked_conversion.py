@@ -1,4 +1,4 @@
-"""A conversion that looks at its own result: what must hold of the bars of any file, however broken."""
+"""A conversion that checks its own result: what must be true of the bars of any file, however broken."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def convert_and_check(music: bytes | None, **how: Any) -> Converted | Failure:
 
 
 def facts(bars: Bars, music: bytes) -> list[tuple[str, bool]]:
-    """What must hold: (what it is, whether it does)."""
+    """What must be true: (the statement, whether it holds)."""
     n_words = np.diff(bars.offsets)
     is_last = np.arange(len(bars)) == len(bars) - 1
     n_notes = sum(len(track.notes) for track in symusic.Score.from_midi(music).tracks)
@@ -72,8 +72,8 @@ def facts(bars: Bars, music: bytes) -> list[tuple[str, bool]]:
 
 
 def convert_and_weigh(music: bytes, answer: Connection, how: dict[str, Any]) -> None:
-    """Convert a file in a process of its own; tell how it ended, the process's peak memory in MB, and the seconds."""
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # only what comes from here on counts
+    """Convert a file in its own process; sends how it ended, the process's peak memory in MB, and the seconds."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is measured from here on
     began = time.perf_counter()
     outcome = convert_song(music, **how, perform=view_song)
     seconds = time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""A reader that does to the process what native code may do: crash, hang, or fill the memory, on chosen files."""
+"""A reader that crashes, hangs, or fills the memory on chosen files, as native code may do."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ FLIPPED = bytes(255 - byte for byte in range(256))
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as it came in. path: as it was sent, with its query. range: the header, '' where there was none."""
+    """A request as it came in. path: with its query. range: the header, '' if there is none."""
 
     method: str
     path: str
@@ -87,7 +87,7 @@ class FakeHub:
         self.stop()
 
     def start(self) -> None:
-        """Take connections, at the same port as before a stop; does nothing where none came before."""
+        """Accept connections, at the same port as before a stop; does nothing if it already does."""
         if self._server is not None:
             return
         self.stopped.clear()

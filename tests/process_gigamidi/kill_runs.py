@@ -1,4 +1,4 @@
-"""Runs that are killed, again and again, until one comes through; for tests, in a process of its own.
+"""Kills runs again and again until one finishes; for tests, in a process of its own.
 
     python kill_runs.py DATA FOLDER RUNS    kill -9 at random moments, at least RUNS times
     python kill_runs.py DATA FOLDER each    kill -9 before and after each file that comes to its place
@@ -31,7 +31,7 @@ replace = Path.replace
 
 
 def forked_run(settings: AnnotationSettings, first: Callable[[], None] = lambda: None) -> int:
-    """Start a run; the number of its process."""
+    """Start a run; returns its process id."""
     child = os.fork()
     if child:
         return child
@@ -53,7 +53,7 @@ def was_killed(child: int) -> bool:
 
 
 def kill_at_random(settings: AnnotationSettings, runs: int) -> int:
-    """Kill runs until so many were at work; a folder that is finished before is begun anew."""
+    """Kill this many runs; if the folder is finished before, it is emptied and annotated again."""
     moments = random.Random(0)
     killed = 0
     while killed < runs:
@@ -68,7 +68,7 @@ def kill_at_random(settings: AnnotationSettings, runs: int) -> int:
 
 
 def kill_at_each_move(settings: AnnotationSettings) -> int:
-    """Kill a run at its first move of a file, a new one at its second, and so on until one comes through."""
+    """Kill a run at its first move of a file, a new one at its second, and so on until one finishes."""
     for n in count():
         moves = count()
 
@@ -96,7 +96,7 @@ def kill_at_each_move(settings: AnnotationSettings) -> int:
 
 
 def check(settings: AnnotationSettings) -> None:
-    """Stop if the tables are not those of the run that was not killed."""
+    """Exit if the tables differ from those of an undisturbed run."""
     whole = settings.folder.parent / "whole"
     for path in whole.rglob("*.csv"):
         if path.read_bytes() != (settings.folder / path.relative_to(whole)).read_bytes():
@@ -104,7 +104,7 @@ def check(settings: AnnotationSettings) -> None:
 
 
 def main() -> None:
-    """Kill as the command line says, and let one run come through."""
+    """Kill runs as the command line says, then let one finish."""
     data, folder, how = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     musetok_bridge.load_encoder = lambda *_: PlainEncoder()  # type: ignore[assignment]
     prediction.load_head = lambda *_: PlainHead()  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""MIDI files as nobody would write them: mutations of real ones, and handmade ones that are as bad as can be."""
+"""Broken and malicious MIDI files: mutations of real ones, and handmade ones that cause as much work as possible."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EVENTS = (
     b"\x00\xff\x58\x04\x00\x00\x18\x08",  # 0/1
     b"\x00\xff\x58\x04\xff\xff\x18\x08",  # 255/2^255
     b"\x01\xff\x58\x04\x01\x06\x18\x08",  # 1/64
-    b"\x00\xff\x51\x03\x00\x00\x00",  # no time at all for a quarter note
+    b"\x00\xff\x51\x03\x00\x00\x00",  # a quarter note of no duration
     b"\x00\xff\x51\x03\xff\xff\xff",
     b"\x00\xff\x51\x00",  # a tempo without a value
     b"\x00\xff\x59\x02\x80\x7f",  # a key of 128 flats
@@ -33,7 +33,7 @@ EVENTS = (
     b"\xff\xff\xff\x7f\x90\x3c\x40",  # one at the end of time
     b"\x00\x80\x3c\x00",
     b"\x00\xfe",
-    b"\x00\x3c\x40",  # running status, perhaps of nothing
+    b"\x00\x3c\x40",  # running status, perhaps without an event before it
     b"\x00\xb9\x40\x7f",
 )
 
@@ -91,7 +91,7 @@ def chunk_length(music: bytes, _: Sequence[bytes], rng: Random) -> bytes:
 
 
 def insert_event(music: bytes, _: Sequence[bytes], rng: Random) -> bytes:
-    """Write an event that is not meant to be into a track, once or very often."""
+    """Write an invalid event into a track, once or many times."""
     first = music.find(b"MTrk") + 8
     at = int(rng.integers(min(first, len(music)), len(music) + 1))
     often = int(rng.choice([1, 1, 1, 3, 50, 3000]))
@@ -120,7 +120,7 @@ MUTATIONS: tuple[Mutation, ...] = (
 
 
 def mend(music: bytes) -> bytes:
-    """Give every track its true length and an end, so that a reader goes on into what is broken inside it."""
+    """Give every track its true length and an end, so that a reader reaches the broken bytes inside it."""
     header, *tracks = music.split(b"MTrk")
     bodies = [track[4:].removesuffix(b"\x00\xff\x2f\x00") + b"\x00\xff\x2f\x00" for track in tracks]
     return header + b"".join(b"MTrk" + struct.pack(">I", len(body)) + body for body in bodies)
@@ -151,7 +151,7 @@ NOTE = b"\x00\x90\x3c\x50\x60\x3c\x00"  # a sixteenth
 
 
 def worst_files(most_bytes: int, most_notes: int, most_bars: int) -> Iterator[tuple[str, bytes]]:
-    """Files that are as much work as files within the limits, or just beyond them, can be: (what it is, its bytes)."""
+    """Files at or just beyond the limits that cause as much work as possible: (description, bytes)."""
 
     def filled(event: bytes, start: bytes = b"") -> bytes:
         return start + event * ((most_bytes - 100 - len(start)) // len(event))
@@ -190,7 +190,7 @@ def worst_files(most_bytes: int, most_notes: int, most_bars: int) -> Iterator[tu
 
 
 def bundled_files() -> list[bytes]:
-    """The real files that come with the project: those of the tests, and the samples as MIDI."""
+    """The real files in the project: those of the tests, and the samples as MIDI."""
     made = [path.read_bytes() for path in sorted((PROJECT_ROOT / "tests" / "fixtures" / "synthetic").glob("*.mid"))]
     tunes = sorted((PROJECT_ROOT / "samples").glob("*.abc"))
     return made + [symusic.Score.from_abc(tune.read_text(encoding="utf-8")).dumps_midi() for tune in tunes]

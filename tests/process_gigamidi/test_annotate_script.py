@@ -21,7 +21,7 @@ TINY = EncoderConfig(layers=1, heads=4, width=16, feed_forward=16, latent=8, lev
 
 @pytest.fixture
 def untrained(tmp_path: Path) -> list[str]:
-    """Settings that name an encoder and a head with the weights they start from."""
+    """Settings that name an untrained encoder and an untrained head."""
     encoder, head = tmp_path / "encoder.pt", tmp_path / "head.safetensors"
     torch.manual_seed(0)
     torch.save(BarTransformer(TINY).state_dict(), encoder)

@@ -1,4 +1,4 @@
-"""Runs that are killed, or meet a full disk or a broken file: the next run makes everything what it should be."""
+"""Runs that are killed, or meet a full disk or a broken file: the next run completes the folder correctly."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def many_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def expected(many_rows: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The tables that a run over them makes which nothing happens to, by the default head."""
+    """The tables of an undisturbed run over them, by the default head."""
     output = tmp_path_factory.mktemp("whole") / "out"
     annotate(settings_for(many_rows, output))
     return tables(output)
@@ -97,7 +97,7 @@ def test_a_whole_run_with_its_workers_killed_and_workers_killed_alone(
         workers = workers_of(second.pid)
         time.sleep(0.01)
     moments = random.Random()
-    for worker in workers:  # each once, and none of those that take their place: so no song dies twice
+    for worker in workers:  # each once, and not those that replace them: so no song dies twice
         time.sleep(moments.uniform(0, 1))
         with contextlib.suppress(ProcessLookupError):
             os.kill(worker, signal.SIGKILL)
@@ -183,7 +183,7 @@ def test_a_disk_that_is_full_ends_the_run_with_one_line_and_a_larger_one_goes_on
     assert ran.returncode == 0, ran.stderr
     lines = ran.stdout.splitlines()
     at = lines.index("rc 1")
-    assert 0 < int(lines[at + 1]) < 10  # parts done, and nothing left of the one that did not fit
+    assert 0 < int(lines[at + 1]) < 10  # finished parts, and no file of the one that did not fit
     assert (tmp_path / "errors").read_text() == (
         f"error: output.dir: {tmp_path}/disk/out can't be written to (No space left on device); "
         "finished parts are kept, the same command goes on from there\n"
@@ -218,7 +218,7 @@ def test_an_output_folder_below_a_file_is_one_line(hub_copy: Path, tmp_path: Pat
 @pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="needs a limit to the size of files")
 def test_a_file_that_grows_too_large_ends_the_run_with_one_line(many_rows: Path, tmp_path: Path) -> None:
     limited = ["sh", "-c", f"ulimit -f 16; {shell(command(many_rows, tmp_path / 'out'))}"]
-    # no measurement of coverage, whose own file would be too large as well
+    # coverage is not measured here: its own file would be too large as well
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     ran = subprocess.run(limited, capture_output=True, text=True, timeout=120, check=False, env=environment)
     assert ran.returncode == 1

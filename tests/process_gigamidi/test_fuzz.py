@@ -1,4 +1,4 @@
-"""Whatever a file holds, it ends as bars that can be true, or as a named reason."""
+"""Whatever a file holds, the result is valid bars or a named reason."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_mutations_end_as_bars_or_as_a_named_reason(n: int) -> None:
     print(dict(reasons))
     unnamed = {o.reason for o in found if not isinstance(o, Converted) and o.reason.split(":")[0] not in REASONS}
     assert not unnamed
-    assert reasons["bars"] > n / 4  # mutations that are all refused at the door would test nothing
+    assert reasons["bars"] > n / 4  # if all mutations were unreadable, nothing would be tested
     assert sum(reasons.values()) - reasons["bars"] > n / 4
     assert {"unreadable", "no_notes", "no_time", "too_many_bars"} <= reasons.keys()
 

@@ -1,4 +1,4 @@
-"""The Hub answers late, with errors, with half a file, with rubbish or not at all, and the tables are what they are."""
+"""The Hub answers late, with errors, half a file, garbage or not at all, and the tables stay the same."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCRIPT = Path(__file__).parent / "annotate_with_short_pauses.py"
 
 @dataclass(frozen=True)
 class Reference:
-    """A dataset, what is made of it without a fault, and how many reads of Parquet that takes to the end."""
+    """A dataset, its tables from a run without faults, and the number of Parquet reads of that run."""
 
     folder: Path
     tables: dict[str, bytes]
@@ -71,7 +71,7 @@ def run(hub: FakeHub, folder: Path, *overrides: str) -> subprocess.CompletedProc
 
 
 def from_read(first: int, last: int, strike: Callable[[], Fault | None]) -> Callable[[Request], Fault | None]:
-    """A mood in which the reads of Parquet from the first to the last number are struck."""
+    """A mood with a fault in the reads of Parquet from number `first` to number `last`."""
     n_reads = 0
 
     def mood(request: Request) -> Fault | None:
@@ -85,7 +85,7 @@ def from_read(first: int, last: int, strike: Callable[[], Fault | None]) -> Call
 
 
 def whole_parts(output: Path) -> set[int]:
-    """The parts that are done, each of which is what its record says."""
+    """The finished parts; asserts that each is as its record says."""
     done = finished_parts(output)
     for part in done:
         record = read_record(output, part)

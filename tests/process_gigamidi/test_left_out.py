@@ -1,4 +1,4 @@
-"""Songs that are left out, notes that are left out, and files that take their process with them."""
+"""Songs that are left out, notes that are left out, and files that end the process that reads them."""
 
 from __future__ import annotations
 

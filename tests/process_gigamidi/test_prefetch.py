@@ -1,4 +1,4 @@
-"""Stages that work ahead: the same items in the same order, no further ahead than allowed, and nothing left behind."""
+"""Prefetching: the same items in the same order, no further ahead than allowed, and no thread left."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_it_works_ahead_but_not_too_far() -> None:
     made: list[int] = []
     items = prefetch(counting(made), 3)
     assert next(items) == 0
-    wait_until(lambda: len(made) == 5)  # one taken, three waiting, one that nobody has room for
+    wait_until(lambda: len(made) == 5)  # one taken, three in the queue, one that waits for room
     time.sleep(0.3)
     assert len(made) == 5
     items.close()

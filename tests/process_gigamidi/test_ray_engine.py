@@ -1,4 +1,4 @@
-"""The parts as tasks of a Ray cluster of several nodes on this machine, one of which is killed."""
+"""Parts as tasks of a Ray cluster of several nodes on this machine, one of which is killed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow  # a cluster of several processes
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[cluster_utils.Cluster]:
-    """A head without processors and three nodes with one each."""
+    """A head node without processors and three nodes with one each."""
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "1"
     made = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Several runs in one output folder: no part is done twice, and none is left."""
+"""Several runs in one output folder: every part is made once."""
 
 from __future__ import annotations
 

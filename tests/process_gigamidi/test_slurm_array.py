@@ -26,10 +26,10 @@ def test_the_jobs_of_an_array_make_what_one_run_makes(tmp_path: Path, locks: str
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
     def job(task: int, *settings: str) -> subprocess.CompletedProcess[str]:
-        of_slurm = {"ID": str(task), "MIN": "3", "COUNT": "2"}  # sbatch --array=3-4
+        slurm_variables = {"ID": str(task), "MIN": "3", "COUNT": "2"}  # sbatch --array=3-4
         environment = {
             **os.environ,
-            **{f"SLURM_ARRAY_TASK_{name}": value for name, value in of_slurm.items()},
+            **{f"SLURM_ARRAY_TASK_{name}": value for name, value in slurm_variables.items()},
             "SLURM_SUBMIT_DIR": str(PROJECT_ROOT),
             "SLURM_CPUS_PER_TASK": "2",
             "SHARED_LOCKS": locks,

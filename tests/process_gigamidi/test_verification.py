@@ -1,4 +1,4 @@
-"""What 02_verify.py finds in a folder that was tampered with, and that the command it names mends it."""
+"""What 02_verify.py finds in a folder that was tampered with, and that the command it prints repairs it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def forge(folder: Path, part: int, kind: str, change: Callable[[str], str]) -> N
 
 
 def repair(found: Verification) -> None:
-    """Do what the verification says."""
+    """Do what the verification's commands say."""
     *removals, again = found.repairs
     for line in removals:
         rm, path = shlex.split(line)

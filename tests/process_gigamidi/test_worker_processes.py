@@ -141,7 +141,7 @@ def is_running(process: str) -> bool:
 
 
 def die_the_first_time(marks: Path, music: bytes | None) -> Failure:
-    """Kills its own process at every song it has not met before."""
+    """Kills its own process at every song that it has not seen before."""
     mark = marks / (music or b"").decode()
     if not mark.exists():
         mark.touch()
@@ -164,14 +164,14 @@ def test_a_song_larger_than_a_task_is_handed_over_alone(monkeypatch: pytest.Monk
 
 
 class CannotBeUnpickled:
-    """Stands for an installation in which a new process can't start working."""
+    """Like an installation in which a new process can't start."""
 
     def __reduce__(self) -> tuple[object, tuple[int]]:
         return os._exit, (3,)
 
 
 def end_the_first_time(marks: Path) -> object:
-    """Stands for something that ends a process, once, as it starts."""
+    """Ends one process as it starts."""
     if not (marks / "begun").exists():
         (marks / "begun").touch()
         os._exit(3)
@@ -198,7 +198,7 @@ def test_processes_that_end_as_they_begin_end_the_run_with_one_line() -> None:
 
 
 def text_of(path: Path) -> str:
-    """What stands in a file of /proc, nothing if its thread or process has just ended."""
+    """The content of a file of /proc; empty if its thread or process has just ended."""
     try:
         return path.read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -228,7 +228,7 @@ def test_leaving_early_ends_the_processes_whatever_they_are_doing() -> None:
 
 
 def _hang() -> None:
-    """For the test of processes whose minder is killed: a minder of one that hangs."""
+    """For the test of killing the main process: a main process whose worker hangs."""
     threading.Timer(3, lambda: print("hanging", flush=True)).start()
     answers([b"hang in native code"], workers=1, seconds=4)
 

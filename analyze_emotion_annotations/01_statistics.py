@@ -1,16 +1,16 @@
 """Statistics of valence and arousal by style, and by tempo, note density, tracks, performance and instruments.
 
-Reads the annotations that process_gigamidi/01_annotate.py wrote, any number of bars. Writes tables
-(statistics_by_style.csv and statistics_by_feature.csv: songs, bars, mean, spread, quartiles, quadrants, change from bar
-to bar, each with its 95 % interval over songs; comparisons.csv: effect sizes; trajectories.csv; songs_to_look_at.csv)
-and plots (styles, planes, ridgelines, quadrants and trajectories, as PNG and SVG).
+Reads the annotations that process_gigamidi/01_annotate.py wrote, for any number of bars. Writes tables
+(statistics_by_style.csv and statistics_by_feature.csv: number of songs and bars, mean, spread, quartiles, share of each
+quadrant and change from bar to bar, with 95 % intervals over songs; comparisons.csv: effect sizes; trajectories.csv;
+songs_to_look_at.csv) and plots (styles, planes, ridgelines, quadrants and trajectories, as PNG and SVG).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from analyze_emotion_annotations.analysis import analyse, in_short, provenance_of, write_results
+from analyze_emotion_annotations.analysis import analyse, provenance_of, summary_text, write_results
 from analyze_emotion_annotations.analysis_settings import SETTINGS_FILE, AnalysisSettings
 from analyze_emotion_annotations.plot_canvas import save_plot
 from analyze_emotion_annotations.plots import plots_of
@@ -19,20 +19,20 @@ from pipeline.settings import run_script
 
 
 def main(settings: AnalysisSettings) -> None:
-    """Analyse, write tables and plots, say where they are."""
-    found, output = analyse(settings), Path(settings.output.dir)
-    tables = write_results(found, output)
+    """Analyse the annotations, write tables and plots, and print where they are."""
+    analysis, output = analyse(settings), Path(settings.output.dir)
+    tables = write_results(analysis, output)
     plots = [
         path
-        for plot in plots_of(found, settings.plot.dpi)
+        for plot in plots_of(analysis, settings.plot.dpi)
         for path in save_plot(plot.figure, output, plot.name, settings.plot.formats)
     ]
-    write_json(output / "run.json", provenance_of(settings, found))
-    print(in_short(found.table))
-    print("In brackets: 95 % intervals, by songs.")
-    if found.unfinished_parts:
+    write_json(output / "run.json", provenance_of(settings, analysis))
+    print(summary_text(analysis.table))
+    print("In brackets: 95 % intervals over songs.")
+    if analysis.unfinished_parts:
         where = settings.input.dir
-        print(f"\n{found.unfinished_parts} unfinished part(s) of {where} left out: that run is not complete")
+        print(f"\n{analysis.unfinished_parts} unfinished part(s) of {where} left out: its run is not complete")
     print("\ntables:  ", "\n          ".join(map(str, tables)))
     print("plots:   ", "\n          ".join(map(str, plots)))
 

@@ -1,7 +1,8 @@
 """Curves of valence and arousal over the bars and over the seconds of songs.
 
-Takes songs out of the annotations that process_gigamidi/01_annotate.py wrote (setting songs.md5). Gives one plot a
-song, curves/MD5.png and MD5.svg. For MIDI files of your own: annotate_own_music/01_annotate_file.py.
+Takes the songs named by the setting songs.md5 from the annotations that process_gigamidi/01_annotate.py wrote, and
+writes one plot for each, curves/MD5.png and curves/MD5.svg. For MIDI files of your own use
+annotate_own_music/01_annotate_file.py.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pipeline.settings import run_script
 
 
 def main(settings: AnalysisSettings) -> None:
-    """Draw every song asked for and say where the plots are."""
+    """Draw every song asked for and print where the plots are."""
     output = Path(settings.output.dir)
     parts, _ = parts_of(Path(settings.input.dir))
     for song in find_songs(parts, settings.songs.md5, settings.songs.first):

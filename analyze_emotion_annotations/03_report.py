@@ -1,7 +1,7 @@
-"""A report on a folder of annotations: one HTML file that needs nothing else and no network.
+"""A report on a folder of annotations: a single HTML file that works without a network.
 
-Overview, styles, features, how far apart they are, songs to look at (a song's curve is drawn when its row is chosen),
-quality of the data, and how it was made. Reads the annotations that process_gigamidi/01_annotate.py wrote.
+Its sections: overview, styles, features, differences between groups, songs to look at (choosing a row draws the song's
+curve), quality of the data, and how the annotations were made. Reads what process_gigamidi/01_annotate.py wrote.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from pipeline.settings import run_script
 
 
 def main(settings: AnalysisSettings) -> None:
-    """Analyse, write the report, say where it is."""
-    found = analyse(settings)
-    record = provenance_of(settings, found)
-    page = render(report_of(found, Path(settings.input.dir), settings.plot.dpi, record))
+    """Analyse the annotations, write the report, and print where it is."""
+    analysis = analyse(settings)
+    record = provenance_of(settings, analysis)
+    page = render(report_of(analysis, Path(settings.input.dir), settings.plot.dpi, record))
     path = Path(settings.output.dir) / "report.html"
     with atomic_write(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
-    if found.unfinished_parts:
+    if analysis.unfinished_parts:
         where = settings.input.dir
-        print(f"{found.unfinished_parts} unfinished part(s) of {where} left out: that run is not complete")
+        print(f"{analysis.unfinished_parts} unfinished part(s) of {where} left out: its run is not complete")
     print(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB); open it in a browser")
 
 

@@ -1,1 +1,1 @@
-"""Annotations -> statistics by style and plots. Reads files only."""
+"""Annotations -> statistics by style, plots and a report. Uses no model, only the files of annotations."""

@@ -1,4 +1,4 @@
-"""All that the scripts of this phase say of a folder of annotations, computed in one go over its bars."""
+"""The analysis of a folder of annotations, which the statistics and the report share; its results as CSV and text."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from .annotation_database import annotation_database, song_columns
 from .annotation_tables import Part, parts_of
 from .group_comparisons import comparisons
 from .group_statistics import Distributions, group_statistics, trajectories
-from .song_groups import ALL, APART, gather_groups
+from .song_groups import ALL, COLLECTIVE, gather_groups
 from .songs_to_look_at import songs_to_look_at
 from .style_plot import DrawnStyle, choose_column, styles_to_draw
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """What was found.
+    """The results of an analysis.
 
-    table, distributions: as group_statistics gives them; trajectories, comparisons, songs: as the functions of these
-    names do. meters: meter, n_bars, n_songs, most bars first. left_out: why, n_songs, n_notes, of notes that no bar
-    has. column: the style column that plots show; styles: those that they show.
+    table, distributions: returned by group_statistics. comparisons, trajectories, songs: returned by comparisons,
+    trajectories and songs_to_look_at. meters: columns meter, n_bars, n_songs, most bars first. left_out: columns why,
+    n_songs, n_notes; the notes that are in no bar, by reason. column, styles: the style column that the plots show, and
+    the styles of it that they show.
     """
 
     parts: list[Part]
@@ -46,19 +47,19 @@ class Analysis:
 
     @property
     def all_songs(self) -> pd.Series:
-        """The row of the table for all songs."""
+        """The table's row for all songs together."""
         return self.table.iloc[0]
 
 
 def analyse(settings: AnalysisSettings) -> Analysis:
-    """Analyse the finished parts of settings.input.dir. Raises UserError if they can't be read or hold no bar."""
+    """Analyse the finished parts of settings.input.dir. Raises UserError if they can't be read or have no bars."""
     parts, unfinished = parts_of(Path(settings.input.dir))
     with annotation_database(parts, Path(settings.output.dir), settings.compute.memory_mb, progress=True) as db:
         gather_groups(db, settings.styles.min_songs, settings.features)
         table, distributions = group_statistics(db)
         column = choose_column(table, settings.styles.column)
         styles = styles_to_draw(table, column, settings.styles.max_drawn)
-        typical = [style for style in styles if style.row["name"] not in APART]
+        typical = [style for style in styles if style.row["name"] not in COLLECTIVE]
         return Analysis(
             parts,
             unfinished,
@@ -77,21 +78,21 @@ def analyse(settings: AnalysisSettings) -> Analysis:
         )
 
 
-def provenance_of(settings: AnalysisSettings, found: Analysis) -> dict[str, object]:
-    """The record of an analysis, with the digest of the run that it is of."""
+def provenance_of(settings: AnalysisSettings, analysis: Analysis) -> dict[str, object]:
+    """What an analysis was made from: settings, versions, counts, and the digest of the annotations' run record."""
     run_record = Path(settings.input.dir) / "run.json"
     return provenance(
         settings,
         annotations_run_sha256=file_digest(run_record) if run_record.exists() else None,
-        parts=len(found.parts),
-        unfinished_parts=found.unfinished_parts,
-        songs=int(found.all_songs["n_songs"]),
-        bars=int(found.all_songs["n_bars"]),
+        parts=len(analysis.parts),
+        unfinished_parts=analysis.unfinished_parts,
+        songs=int(analysis.all_songs["n_songs"]),
+        bars=int(analysis.all_songs["n_bars"]),
     )
 
 
 def _left_out(db: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """Notes that no bar has, counted by why."""
+    """The number of notes that are in no bar, and of songs that have such notes, by reason."""
     prefix = "left_out_"
     columns = [column for column in song_columns(db) if column.startswith(prefix)]
     rows = [
@@ -104,19 +105,19 @@ def _left_out(db: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=["why", "n_songs", "n_notes"])
 
 
-def write_results(found: Analysis, folder: Path) -> list[Path]:
-    """Write the tables of an analysis as CSV; returns their paths."""
-    of_styles, of_features = (
-        found.table[found.table["kind"].isin(("all", kind))].drop(columns="kind") for kind in ("style", "feature")
+def write_results(analysis: Analysis, folder: Path) -> list[Path]:
+    """Write the tables of an analysis as CSV and return their paths."""
+    styles, features = (
+        analysis.table[analysis.table["kind"].isin(("all", kind))].drop(columns="kind") for kind in ("style", "feature")
     )
-    names = found.table[["grouping", "name"]]
-    trajectories = found.trajectories.join(names, on="g").drop(columns="g")
+    names = analysis.table[["grouping", "name"]]
+    trajectories = analysis.trajectories.join(names, on="g").drop(columns="g")
     tables = {
-        "statistics_by_style": of_styles.rename(columns={"grouping": "style_column", "name": "style"}),
-        "statistics_by_feature": of_features.rename(columns={"grouping": "feature", "name": "class"}),
-        "comparisons": _with_small_numbers(found.comparisons.drop(columns="kind"), ("p", "p_holm")),
+        "statistics_by_style": styles.rename(columns={"grouping": "style_column", "name": "style"}),
+        "statistics_by_feature": features.rename(columns={"grouping": "feature", "name": "class"}),
+        "comparisons": _with_small_numbers(analysis.comparisons.drop(columns="kind"), ("p", "p_holm")),
         "trajectories": trajectories[["grouping", "name", *(c for c in trajectories if c not in ("grouping", "name"))]],
-        "songs_to_look_at": found.songs.drop(columns="part"),
+        "songs_to_look_at": analysis.songs.drop(columns="part"),
     }
     paths = []
     for name, table in tables.items():
@@ -126,16 +127,16 @@ def write_results(found: Analysis, folder: Path) -> list[Path]:
 
 
 def _with_small_numbers(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """The table with columns in three significant digits, as text: decimals would make nothing of small ones."""
+    """The table with these columns as text of three significant digits, since six decimals would round them to zero."""
     return table.assign(**{column: table[column].map("{:.3g}".format) for column in columns})
 
 
-def in_short(table: pd.DataFrame, groups_a_grouping: int = 10) -> str:
-    """The table as text for a terminal: each grouping's first groups, means with their intervals, quadrant shares."""
+def summary_text(table: pd.DataFrame, groups_a_grouping: int = 10) -> str:
+    """The table as text for a terminal: the first groups of each grouping, with means, intervals and quadrants."""
     lines = [f"{'':34}{'songs':>9}{'bars':>12}  {'valence':<24}{'arousal':<24}{'Q1':>7}{'Q2':>7}{'Q3':>7}{'Q4':>7}"]
     for grouping, rows in table.groupby("grouping", sort=False):
         if len(rows) == 1 and grouping != ALL:
-            continue  # all songs are in one group: nothing that the first line doesn't say
+            continue  # all songs are in this one group, so the first line says it already
         lines.append(str(grouping))
         for row in rows.head(groups_a_grouping).to_dict("records"):
             means = "".join(f"{_with_interval(row, name):<24}" for name in ("valence_mean", "arousal_mean"))

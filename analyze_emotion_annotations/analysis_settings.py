@@ -13,7 +13,7 @@ SETTINGS_FILE = "analysis.yaml"
 
 @dataclass(frozen=True)
 class InputSettings:
-    """Where the annotations lie."""
+    """Where the annotations are."""
 
     dir: str
 
@@ -27,7 +27,7 @@ class OutputSettings:
 
 @dataclass(frozen=True)
 class ComputeSettings:
-    """What the statistics may take of the machine."""
+    """How much memory the statistics may use."""
 
     memory_mb: Annotated[int, Range(200, 1_000_000)]
 
@@ -43,7 +43,7 @@ class StyleSettings:
 
 @dataclass(frozen=True)
 class FeatureSettings:
-    """The classes of what else songs are grouped by."""
+    """The boundaries of the classes that songs are grouped into besides their styles."""
 
     tempo_edges: Annotated[tuple[float, ...], Range(1, 1000)]
     density_edges: Annotated[tuple[float, ...], Range(0, 10_000)]
@@ -54,12 +54,12 @@ class FeatureSettings:
         for name in ("tempo_edges", "density_edges", "track_edges"):
             edges = getattr(self, name)
             if not edges or any(low >= high for low, high in pairwise(edges)):
-                raise SettingsError(f"features.{name}: give one number or more, each larger than the one before")
+                raise SettingsError(f"features.{name}: give at least one number, each larger than the one before")
 
 
 @dataclass(frozen=True)
 class TrajectorySettings:
-    """How the way of songs from their first bar to their last is looked at."""
+    """How trajectories, from the first bar of a song to its last, are sampled."""
 
     points: Annotated[int, Range(2, 200)]
     min_bars: Annotated[int, Range(2)]
@@ -67,7 +67,7 @@ class TrajectorySettings:
 
 @dataclass(frozen=True)
 class SongSettings:
-    """Which songs have their curves drawn."""
+    """Which songs' curves are drawn."""
 
     md5: tuple[str, ...]
     first: Annotated[int, Range(1, 1000)]
@@ -75,7 +75,7 @@ class SongSettings:
 
 @dataclass(frozen=True)
 class ReportSettings:
-    """What the report shows of single songs."""
+    """Which single songs the report lists."""
 
     songs_per_list: Annotated[int, Range(1, 50)]
     min_bars: Annotated[int, Range(2)]

@@ -1,17 +1,18 @@
-"""Annotations of any number of songs as a DuckDB database on disk, for statistics within a given memory.
+"""Annotations of any number of songs as a DuckDB database on disk, so that statistics keep within a given memory.
 
-Tables, filled from the CSV parts some hundred megabytes at a time:
+Its tables are filled from the CSV parts, about a hundred megabytes at a time:
 
 songs       song (0, 1, … in the order of the parts), part, md5, and the columns of the songs tables, as text
-bars        song, place (0, 1, … among the song's bars), v, a: valence and arousal in units of 1 / UNITS
-song_sums   a row a song with bars: n; v1, v2, a1, a2, sums and sums of squares of v and a; q1 … q4, bars in each
-            quadrant; pairs of successive bars, and dv, da, the sums of their absolute differences; quarters and
-            quarter_seconds, the length of its bars but the last, and how long they take
+bars        song, bar_index (0, 1, … within the song), v, a: valence and arousal in units of 1 / UNITS
+song_sums   a row for each song with bars: n, the number of bars; v1, v2, a1, a2, sums and sums of squares of v and a;
+            q1 … q4, the number of bars in each quadrant; pairs, the number of successive bars, and dv, da, the sums of
+            their absolute differences; quarters and quarter_seconds, the length in quarter notes and in seconds
+            of all bars whose next bar is there too
 meters      meter as notated, n_bars, n_songs
 groups, memberships   made by song_groups
 
-Sums are of whole numbers, so they don't depend on the order in which bars are added. A file that stands in the
-annotations several times counts once.
+Sums are sums of whole numbers, so they don't depend on the order in which bars are added. A file that occurs several
+times in the annotations counts once.
 """
 
 from __future__ import annotations
@@ -29,21 +30,21 @@ from pipeline.settings import UserError, first_line
 
 from .annotation_tables import Part, same_header
 
-UNITS = 10_000  # in one: valence and arousal have four decimals
+UNITS = 10_000  # stored units per 1 of valence or arousal, which have four decimals
 BYTES_AT_ONCE = 128_000_000  # of CSV
 SONGS_AT_ONCE = 50_000
 _TABLES = """
-CREATE TABLE bars (song INTEGER, place INTEGER, v SMALLINT, a SMALLINT);
+CREATE TABLE bars (song INTEGER, bar_index INTEGER, v SMALLINT, a SMALLINT);
 CREATE TABLE song_sums (
     song INTEGER, n BIGINT, pairs BIGINT, v1 BIGINT, v2 BIGINT, a1 BIGINT, a2 BIGINT,
     q1 BIGINT, q2 BIGINT, q3 BIGINT, q4 BIGINT, dv BIGINT, da BIGINT, quarters DOUBLE, quarter_seconds DOUBLE
 );
 CREATE TABLE meters (meter VARCHAR, song INTEGER, n_bars BIGINT);
 """
-# bars of a part that are one song's, each once, with their neighbours
-_PLACED = """
-CREATE OR REPLACE TEMP TABLE placed AS
-SELECT *, row_number() OVER song_bars - 1 AS place,
+# the bars of each song in the part that the song belongs to, each once, with their neighbours
+_INDEXED_BARS = """
+CREATE OR REPLACE TEMP TABLE indexed_bars AS
+SELECT *, row_number() OVER song_bars - 1 AS bar_index,
        lag(v) OVER song_bars AS v_before, lag(a) OVER song_bars AS a_before,
        bar_number = lag(bar_number) OVER song_bars + 1 AS follows,
        CASE WHEN lead(bar_number) OVER song_bars = bar_number + 1
@@ -67,7 +68,7 @@ SELECT song, count(*), count(*) FILTER (follows), sum(v), sum(v::BIGINT * v), su
        {_QUADRANTS},
        coalesce(sum(abs(v - v_before)) FILTER (follows), 0), coalesce(sum(abs(a - a_before)) FILTER (follows), 0),
        sum({_QUARTERS}) FILTER (takes > 0), sum(takes) FILTER (takes > 0)
-FROM placed GROUP BY song
+FROM indexed_bars GROUP BY song
 """
 
 
@@ -75,10 +76,10 @@ FROM placed GROUP BY song
 def annotation_database(
     parts: Sequence[Part], folder: Path, memory_mb: int, progress: bool = False
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database of finished parts, in a folder of its own below `folder` that is gone when the block ends.
+    """A database of finished parts, in a temporary folder below `folder` that is removed when the block ends.
 
-    memory_mb: that DuckDB may take, in 10^6 bytes. Raises UserError, naming the file, if a table can't be read, a bar
-    is of no song or out of range, or there is no bar at all.
+    memory_mb: the most memory DuckDB may use, in 10^6 bytes. Raises UserError, naming the file, if a table can't be
+    read, if a bar belongs to no song or is out of range, or if there are no bars.
     """
     songs_header = same_header([part.songs for part in parts])
     bars_header = same_header([part.bars for part in parts])
@@ -90,11 +91,11 @@ def annotation_database(
             raise UserError(f"{path}: column {', '.join(missing)} is missing; is this what 01_annotate.py wrote?")
     folder.mkdir(parents=True, exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(prefix=".database-", dir=folder) as place,
-        closing(duckdb.connect(Path(place) / "annotations.duckdb")) as db,
+        tempfile.TemporaryDirectory(prefix=".database-", dir=folder) as own_folder,
+        closing(duckdb.connect(Path(own_folder) / "annotations.duckdb")) as db,
     ):
         db.execute(f"SET memory_limit = '{memory_mb}MB'")
-        db.execute("SET temp_directory = ?", [place])
+        db.execute("SET temp_directory = ?", [own_folder])
         db.execute("SET preserve_insertion_order = false")
         db.execute("SET enable_progress_bar = false")
         db.execute(_TABLES)
@@ -102,22 +103,22 @@ def annotation_database(
         batches = list(_batches(parts))
         for batch in tqdm(batches, desc="reading bars", unit="batch", disable=None if progress else True):
             _load_bars(db, batch, bars_header)
-        db.execute("DROP TABLE IF EXISTS batch; DROP TABLE IF EXISTS placed")
+        db.execute("DROP TABLE IF EXISTS batch; DROP TABLE IF EXISTS indexed_bars")
         if not db.sql("SELECT 1 FROM bars LIMIT 1").fetchall():
-            at = parts[0].bars.parent.parent
-            raise UserError(f"{at}: no bar was annotated; the reasons stand in {at / 'failures'}")
+            annotations = parts[0].bars.parent.parent
+            raise UserError(f"{annotations}: no bar was annotated; the reasons are in {annotations / 'failures'}")
         yield db
 
 
 def song_columns(db: duckdb.DuckDBPyConnection) -> list[str]:
-    """The columns of the songs."""
+    """The names of the columns of the table songs."""
     return [name for name, *_ in db.sql("DESCRIBE songs").fetchall()]
 
 
 def song_ranges(db: duckdb.DuckDBPyConnection) -> list[str]:
-    """Conditions on the column song, of which each song with bars meets one: what is summed over each adds up."""
+    """SQL conditions on the column song that split the songs with bars into ranges; each song meets exactly one."""
     ((n_songs,),) = db.sql("SELECT max(song) + 1 FROM song_sums").fetchall()
-    return [f"song >= {at} AND song < {at + SONGS_AT_ONCE}" for at in range(0, n_songs, SONGS_AT_ONCE)]
+    return [f"song >= {first} AND song < {first + SONGS_AT_ONCE}" for first in range(0, n_songs, SONGS_AT_ONCE)]
 
 
 def _load_songs(db: duckdb.DuckDBPyConnection, parts: Sequence[Part], header: Sequence[str]) -> None:
@@ -161,21 +162,21 @@ def _load_bars(db: duckdb.DuckDBPyConnection, parts: Sequence[tuple[int, Part]],
             {"files": files, "numbers": numbers},
         )
     _refuse(db, "NOT in_range", "valence or arousal is missing or outside -1 to 1 in a bar of {md5}; annotate it again")
-    _refuse(db, "song IS NULL", "bars of {md5}, a song that no songs table has; annotate again")
-    db.execute(_PLACED)
+    _refuse(db, "song IS NULL", "there are bars of {md5}, a song that is in no songs table; annotate again")
+    db.execute(_INDEXED_BARS)
     db.execute(_SUMS)
-    db.execute("INSERT INTO bars SELECT song, place, v, a FROM placed ORDER BY song, place")
-    db.execute("INSERT INTO meters SELECT meter, song, count(*) FROM placed GROUP BY meter, song")
+    db.execute("INSERT INTO bars SELECT song, bar_index, v, a FROM indexed_bars ORDER BY song, bar_index")
+    db.execute("INSERT INTO meters SELECT meter, song, count(*) FROM indexed_bars GROUP BY meter, song")
 
 
-def _refuse(db: duckdb.DuckDBPyConnection, condition: str, what: str) -> None:
-    found = db.sql(f"SELECT source, md5 FROM batch WHERE {condition} ORDER BY source, md5 LIMIT 1").fetchall()
-    for source, md5 in found:
-        raise UserError(f"{source}: {what.format(md5=md5)}")
+def _refuse(db: duckdb.DuckDBPyConnection, condition: str, problem: str) -> None:
+    bad_bars = db.sql(f"SELECT source, md5 FROM batch WHERE {condition} ORDER BY source, md5 LIMIT 1").fetchall()
+    for source, md5 in bad_bars:
+        raise UserError(f"{source}: {problem.format(md5=md5)}")
 
 
 def _batches(parts: Sequence[Part]) -> Iterator[list[tuple[int, Part]]]:
-    """Parts with their numbers, as many together as make BYTES_AT_ONCE."""
+    """The parts with their numbers, in batches of at least BYTES_AT_ONCE except for the last."""
     batch: list[tuple[int, Part]] = []
     size = 0
     for number, part in enumerate(parts):
@@ -189,7 +190,7 @@ def _batches(parts: Sequence[Part]) -> Iterator[list[tuple[int, Part]]]:
 
 
 def _csv(header: Sequence[str]) -> str:
-    """The reading of the parameter $files, tables with this header; column source is the file's path."""
+    """SQL that reads the tables named by the parameter $files, which have this header; column source is the path."""
     types = ", ".join(f"{_literal(name)}: '{kind_of(name).duckdb}'" for name in header)
     return (
         f"read_csv($files, auto_detect = false, header = true, delim = ',', quote = '\"', escape = '\"', "
@@ -203,7 +204,7 @@ def _literal(text: str) -> str:
 
 @contextmanager
 def _readable(folder: Path) -> Iterator[None]:
-    """Turn what DuckDB says of a table into one line."""
+    """Turn an error of DuckDB in reading a table into a UserError of one line."""
     try:
         yield
     except duckdb.Error as error:

@@ -1,7 +1,7 @@
 """The tables of annotations and the songs in them, read with pandas.
 
-The bars of a part are those of its songs; parts that are not finished are left out. Songs are known by their md5, 32
-hex digits. Whatever is wrong with a folder or a file raises UserError with one line that names it.
+A part's bars belong to the part's songs; unfinished parts are left out. Songs are identified by their md5, 32 hex
+digits. Anything wrong with a folder or a file raises UserError with one line that names it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pipeline.settings import UserError, one_line
 
 from .song_curves import Song
 
-_ROWS_AT_ONCE = 200_000  # bars in memory at a time: some 2,000 songs
+_ROWS_AT_ONCE = 200_000  # bars in memory at a time: about 2,000 songs
 _BAR_COLUMNS = ("md5", "bar_number", "start_seconds", "valence", "arousal")
-_MAY_BE_MISSING = ("valence_error_sd", "arousal_error_sd", "n_notes")  # in tables of others
+_OPTIONAL_BAR_COLUMNS = ("valence_error_sd", "arousal_error_sd", "n_notes")  # tables of other origin may not have them
 _SONG_COLUMNS = ("title", "artist", "duration_seconds")
 
 
@@ -36,7 +36,7 @@ class Part:
 
 
 def parts_of(folder: Path) -> tuple[list[Part], int]:
-    """The finished parts of a folder of annotations in their order, and the number of those begun and not finished."""
+    """The finished parts of a folder of annotations, in order, and the number of parts begun but not finished."""
     annotate = "python process_gigamidi/01_annotate.py --set output.dir=" + str(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; set input.dir, or annotate first: {annotate}")
@@ -49,21 +49,21 @@ def parts_of(folder: Path) -> tuple[list[Part], int]:
 
 
 def same_header(tables: Sequence[Path]) -> list[str]:
-    """The columns of tables that all have the same. UserError if one differs."""
+    """The columns that all of these tables have. Raises UserError if a table has other columns."""
     expected = _header(tables[0])
     for path in tables[1:]:
-        found = _header(path)
-        if found != expected:
-            odd = sorted(set(found) ^ set(expected))
+        header = _header(path)
+        if header != expected:
+            odd = sorted(set(header) ^ set(expected))
             raise UserError(
-                f"{path}: its columns are not those of {tables[0].name} ({', '.join(odd) or 'another order'}); "
+                f"{path}: its columns differ from those of {tables[0].name} ({', '.join(odd) or 'another order'}); "
                 "annotate different releases into folders of their own"
             )
     return expected
 
 
 def read_songs(part: Part, optional: Sequence[str] = ()) -> pd.DataFrame:
-    """A part's songs: column md5 and, of the optional ones, those that the table has. Missing text is ''."""
+    """A part's songs: column md5 and those of the optional columns that the table has. Missing text is ''."""
     header = _header(part.songs)
     columns = ["md5", *(column for column in optional if column in header)]
     return _read(part.songs, columns)
@@ -72,9 +72,9 @@ def read_songs(part: Part, optional: Sequence[str] = ()) -> pd.DataFrame:
 def read_bars(
     part: Part, columns: Sequence[str], optional: Sequence[str] = (), rows_at_once: int = _ROWS_AT_ONCE
 ) -> Iterator[pd.DataFrame]:
-    """A part's bars, some rows at a time: the columns and, of the optional ones, those that the table has.
+    """A part's bars, some rows at a time: the columns, and those of the optional columns that the table has.
 
-    valence and arousal are checked to lie in [−1, 1].
+    Raises UserError if valence or arousal is not within [−1, 1].
     """
     if optional:
         header = _header(part.bars)
@@ -89,7 +89,7 @@ def read_bars(
 
 
 def failure_reasons(folder: Path, md5s: Sequence[str]) -> dict[str, str]:
-    """Why songs could not be annotated, for those of the md5s that stand in the failures."""
+    """Why songs could not be annotated, for those of the md5s that are in the tables of failures."""
     reasons: dict[str, str] = {}
     for path in sorted((folder / "failures").glob("[!.]*.csv")):
         failures = _read(path, ["md5", "stage", "reason"])
@@ -99,7 +99,7 @@ def failure_reasons(folder: Path, md5s: Sequence[str]) -> dict[str, str]:
 
 
 def failure_counts(folder: Path) -> dict[str, int]:
-    """Songs that could not be annotated, counted by the first word of the reason."""
+    """The number of songs that could not be annotated, by the first word of the reason."""
     counts: dict[str, int] = {}
     for path in sorted((folder / "failures").glob("[!.]*.csv")):
         for reason in _read(path, ["reason"])["reason"]:
@@ -114,22 +114,22 @@ def _header(path: Path) -> list[str]:
 
 
 def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """The whole of a table."""
-    how = _reading(path, columns)
+    """A whole table."""
+    options = _read_options(path, columns)
     with _readable(path):
-        return _without_missing_text(pd.read_csv(path, **how))
+        return _without_missing_text(pd.read_csv(path, **options))
 
 
 def _read_in_pieces(path: Path, columns: Sequence[str], rows_at_once: int) -> Iterator[pd.DataFrame]:
     """A table of any length, some rows at a time."""
-    how = _reading(path, columns)
-    with _readable(path), pd.read_csv(path, chunksize=rows_at_once, **how) as pieces:
+    options = _read_options(path, columns)
+    with _readable(path), pd.read_csv(path, chunksize=rows_at_once, **options) as pieces:
         for piece in pieces:
             yield _without_missing_text(piece)
 
 
-def _reading(path: Path, columns: Sequence[str]) -> dict[str, Any]:
-    """How pandas is to read a table of annotations. UserError if it lacks a column."""
+def _read_options(path: Path, columns: Sequence[str]) -> dict[str, Any]:
+    """The options of pandas.read_csv for a table of annotations. Raises UserError if a column is missing."""
     header = _header(path)
     missing = [column for column in columns if column not in header]
     if missing:
@@ -150,7 +150,7 @@ def _without_missing_text(rows: pd.DataFrame) -> pd.DataFrame:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Turn what pandas says of an unreadable table into one line that names the file."""
+    """Turn an error of pandas in reading a table into a UserError of one line that names the file."""
     try:
         yield
     except pd.errors.EmptyDataError:
@@ -161,7 +161,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def find_songs(parts: Sequence[Part], md5s: Sequence[str], first: int) -> list[Song]:
-    """The songs of the given md5s, or the first songs if none is given. UserError if a given one is not there."""
+    """The songs with these md5s, or the first songs if `md5s` is empty. Raises UserError if a song is not found."""
     wanted = [md5.lower() for md5 in dict.fromkeys(md5s)]
     songs: dict[str, Song] = {}
     for part in parts:
@@ -171,33 +171,33 @@ def find_songs(parts: Sequence[Part], md5s: Sequence[str], first: int) -> list[S
         songs |= {song.md5: song for song in _songs_of_part(part, missing, 0 if wanted else first - len(songs))}
         if not wanted and len(songs) >= first:
             break
-    lacking = [md5 for md5 in wanted if md5 not in songs]
-    if lacking:
-        raise UserError(_why_lacking(parts[0].songs.parent.parent, lacking))
+    not_found = [md5 for md5 in wanted if md5 not in songs]
+    if not_found:
+        raise UserError(_why_missing(parts[0].songs.parent.parent, not_found))
     if not songs:
-        raise UserError(f"{parts[0].songs.parent.parent}: no bar was annotated; the reasons stand in its failures/")
+        raise UserError(f"{parts[0].songs.parent.parent}: no bar was annotated; the reasons are in its failures/")
     return [songs[md5] for md5 in wanted or songs]
 
 
 def _songs_of_part(part: Part, md5s: Sequence[str], first: int) -> Iterator[Song]:
-    """The songs of a part that are among the md5s and, if none are given, the first that have bars."""
+    """The songs of a part that are among the md5s or, if `md5s` is empty, those of the first songs that have bars."""
     table = read_songs(part, _SONG_COLUMNS).drop_duplicates("md5").set_index("md5")
     chosen = [md5 for md5 in table.index if md5.lower() in md5s] if md5s else list(table.index[:first])
     if not chosen:
         return
-    bars = pd.concat([rows[rows["md5"].isin(chosen)] for rows in read_bars(part, _BAR_COLUMNS, _MAY_BE_MISSING)])
+    bars = pd.concat([rows[rows["md5"].isin(chosen)] for rows in read_bars(part, _BAR_COLUMNS, _OPTIONAL_BAR_COLUMNS)])
     bars = bars.drop_duplicates(["md5", "bar_number"]).sort_values(["md5", "bar_number"])
     for md5 in chosen:
-        its = bars[bars["md5"] == md5]
-        if len(its):
+        song_bars = bars[bars["md5"] == md5]
+        if len(song_bars):
             row = table.loc[md5]
-            columns = {name: its[name].to_numpy() for name in its.columns if name != "md5"}
+            columns = {name: song_bars[name].to_numpy() for name in song_bars.columns if name != "md5"}
             duration = float(row.get("duration_seconds", np.nan))
             yield Song(md5.lower(), row.get("title", ""), row.get("artist", ""), duration, **columns)
 
 
-def _why_lacking(folder: Path, md5s: Sequence[str]) -> str:
-    """One line that names every md5 that has no annotations and, where it is known, the reason."""
+def _why_missing(folder: Path, md5s: Sequence[str]) -> str:
+    """One line that names every md5 without annotations, with the reason where it is known."""
     reasons = failure_reasons(folder, md5s)
     named = [f"{md5}: {one_line(reasons.get(md5, 'not among its songs'), 150)}" for md5 in md5s]
     return f"{folder} has no annotations of {'; '.join(named)}"

@@ -1,4 +1,8 @@
-"""Plots of how the bars of each style are spread, and of how its songs move from the first bar to the last."""
+"""Four plots that compare styles: planes, ridgelines and quadrants of their bars, and trajectories of their songs.
+
+The first three show how valence and arousal are distributed over the bars of each style; the last how they change from
+the first bar of a song to its last.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +22,15 @@ from .group_statistics import STEP, Distributions
 from .plot_canvas import FAINT, new_figure
 from .style_plot import DrawnStyle
 
-GROUND = "cividis"  # a colour map that is light and dark in one direction for every kind of colour vision
+GROUND = "cividis"  # a colour map whose lightness rises evenly for every kind of colour vision
 _DARK = "#404040"
-_SMOOTHED_BY = 0.02  # standard deviation of what a ridgeline is smoothed with, in units of valence and arousal
-_FEWEST_SONGS = 10  # that have a band: of fewer it would cover all others
-_MARKED_EVERY = 4  # points of a line have its style's symbol
+_SMOOTHED_BY = 0.02  # standard deviation of the normal distribution that smooths a ridgeline, in valence or arousal
+_FEWEST_SONGS = 10  # with fewer songs a style has no band: it would be so wide that it covers the others
+_MARKED_EVERY = 4  # every fourth point of a line has its style's symbol
 
 
 def plot_planes(styles: Sequence[DrawnStyle], distributions: Distributions, dpi: int) -> Figure:
-    """The valence–arousal plane of each style: how its bars are spread, and where their mean is."""
+    """Draw the valence–arousal plane of each style: how its bars are spread, and where their mean is."""
     columns = min(4, len(styles))
     rows = -(-len(styles) // columns)
     width, height = 3.0 * columns + 0.9, 3.25 * rows + 1.25
@@ -56,17 +60,17 @@ def plot_planes(styles: Sequence[DrawnStyle], distributions: Distributions, dpi:
     for panel in list(grid.flat)[len(styles) :]:
         panel.set_visible(False)
     for panel in list(grid.flat)[max(0, len(styles) - columns) : len(styles)]:
-        panel.tick_params(labelbottom=True)  # nothing stands below it
+        panel.tick_params(labelbottom=True)  # there is no panel below it
     figure.supxlabel("valence  (unpleasant to pleasant)", fontsize=12, y=0.32 / height)
     figure.supylabel("arousal  (calm to excited)", fontsize=12, x=0.2 / width)
     figure.text(0.75 / width, 1 - 0.35 / height, "Where the bars of each style lie", fontsize=14)
-    note = "The lighter, the more bars (each panel by itself). Circle: mean."
+    note = "Lighter cells hold more bars; each panel has its own scale. Circle: mean."
     figure.text(0.75 / width, 0.1 / height, note, fontsize=9, color=_DARK)
     return figure
 
 
 def plot_ridgelines(styles: Sequence[DrawnStyle], distributions: Distributions, dpi: int) -> Figure:
-    """How valence and arousal of each style's bars are spread, one ridge over the other, with their quartiles."""
+    """Draw the distributions of valence and arousal over each style's bars, as ridges with their quartiles."""
     height = 0.62 * len(styles) + 1.9
     figure = new_figure(12.0, height, dpi)
     bottom, top = 0.95 / height, 1 - 0.8 / height
@@ -96,13 +100,13 @@ def plot_ridgelines(styles: Sequence[DrawnStyle], distributions: Distributions, 
             parse_math=False,
         )
     figure.text(0.03, 1 - 0.4 / height, "How the bars of each style are spread", fontsize=14)
-    note = f"Lines: quartiles and median. Smoothed by {_SMOOTHED_BY:g}; all ridges have one height."
+    note = f"Lines: quartiles and median. Smoothed (standard deviation {_SMOOTHED_BY:g}); all ridges are equally high."
     figure.text(0.03, 0.12 / height, note, fontsize=10, color=_DARK)
     return figure
 
 
 def plot_quadrants(styles: Sequence[DrawnStyle], dpi: int) -> Figure:
-    """The share of each style's bars in each quadrant."""
+    """Draw the share of each style's bars in each quadrant, as a table of coloured cells."""
     height = 0.42 * len(styles) + 2.1
     figure = new_figure(10.0, height, dpi)
     panel = figure.add_axes((0.3, 0.3 / height, 0.67, 1 - 1.75 / height))
@@ -130,20 +134,20 @@ def _draw_ridge(panel: Axes, style: DrawnStyle, dimension: str, counts: np.ndarr
     panel.fill_between(x, base, y, color=style.colour, alpha=0.35, linewidth=0, zorder=2 * len(panel.lines) + 1)
     panel.plot(x, y, color=style.colour, linewidth=1.4)
     for name, width in (("q25", 1.0), ("median", 2.2), ("q75", 1.0)):
-        at = float(style.row[f"{dimension}_{name}"])
-        panel.plot([at, at], [base, float(np.interp(at, x, y))], color=style.colour, linewidth=width)
+        value = float(style.row[f"{dimension}_{name}"])
+        panel.plot([value, value], [base, float(np.interp(value, x, y))], color=style.colour, linewidth=width)
 
 
 def smoothed(counts: np.ndarray) -> np.ndarray:
-    """Counts on the grid of valence or arousal, smoothed by a normal distribution; the same shape and sum.
+    """Counts on the grid of valence or arousal, smoothed with a normal distribution; shape and sum stay the same.
 
-    What would fall off an end is folded back.
+    At either end the part that would fall outside the grid is reflected back into it.
     """
     return gaussian_filter1d(counts.astype(float), _SMOOTHED_BY / STEP, mode="reflect", truncate=4)
 
 
 def _reach_of_planes(planes: Sequence[np.ndarray]) -> float:
-    """Half the width that shows 999 in 1,000 bars of every style, in tenths."""
+    """Half the width of the smallest plane that shows 999 in 1,000 bars of every style, rounded up to tenths."""
     centres = np.abs(np.linspace(-1, 1, 2 * planes[0].shape[0] + 1)[1::2])
     furthest = np.maximum(centres[:, None], centres[None, :])
     reach = 0.1
@@ -155,6 +159,7 @@ def _reach_of_planes(planes: Sequence[np.ndarray]) -> float:
 
 
 def _reach_of_lines(lines: np.ndarray) -> float:
+    """Half the length of the shortest axis that shows 999 in 1,000 bars of every style, rounded up to tenths."""
     distance = np.abs(np.linspace(-1, 1, lines.shape[-1]))
     order = np.argsort(distance)
     within = np.cumsum(lines[..., order], axis=-1)
@@ -165,16 +170,16 @@ def _reach_of_lines(lines: np.ndarray) -> float:
 
 
 def plot_trajectories(styles: Sequence[DrawnStyle], trajectories: pd.DataFrame, dpi: int) -> Figure:
-    """Draw each style's movement away from the songs' own means, with its 95 % interval, over the trajectory of a song.
+    """Draw how far each style's songs are from their own means, with 95 % intervals, from the first bar to the last.
 
-    trajectories: as group_statistics.trajectories gives them; styles that are not in it are left out.
+    trajectories: returned by group_statistics.trajectories; styles that are not in it are left out.
     """
     figure = new_figure(12.0, 7.2, dpi)
     panels = [figure.add_axes((left, 0.12, 0.3, 0.72)) for left in (0.065, 0.42)]
     n_points = int(trajectories["point"].max()) + 1
     handles: list[Line2D] = []
     labels: list[str] = []
-    at = (np.arange(n_points) + 0.5) / n_points * 100  # per cent of the song
+    percent = (np.arange(n_points) + 0.5) / n_points * 100  # per cent of the song
     for panel, dimension in zip(panels, DIMENSIONS, strict=True):
         panel.axhline(0, color=FAINT, linewidth=1, zorder=0)
         for i, style in enumerate(styles):
@@ -183,17 +188,17 @@ def plot_trajectories(styles: Sequence[DrawnStyle], trajectories: pd.DataFrame, 
                 continue
             low, high = (line[f"{dimension}_movement_{end}"].to_numpy() for end in ("low", "high"))
             if line["n_songs"].iloc[0] >= _FEWEST_SONGS:
-                panel.fill_between(at, low, high, color=style.colour, alpha=0.15, linewidth=0)
+                panel.fill_between(percent, low, high, color=style.colour, alpha=0.15, linewidth=0)
             symbol = style.symbol | {"markersize": style.symbol["markersize"] * 0.7}
             every = (i % _MARKED_EVERY, _MARKED_EVERY)
-            (drawn,) = panel.plot(at, line[f"{dimension}_movement"], linewidth=1.6, markevery=every, **symbol)
+            (drawn,) = panel.plot(percent, line[f"{dimension}_movement"], linewidth=1.6, markevery=every, **symbol)
             if panel is panels[0]:
                 handles.append(drawn)
                 labels.append(f"{style.name}  ({line['n_songs'].iloc[0]:,})")
         heights = np.concatenate([line.get_ydata() for line in panel.lines])
-        margin = 0.25 * max(np.ptp(heights), 0.01)  # of the bands what is near the lines: few songs have wide ones
+        margin = 0.25 * max(np.ptp(heights), 0.01)  # wide bands, of few songs, are cut off rather than shown whole
         panel.set(xlim=(0, 100), ylim=(heights.min() - margin, heights.max() + margin))
-        panel.set_title(f"{dimension}, beside the song's own mean", fontsize=12)
+        panel.set_title(f"{dimension}: difference from the song's mean", fontsize=12)
         panel.set_xlabel("per cent of the song's bars", fontsize=12)
         panel.tick_params(labelsize=11)
         panel.spines[["top", "right"]].set_visible(False)
@@ -208,7 +213,7 @@ def plot_trajectories(styles: Sequence[DrawnStyle], trajectories: pd.DataFrame, 
     for text in legend.get_texts():
         text.set_parse_math(False)
     figure.text(0.065, 0.93, "How a song moves from its first bar to its last", fontsize=14)
-    band = f"Band: 95 % interval of that mean, from {_FEWEST_SONGS} songs on."
-    note = f"Line: mean over songs (their number in brackets). {band}"
+    band = f"Band: its 95 % interval, for {_FEWEST_SONGS} songs or more."
+    note = f"Line: mean over songs (number of songs in brackets). {band}"
     figure.text(0.065, 0.02, note, fontsize=10, color=_DARK)
     return figure

@@ -1,10 +1,10 @@
-"""How far apart the groups of a grouping are: effect sizes between every two, in songs' means.
+"""How far apart the groups of a grouping are: effect sizes for every pair of groups, from the means of their songs.
 
-The unit is the song, since bars of a song are not independent. The effect is Hedges' g: the difference of the two
-groups' means of songs, in units of their pooled standard deviation, corrected for small samples; its interval is that
-of L. V. Hedges and I. Olkin (Statistical methods for meta-analysis, 1985, ch. 5). p is Welch's test of the difference,
-and p_holm that after S. Holm's correction (A simple sequentially rejective multiple test procedure, 1979) for all
-comparisons of the table. Songs that are in both groups are left out of the comparison of the two.
+The unit is the song, since bars of a song are not independent. The effect is Hedges' g: the difference between the two
+groups' means over songs, in units of their pooled standard deviation, corrected for small samples; its interval is that
+of L. V. Hedges and I. Olkin (Statistical methods for meta-analysis, 1985, ch. 5). p is the p value of Welch's test of
+the difference, and p_holm the same after S. Holm's correction (A simple sequentially rejective multiple test procedure,
+1979) for all comparisons of the table. Songs that are in both groups of a pair are left out of their comparison.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from scipy.stats import ttest_ind_from_stats
 from pipeline.annotations import DIMENSIONS
 
 from .annotation_database import UNITS
-from .song_groups import APART
+from .song_groups import COLLECTIVE
 
-_ROUNDING = 1e-6  # differences below it come from the sums' last digits, not from music
+_ROUNDING = 1e-6  # differences below this come from rounding of the sums, not from the music
 
 
 def comparisons(db: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """Every two groups of a grouping, largest effects first within it.
+    """A row for every pair of groups of a grouping and each dimension, the largest effects of a grouping first.
 
-    Columns: grouping, kind, group_a, group_b, dimension, songs_a, songs_b, difference (a − b, of the means of songs),
-    effect, effect_low, effect_high, p, p_holm. Groups of one song, and those that are not one kind of music (rare
-    styles, none), are not compared. Where all songs of both have one value, effect is nan, and p 1 or 0.
+    Columns: grouping, kind, group_a, group_b, dimension, songs_a, songs_b, difference (a − b, between the means
+    over songs), effect, effect_low, effect_high, p, p_holm. Groups of one song and COLLECTIVE groups are not compared.
+    If neither group varies, effect is nan, and p is 1 for equal groups and 0 for different ones.
     """
     pairs = _pairs(db)
-    found = pd.concat([_compare(pairs, dimension) for dimension in DIMENSIONS], ignore_index=True)
-    found["p_holm"] = holm(found["p"].to_numpy())
-    found["size"] = found["effect"].abs()
+    table = pd.concat([_compare(pairs, dimension) for dimension in DIMENSIONS], ignore_index=True)
+    table["p_holm"] = holm(table["p"].to_numpy())
+    table["size"] = table["effect"].abs()
     order = {grouping: i for i, grouping in enumerate(dict.fromkeys(pairs["grouping"]))}
-    found["place"] = found["grouping"].map(order)
-    found = found.sort_values(
-        ["place", "dimension", "size", "group_a", "group_b"], ascending=[True, False, False, True, True]
+    table["grouping_rank"] = table["grouping"].map(order)
+    table = table.sort_values(
+        ["grouping_rank", "dimension", "size", "group_a", "group_b"], ascending=[True, False, False, True, True]
     )
-    return found.drop(columns=["size", "place"]).reset_index(drop=True)
+    return table.drop(columns=["size", "grouping_rank"]).reset_index(drop=True)
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """p values (m,) corrected for m comparisons, by Holm's steps."""
+    """p values (m,) after Holm's step-down correction for m comparisons."""
     order = np.argsort(p)
     stepped = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
     corrected = np.empty(len(p))
@@ -51,7 +51,7 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def _pairs(db: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-    """Every two groups that are compared, with the number, sums and sums of squares of the songs of one alone."""
+    """The pairs of groups to compare, with number, sums and sums of squares of the songs in only one of the two."""
     sums = "count(*) AS k, " + ", ".join(
         f"sum({dimension}) AS {dimension}_1, sum({dimension} * {dimension}) AS {dimension}_2"
         for dimension in DIMENSIONS
@@ -61,9 +61,9 @@ def _pairs(db: duckdb.DuckDBPyConnection) -> pd.DataFrame:
         CREATE OR REPLACE TEMP TABLE means_of_songs AS
         SELECT grouping, g, song, v1 / n / {UNITS} AS valence, a1 / n / {UNITS} AS arousal
         FROM memberships JOIN groups USING (g) JOIN song_sums USING (song)
-        WHERE NOT list_contains($apart, name)
+        WHERE NOT list_contains($collective, name)
         """,
-        {"apart": list(APART)},
+        {"collective": list(COLLECTIVE)},
     )
     names = ["k", *(f"{dimension}_{i}" for dimension in DIMENSIONS for i in (1, 2))]
     own = [f"{side}.{name} - coalesce(shared.{name}, 0) AS {name}_{side}" for side in "ab" for name in names]
@@ -101,7 +101,7 @@ def _compare(pairs: pd.DataFrame, dimension: str) -> pd.DataFrame:
     difference[np.abs(difference) < _ROUNDING] = 0
     freedom = k["a"] + k["b"] - 2
     pooled = np.sqrt(((k["a"] - 1) * variance["a"] + (k["b"] - 1) * variance["b"]) / freedom)
-    with np.errstate(divide="ignore", invalid="ignore"):  # songs that are all alike differ by no standard deviation
+    with np.errstate(divide="ignore", invalid="ignore"):  # equal songs have a standard deviation of 0
         effect = difference / np.where(pooled > 0, pooled, np.nan) * (1 - 3 / (4 * freedom - 1))
         error = np.sqrt((k["a"] + k["b"]) / (k["a"] * k["b"]) + effect**2 / (2 * (k["a"] + k["b"])))
         p = ttest_ind_from_stats(

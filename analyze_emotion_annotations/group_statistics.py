@@ -3,14 +3,14 @@
 Conventions:
 - All statistics are over bars, so a long song weighs more than a short one. sd is the population's (ddof 0); change is
   the mean absolute difference between successive bars.
-- Bars of a song are not independent: what is drawn at random is songs, and the intervals say how far a statistic would
-  be from itself with other songs of the same kind. Each statistic is a ratio of two sums over songs, R = ΣY / ΣX, and
-  its variance is k / (k − 1) · Σ(Y − R X)² / (ΣX)² for k songs (the linearised ratio estimator: W. G. Cochran, Sampling
-  Techniques, 3rd ed. 1977, ch. 6), taken with Student's t of k − 1 degrees. The interval of a quartile is that of the
-  share of bars below it, read off the distribution (R. S. Woodruff, Confidence intervals for medians and other position
-  measures, JASA 1952); that of a standard deviation is taken on the logarithm. One song gives no interval.
-- Quartiles are numpy's (linear between order statistics) of values rounded to STEP, so within STEP / 2 of the exact
-  ones: counting on a grid keeps memory flat.
+- Bars of a song are not independent, so the sampling unit is the song: an interval says how much a statistic would vary
+  with other songs of the same kind. Each statistic is a ratio of two sums over songs, R = ΣY / ΣX, and its variance is
+  k / (k − 1) · Σ(Y − R X)² / (ΣX)² for k songs (the linearised ratio estimator: W. G. Cochran, Sampling Techniques,
+  3rd ed. 1977, ch. 6). Intervals use Student's t with k − 1 degrees of freedom. The interval of a quartile is that of
+  the share of bars below it, read off the distribution (R. S. Woodruff, Confidence intervals for medians and other
+  position measures, JASA 1952); that of a standard deviation is computed on the logarithm. One song has no interval.
+- Quartiles are numpy's (linear between order statistics) of values rounded to STEP, so they are within STEP / 2 of the
+  exact ones: counting on a grid keeps memory constant.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ QUARTILES = (("q25", 0.25), ("median", 0.5), ("q75", 0.75))
 STEP = 0.001
 _GRID = np.linspace(-1.0, 1.0, 2001)
 _UNITS_PER_STEP = round(STEP * UNITS)
-PLANE_STEP = 0.05  # of the valence–arousal plane, for plots
+PLANE_STEP = 0.05  # side of a cell of the valence–arousal plane, for plots
 PLANE_CELLS = round(2 / PLANE_STEP)
 
-# statistic: sums over a song that make its Y and X; {m} is the group's mean in UNITS
+# statistic: SQL for a song's Y and X, and the unit of Y / X; …_m is the group's mean in UNITS
 _RATIOS = {
     "valence_mean": ("v1", "n", UNITS),
     "arousal_mean": ("a1", "n", UNITS),
@@ -48,10 +48,10 @@ _RATIOS = {
 
 @dataclass(frozen=True)
 class Distributions:
-    """How the bars of each group are spread, for k groups.
+    """How the bars of each of k groups are distributed.
 
-    lines: int64 (2, k, 2001), bars nearest to each point of the grid, of valence and of arousal.
-    planes: int64 (k, PLANE_CELLS, PLANE_CELLS), bars in each cell of the plane, by arousal, then by valence.
+    lines: int64 (2, k, 2001), the number of bars at each grid point of valence and of arousal.
+    planes: int64 (k, PLANE_CELLS, PLANE_CELLS), the number of bars in each cell of the plane; rows are arousal.
     """
 
     lines: np.ndarray
@@ -59,7 +59,7 @@ class Distributions:
 
 
 def group_statistics(db: duckdb.DuckDBPyConnection) -> tuple[pd.DataFrame, Distributions]:
-    """A row for each group, in their order, and how its bars are spread.
+    """A row of statistics for each group, in the order of g, and the distributions of the groups' bars.
 
     Columns: grouping, kind, name, n_songs, n_bars and, for each of valence and arousal, …_mean, …_sd, …_q25, …_median,
     …_q75 and …_change; share_q1 … share_q4; and for each of these …_low and …_high, its 95 % interval.
@@ -74,11 +74,11 @@ def group_statistics(db: duckdb.DuckDBPyConnection) -> tuple[pd.DataFrame, Distr
     table = groups.assign(n_bars=sums["n_bars"].astype("int64"))
     n_songs = table["n_songs"].to_numpy()
     for name, (value, error) in _ratios(db, sums).items():
-        reach = error * t_of_songs(n_songs)
+        reach = error * student_t(n_songs)
         low, high = value - reach, value + reach
         if name.endswith("variance"):
-            name, value, low, high = name.replace("variance", "sd"), *_of_spread(value, reach)
-        else:  # of few songs an interval may reach beyond what there can be
+            name, value, low, high = name.replace("variance", "sd"), *_sd_with_interval(value, reach)
+        else:  # with few songs an interval may reach beyond the possible values
             least, most = (-1, 1) if name.endswith("mean") else (0, 1) if name.startswith("share") else (0, 2)
             low, high = np.clip(low, least, most), np.clip(high, least, most)
         table[name], table[f"{name}_low"], table[f"{name}_high"] = value, low, high
@@ -88,19 +88,19 @@ def group_statistics(db: duckdb.DuckDBPyConnection) -> tuple[pd.DataFrame, Distr
 
 
 def quantiles(counts: np.ndarray, q: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Quantiles of values counted on the grid, by linear interpolation between order statistics; nan if there are none.
+    """Quantiles of values counted on the grid, linear between order statistics; nan if `counts` is all zero.
 
-    counts: (2001,) how many values lie at each grid point; q: fractions in [0, 1].
+    counts: (2001,) number of values at each grid point; q: fractions in [0, 1].
     """
     total = int(counts.sum())
     if total == 0:
         return np.full(len(q), np.nan)
-    place = np.asarray(q) * (total - 1)  # where the quantile stands among the sorted values, counted from 0
-    below = np.floor(place)
+    rank = np.asarray(q) * (total - 1)  # of the quantile among the sorted values, from 0
+    below = np.floor(rank)
     up_to = np.cumsum(counts)
     lower = _GRID[np.searchsorted(up_to, below, side="right")]
-    upper = _GRID[np.searchsorted(up_to, np.ceil(place), side="right")]
-    return lower + (place - below) * (upper - lower)
+    upper = _GRID[np.searchsorted(up_to, np.ceil(rank), side="right")]
+    return lower + (rank - below) * (upper - lower)
 
 
 def _column_order() -> list[str]:
@@ -111,35 +111,35 @@ def _column_order() -> list[str]:
     return ["grouping", "kind", "name", "n_songs", "n_bars", *(n + end for n in names for end in ("", "_low", "_high"))]
 
 
-def _of_spread(variance: np.ndarray, reach: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A standard deviation and its interval, from a variance and how far its interval reaches, (k,) each.
+def _sd_with_interval(variance: np.ndarray, reach: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A standard deviation with both ends of its interval, from a variance and half its interval, (k,) each.
 
-    The interval is taken on the logarithm, where a variance of few songs is less skewed.
+    The interval is computed on the logarithm, where a variance of few songs is less skewed.
     """
-    sd = np.sqrt(np.maximum(variance, 0))  # rounding may dip below 0
+    sd = np.sqrt(np.maximum(variance, 0))  # rounding errors can make a variance negative
     with np.errstate(divide="ignore", invalid="ignore"):
         factor = np.where(variance > 0, np.exp(reach / variance / 2), np.where(np.isnan(reach), np.nan, 1.0))
     return sd, sd / factor, sd * factor
 
 
-def t_of_songs(n_songs: np.ndarray) -> np.ndarray:
-    """Student's t of the 95 % interval for so many songs; nan for one."""
+def student_t(n_songs: np.ndarray) -> np.ndarray:
+    """Student's t of the 95 % interval for these numbers of songs, (k,); nan for one song."""
     return np.where(n_songs > 1, student.ppf(0.975, np.maximum(n_songs - 1, 1)), np.nan)
 
 
 def _ratios(db: duckdb.DuckDBPyConnection, sums: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Each statistic of _RATIOS and its standard error, (k,) each."""
     db.register("means", sums)
-    of_songs = "FROM memberships JOIN song_sums USING (song) JOIN means USING (g)"
+    songs = "FROM memberships JOIN song_sums USING (song) JOIN means USING (g)"
     columns = [f"sum({y})::DOUBLE / nullif(sum({x}), 0) AS {name}" for name, (y, x, _) in _RATIOS.items()]
-    ratios = db.sql(f"SELECT g, {', '.join(columns)} {of_songs} GROUP BY g ORDER BY g").df()
+    ratios = db.sql(f"SELECT g, {', '.join(columns)} {songs} GROUP BY g ORDER BY g").df()
     db.register("ratios", ratios)
     columns = [
         f"sqrt(sum(({y} - ratios.{name} * {x}) ** 2) * count(*) / nullif(count(*) - 1, 0)) / nullif(sum({x}), 0) "
         f"AS {name}"
         for name, (y, x, _) in _RATIOS.items()
     ]
-    errors = db.sql(f"SELECT g, {', '.join(columns)} {of_songs} JOIN ratios USING (g) GROUP BY g ORDER BY g").df()
+    errors = db.sql(f"SELECT g, {', '.join(columns)} {songs} JOIN ratios USING (g) GROUP BY g ORDER BY g").df()
     db.unregister("means")
     db.unregister("ratios")
     return {
@@ -149,7 +149,7 @@ def _ratios(db: duckdb.DuckDBPyConnection, sums: pd.DataFrame) -> dict[str, tupl
 
 
 def _distributions(db: duckdb.DuckDBPyConnection, n_groups: int) -> Distributions:
-    """Count the bars of all groups in one go over them."""
+    """Count the bars of all groups, reading the bars once."""
     last = PLANE_CELLS - 1
     cell = round(PLANE_STEP * UNITS)
     counted = db.sql(
@@ -174,21 +174,21 @@ def _distributions(db: duckdb.DuckDBPyConnection, n_groups: int) -> Distribution
 
 
 def _quartiles(db: duckdb.DuckDBPyConnection, distributions: Distributions, n_songs: np.ndarray) -> pd.DataFrame:
-    """The quartiles of each group with their intervals."""
+    """The quartiles of each group and their intervals, as columns."""
     columns: dict[str, np.ndarray] = {}
     for dimension, line in zip(DIMENSIONS, distributions.lines, strict=True):
-        found = np.stack([quantiles(counts, [q for _, q in QUARTILES]) for counts in line])  # (k, 3)
-        columns |= {f"{dimension}_{name}": column for (name, _), column in zip(QUARTILES, found.T, strict=True)}
+        values = np.stack([quantiles(counts, [q for _, q in QUARTILES]) for counts in line])  # (k, 3)
+        columns |= {f"{dimension}_{name}": column for (name, _), column in zip(QUARTILES, values.T, strict=True)}
     errors = _errors_of_shares(db, columns)
     for dimension, line in zip(DIMENSIONS, distributions.lines, strict=True):
         for name, q in QUARTILES:
             key = f"{dimension}_{name}"
-            reach = errors[key] * t_of_songs(n_songs)  # (k,)
+            reach = errors[key] * student_t(n_songs)  # (k,)
             for end, share in (("low", q - reach), ("high", q + reach)):
                 columns[f"{key}_{end}"] = np.array(
                     [
-                        np.nan if np.isnan(at) else quantiles(counts, [min(max(at, 0.0), 1.0)])[0]
-                        for counts, at in zip(line, share, strict=True)
+                        np.nan if np.isnan(s) else quantiles(counts, [min(max(s, 0.0), 1.0)])[0]
+                        for counts, s in zip(line, share, strict=True)
                     ]
                 )
     return pd.DataFrame(columns)
@@ -217,7 +217,8 @@ def _errors_of_shares(db: duckdb.DuckDBPyConnection, quartiles: dict[str, np.nda
         some = some.set_index("g").astype(float).reindex(range(len(thresholds)), fill_value=0.0)
         total = some if total is None else total + some
     db.unregister("thresholds")
-    assert total is not None
+    if total is None:
+        raise ValueError("the database has no song with bars")
     k, x = total["k"].to_numpy(), total["x"].to_numpy()
     errors = {}
     for key in quartiles:
@@ -229,37 +230,39 @@ def _errors_of_shares(db: duckdb.DuckDBPyConnection, quartiles: dict[str, np.nda
 
 
 def trajectories(db: duckdb.DuckDBPyConnection, points: int, min_bars: int) -> pd.DataFrame:
-    """A row for each group and point. Songs of fewer than min_bars bars are left out, and groups without another song.
+    """The mean trajectory of each group's songs, a row for each group and point.
 
-    Columns: g, point (0 … points − 1), n_songs and, for each of valence and arousal, …_mean, and …_movement with
-    …_movement_low and …_movement_high.
+    Songs of fewer than min_bars bars are left out, and so are groups that have no other songs.
+
+    Columns: g, point (0 … points − 1), n_songs and, for each of valence and arousal, …_mean, …_movement (difference
+    from the song's own mean), …_movement_low and …_movement_high.
     """
     sums = ", ".join(
         f"sum({x}) AS {x}_1, sum({x} - {x}_own) AS {x}_d1, sum(({x} - {x}_own) ** 2) AS {x}_d2" for x in "va"
     )
-    found = [
+    tables = [
         db.sql(
             f"""
             SELECT g, point, count(*) AS n_songs, {sums} FROM (
                 SELECT song, point, v / {UNITS} AS v, a / {UNITS} AS a, v_own, a_own FROM (
-                    SELECT song, point, ((2 * point + 1) * n) // {2 * points} AS place,
+                    SELECT song, point, ((2 * point + 1) * n) // {2 * points} AS bar_index,
                            v1 / n / {UNITS} AS v_own, a1 / n / {UNITS} AS a_own
                     FROM song_sums, (SELECT unnest(range({points})) AS point)
                     WHERE n >= {min_bars} AND {some_songs}
-                ) JOIN bars USING (song, place)
+                ) JOIN bars USING (song, bar_index)
             ) JOIN memberships USING (song) GROUP BY g, point
             """
         ).df()
         for some_songs in song_ranges(db)
     ]
-    total = pd.concat(found).groupby(["g", "point"], as_index=False).sum()
+    total = pd.concat(tables).groupby(["g", "point"], as_index=False).sum()
     k = total["n_songs"].to_numpy(float)
     table = total[["g", "point", "n_songs"]].copy()
     for dimension, x in zip(DIMENSIONS, "va", strict=True):
         table[f"{dimension}_mean"] = total[f"{x}_1"] / k
         movement = (total[f"{x}_d1"] / k).to_numpy()
         variance = np.maximum(total[f"{x}_d2"].to_numpy() - k * movement**2, 0) / np.maximum(k - 1, 1)
-        reach = np.sqrt(variance / k) * t_of_songs(k)
+        reach = np.sqrt(variance / k) * student_t(k)
         table[f"{dimension}_movement"] = movement
         table[f"{dimension}_movement_low"] = movement - reach
         table[f"{dimension}_movement_high"] = movement + reach

@@ -1,7 +1,7 @@
-"""What all plots share: colours for colour-blind readers too, strangers' text made fit to print, PNG and SVG out.
+"""What all plots share: a palette for colour-blind readers, new figures, and saving them as PNG and SVG.
 
-Colours: M. Okabe and K. Ito, Color Universal Design (2008). Their yellow is left out: too faint for a line on white.
-Figures are made as objects with the Agg canvas; nothing goes through pyplot and its global state.
+Colours: M. Okabe and K. Ito, Color Universal Design (2008). Their yellow is left out, since it is too
+faint for a line on white. Figures are objects with an Agg canvas; pyplot, which has global state, is not used.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ FAINT = "#B0B0B0"
 
 
 def new_figure(width: float, height: float, dpi: int) -> Figure:
-    """An empty figure of a size in inches, drawn by Agg."""
+    """An empty figure with an Agg canvas; width and height in inches."""
     figure = Figure(figsize=(width, height), dpi=dpi, layout=None)
     FigureCanvasAgg(figure)
     return figure
 
 
 def save_plot(figure: Figure, folder: Path, name: str, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
-    """Write a figure as folder/name.png, folder/name.svg …, each whole or not at all; returns the paths.
+    """Write a figure as folder/name.png and folder/name.svg, each atomically, and return the paths.
 
-    formats: "png" and "svg", in any number. An SVG keeps text as text, and the same figure gives the same bytes.
+    formats: "png", "svg" or both. An SVG keeps text as text, and the same figure always makes the same file.
     """
     paths = [folder / f"{name}.{form}" for form in formats]
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}), boxes_for_missing_letters():
@@ -51,7 +51,7 @@ def save_plot(figure: Figure, folder: Path, name: str, formats: Sequence[str] = 
 
 @contextmanager
 def boxes_for_missing_letters() -> Iterator[None]:
-    """Let letters that the font lacks show as boxes, without a warning for each."""
+    """Silence the warnings about letters missing from the font, which are drawn as boxes."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*[Gg]lyph.*missing.*")
         yield

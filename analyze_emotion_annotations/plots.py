@@ -1,4 +1,4 @@
-"""The plots of an analysis, each with what it shows in words."""
+"""All plots of an analysis: each figure with its file name and caption, for the statistics and the report."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from .style_plot import plot_styles
 
 
 class Plot(NamedTuple):
-    """A figure, the name of its files, and what it shows, for a caption and for who can't see it."""
+    """A figure, the name of its files without suffix, and a caption, which also serves those who can't see the plot."""
 
     name: str
     figure: Figure
     caption: str
 
 
-def plots_of(found: Analysis, dpi: int) -> Iterator[Plot]:
-    """Draw the plots one by one."""
-    styles = found.styles
+def plots_of(analysis: Analysis, dpi: int) -> Iterator[Plot]:
+    """Draw the plots, one at a time."""
+    styles = analysis.styles
     yield Plot(
         "styles",
-        plot_styles(styles, found.column, dpi),
+        plot_styles(styles, analysis.column, dpi),
         "The valence–arousal plane with each style's mean over bars and a cross from its lower to its upper quartile.",
     )
     yield Plot(
         "planes",
-        plot_planes(styles, found.distributions, dpi),
+        plot_planes(styles, analysis.distributions, dpi),
         "Where the bars of each style lie in the valence–arousal plane; the circle is their mean.",
     )
     yield Plot(
         "ridgelines",
-        plot_ridgelines(styles, found.distributions, dpi),
+        plot_ridgelines(styles, analysis.distributions, dpi),
         "How valence and arousal of each style's bars are spread, with their quartiles.",
     )
     yield Plot(
         "quadrants", plot_quadrants(styles, dpi), "The share of each style's bars in each quadrant of the plane."
     )
-    if len(found.trajectories):
+    if len(analysis.trajectories):
         yield Plot(
             "trajectories",
-            plot_trajectories(styles, found.trajectories, dpi),
-            "How songs of each style move away from their own mean between the first bar and the last, as a mean over "
-            "songs with its 95 % interval.",
+            plot_trajectories(styles, analysis.trajectories, dpi),
+            "How far songs of each style are from their own mean, from the first bar to the last: the mean over songs "
+            "with its 95 % interval.",
         )

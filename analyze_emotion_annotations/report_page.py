@@ -1,8 +1,8 @@
-"""A report as one HTML file that needs nothing else: its tables, plots and song curves, its style and its script.
+"""A report as one self-contained HTML file: its tables, plots and song curves, its style sheet and its script.
 
 Titles, artists and styles come from strangers' files, so they reach the page in two ways only: escaped in the HTML,
 or in a block of JSON that can't end its own element, from which the script makes text nodes. The page's Content
-Security Policy lets no other script or style run, names no place to load from, and forbids making HTML from text.
+Security Policy allows no other script or style, no loading from any address, and no making of HTML from text.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Cell = str | int | float | None | tuple[float, float, float]
 _FILES = Path(__file__).parent / "report_page_files"
 _SCRIPTS = ("elements.js", "tables.js", "curves.js", "song_panel.js", "page.js")
 _MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
-# What can't be printed, and marks that would turn the direction of the text after them; tab and line feed stay.
+# Unprintable characters, and marks that change the direction of the text after them; tab and line feed are allowed.
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
@@ -37,7 +37,7 @@ _UNPRINTABLE = re.compile(
 
 @dataclass(frozen=True)
 class TableColumn:
-    """A column of a table. decimals: of the number as it is shown, of the percentage for a share."""
+    """A column of a table. decimals: of the number shown, which for a share is a percentage."""
 
     key: str
     label: str
@@ -50,9 +50,10 @@ class TableColumn:
 class Table:
     """Rows of cells in the order of the columns.
 
-    A cell of a text column is a text, of any other kind a number, None, or (value, low, high): a value with its 95 %
-    interval, sorted by the value. song_of_row: md5 of the song that choosing a row draws, "" for none; () if no row
-    draws one. sort_by: key of the column that the rows are sorted by at first; "" leaves them as they are.
+    A cell of a text column is a text. Any other cell is a number, None, or (value, low, high), a value with its 95 %
+    interval, which is sorted by the value. song_of_row: for each row the md5 of the song that it draws when chosen, ""
+    for none; () if no row draws a song. sort_by: key of the column that the rows are first sorted by; "" keeps their
+    order.
     """
 
     name: str
@@ -66,7 +67,7 @@ class Table:
 
 @dataclass(frozen=True)
 class ReportPlot:
-    """A plot and what it says to who can't see it."""
+    """A plot as an image file. alt: a description for readers who can't see it."""
 
     name: str
     caption: str
@@ -77,19 +78,19 @@ class ReportPlot:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report; its paragraphs, facts, tables and plots are shown in this order."""
+    """A section of the report; paragraphs, facts, tables and plots are shown in this order."""
 
     name: str
     heading: str
     paragraphs: tuple[str, ...] = ()
-    facts: tuple[tuple[str, str], ...] = ()  # (label, value), as ("songs", "3,299")
+    facts: tuple[tuple[str, str], ...] = ()  # (label, value), such as ("songs", "3,299")
     tables: tuple[Table, ...] = ()
     plots: tuple[ReportPlot, ...] = ()
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that the page shows. made_with: the provenance, JSON text."""
+    """Everything that the page shows. made_with: the provenance as JSON text."""
 
     title: str
     subtitle: str
@@ -99,11 +100,11 @@ class Report:
 
 
 def render(report: Report) -> str:
-    """The page as HTML text that UTF-8 can hold, for a file of its own.
+    """The page as HTML text that can be encoded as UTF-8.
 
-    ValueError if a row has more or fewer cells than its table has columns, a cell is not of its column's kind, a table
-    is sorted by a column it lacks, a song has no bars or arrays that differ in length, or two sections, tables or
-    plots have one name.
+    Raises ValueError if a row has more or fewer cells than its table has columns, a cell is not of its column's kind, a
+    table is sorted by a column that it doesn't have, a song has no bars or arrays of different lengths, or two
+    sections, tables or plots share a name.
     """
     _check(report)
     style = (_FILES / "page.css").read_text(encoding="utf-8")
@@ -114,7 +115,7 @@ def render(report: Report) -> str:
         .render(
             report=report,
             policy=_policy(style, script),
-            style=Markup(style),  # the files beside this module are ours
+            style=Markup(style),  # style and script are our own files, so they need no escaping
             script=Markup(script),
             data=Markup(_json_block(_data(report))),
         )
@@ -122,7 +123,7 @@ def render(report: Report) -> str:
 
 
 def _environment() -> Environment:
-    """How the page is made: every text is escaped and freed of what can't be printed, but for what is Markup."""
+    """The template engine: all text except Markup is escaped, and its unprintable characters are replaced."""
 
     def printable(value: Any) -> Any:
         is_foreign = isinstance(value, str) and not isinstance(value, Markup)
@@ -160,7 +161,7 @@ def _data_address(plot: ReportPlot) -> str:
 
 
 def _data(report: Report) -> dict[str, Any]:
-    """What the script makes tables and curves of."""
+    """The data from which the script makes tables and curves."""
     return {
         "tables": {table.name: _table(table) for section in report.sections for table in section.tables},
         "songs": {curve.md5: _curve(curve) for curve in report.curves},
@@ -188,7 +189,7 @@ def _cell(cell: Cell) -> Any:
 
 
 def _number(value: Any) -> int | float | None:
-    """A number of Python's, of six digits unless it is whole; None for what is unknown (None, nan, infinite)."""
+    """A number as Python's int, or float of six digits; None if it is unknown (None, nan, infinite)."""
     if value is None or not math.isfinite(value):
         return None
     return int(value) if value == int(value) else float(f"{value:.6g}")
@@ -218,7 +219,7 @@ def _rounded(values: Iterable[float], decimals: int) -> list[int | float | None]
 
 
 def _json_block(record: Any) -> str:
-    """JSON in ASCII without <, > and &, which means nothing to the HTML parser wherever it stands."""
+    """JSON in ASCII without <, > and &, so that it contains nothing that an HTML parser acts on."""
     text = json.dumps(record, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -232,11 +233,11 @@ def _check(report: Report) -> None:
     plots = [plot for section in report.sections for plot in section.plots]
     for table in tables:
         if any(len(row) != len(table.columns) for row in table.rows):
-            raise ValueError(f"table {table.name}: a row has not as many cells as there are columns")
+            raise ValueError(f"table {table.name}: a row has more or fewer cells than there are columns")
         if table.song_of_row and len(table.song_of_row) != len(table.rows):
             raise ValueError(f"table {table.name}: {len(table.song_of_row)} songs for {len(table.rows)} rows")
-        for place, column in enumerate(table.columns):
-            cells = [row[place] for row in table.rows if row[place] is not None]
+        for i, column in enumerate(table.columns):
+            cells = [row[i] for row in table.rows if row[i] is not None]
             if any(isinstance(cell, str) != (column.kind == "text") for cell in cells):
                 raise ValueError(f"table {table.name}: a cell of {column.key} is not of its kind, {column.kind}")
         if table.sort_by and table.sort_by not in {column.key for column in table.columns}:
@@ -244,8 +245,8 @@ def _check(report: Report) -> None:
     for curve in report.curves:
         arrays = [value for value in vars(curve).values() if isinstance(value, np.ndarray)]
         if not len(curve.bar_number) or any(array.shape != arrays[0].shape for array in arrays):
-            raise ValueError(f"song {curve.md5}: no bars, or arrays that differ in length")
+            raise ValueError(f"song {curve.md5}: no bars, or arrays of different lengths")
     for parts in (report.sections, tables, plots):
         names = [_identifier(part.name) for part in parts]
         if len(set(names)) < len(names):
-            raise ValueError(f"two sections, tables or plots have one name: {', '.join(names)}")
+            raise ValueError(f"two sections, tables or plots share a name: {', '.join(names)}")

@@ -1,4 +1,4 @@
-"""The tables of the report, from the tables of an analysis."""
+"""The tables of the report, made from the data frames of an analysis."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _MEASURES = (
 )
 
 
-def group_table(rows: pd.DataFrame, name: str, caption: str, of: str) -> Table:
-    """A row a group, in the order given, with all its statistics. of: what a group is, e.g. style."""
+def group_table(rows: pd.DataFrame, name: str, caption: str, heading: str) -> Table:
+    """A row for each group, in the given order, with all its statistics. heading: what a group is, e.g. style."""
     columns = (
-        TableColumn("name", of, "text"),
+        TableColumn("name", heading, "text"),
         TableColumn("n_songs", "songs", "count"),
         TableColumn("n_bars", "bars", "count"),
         *_MEASURES,
@@ -52,18 +52,18 @@ def group_table(rows: pd.DataFrame, name: str, caption: str, of: str) -> Table:
 
 
 def comparison_table(rows: pd.DataFrame, name: str, caption: str) -> Table:
-    """A row for each two groups."""
+    """A row for each pair of groups and dimension."""
     several = rows["grouping"].nunique() > 1
     columns = (
-        *([TableColumn("grouping", "by", "text")] if several else []),
-        TableColumn("group_a", "one", "text"),
-        TableColumn("group_b", "other", "text"),
-        TableColumn("dimension", "of", "text"),
-        TableColumn("difference", "difference", "signed", "of the means of songs, one minus other", 3),
+        *([TableColumn("grouping", "feature", "text")] if several else []),
+        TableColumn("group_a", "group A", "text"),
+        TableColumn("group_b", "group B", "text"),
+        TableColumn("dimension", "dimension", "text"),
+        TableColumn("difference", "difference", "signed", "mean over songs of A minus that of B", 3),
         TableColumn("effect", "effect", "signed", "Hedges' g, with its 95 % interval", 2),
-        TableColumn("p_holm", "p (Holm)", "number", "Welch's p after Holm's correction", 4),
-        TableColumn("songs_a", "songs of one", "count"),
-        TableColumn("songs_b", "songs of other", "count"),
+        TableColumn("p_holm", "p (Holm)", "number", "p of Welch's test after Holm's correction", 4),
+        TableColumn("songs_a", "songs in A", "count"),
+        TableColumn("songs_b", "songs in B", "count"),
     )
     keys = [column.key for column in columns]
     cells = [
@@ -74,17 +74,17 @@ def comparison_table(rows: pd.DataFrame, name: str, caption: str) -> Table:
 
 
 def song_table(rows: pd.DataFrame, name: str, caption: str) -> Table:
-    """A row a song of a list; choosing it draws its curve."""
+    """A row for each song of each list; choosing a row draws the song's curve."""
     columns = (
         TableColumn("list", "list", "text"),
         TableColumn("title", "title", "text"),
         TableColumn("artist", "artist", "text"),
         TableColumn("style", "style", "text"),
         TableColumn("n_bars", "bars", "count"),
-        TableColumn("valence", "valence", "signed", "mean over its bars"),
-        TableColumn("arousal", "arousal", "signed", "mean over its bars"),
-        TableColumn("valence_sd", "valence sd", "number", "standard deviation over its bars"),
-        TableColumn("arousal_sd", "arousal sd", "number", "standard deviation over its bars"),
+        TableColumn("valence", "valence", "signed", "mean over the song's bars"),
+        TableColumn("arousal", "arousal", "signed", "mean over the song's bars"),
+        TableColumn("valence_sd", "valence sd", "number", "standard deviation over the song's bars"),
+        TableColumn("arousal_sd", "arousal sd", "number", "standard deviation over the song's bars"),
         TableColumn("valence_change", "valence change", "number", "mean absolute change from bar to bar", 3),
         TableColumn("arousal_change", "arousal change", "number", "mean absolute change from bar to bar", 3),
     )
@@ -97,21 +97,21 @@ def song_table(rows: pd.DataFrame, name: str, caption: str) -> Table:
 
 
 def count_table(name: str, caption: str, labels: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
-    """A row for each thing that is counted: its name, then counts."""
+    """A table of counts. labels: of its columns. rows: a name, then its counts."""
     columns = [TableColumn(labels[0], labels[0], "text"), *(TableColumn(label, label, "count") for label in labels[1:])]
     cells: list[tuple[Cell, ...]] = [(str(row[0]), *(int(n) for n in row[1:])) for row in rows]
     return Table(name, caption, tuple(columns), tuple(cells))
 
 
 def text_table(name: str, caption: str, rows: Iterable[tuple[str, str]]) -> Table:
-    """A row for each thing and what is said of it."""
+    """A table of two columns. rows: a name and its value."""
     return Table(
         name, caption, (TableColumn("what", "what", "text"), TableColumn("value", "value", "text")), tuple(rows)
     )
 
 
 def _interval(row: Any, key: str) -> Cell:
-    """A figure with its interval where it has one; None where it is not known."""
+    """A value with its 95 % interval if it has one; None if the value is unknown."""
     value, low, high = (row[name] for name in (key, f"{key}_low", f"{key}_high"))
     if value != value or low != low or high != high:  # nan is not equal to itself
         return _cell(value)

@@ -1,7 +1,7 @@
-"""Valence and arousal of a song's bars, over bars and over seconds, with the number of notes beneath them.
+"""The plot of a song: valence and arousal of its bars, over bars and over seconds, above the number of notes.
 
-A bar has its value from its start to its end, so curves and bands are steps. Nothing here reads tables, so that one
-file can be drawn without what reading tables takes.
+A bar keeps its value from its start to its end, so curves and bands are steps. This module doesn't import pandas or
+DuckDB, so that a single file is drawn quickly.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from pipeline.settings import one_line
 from .plot_canvas import BLUE, FAINT, GREY, VERMILLION, new_figure
 
 _CURVES = (("valence", BLUE, "unpleasant", "pleasant"), ("arousal", VERMILLION, "calm", "excited"))
-_BAND = 0.17  # opacity: where the two bands overlap, both are still seen
+_BAND = 0.17  # opacity that keeps both bands visible where they overlap
 _DARK = "#404040"
-_LEFT, _WIDTH = 0.065, 0.915  # of all panels, as shares of the figure
+_LEFT, _WIDTH = 0.065, 0.915  # left edge and width of all panels, as shares of the figure
 _CURVES_HEIGHT, _NOTES_HEIGHT, _BETWEEN = 0.26, 0.05, 0.03
 
 
 @dataclass(frozen=True)
 class Song:
-    """A song's annotations, a structure of arrays over its n bars in ascending order."""
+    """A song's annotations as arrays over its n bars, in ascending order."""
 
     md5: str
     title: str  # "" if unknown
@@ -43,16 +43,16 @@ class Song:
 
     @property
     def plot_name(self) -> str:
-        """The md5; should a data set have something else there, still a name that stays in its folder."""
+        """The md5, made safe as a file name in case a data set has another text as md5."""
         return "".join(letter if letter.isalnum() else "_" for letter in self.md5[:64])
 
 
 def bar_widths(position: np.ndarray, number: np.ndarray, end: float) -> np.ndarray:
-    """How wide each bar is, (n,).
+    """The width of each bar, (n,).
 
-    position: (n,) starts of the bars in any unit, ascending; number: (n,) the bars' numbers, to tell missing ones,
-    which share the way to the next bar; end: where the last bar ends, nan if unknown (then it is as wide as the one
-    before).
+    position: (n,) starts of the bars in any unit, ascending; number: (n,) the bars' numbers, whose gaps are missing
+    bars: a bar and the missing ones after it are equally wide; end: end of the last bar, nan if unknown (then the last
+    bar is as wide as the one before).
     """
     widths = np.diff(position) / np.maximum(np.diff(number), 1)
     before = widths[-1] if len(widths) else 1.0
@@ -60,7 +60,7 @@ def bar_widths(position: np.ndarray, number: np.ndarray, end: float) -> np.ndarr
 
 
 def steps(position: np.ndarray, number: np.ndarray, end: float, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The corners of a curve that keeps a value from a bar's start to its end, broken (nan) where bars are missing.
+    """The corners of a curve that keeps each bar's value from its start to its end, with gaps (nan) for missing bars.
 
     position, number, end: as for `bar_widths`; values: (n,). Returns x and y of equal length.
     """
@@ -72,13 +72,13 @@ def steps(position: np.ndarray, number: np.ndarray, end: float, values: np.ndarr
 
 
 def band(values: np.ndarray, sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One standard deviation below and above the values, (n,) each, within [−1, 1]; nan where sd is none."""
+    """One standard deviation below and above the values, (n,) each, within [−1, 1]; nan where sd is nan."""
     sd = np.where(sd >= 0, sd, np.nan)
     return np.maximum(values - sd, -1), np.minimum(values + sd, 1)
 
 
 def plot_song(song: Song, dpi: int) -> Figure:
-    """Draw a song over bars and over seconds: the curves from −1 to 1 in their bands, and how many notes there are."""
+    """Draw a song over bars and over seconds: the curves from −1 to 1 with their bands, and the number of notes."""
     figure = new_figure(12.0, 9.0, dpi)
     last_bar = float(song.bar_number[-1] + 1)
     over_bars = _draw_over(figure, 0.53, song, song.bar_number, last_bar, song.n_notes, "notes in the bar")
@@ -104,11 +104,11 @@ def _draw_over(
     position: np.ndarray,
     end: float,
     notes: np.ndarray | None,
-    what_notes: str,
+    notes_title: str,
 ) -> Axes:
-    """The curves over a unit and, if known, the notes under them; returns the lowest panel, which has the unit.
+    """Draw the curves over bars or seconds and, if known, the notes below; returns the lowest panel, for its label.
 
-    bottom: of the lowest panel, as a share of the figure's height.
+    bottom: lower edge of the lowest panel, as a share of the figure's height.
     """
     above = _NOTES_HEIGHT + _BETWEEN
     curves = figure.add_axes((_LEFT, bottom + above, _WIDTH, _CURVES_HEIGHT))
@@ -120,7 +120,7 @@ def _draw_over(
     panel = figure.add_axes((_LEFT, bottom, _WIDTH, _NOTES_HEIGHT), sharex=curves)
     x, y = steps(position, song.bar_number, end, notes)
     panel.fill_between(x, 0, y, color=GREY, linewidth=0)
-    panel.set_title(what_notes, loc="left", fontsize=10, pad=3, color=_DARK)
+    panel.set_title(notes_title, loc="left", fontsize=10, pad=3, color=_DARK)
     highest = float(np.nanmax(notes, initial=0))
     panel.set(ylim=(0, highest or 1), yticks=(0, highest))
     panel.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 10 else f"{value:.2g}")
@@ -130,7 +130,7 @@ def _draw_over(
 
 
 def _draw_curves(panel: Axes, song: Song, position: np.ndarray, end: float) -> None:
-    """Valence and arousal from −1 to 1, each in its band."""
+    """Draw valence and arousal from −1 to 1, each with its band."""
     panel.axhline(0, color=FAINT, linewidth=1, zorder=0)
     right = 0.0
     for dimension, colour, *_ in _CURVES:
@@ -140,7 +140,7 @@ def _draw_curves(panel: Axes, song: Song, position: np.ndarray, end: float) -> N
             panel.fill_between(x, low, high, color=colour, alpha=_BAND, linewidth=0, zorder=1)
         x, y = steps(position, song.bar_number, end, values)
         width = 1.8 if len(position) < 200 else 1.2
-        panel.plot(x, y, color=colour, linewidth=width, label=dimension, clip_on=False)  # all of the line at −1 and 1
+        panel.plot(x, y, color=colour, linewidth=width, label=dimension, clip_on=False)  # or −1 and 1 show half a line
         right = float(x[-1])
     panel.set(ylim=(-1, 1), xlim=(0, right), yticks=(-1, -0.5, 0, 0.5, 1))
     panel.tick_params(labelsize=11)
@@ -148,7 +148,7 @@ def _draw_curves(panel: Axes, song: Song, position: np.ndarray, end: float) -> N
 
 
 def _explain(figure: Figure, song: Song) -> None:
-    """Say which curve is which, and what the bands are."""
+    """Write which curve is which, and what the bands mean."""
     lines = [
         Line2D([], [], color=colour, linewidth=2.5, label=f"{dimension} (−1 {low}, 1 {high})")
         for dimension, colour, low, high in _CURVES
@@ -157,7 +157,7 @@ def _explain(figure: Figure, song: Song) -> None:
     figure.legend(handles=lines, loc="lower left", bbox_to_anchor=corner, ncols=2, frameon=False, fontsize=12)
     if song.valence_error_sd is not None or song.arousal_error_sd is not None:
         meaning = (
-            "bands: one standard deviation of the prediction's error either way, two bars in three lie within; "
+            "bands: ± one standard deviation of the prediction's error, which about two bars in three stay within; "
             "cut off at −1 and 1"
         )
         figure.text(_LEFT, 0.04, meaning, fontsize=10, color=_DARK)

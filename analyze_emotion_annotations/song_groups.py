@@ -1,18 +1,18 @@
-"""The groups that songs are compared by: their styles, and what else is known of how they were made.
+"""The groups of songs that statistics describe and compare: styles, and classes of features such as tempo.
 
-A *grouping* is a style column of the data set, or one of the features below; a *group* is one style, or one class of a
-feature. A song is in every group that it names. Groupings and groups of a feature:
+A *grouping* is a style column of the data set or one of the features below; a *group* is one style, or one class of a
+feature. A song is in the groups of all the styles that it names. The features are
 
-tempo                 the mean of the tempos that the data set gives, else that of its bars' lengths and times, quarters
-                      a minute; classes between the settings' edges
-note density          notes a second; classes between edges
-number of tracks      classes between edges
-performance           expressive if at least half of its tracks are, by NOMML, the median level of the metric grid that
-                      a track's onsets lie on (K. J. M. Lee et al., The GigaMIDI dataset with features for expressive
-                      music performance detection, TISMIR 2025); else quantized
+tempo                 in quarters a minute, the mean of the tempos in the data set or, without them, computed from the
+                      length and times of the bars; classes between the settings' edges
+note density          notes a second; classes between the settings' edges
+number of tracks      classes between the settings' edges
+performance           expressive if at least half of the tracks are, judged by NOMML, the median level of the metric
+                      grid that a track's onsets lie on (K. J. M. Lee et al., The GigaMIDI dataset with features for
+                      expressive music performance detection, TISMIR 2025); else quantized
 instruments           GigaMIDI's category
 
-Styles of few songs are gathered in one group, RARE, of their column.
+Styles with few songs are combined into one group of their column, RARE.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ NO_STYLE = "(none)"
 RARE = "(rare)"
 UNKNOWN = "(unknown)"
 FEATURES = ("tempo", "note density", "number of tracks", "performance", "instruments")
-APART = (ALL, NO_STYLE, RARE, UNKNOWN)  # groups that no other is compared with
+COLLECTIVE = (ALL, NO_STYLE, RARE, UNKNOWN)  # groups that are not one kind of music, so they are not compared
 INSTRUMENTS = ("drums only", "all instruments, with drums", "no drums")  # GigaMIDI's categories 0, 1, 2
 
 
 def gather_groups(db: duckdb.DuckDBPyConnection, min_songs: int, features: FeatureSettings) -> list[str]:
-    """Make the tables groups (g, grouping, name, kind, n_songs) and memberships (song, g) of songs that have bars.
+    """Make the tables groups (g, grouping, name, kind, n_songs) and memberships (song, g), for the songs with bars.
 
-    g counts from 0, which is all songs; kind is all, style or feature. min_songs: styles with fewer are gathered.
-    Returns the style columns that there are.
+    g counts from 0, the group of all songs; kind is all, style or feature. min_songs: styles with fewer songs are
+    combined as RARE. Returns the style columns of the data set.
     """
     columns = song_columns(db)
     styles = [column for column in names(STYLES) if column in columns]
-    db.execute("CREATE TEMP TABLE named (song INTEGER, grouping VARCHAR, kind VARCHAR, name VARCHAR, place INTEGER)")
+    db.execute("CREATE TEMP TABLE named (song INTEGER, grouping VARCHAR, kind VARCHAR, name VARCHAR, rank INTEGER)")
     db.execute(f"INSERT INTO named SELECT song, '{ALL}', 'all', '{ALL}', 0 FROM song_sums")
     for column in styles:
         _name_styles(db, column)
@@ -73,10 +73,10 @@ def gather_groups(db: duckdb.DuckDBPyConnection, min_songs: int, features: Featu
     db.execute(
         f"""
         CREATE TABLE groups AS
-        SELECT (row_number() OVER (ORDER BY list_position($order, grouping), place, n_songs DESC, name) - 1)::INTEGER
+        SELECT (row_number() OVER (ORDER BY list_position($order, grouping), rank, n_songs DESC, name) - 1)::INTEGER
                AS g, *
         FROM (
-            SELECT grouping, kind, name, max(CASE name WHEN '{RARE}' THEN 1 ELSE place END) AS place,
+            SELECT grouping, kind, name, max(CASE name WHEN '{RARE}' THEN 1 ELSE rank END) AS rank,
                    count(DISTINCT song) AS n_songs
             FROM named GROUP BY grouping, kind, name
         )
@@ -94,9 +94,9 @@ def gather_groups(db: duckdb.DuckDBPyConnection, min_songs: int, features: Featu
 
 
 def class_names(edges: Sequence[float], unit: str = "", whole: bool = False) -> list[str]:
-    """The names of the classes between edges: under the first, from each to the next, from the last on.
+    """The names of the classes: under the first edge, from each edge to the next, and from the last edge on.
 
-    whole: of whole numbers, so that "2 to 4" holds 4.
+    whole: the values are whole numbers, and a class is named by its first and last value, so "2 to 4" includes 4.
     """
     if not whole:
         between = [f"{low:g} to {high:g}{unit}" for low, high in pairwise(edges)]
@@ -108,10 +108,10 @@ def class_names(edges: Sequence[float], unit: str = "", whole: bool = False) -> 
 
 
 def _tempo(columns: Sequence[str]) -> str:
-    """The SQL for a song's tempo, to a tenth: bars' times are rounded, and 140 must not come out as 139.98."""
-    of_bars = "60 * quarters / nullif(quarter_seconds, 0)"
+    """SQL for a song's tempo, rounded to a tenth: computed from rounded times of bars, 140 would be 139.98."""
+    from_bars = "60 * quarters / nullif(quarter_seconds, 0)"
     given = "list_avg(TRY_CAST(tempo AS DOUBLE[]))" if "tempo" in columns else "NULL"
-    return f"round(coalesce({given}, {of_bars}), 1)"
+    return f"round(coalesce({given}, {from_bars}), 1)"
 
 
 def _name_styles(db: duckdb.DuckDBPyConnection, column: str) -> None:
@@ -137,9 +137,10 @@ def _name_classes(
     db.execute(
         f"""
         INSERT INTO named
-        SELECT song, $grouping, 'feature', coalesce($names[place + 1], '{UNKNOWN}'), coalesce(place, {len(names)})
+        SELECT song, $grouping, 'feature', coalesce($names[class_index + 1], '{UNKNOWN}'),
+               coalesce(class_index, {len(names)})
         FROM (
-            SELECT song, CASE WHEN x IS NULL THEN NULL {cases} ELSE {len(edges)} END AS place
+            SELECT song, CASE WHEN x IS NULL THEN NULL {cases} ELSE {len(edges)} END AS class_index
             FROM (SELECT song, {number} AS x FROM songs JOIN song_sums USING (song))
         )
         """,
@@ -167,9 +168,9 @@ def _name_instruments(db: duckdb.DuckDBPyConnection) -> None:
     db.execute(
         f"""
         INSERT INTO named
-        SELECT song, 'instruments', 'feature', coalesce($names[place + 1], '{UNKNOWN}'), coalesce(place, 99)
+        SELECT song, 'instruments', 'feature', coalesce($names[class_index + 1], '{UNKNOWN}'), coalesce(class_index, 99)
         FROM (
-            SELECT song, TRY_CAST("{INSTRUMENT_CATEGORY}" AS INTEGER) AS place
+            SELECT song, TRY_CAST("{INSTRUMENT_CATEGORY}" AS INTEGER) AS class_index
             FROM songs SEMI JOIN song_sums USING (song)
         )
         """,

@@ -1,8 +1,8 @@
 """Songs worth a look: the most extreme, the most changing, and the most typical of each style.
 
-Extreme are the songs with the highest and lowest mean valence and arousal; most changing those with the largest mean
-absolute difference between successive bars, valence's and arousal's added; most typical of a style those whose mean
-and spread of valence and arousal, in standard deviations of the style's songs, are nearest to the style's means.
+The most extreme songs have the highest or lowest mean valence or arousal. The most changing ones have the largest mean
+absolute difference between successive bars, valence and arousal added. The songs most typical of a style have means and
+spreads of valence and arousal nearest to the averages of the style's songs, in units of their standard deviations.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ TYPICAL = "typical of "
 def songs_to_look_at(
     db: duckdb.DuckDBPyConnection, styles: Sequence[DrawnStyle], style_column: str, per_list: int, min_bars: int
 ) -> pd.DataFrame:
-    """A row for each song of each list, the first of a list first; a song may stand in several lists.
+    """A row for each song of each list, in the order of the list; a song may be in several lists.
 
-    styles: each has a list of typical songs. per_list: songs in a list. min_bars: shorter songs are in no list, unless
-    no song is that long.
+    styles: the styles whose typical songs are listed. per_list: songs in a list. min_bars: shorter songs are left out,
+    but if no song is that long, the longest are listed.
 
     Columns: list, md5, part, title, artist, style, n_bars, valence, arousal (means), valence_sd, arousal_sd (over the
     song's bars), valence_change, arousal_change.
@@ -57,8 +57,8 @@ def songs_to_look_at(
         """
     )
     lists = [
-        db.sql(f"SELECT '{name}' AS list, * FROM candidates ORDER BY {value} {way}, md5 LIMIT {per_list}").df()
-        for name, value, way in EXTREMES
+        db.sql(f"SELECT '{name}' AS list, * FROM candidates ORDER BY {value} {order}, md5 LIMIT {per_list}").df()
+        for name, value, order in EXTREMES
     ]
     lists += [_typical(db, style, per_list) for style in styles]
     db.execute("DROP TABLE candidates")
@@ -70,7 +70,7 @@ def _typical(db: duckdb.DuckDBPyConnection, style: DrawnStyle, per_list: int) ->
     distance = " + ".join(
         f"coalesce((({x} - avg({x}) OVER ()) / nullif(stddev_pop({x}) OVER (), 0)) ** 2, 0)" for x in measures
     )
-    found = db.sql(
+    songs = db.sql(
         f"""
         SELECT * EXCLUDE (distance) FROM (
             SELECT *, {distance} AS distance
@@ -78,5 +78,5 @@ def _typical(db: duckdb.DuckDBPyConnection, style: DrawnStyle, per_list: int) ->
         ) ORDER BY distance, md5 LIMIT {per_list}
         """
     ).df()
-    found.insert(0, "list", TYPICAL + str(style.row["name"]))
-    return found
+    songs.insert(0, "list", TYPICAL + str(style.row["name"]))
+    return songs

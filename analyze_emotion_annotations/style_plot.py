@@ -1,6 +1,8 @@
-"""The valence–arousal plane with the mean of every style and a cross from the lower to the upper quartile.
+"""The plane of styles, the choice of the styles that are drawn, and the placing of labels.
 
-Which styles are drawn, and how each looks, is decided here for all plots.
+The plane shows valence and arousal with the mean of every style and a cross from its lower to its upper quartile.
+Which styles are drawn, and each one's colour and symbol, are decided here for all plots. Labels are placed so that none
+covers another or a point.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -36,20 +38,20 @@ from .plot_canvas import (
 )
 from .song_groups import ALL, NO_STYLE, RARE
 
-# 6 colours and 11 shapes in step give 66 different pairs, and neighbours differ in both; black and grey have a meaning
+# 6 colours and 11 shapes, each cycled, make 66 pairs, and neighbours differ in both; black and grey are used by _NAMED
 _COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY_BLUE)
-_LONGEST_NAME = 24  # letters that fit beside every plot
+_LONGEST_NAME = 24  # characters that fit next to every plot
 _SHAPES = "osD^vP<X>ph"
 _NAMED = {RARE: ("rare styles", GREY, "o"), NO_STYLE: ("no style given", GREY, "s"), ALL: ("all songs", BLACK, "*")}
-_DISTANCES = (12, 22, 34, 48, 64, 82, 102, 124, 148)  # points of type between a plot's point and the middle of its name
-# degrees, diagonals first: straight up and along there may be error bars
+_DISTANCES = (12, 22, 34, 48, 64, 82, 102, 124, 148)  # from a point to the middle of its label, in points of type
+# from degrees, diagonals first: the lines of the cross are horizontal and vertical
 _DIRECTIONS = np.deg2rad([base + turn for turn in (0, 15, -15, 30, -30, 45) for base in (45, 135, 315, 225)])
-_MARKER = 7  # points of type kept free on every side of a plot's point
+_MARKER = 7  # points of type kept free on every side of a point
 _HALO = [patheffects.withStroke(linewidth=2.5, foreground="white", alpha=0.85)]
 
 
 def plot_styles(styles: Sequence[DrawnStyle], column: str, dpi: int) -> Figure:
-    """Draw the plane, and beside it the list of styles, from high to low arousal as they stand in the plane."""
+    """Draw the plane and, to its right, a legend of the styles from high to low arousal, their order in the plane."""
     figure = new_figure(12.0, 8.0, dpi)
     plane = figure.add_axes((0.075, 0.11, 0.56, 0.80))
     _draw_plane(plane, _reach(styles))
@@ -64,7 +66,7 @@ def plot_styles(styles: Sequence[DrawnStyle], column: str, dpi: int) -> Figure:
     size = min(11, 300 / len(labels))  # many styles need the whole height
     legend = figure.legend(handles, labels, loc="upper left", bbox_to_anchor=(0.65, 0.92), frameon=False, fontsize=size)
     for text in legend.get_texts():
-        text.set_parse_math(False)  # a style's name is not ours: "$" is a dollar
+        text.set_parse_math(False)  # names come from the data set: "$" is a dollar, not a formula
     title = "all songs" if column == ALL else f"by style ({column})"
     figure.text(0.075, 0.945, f"Valence and arousal of bars, {title}", fontsize=14, parse_math=False)
     note = "Symbol: mean over bars. Cross: lower to upper quartile. A song with several styles counts in each."
@@ -83,7 +85,7 @@ def _quartiles(style: DrawnStyle) -> np.ndarray:
 
 
 def _reach(styles: Sequence[DrawnStyle]) -> float:
-    """Half the width of the plane: all crosses and some room for the quadrants' names, at most the whole plane."""
+    """Half the width of the plane that holds all crosses and some room for the quadrants' names, at most 1."""
     furthest = max(float(np.abs([*_quartiles(style).ravel(), *_mean(style)]).max()) for style in styles)
     return min(1.0, np.ceil(furthest * 1.1 * 10 + 1e-9) / 10)
 
@@ -95,8 +97,8 @@ def _draw_plane(plane: Axes, reach: float) -> None:
     plane.axhline(0, color=FAINT, linewidth=1, zorder=0)
     plane.axvline(0, color=FAINT, linewidth=1, zorder=0)
     for q in QUADRANTS:
-        at = (0.985 if q.pleasant else 0.015, 0.985 if q.excited else 0.015)
-        corner = plane.text(*at, f"{q.name}  {q.signs}", transform=plane.transAxes, fontsize=12, zorder=0)
+        position = (0.985 if q.pleasant else 0.015, 0.985 if q.excited else 0.015)
+        corner = plane.text(*position, f"{q.name}  {q.signs}", transform=plane.transAxes, fontsize=12, zorder=0)
         corner.set(ha="right" if q.pleasant else "left", va="top" if q.excited else "bottom", color="#606060")
 
 
@@ -109,7 +111,7 @@ def _draw_cross(plane: Axes, style: DrawnStyle) -> None:
 
 @dataclass(frozen=True)
 class DrawnStyle:
-    """A group of songs in the plots. row: of the table of statistics, whose index is also its g."""
+    """A group of songs as it is drawn. row: its row of the table of statistics, whose index is the group's g."""
 
     name: str
     colour: str
@@ -123,18 +125,18 @@ class DrawnStyle:
 
     @property
     def songs(self) -> str:
-        """How many songs it has, in words."""
+        """The number of its songs, as text with the unit."""
         return f"{self.row['n_songs']:,} song{'s'[: self.row['n_songs'] != 1]}"
 
     @property
     def symbol(self) -> dict[str, Any]:
-        """How matplotlib is to draw its marker."""
+        """Arguments of matplotlib that draw its marker."""
         size = {"*": 15, "P": 11, "X": 11}.get(self.shape, 10)
         return {"color": self.colour, "marker": self.shape, "markersize": size, "markeredgecolor": "white"}
 
 
 def choose_column(table: pd.DataFrame, wanted: str | None) -> str:
-    """The style column to draw: the wanted one, else the first that names a style, else that of the overall row."""
+    """The style column to draw: `wanted`, or if it is None the first that names a style, or ALL if none does."""
     styles = table[table["kind"] == "style"]
     if wanted is None:
         named = styles.loc[styles["name"] != NO_STYLE, "grouping"]
@@ -147,18 +149,18 @@ def choose_column(table: pd.DataFrame, wanted: str | None) -> str:
 
 
 def styles_to_draw(table: pd.DataFrame, column: str, most: int) -> list[DrawnStyle]:
-    """The styles of a column, most songs first, at most so many; then rare ones, songs without a style, and all songs.
+    """The styles to draw: at most `most` of a column, most songs first, then rare ones, no style, and all songs.
 
-    table: group_statistics.
+    table: returned by group_statistics.
     """
-    of_column = table[(table["grouping"] == column) & (column != ALL)]
-    apart = of_column["name"].isin(_NAMED)
-    named = of_column[~apart].sort_values(["n_songs", "name"], ascending=[False, True])[:most]
+    in_column = table[(table["grouping"] == column) & (column != ALL)]
+    apart = in_column["name"].isin(_NAMED)
+    named = in_column[~apart].sort_values(["n_songs", "name"], ascending=[False, True])[:most]
     drawn = [
         DrawnStyle(one_line(str(row["name"]), _LONGEST_NAME), colour, shape, row)
         for (_, row), colour, shape in zip(named.iterrows(), cycle(_COLOURS), cycle(_SHAPES), strict=False)
     ]
-    others = [of_column[of_column["name"] == name] for name in (RARE, NO_STYLE)] if drawn else []
+    others = [in_column[in_column["name"] == name] for name in (RARE, NO_STYLE)] if drawn else []
     others.append(table[table["grouping"] == ALL])
     for rows in others:
         for _, row in rows.iterrows():
@@ -167,19 +169,17 @@ def styles_to_draw(table: pd.DataFrame, column: str, most: int) -> list[DrawnSty
 
 
 def place_labels(axes: Axes, points: np.ndarray, names: Sequence[str], size: float) -> None:
-    """Write each name at the nearest free place around its point, with a thin line to it if that is further off.
+    """Write each name at the nearest free position around its point, with a thin line to the point.
 
-    points: (n, 2) in data units, axes limits already set; size: of the type, in points. A name that finds no free place
-    is left out: it stands in the legend all the same.
+    points: (n, 2) in data units, once the limits of the axes are set; size: of the type, in points. A name without a
+    free position is left out; the legend has it.
     """
-    canvas = axes.figure.canvas
-    assert isinstance(canvas, FigureCanvasAgg)
-    renderer = canvas.get_renderer()
+    renderer = cast(FigureCanvasAgg, axes.figure.canvas).get_renderer()
     pixels_a_point = renderer.points_to_pixels(1.0)
-    at = axes.transData.transform(points) / pixels_a_point  # (n, 2) in points of type
+    centres = axes.transData.transform(points) / pixels_a_point  # (n, 2) in points of type
     frame = np.asarray(axes.get_window_extent(renderer).get_points()) / pixels_a_point  # lower left, upper right
-    taken = [np.stack([point - _MARKER, point + _MARKER]) for point in at]
-    for i, (point, name) in enumerate(zip(at, names, strict=True)):
+    taken = [np.stack([point - _MARKER, point + _MARKER]) for point in centres]
+    for i, (point, name) in enumerate(zip(centres, names, strict=True)):
         text = axes.annotate(name, points[i], fontsize=size, ha="center", va="center", zorder=4)
         text.set(parse_math=False, path_effects=_HALO)
         half = np.asarray(text.get_window_extent(renderer).size) / pixels_a_point / 2
@@ -205,7 +205,10 @@ def place_labels(axes: Axes, points: np.ndarray, names: Sequence[str], size: flo
 def _free_offset(
     point: np.ndarray, half: np.ndarray, taken: Sequence[np.ndarray], frame: np.ndarray
 ) -> np.ndarray | None:
-    """Where the middle of a name of this half-size may stand, seen from its point; None if all is taken."""
+    """Offset from a point to the middle of its label, (2,) in points of type; None if no position is free.
+
+    half: (2,) half the label's width and height; taken: boxes that it must not overlap; frame: corners of the axes.
+    """
     boxes = np.stack(taken)  # (m, 2, 2) lower left and upper right corners
     for distance in _DISTANCES:
         for direction in _DIRECTIONS:

@@ -4,7 +4,8 @@ const CURVES = [["valence", "valenceErrorSd"], ["arousal", "arousalErrorSd"]];
 const MARGIN = { left: 44, right: 14, top: 8, between: 26, bottom: 24 };
 const NOTES_HEIGHT = 34;
 
-// Where each bar ends, in the unit of its start: at the next bar, or as long as the bar before where none follows.
+// The end of each bar, in the unit of its start. A bar ends where the next begins, and is as long as any missing bars in
+// between; the last ends at `end` or, if that is null, is as long as the bar before.
 function barEnds(song, starts, end) {
   const ends = [];
   starts.forEach((start, i) => {
@@ -44,7 +45,7 @@ function stepArea(run, top, bottom, scene) {
   return `${stepLine(run, top, scene)}${back}Z`;
 }
 
-// Round numbers for an axis of so many pixels. smallest: the least step that makes sense.
+// Ticks at round numbers for an axis that is `pixels` long. smallest: the least step; nice: steps to choose from.
 function ticks(end, pixels, smallest, nice) {
   const wanted = (end * 70) / pixels;
   const step = Math.max(smallest, nice.find((value) => value >= wanted) ?? Math.ceil(wanted / 600) * 600);
@@ -54,7 +55,7 @@ function ticks(end, pixels, smallest, nice) {
 const NICE_BARS = [1, 2, 4, 8, 16, 32, 64, 100, 200, 400, 800, 1600];
 const NICE_SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600];
 
-// The drawing and what finds a bar in it. width and height in pixels.
+// The drawing (svg), its measures (scene), and mark(i), which marks bar i. width and height in pixels.
 function drawSong(song, inSeconds, width, height) {
   const starts = inSeconds ? song.seconds : song.bar;
   const ends = barEnds(song, starts, inSeconds ? song.duration : null);
@@ -78,8 +79,8 @@ function axes(scene, inSeconds) {
   const { x, y, end, right, floor } = scene;
   const marks = [];
   for (const value of [-1, -0.5, 0, 0.5, 1]) {
-    const place = { x1: MARGIN.left, x2: right, y1: y(value), y2: y(value) };
-    marks.push(draw("line", { class: value ? "grid" : "zero", ...place }));
+    const ends = { x1: MARGIN.left, x2: right, y1: y(value), y2: y(value) };
+    marks.push(draw("line", { class: value ? "grid" : "zero", ...ends }));
     const text = value ? signed(value, 1) : "0";
     marks.push(draw("text", { class: "tick left", x: MARGIN.left - 8, y: y(value) }, text));
   }
@@ -129,7 +130,7 @@ function markerAt(song, scene, i) {
   return [draw("rect", size), ...dots];
 }
 
-// The bar that is sounding at a horizontal place in pixels, or the nearest.
+// The index of the bar at a horizontal position in pixels; in a gap, of the nearest bar.
 function barAt(scene, pixels) {
   const position = ((pixels - MARGIN.left) / (scene.right - MARGIN.left)) * scene.end;
   let [low, high] = [0, scene.starts.length - 1];

@@ -1,5 +1,5 @@
 "use strict";
-// Elements are made here and nowhere else. A text becomes a text node and is never read as HTML.
+// All elements are made by these functions. A text becomes a text node and is never parsed as HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -17,32 +17,32 @@ function filled(element, attributes, children) {
   return element;
 }
 
-// Someone else's text: its direction is its own and ends with it.
+// Someone else's text, isolated so that its writing direction doesn't affect the text around it.
 function isolated(text, attributes = {}) {
   return make("bdi", { dir: "auto", ...attributes }, text);
 }
 
-// Someone else's text, or what to show in its place if there is nothing to see in it.
+// Someone else's text, or `instead` if the text has no visible character.
 function shown(text, instead) {
   return /[\p{L}\p{N}\p{P}\p{S}]/u.test(text ?? "") ? text : instead;
 }
 
-// Formats by their number of decimals: to make one takes far longer than to use it.
+// Number formats by decimals and sign, kept because making one takes far longer than using it.
 const formats = [];
 
-// 3,299 and \u22120.21; what rounds to zero has no sign.
+// As 3,299 or \u22120.21; a number that rounds to zero has no sign.
 function fixed(number, decimals, sign = "negative") {
   const digits = { minimumFractionDigits: decimals, maximumFractionDigits: decimals, signDisplay: sign };
   const cache = (formats[decimals] ??= {});
   return (cache[sign] ??= new Intl.NumberFormat("en-US", digits)).format(number).replace("-", "\u2212");
 }
 
-// +0.21
+// As +0.21.
 function signed(number, decimals) {
   return fixed(number, decimals, "exceptZero");
 }
 
-// Seconds as minutes:seconds, with hours if there are any: 3:25, 1:02:07, 0:49.7.
+// Seconds as minutes:seconds or, from an hour on, hours:minutes:seconds: 3:25, 1:02:07, 0:49.7.
 function clock(seconds, decimals = 0) {
   const rounded = Number(seconds.toFixed(decimals));
   const minutes = Math.floor(rounded / 60);
@@ -58,7 +58,7 @@ function plural(count, noun) {
 async function copy(text, button) {
   try {
     await navigator.clipboard.writeText(text);
-  } catch { // not allowed for files by every browser
+  } catch { // some browsers don't allow it for a page opened from a file
     const field = make("textarea", { class: "unseen" });
     field.value = text;
     document.body.append(field);

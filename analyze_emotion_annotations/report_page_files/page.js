@@ -1,4 +1,4 @@
-// Puts the page together once it is read.
+// Builds the page from its data, once it has loaded.
 
 function keepContents(contents) {
   const wide = matchMedia("(min-width: 64rem)");
@@ -23,7 +23,7 @@ function markCurrentSection(contents) {
   for (const section of document.querySelectorAll("main > section")) observer.observe(section);
 }
 
-// A plot that is wider than its place is shown in its own size on demand, in a box that scrolls.
+// A click on a plot that was shrunk to fit shows it in its full size, in a box that scrolls; another click undoes that.
 function letEnlarge(button) {
   button.addEventListener("click", () => {
     const plot = button.querySelector("img");

@@ -1,4 +1,4 @@
-// The panel at the foot of the window that draws the song of the chosen row and reads out its bars.
+// The panel at the foot of the window: it draws the song of the chosen row and shows the values of a bar.
 
 class SongPanel {
   constructor(panel, songs) {
@@ -64,7 +64,7 @@ class SongPanel {
     this.read(barAt(this.drawing.scene, event.clientX - this.chart.getBoundingClientRect().left));
   }
 
-  // Draws the song of a row; if it is drawn already, closes it.
+  // Draws the song of a row; if that song is already open, closes the panel.
   open(md5, line) {
     if (line === this.line) return this.close();
     this.mark(false);
@@ -98,7 +98,7 @@ class SongPanel {
     this.line?.querySelector("button.song").setAttribute("aria-expanded", String(chosen));
   }
 
-  // The page can be scrolled as far as if the panel were not in front of it.
+  // Leaves room below the page, so that its end can be scrolled out from behind the panel.
   makeRoom() {
     document.documentElement.style.setProperty("--panel", `${this.panel.offsetHeight}px`);
   }
@@ -128,19 +128,19 @@ class SongPanel {
     if (this.song.duration !== null) facts.push(clock(this.song.duration));
     const means = CURVES.map(([name]) =>
       make("span", { class: `key ${name}` }, `${name} mean ${mean(this.song[name])}`));
-    const band = make("span", { class: "hint" }, "bands: \u00b1 1 standard deviation of the error");
+    const band = make("span", { class: "hint" }, "bands: \u00b1 one standard deviation of the prediction's error");
     return [...facts.map((fact) => make("span", {}, fact)), ...means, band];
   }
 
   values(i) {
     const { song } = this;
-    const dimension = CURVES.map(([name, spread]) => {
+    const readings = CURVES.map(([name, spread]) => {
       const value = song[name][i] === null ? "\u2013" : signed(song[name][i], 2);
       const error = song[spread][i] === null ? "" : ` \u00b1 ${fixed(song[spread][i], 2)}`;
       return make("span", { class: `key ${name}` }, `${name} `, make("b", {}, value), error);
     });
     const count = song.notes[i] === null ? [] : [make("span", {}, plural(song.notes[i], "note"))];
-    const place = [make("span", {}, `bar ${song.bar[i]}`), make("span", {}, clock(song.seconds[i] ?? 0, 1))];
-    return [...place, ...dimension, ...count];
+    const position = [make("span", {}, `bar ${song.bar[i]}`), make("span", {}, clock(song.seconds[i] ?? 0, 1))];
+    return [...position, ...readings, ...count];
   }
 }

@@ -1,4 +1,4 @@
-// Tables that are sorted by a click on a column's name, filtered by words, and shown in part if they are long.
+// Tables that a click on a column's name sorts and that can be filtered by words; long ones are first shown in part.
 
 const ROWS_AT_FIRST = 50;
 const ROWS_WITHOUT_FILTER = 12;
@@ -19,12 +19,12 @@ function numberFormat(column, values) {
 }
 
 class TableView {
-  // choose(md5, row) is called with the song of a chosen row and with the row, to mark it and to go back to.
+  // choose(md5, line) is called when a row is chosen, with the md5 of its song and its tr element.
   constructor(box, table, songs, choose) {
     Object.assign(this, { box, table, choose });
     this.songOfRow = table.rows.map((_, i) => (Object.hasOwn(songs, table.songs[i] ?? "") ? table.songs[i] : null));
     this.formats = table.columns.map((column, i) => numberFormat(column, table.rows.map((row) => valueOf(row[i]))));
-    this.titleColumn = this.placeOfTitle();
+    this.titleColumn = this.indexOfTitle();
     this.lines = new Array(table.rows.length);
     this.words = [];
     this.showAll = false;
@@ -48,8 +48,8 @@ class TableView {
     this.box.append(over, this.scroller, make("div", { class: "under" }, this.status, this.more), ...this.glossary());
   }
 
-  // The column whose cells are buttons that draw the row's song: the title, or the first text.
-  placeOfTitle() {
+  // The column whose cells become buttons that draw the row's song: the title, or else the first column of text.
+  indexOfTitle() {
     const title = this.table.columns.findIndex((column) => column.key === "title");
     return title >= 0 ? title : Math.max(0, this.table.columns.findIndex((column) => column.kind === "text"));
   }
@@ -86,29 +86,29 @@ class TableView {
     this.sort();
   }
 
-  // Rows without a value come last either way; rows of one value keep the order that the report gave them.
+  // Rows without a value come last in both directions; rows with equal values keep the order of the report.
   sort() {
     const i = this.sortColumn;
-    this.order = this.table.rows.map((_, place) => place);
+    this.order = this.table.rows.map((_, index) => index);
     if (i >= 0) {
       const values = this.table.rows.map((row) => valueOf(row[i]));
-      const known = (place) => values[place] !== null && values[place] !== "";
+      const known = (index) => values[index] !== null && values[index] !== "";
       const compare = this.table.columns[i].kind === "text" ? collator.compare : (a, b) => a - b;
       const sign = this.descending ? -1 : 1;
       const ordered = this.order.filter(known).sort((a, b) => sign * compare(values[a], values[b]));
-      this.order = [...ordered, ...this.order.filter((place) => !known(place))];
+      this.order = [...ordered, ...this.order.filter((index) => !known(index))];
     }
-    this.heads.forEach((head, place) => {
+    this.heads.forEach((head, index) => {
       const direction = this.descending ? "descending" : "ascending";
-      head.setAttribute("aria-sort", place === i ? direction : "none");
+      head.setAttribute("aria-sort", index === i ? direction : "none");
     });
     this.show();
   }
 
   show() {
-    const found = this.words.length ? this.order.filter((place) => this.matches(place)) : this.order;
+    const found = this.words.length ? this.order.filter((index) => this.matches(index)) : this.order;
     const shown = this.showAll ? found : found.slice(0, ROWS_AT_FIRST);
-    this.body.replaceChildren(...shown.map((place) => this.line(place)));
+    this.body.replaceChildren(...shown.map((index) => this.line(index)));
     const total = this.table.rows.length;
     this.status.textContent = this.count(shown.length, found.length, total);
     this.more.hidden = shown.length === found.length;
@@ -128,9 +128,9 @@ class TableView {
     this.scroller.focus();
   }
 
-  matches(place) {
+  matches(index) {
     this.texts ??= this.table.rows.map((row) => row.map((cell, i) => this.text(cell, i)).join(" ").toLowerCase());
-    return this.words.every((word) => this.texts[place].includes(word));
+    return this.words.every((word) => this.texts[index].includes(word));
   }
 
   text(cell, i) {
@@ -138,13 +138,13 @@ class TableView {
     return this.table.columns[i].kind === "text" ? cell : this.formats[i](valueOf(cell));
   }
 
-  line(place) {
-    return (this.lines[place] ??= this.makeLine(place));
+  line(index) {
+    return (this.lines[index] ??= this.makeLine(index));
   }
 
-  makeLine(place) {
-    const song = this.songOfRow[place];
-    const cells = this.table.rows[place].map((cell, i) => this.makeCell(cell, i));
+  makeLine(index) {
+    const song = this.songOfRow[index];
+    const cells = this.table.rows[index].map((cell, i) => this.makeCell(cell, i));
     const line = make("tr", {}, ...cells);
     if (song === null) return line;
     const title = cells[this.titleColumn];
@@ -180,7 +180,7 @@ class TableView {
     return [" ", make("span", { class: "interval" }, `[${low}, ${high}]`)];
   }
 
-  // To the next row that draws a song; if one is drawn already, draw that row's instead.
+  // Moves the focus to the next row with a song; if this row's song is open, opens that row's song instead.
   moveBy(step, line, event) {
     if (!step) return;
     event.preventDefault();

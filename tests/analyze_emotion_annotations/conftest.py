@@ -30,7 +30,7 @@ def write_annotations(folder: Path, parts: Sequence[Sequence[tuple[SongRow, np.n
             rows.append({"md5": md5, **facts, **{key: value for key, value in song.items() if key != "name"}})
             bars.append((np.full(n, md5), np.arange(n), ratings))
         md5s, number_of_bar, values = (np.concatenate(column) for column in zip(*bars, strict=True))
-        of_bars = {
+        columns = {
             "md5": md5s,
             "bar_number": number_of_bar,
             "valence": values[:, 0],
@@ -40,7 +40,7 @@ def write_annotations(folder: Path, parts: Sequence[Sequence[tuple[SongRow, np.n
             "meter": "4/4",
             "n_notes": 4,
         }
-        for kind, frame in (("bars", pd.DataFrame(of_bars)), ("songs", pd.DataFrame(rows))):
+        for kind, frame in (("bars", pd.DataFrame(columns)), ("songs", pd.DataFrame(rows))):
             (folder / kind).mkdir(parents=True, exist_ok=True)
             frame.to_csv(folder / kind / f"part-{number:05d}.csv", index=False)
         record = record_path(folder, number)

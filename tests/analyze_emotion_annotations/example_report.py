@@ -26,7 +26,7 @@ from analyze_emotion_annotations.song_curves import Song
 
 STYLES = {"folk": (0.4, -0.1), "classical": (0.2, 0.15), "video game": (0.18, 0.3), "pop": (0.14, 0.04)}
 _FORMS = ("Waltz", "Nocturne", "Reel", "March", "Ballad", "Study", "Overture", "Lullaby", "Jig", "Theme")
-_PLACES = ("of the Harbour", "in G minor", "for a Rainy Day", "No. 3", "from the North", "at Dusk")
+_ENDINGS = ("of the Harbour", "in G minor", "for a Rainy Day", "No. 3", "from the North", "at Dusk")
 
 
 def made_curve(name: str, mean: tuple[float, float], seed: int) -> Song:
@@ -37,7 +37,7 @@ def made_curve(name: str, mean: tuple[float, float], seed: int) -> Song:
     if seed % 5 == 0:
         bars[n // 2 :] += 4
     wave = np.sin(np.arange(n) * 2 * np.pi / random.integers(12, 48))
-    dimension = [
+    valence, arousal = [
         np.clip(centre + 0.18 * wave * random.normal() + np.cumsum(random.normal(0, 0.02, n)), -1, 1) for centre in mean
     ]
     seconds = bars * 60 / random.uniform(70, 150) * 4
@@ -48,11 +48,11 @@ def made_curve(name: str, mean: tuple[float, float], seed: int) -> Song:
         duration_seconds=float(seconds[-1] + 2.2),
         bar_number=bars,
         start_seconds=seconds,
-        valence=dimension[0],
-        arousal=dimension[1],
+        valence=valence,
+        arousal=arousal,
         valence_error_sd=np.full(n, 0.15) + 0.02 * random.random(n),
         arousal_error_sd=np.full(n, 0.16) + 0.02 * random.random(n),
-        n_notes=random.poisson(18 + 10 * (dimension[1] - dimension[1].min())),
+        n_notes=random.poisson(18 + 10 * (arousal - arousal.min())),
     )
 
 
@@ -82,7 +82,7 @@ def made_curves(n: int = 40) -> list[tuple[str, Song]]:
     return [
         (
             styles[i % 4],
-            made_curve(f"{_FORMS[i % 10]} {_PLACES[i % 6]}" + (f" ({i // 30 + 1})"), STYLES[styles[i % 4]], i),
+            made_curve(f"{_FORMS[i % 10]} {_ENDINGS[i % 6]}" + (f" ({i // 30 + 1})"), STYLES[styles[i % 4]], i),
         )
         for i in range(n)
     ]

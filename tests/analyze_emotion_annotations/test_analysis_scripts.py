@@ -11,7 +11,7 @@ from script_runs import settings_words
 
 from pipeline.annotations import record_path
 
-PICTURES = ("styles", "planes", "ridgelines", "quadrants", "trajectories")
+PLOTS = ("styles", "planes", "ridgelines", "quadrants", "trajectories")
 TABLES = ("statistics_by_style", "statistics_by_feature", "comparisons", "trajectories", "songs_to_look_at")
 STYLE = "music_styles_curated"
 
@@ -26,21 +26,21 @@ def test_statistics_of_a_library(annotations, library, tmp_path, run_here):
     done = run_here("01_statistics.py", *settings)
     assert done.returncode == 0 and done.stderr == ""
     results = tmp_path / "results"
-    plots = {f"{name}.{form}" for name in PICTURES for form in ("png", "svg")}
+    plots = {f"{name}.{form}" for name in PLOTS for form in ("png", "svg")}
     assert files_in(results) == {"run.json", *plots, *(f"{name}.csv" for name in TABLES)}
-    assert all((results / f"{name}.png").stat().st_size > 5_000 for name in PICTURES)
+    assert all((results / f"{name}.png").stat().st_size > 5_000 for name in PLOTS)
     for name in (*plots, *(f"{name}.csv" for name in TABLES)):
         assert f"results/{name}" in done.stdout
     tables = {name: pd.read_csv(results / f"{name}.csv", keep_default_na=False) for name in TABLES}
 
-    of_styles = tables["statistics_by_style"]
-    assert list(of_styles.columns[:7]) == [
+    styles = tables["statistics_by_style"]
+    assert list(styles.columns[:7]) == [
         "style_column", "style", "n_songs", "n_bars", "valence_mean", "valence_mean_low", "valence_mean_high"
     ]  # fmt: skip
-    assert list(of_styles["style"]) == ["(all)", "folk", "jazz", "blues", "pop", "(none)"]
+    assert list(styles["style"]) == ["(all)", "folk", "jazz", "blues", "pop", "(none)"]
     bars = np.concatenate([dimension for _, dimension in library])
-    assert of_styles.loc[0, "n_bars"] == len(bars)
-    assert of_styles.loc[0, "valence_mean"] == pytest.approx(bars[:, 0].mean(), abs=5e-5)
+    assert styles.loc[0, "n_bars"] == len(bars)
+    assert styles.loc[0, "valence_mean"] == pytest.approx(bars[:, 0].mean(), abs=5e-5)
     assert set(tables["statistics_by_feature"]["feature"]) == {"(all)", "tempo", "note density"}
     compared = tables["comparisons"]
     assert {frozenset(pair) for pair in zip(compared["group_a"], compared["group_b"], strict=True)} == {
@@ -78,7 +78,7 @@ def test_a_report_of_unfinished_annotations(annotations, library, tmp_path, run_
     assert "20 songs" in page and page.count("data:image/png;base64,") == 5
 
 
-def test_pictures_are_written_in_the_formats_asked_for(annotations, tmp_path, run_here):
+def test_plots_are_written_in_the_formats_asked_for(annotations, tmp_path, run_here):
     folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
     done = run_here(
         "01_statistics.py",
@@ -86,7 +86,7 @@ def test_pictures_are_written_in_the_formats_asked_for(annotations, tmp_path, ru
     )
     assert done.returncode == 0, done.stderr
     plots = {name for name in files_in(tmp_path / "out") if name.endswith((".png", ".svg"))}
-    assert plots == {f"{name}.svg" for name in PICTURES[:-1]}  # three bars are too few for a trajectory
+    assert plots == {f"{name}.svg" for name in PLOTS[:-1]}  # three bars are too few for a trajectory
     assert len(pd.read_csv(tmp_path / "out" / "trajectories.csv")) == 0
 
 

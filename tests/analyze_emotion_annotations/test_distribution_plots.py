@@ -21,7 +21,7 @@ from analyze_emotion_annotations.plot_canvas import save_plot
 from analyze_emotion_annotations.plots import plots_of
 from pipeline.settings import one_line
 
-PICTURES = ["styles", "planes", "ridgelines", "quadrants", "trajectories"]
+PLOTS = ["styles", "planes", "ridgelines", "quadrants", "trajectories"]
 
 
 def said_by(figure):
@@ -81,41 +81,41 @@ def test_quadrants_say_the_share_of_each(two_styles):
 
 def test_a_ridge_stands_over_its_bars_and_is_cut_at_its_quartiles(two_styles):
     figure = plot_ridgelines(two_styles.styles, two_styles.distributions, dpi=50)
-    for panel, places in zip(figure.axes, ((-0.52, 0.32), (-0.73, 0.12)), strict=True):
+    for panel, positions in zip(figure.axes, ((-0.52, 0.32), (-0.73, 0.12)), strict=True):
         ridge, *quartiles = panel.lines[:4]
         x, y = ridge.get_data()
         height = np.asarray(y) - 2  # the first of three styles is at the top
         assert height.min() == pytest.approx(0, abs=1e-9)
-        assert x[np.argmax(height)] == pytest.approx(places[1], abs=STEP)
-        near = [height[np.abs(x - place) < 0.085].sum() for place in places]
+        assert x[np.argmax(height)] == pytest.approx(positions[1], abs=STEP)
+        near = [height[np.abs(x - position) < 0.085].sum() for position in positions]
         assert near[1] == pytest.approx(2 * near[0])
         assert sum(near) == pytest.approx(height.sum(), rel=1e-3)
-        assert [line.get_xdata()[0] for line in quartiles] == pytest.approx([places[0], places[1], places[1]])
+        assert [line.get_xdata()[0] for line in quartiles] == pytest.approx([positions[0], positions[1], positions[1]])
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(0, 2000), min_size=1, max_size=30))
-def test_smoothing_keeps_the_number_of_bars_and_knows_no_direction(places):
-    counts = np.bincount(places, minlength=2001)
+def test_smoothing_keeps_the_number_of_bars_and_knows_no_direction(positions):
+    counts = np.bincount(positions, minlength=2001)
     smooth = smoothed(counts)
     assert smooth.shape == counts.shape and smooth.min() >= 0
-    assert smooth.sum() == pytest.approx(len(places))
+    assert smooth.sum() == pytest.approx(len(positions))
     np.testing.assert_allclose(smoothed(counts[::-1]), smooth[::-1], atol=1e-12)
 
 
-@pytest.mark.parametrize("place", [0, 2000, 3, 700])
-def test_smoothing_spreads_bars_around_where_they_are_also_at_the_ends(place):
-    smooth = smoothed(np.bincount([place] * 4, minlength=2001))
+@pytest.mark.parametrize("position", [0, 2000, 3, 700])
+def test_smoothing_spreads_bars_around_where_they_are_also_at_the_ends(position):
+    smooth = smoothed(np.bincount([position] * 4, minlength=2001))
     middle = np.average(np.arange(2001), weights=smooth)
-    if 100 < place < 1900:
-        assert middle == pytest.approx(place)
+    if 100 < position < 1900:
+        assert middle == pytest.approx(position)
         assert np.sqrt(np.average((np.arange(2001) - middle) ** 2, weights=smooth)) == pytest.approx(20, rel=0.01)
-    assert abs(np.argmax(smooth) - place) <= 3
-    assert smooth[np.abs(np.arange(2001) - place) > 85].sum() == 0
+    assert abs(np.argmax(smooth) - position) <= 3
+    assert smooth[np.abs(np.arange(2001) - position) > 85].sum() == 0
     assert smooth.sum() == pytest.approx(4)
 
 
-def test_songs_that_rise_give_a_course_that_rises_from_below_their_mean_to_above_it(annotations):
+def test_songs_that_rise_give_a_trajectory_that_rises_from_below_their_mean_to_above_it(annotations):
     songs = [
         ({"name": f"{n}", COLUMN: "rising"}, np.stack([np.linspace(-0.2, 0.2, n) + 0.1, np.zeros(n)], axis=1).round(4))
         for n in (200, 300, 500)
@@ -130,7 +130,7 @@ def test_songs_that_rise_give_a_course_that_rises_from_below_their_mean_to_above
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["rising  (3)", "all songs  (3)"]
 
 
-def test_styles_of_short_songs_only_have_no_course(annotations):
+def test_styles_of_short_songs_only_have_no_trajectory(annotations):
     long, short = np.zeros((20, 2)), np.zeros((7, 2))
     songs = [
         ({"name": f"{style} {i}", COLUMN: style}, dimension)
@@ -142,7 +142,7 @@ def test_styles_of_short_songs_only_have_no_course(annotations):
     assert [text.get_text() for text in legend.get_texts()] == ["a  (2)", "all songs  (2)"]
 
 
-def test_any_name_of_a_style_can_be_drawn_in_every_picture(annotations, tmp_path):
+def test_any_name_of_a_style_can_be_drawn_in_every_plot(annotations, tmp_path):
     found = collection(annotations, dict.fromkeys(NAMES, 2), n_bars=8)
     for plot in plots_of(found, dpi=50):
         paths = save_plot(plot.figure, tmp_path, plot.name)
@@ -156,13 +156,13 @@ def test_any_name_of_a_style_can_be_drawn_in_every_picture(annotations, tmp_path
 
 def test_one_style_can_be_drawn(annotations, tmp_path):
     drawn = list(plots_of(collection(annotations, {"folk": 1}, n_bars=8), dpi=50))
-    assert [plot.name for plot in drawn] == PICTURES
+    assert [plot.name for plot in drawn] == PLOTS
     for plot in drawn:
         assert "folk" in said_by(plot.figure) and "all songs" in said_by(plot.figure)
         save_plot(plot.figure, tmp_path, plot.name, ["png"])
 
 
-def test_thirty_styles_are_named_in_every_picture_and_none_is_cut_off_at_its_edge(annotations):
+def test_thirty_styles_are_named_in_every_plot_and_none_is_cut_off_at_its_edge(annotations):
     songs_of_style = {f"{i:02} Folk, World, & Country and more": 2 for i in range(30)} | {"rare": 1, "": 1}
     found = collection(annotations, songs_of_style, "styles.max_drawn=30", "styles.min_songs=2", n_bars=8)
     assert len(found.styles) == 33
@@ -172,9 +172,9 @@ def test_thirty_styles_are_named_in_every_picture_and_none_is_cut_off_at_its_edg
         assert not reaches_beyond(plot.figure), plot.name
 
 
-def test_songs_that_are_all_short_have_every_picture_but_the_courses(annotations):
+def test_songs_that_are_all_short_have_every_plot_but_the_trajectories(annotations):
     found = collection(annotations, {"folk": 2}, n_bars=3)
-    assert [plot.name for plot in plots_of(found, dpi=50)] == PICTURES[:-1]
+    assert [plot.name for plot in plots_of(found, dpi=50)] == PLOTS[:-1]
 
 
 def test_the_same_annotations_give_the_same_bytes(annotations, library, tmp_path):
@@ -182,6 +182,6 @@ def test_the_same_annotations_give_the_same_bytes(annotations, library, tmp_path
     for run in "12":
         for plot in plots_of(analysis_of(folder), dpi=50):
             save_plot(plot.figure, tmp_path / run, plot.name, ["svg"])
-    for name in PICTURES:
+    for name in PLOTS:
         once, again = ((tmp_path / run / f"{name}.svg").read_bytes() for run in "12")
         assert once == again and once.startswith(b"<?xml")

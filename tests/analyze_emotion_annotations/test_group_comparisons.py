@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_ind
 
 from analyze_emotion_annotations.group_comparisons import comparisons, holm
-from analyze_emotion_annotations.song_groups import APART
+from analyze_emotion_annotations.song_groups import COLLECTIVE
 
 COLUMN = "music_styles_curated"
 
@@ -90,7 +90,7 @@ def test_one_song_and_what_is_no_kind_of_music_are_compared_with_nothing(annotat
     assert named == {"folk", "pop", "polka", "waltz"}
     gathered = compared(annotations(songs_at(styles), folder="gathered"), "styles.min_songs=3")
     named = set(gathered["group_a"]) | set(gathered["group_b"])
-    assert named == {"folk", "pop"} and not named & set(APART)
+    assert named == {"folk", "pop"} and not named & set(COLLECTIVE)
 
 
 def test_every_two_groups_of_a_grouping_once_the_largest_effects_first(annotations):

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from analyze_emotion_annotations.analysis import in_short
+from analyze_emotion_annotations.analysis import summary_text
 from analyze_emotion_annotations.group_statistics import PLANE_CELLS, STEP, group_statistics, quantiles
 from analyze_emotion_annotations.song_groups import ALL, NO_STYLE, RARE
 from pipeline.annotations import DIMENSIONS, record_path, style_names
@@ -224,7 +224,7 @@ def test_styles_stand_in_the_order_of_their_songs_and_the_terminal_shows_the_lar
     ]
     table = styles_of(table_of(annotations(songs)))
     assert list(table["name"][1:]) == [f"style {style}" for style in reversed(range(12))]
-    text = in_short(table)
+    text = summary_text(table)
     assert "style 11 " in text and "style 1 " not in text and "2 more" in text
 
 
@@ -250,7 +250,7 @@ def test_bars_of_a_song_that_is_not_listed_are_refused(annotations):
     folder = annotations([({"name": "a"}, np.zeros((2, 2)))])
     songs = folder / "songs" / "part-00000.csv"
     songs.write_text(songs.read_text().splitlines()[0] + "\n")
-    with pytest.raises(UserError, match=r"part-00000\.csv: bars of .* a song that no songs table has"):
+    with pytest.raises(UserError, match=r"part-00000\.csv: there are bars of .*, a song that is in no songs table"):
         table_of(folder)
 
 

@@ -25,7 +25,7 @@ PNG = b"\x89PNG"
 @pytest.fixture
 def unillustrated(monkeypatch):
     """Reports without plots, which take most of the time."""
-    monkeypatch.setattr(report_content, "plots_of", lambda found, dpi: iter(()))
+    monkeypatch.setattr(report_content, "plots_of", lambda analysis, dpi: iter(()))
 
 
 def reported(folder, *overrides):

@@ -136,7 +136,7 @@ def test_the_page_never_scrolls_sideways(open_report, width):
     assert page.locator("#song svg").bounding_box()["width"] > 0.8 * min(width, 1200)
 
 
-def test_a_picture_that_is_too_wide_is_enlarged_in_its_own_box(open_report):
+def test_a_plot_that_is_too_wide_is_enlarged_in_its_own_box(open_report):
     page = open_report(example_report(4), 360)
     plot = page.locator("button.plot").first
     before = plot.locator("img").bounding_box()["width"]

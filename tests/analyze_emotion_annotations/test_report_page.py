@@ -131,7 +131,7 @@ def test_150_songs_of_300_bars_take_three_megabytes_at_most():
 @pytest.mark.parametrize(
     ("parts", "complaint"),
     [
-        (([TEXT, COUNT], [("folk",)]), "as many cells"),
+        (([TEXT, COUNT], [("folk",)]), "more or fewer cells"),
         (([TEXT, COUNT], [("folk", "3")]), "a cell of songs"),
         (([TEXT], [(3,)]), "a cell of style"),
         (([TEXT], [("folk",)], ["md5", "md5"]), "2 songs for 1 rows"),
@@ -145,7 +145,7 @@ def test_a_table_that_does_not_fit_together_is_refused(parts, complaint):
 def test_two_tables_of_one_name_and_an_unknown_column_to_sort_by_are_refused():
     table = Table("styles", "Styles", (TEXT,), (("folk",),))
     for tables, complaint in (
-        ((table, table), "one name"),
+        ((table, table), "share a name"),
         ((dataclasses.replace(table, sort_by="bars"),), "no column bars"),
     ):
         with pytest.raises(ValueError, match=complaint):
@@ -155,5 +155,5 @@ def test_two_tables_of_one_name_and_an_unknown_column_to_sort_by_are_refused():
 def test_a_song_without_bars_or_with_arrays_of_two_lengths_is_refused():
     song = curve_of("song", "Song")
     for curve in (dataclasses.replace(song, valence=np.zeros(3)), curve_of("song", "Song", 0)):
-        with pytest.raises(ValueError, match="song song: no bars, or arrays that differ in length"):
+        with pytest.raises(ValueError, match="song song: no bars, or arrays of different lengths"):
             render(table_report([TEXT], [], curves=[curve]))

@@ -14,8 +14,8 @@ from analyze_emotion_annotations.report_page import TableColumn
 pytestmark = pytest.mark.slow  # they start a browser
 
 
-def column_text(page: Page, place: int) -> list[str]:
-    return page.locator(f"tbody tr td:nth-child({place + 1})").all_inner_texts()
+def column_text(page: Page, index: int) -> list[str]:
+    return page.locator(f"tbody tr td:nth-child({index + 1})").all_inner_texts()
 
 
 def sort_by(page: Page, label: str) -> None:
@@ -29,12 +29,12 @@ def test_numbers_are_sorted_by_value_and_unknown_ones_come_last(open_report):
     kinds = ("count", "signed", "share", "number", "seconds")
     columns = [TableColumn("name", "name", "text"), *(TableColumn(kind, kind, kind) for kind in kinds)]
     page = open_report(table_report(columns, [(f"row {i}", *[value] * len(kinds)) for i, value in enumerate(NUMBERS)]))
-    for place, kind in enumerate(kinds, 1):
+    for index, kind in enumerate(kinds, 1):
         sort_by(page, kind)  # descending first
         assert column_text(page, 0) == [f"row {i}" for i in (0, 3, 4, 2, 6, 1, 5)]
         sort_by(page, kind)
         assert column_text(page, 0) == [f"row {i}" for i in (6, 2, 4, 3, 0, 1, 5)]
-        assert column_text(page, place)[-2:] == ["–", "–"]
+        assert column_text(page, index)[-2:] == ["–", "–"]
 
 
 def test_texts_are_sorted_as_a_reader_would_and_by_keyboard(open_report):

@@ -34,15 +34,15 @@ def song(**changes):
     return dataclasses.replace(known, **changes)
 
 
-def at(x, y, place):
-    """The value that a drawn curve has at a place that is no corner."""
-    i = np.flatnonzero((x[:-1] < place) & (place < x[1:]))
+def at(x, y, position):
+    """The value that a drawn curve has at a position that is no corner."""
+    i = np.flatnonzero((x[:-1] < position) & (position < x[1:]))
     return y[i[0]] if len(i) and y[i[0]] == y[i[0] + 1] else np.nan
 
 
 def test_a_curve_keeps_its_value_from_the_start_of_a_bar_to_its_end():
     x, y = steps(np.array([4.0, 6.0, 7.5]), np.array([2, 3, 4]), 9.0, np.array([0.1, 0.2, -1.0]))
-    assert [at(x, y, place) for place in (4.1, 5.9, 6.1, 7.4, 7.6, 8.9)] == [0.1, 0.1, 0.2, 0.2, -1.0, -1.0]
+    assert [at(x, y, position) for position in (4.1, 5.9, 6.1, 7.4, 7.6, 8.9)] == [0.1, 0.1, 0.2, 0.2, -1.0, -1.0]
     assert (x[0], x[-1]) == (4.0, 9.0)
 
 
@@ -71,12 +71,12 @@ def test_any_title_can_be_drawn(title, tmp_path):
     assert 0 < len(written) <= 80
 
 
-def test_a_picture_is_1200_pixels_wide(tmp_path):
+def test_a_plot_is_1200_pixels_wide(tmp_path):
     save_plot(plot_song(song(), dpi=100), tmp_path, "song")
     assert int.from_bytes((tmp_path / "song.png").read_bytes()[16:20]) == 1200
 
 
-def test_a_picture_stays_in_its_folder():
+def test_a_plot_stays_in_its_folder():
     assert song().plot_name == md5_of("a")
     assert "/" not in song(md5="../../etc/x").plot_name
     assert len(song(md5="f" * 5000).plot_name) < 100

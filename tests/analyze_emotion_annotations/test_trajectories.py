@@ -18,7 +18,7 @@ def trajectories_of(folder, points, min_bars=2):
         return trajectories(db, points, min_bars).merge(names, on="g")
 
 
-def course_of(table, name):
+def trajectory_of(table, name):
     rows = table[table["name"] == name].sort_values("point")
     assert len(rows)
     return rows
@@ -26,14 +26,14 @@ def course_of(table, name):
 
 def rising(n, low=-0.4, high=0.4):
     """A song whose valence rises in even steps and whose arousal falls; the middle of its first bar is 1 / 2n."""
-    place = (np.arange(n) + 0.5) / n
-    return np.stack([low + (high - low) * place, high - (high - low) * place], axis=1)
+    position = (np.arange(n) + 0.5) / n
+    return np.stack([low + (high - low) * position, high - (high - low) * position], axis=1)
 
 
 @pytest.mark.parametrize("n_bars", [12, 120])
 def test_a_song_that_rises_evenly_moves_in_a_straight_line(annotations, n_bars):
     folder = annotations([({"name": "a"}, rising(n_bars, -0.36, 0.6).round(4))])
-    trajectory = course_of(trajectories_of(folder, points=12), "(all)")
+    trajectory = trajectory_of(trajectories_of(folder, points=12), "(all)")
     straight = np.linspace(-0.44, 0.44, 12)  # the middles of twelfths of 0.96
     atol = 0.96 / n_bars / 2 + 1e-4
     np.testing.assert_allclose(trajectory["valence_movement"], straight, atol=atol)
@@ -45,7 +45,7 @@ def test_a_song_that_rises_evenly_moves_in_a_straight_line(annotations, n_bars):
 
 def test_long_and_short_songs_weigh_alike(annotations):
     up, flat = rising(1000).round(4), np.full((10, 2), 0.3)
-    trajectory = course_of(trajectories_of(annotations([({"name": "a"}, up), ({"name": "b"}, flat)]), 10), "(all)")
+    trajectory = trajectory_of(trajectories_of(annotations([({"name": "a"}, up), ({"name": "b"}, flat)]), 10), "(all)")
     assert set(trajectory["n_songs"]) == {2}
     np.testing.assert_allclose(trajectory["valence_movement"], np.linspace(-0.36, 0.36, 10) / 2, atol=1e-3)
     np.testing.assert_allclose(trajectory["valence_mean"], (np.linspace(-0.36, 0.36, 10) + 0.3) / 2, atol=1e-3)
@@ -53,9 +53,9 @@ def test_long_and_short_songs_weigh_alike(annotations):
 
 def test_a_point_is_the_bar_in_the_middle_of_its_stretch(annotations):
     bars = np.stack([np.arange(7), np.zeros(7)], axis=1) / 10
-    trajectory = course_of(trajectories_of(annotations([({"name": "a"}, bars)]), points=3), "(all)")
+    trajectory = trajectory_of(trajectories_of(annotations([({"name": "a"}, bars)]), points=3), "(all)")
     np.testing.assert_allclose(trajectory["valence_mean"], [0.1, 0.3, 0.5])  # ⌊7/6⌋, ⌊7/2⌋, ⌊35/6⌋
-    stretched = course_of(trajectories_of(annotations([({"name": "a"}, bars[:2])], folder="b"), points=5), "(all)")
+    stretched = trajectory_of(trajectories_of(annotations([({"name": "a"}, bars[:2])], folder="b"), points=5), "(all)")
     np.testing.assert_allclose(stretched["valence_mean"], [0, 0, 0.1, 0.1, 0.1])
 
 
@@ -68,8 +68,8 @@ def test_short_songs_and_groups_without_another_are_left_out(annotations):
     ]
     table = trajectories_of(annotations(songs), 4, min_bars=8)
     counted = table.groupby("name")["n_songs"].agg(["min", "max", "size"])
-    of_styles = counted.loc[["(all)", "long", "short"]].to_numpy().tolist()
-    assert of_styles == [[2, 2, 4], [2, 2, 4], [1, 1, 4]]
+    song_counts = counted.loc[["(all)", "long", "short"]].to_numpy().tolist()
+    assert song_counts == [[2, 2, 4], [2, 2, 4], [1, 1, 4]]
     assert "tiny" not in counted.index
     assert trajectories_of(annotations(songs, folder="again"), 4, min_bars=10).empty
 
@@ -77,7 +77,7 @@ def test_short_songs_and_groups_without_another_are_left_out(annotations):
 def test_an_interval_worked_out_by_hand(annotations):
     halves = [np.repeat([[-x, 0.0], [x, 0.0]], 2, axis=0) for x in (0.1, 0.2, 0.6)]
     songs = [({"name": str(i)}, dimension + 0.1 * i) for i, dimension in enumerate(halves)]
-    trajectory = course_of(trajectories_of(annotations(songs), points=2), "(all)")
+    trajectory = trajectory_of(trajectories_of(annotations(songs), points=2), "(all)")
     reach = 4.3027 * np.std([0.1, 0.2, 0.6], ddof=1) / np.sqrt(3)  # t of two degrees
     np.testing.assert_allclose(trajectory["valence_movement"], [-0.3, 0.3])
     np.testing.assert_allclose(trajectory["valence_movement_high"], [-0.3 + reach, 0.3 + reach], rtol=1e-4)
@@ -86,14 +86,14 @@ def test_an_interval_worked_out_by_hand(annotations):
 
 
 def test_one_song_has_no_interval(annotations):
-    trajectory = course_of(trajectories_of(annotations([({"name": "a"}, rising(9))]), 3), "(all)")
+    trajectory = trajectory_of(trajectories_of(annotations([({"name": "a"}, rising(9))]), 3), "(all)")
     assert trajectory["valence_movement_low"].isna().all() and trajectory["arousal_movement_high"].isna().all()
 
 
 def test_a_song_that_goes_nowhere_on_the_whole_moves_by_nothing_on_the_whole(annotations, library):
     songs = [(song, np.tile(dimension[:20], (3, 1))[: 20 * (len(dimension[:20]) // 20)]) for song, dimension in library]
     songs = [song for song in songs if len(song[1])]
-    trajectory = course_of(trajectories_of(annotations(songs), points=20), "(all)")
+    trajectory = trajectory_of(trajectories_of(annotations(songs), points=20), "(all)")
     assert set(trajectory["n_songs"]) == {len(songs)}  # of 20 bars each: every bar is one point
     assert trajectory["valence_movement"].sum() == pytest.approx(0, abs=1e-9)
     assert trajectory["valence_movement"].abs().max() > 0.01

@@ -1,7 +1,8 @@
 """Turn finished annotations into a data set to publish: Parquet files with a data card, in the layout of the Hub.
 
-Writes bars/*.parquet (a row a bar), songs/*.parquet (a row a song, with its bars as lists), README.md and export.json,
-in place of an earlier export. With export.repo they are pushed to the Hugging Face Hub, without it nothing is.
+Writes bars/*.parquet (a row for each bar), songs/*.parquet (a row for each song, with its bars as lists), README.md and
+export.json, and replaces an earlier export. Nothing leaves this machine unless the setting export.repo names a dataset
+on the Hugging Face Hub to push to.
 """
 
 from pipeline.settings import counted, run_script
@@ -11,17 +12,17 @@ from publish_annotations.export_settings import SETTINGS_FILE, ExportSettings
 
 
 def main(settings: ExportSettings) -> None:
-    """Export, and say what was written and how to read it."""
+    """Export, and print what was written and how to read it."""
     exported = export(settings)
     print(f"{counts_line(exported.totals)}: {', '.join(exported.splits)}, in {exported.folder}")
-    for kind, meaning in (("bars", "a row a bar"), ("songs", "a row a song, with its bars as lists")):
+    for kind, meaning in (("bars", "a row for each bar"), ("songs", "a row for each song, with its bars as lists")):
         sizes = [size for name, size in exported.files.items() if name.startswith(f"{kind}/")]
         print(f"  {kind}/*.parquet  {meaning}; {counted(len(sizes), 'file')}, {sum(sizes) / 1e6:,.1f} MB")
     print("  README.md        the data card\n  export.json      settings, versions, digests")
-    _say_how_to_go_on(exported, settings)
+    _print_next_steps(exported, settings)
 
 
-def _say_how_to_go_on(exported: Exported, settings: ExportSettings) -> None:
+def _print_next_steps(exported: Exported, settings: ExportSettings) -> None:
     name = settings.export.repo or str(exported.folder)
     print(f'to load it: datasets.load_dataset("{name}", "songs", split="{exported.splits[0]}", streaming=True)')
     if exported.page:

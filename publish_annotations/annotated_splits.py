@@ -1,7 +1,7 @@
-"""The finished output folders of 01_annotate.py that make one data set: each the annotations of a split.
+"""The finished output folders of 01_annotate.py that make up one data set, one folder for each split.
 
-What isn't finished, or was made with other weights or settings than the rest, is refused in one line with the command
-that mends it.
+A folder that isn't finished, or was made with other weights or settings than the others, is refused with one line that
+ends in the command to run.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from pipeline.settings import UserError, counted, load_settings, settings_from
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 from process_gigamidi.verification import annotate_command
 
-ONLY_SPLIT = "train"  # as the Hub calls the one split of what has none, such as a folder of MIDI files
+ONLY_SPLIT = "train"  # name of the split of data without splits, such as a folder of MIDI files, as on the Hub
 
-# These say which songs there are and how they are cut into parts, not what is said of them.
+# These decide which songs are annotated and how they are divided into parts, not the values.
 MAY_DIFFER = ("dataset.split", "files in dataset.path", "dataset.limit", "output.row_groups_per_part")
 
 
 @dataclass(frozen=True)
 class AnnotatedSplit:
-    """A split whose parts are all done.
+    """A split whose parts are all finished.
 
-    settings: that it was made with. decides, versions: as in run.json. described: the descriptive columns of its songs.
+    settings: those it was annotated with. decides, versions: as in run.json. described: the names of its songs'
+    descriptive columns.
     """
 
     name: str
@@ -43,10 +44,10 @@ class AnnotatedSplit:
 
 
 def annotated_splits(folders: Sequence[str]) -> list[AnnotatedSplit]:
-    """The splits that the folders hold, in their order.
+    """The split in each folder, in the order of the folders.
 
-    Raises UserError if one isn't finished, two hold the same split, or two were made with different weights, settings
-    or columns.
+    Raises UserError if a split isn't finished, if two folders hold the same split, or if two splits were made with
+    different weights or settings or have different columns.
     """
     splits: dict[str, AnnotatedSplit] = {}
     for folder in folders:
@@ -64,7 +65,7 @@ def annotated_splits(folders: Sequence[str]) -> list[AnnotatedSplit]:
 
 
 def verify_command(folder: Path) -> str:
-    """The command line that says what is wrong with a folder."""
+    """The command that prints what is wrong with a folder."""
     return shlex.join(["python", "process_gigamidi/02_verify.py", "--set", f"output.dir={folder}"])
 
 
@@ -82,22 +83,22 @@ def _annotated_split(folder: Path) -> AnnotatedSplit:
     if missing:
         which = ", ".join(f"{part:05d}" for part in missing[:3]) + (", …" if len(missing) > 3 else "")
         raise UserError(
-            f"export.folders: {folder} lacks {len(missing):,} of {counted(run['parts'], 'part')} ({which}); "
+            f"export.folders: {folder}: {len(missing):,} of {counted(run['parts'], 'part')} not finished ({which}); "
             f"finish it first: {annotate_command(settings)}"
         )
     records = tuple(read_record(folder, part) for part in range(run["parts"]))
     totals = Totals()
     for part, record in enumerate(records):
         if (record.part, record.run) != (part, digest_of(run["decides"])):
-            raise UserError(f"export.folders: part {part:05d} of {folder} is of another run; {_look(folder)}")
+            raise UserError(f"export.folders: part {part:05d} of {folder} belongs to another run; {_look(folder)}")
         totals.add(record.totals)
     if run["totals"] != asdict(totals):
         raise UserError(
-            f"export.folders: {folder / RUN_RECORD} is without the totals of all parts; "
+            f"export.folders: {folder / RUN_RECORD} doesn't have the totals of all parts; "
             f"finish it first: {annotate_command(settings)}"
         )
     if not totals.songs:
-        raise UserError(f"export.folders: no song in {folder} was annotated; why is in {folder / 'failures'}")
+        raise UserError(f"export.folders: no song in {folder} was annotated; the reasons are in {folder / 'failures'}")
     name = run["decides"].get("dataset.split") or ONLY_SPLIT
     return AnnotatedSplit(name, folder, settings, run["decides"], run["versions"], records, totals, _described(folder))
 
@@ -107,7 +108,7 @@ def _look(folder: Path) -> str:
 
 
 def _described(folder: Path) -> tuple[str, ...]:
-    """The descriptive columns of a folder's songs."""
+    """The names of the descriptive columns of a folder's songs."""
     path = table_path(folder, "songs", 0)
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -131,11 +132,11 @@ def _check_alike(first: AnnotatedSplit, other: AnnotatedSplit) -> None:
         if values[0] != values[1] and key not in MAY_DIFFER:
             raise UserError(
                 f"export.folders: {first.folder} was made with {key} = {values[0]}, {other.folder} with {values[1]}; "
-                f"annotate anew what differs: {annotate_command(again)}"
+                f"annotate the second again with the settings of the first: {annotate_command(again)}"
             )
     if first.described != other.described:
         differing = sorted({*first.described} ^ {*other.described})
         raise UserError(
             f"export.folders: the songs of {first.folder} and {other.folder} have different columns "
-            f"({', '.join(differing) or 'in another order'}); export them into folders of their own"
+            f"({', '.join(differing) or 'in another order'}); export them into separate folders"
         )

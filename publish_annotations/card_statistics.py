@@ -1,4 +1,4 @@
-"""What an export says of itself: counts, means, spreads, quartiles, quadrants and styles, exact and in flat memory.
+"""The statistics of the data card: counts, mean, spread, quartiles, quadrants and styles, exact and in constant memory.
 
 Valence and arousal have four decimals, so counting how often each of their 20,001 values occurs loses nothing.
 Statistics are over bars, so a long song weighs more than a short one; sd is the population's (ddof 0); quartiles are
@@ -23,7 +23,7 @@ _GRID = np.arange(-10_000, 10_001) / 10_000
 
 @dataclass(frozen=True)
 class Summary:
-    """Of the values of all bars."""
+    """Statistics of one dimension over all bars."""
 
     mean: float
     sd: float
@@ -34,10 +34,10 @@ class Summary:
 
 @dataclass
 class Statistics:
-    """What was counted of some songs and their bars.
+    """Counts over songs and their bars.
 
-    counts: (2, 20,001) bars at each value of valence and of arousal, from −1. quadrants: (4,) bars in Q1 to Q4. styles:
-    songs that name each curated style; without_style: songs that name none.
+    counts: (2, 20,001) number of bars at each value of valence and of arousal, from −1. quadrants: (4,) number of bars
+    in Q1 to Q4. styles: number of songs that name each curated style; without_style: number that name none.
     """
 
     songs: int = 0
@@ -47,22 +47,22 @@ class Statistics:
     styles: Counter[str] = field(default_factory=Counter)
     without_style: int = 0
 
-    def add(self, group: Group) -> None:
-        """Count some songs more. Raises ValueError if a value lies outside −1 to 1."""
-        affect = np.stack([group.bars[name].to_numpy() for name in DIMENSIONS])  # (2, bars)
-        if not (np.abs(affect) <= 1).all():  # not a number fails this too
-            raise ValueError("valence or arousal of some bar is outside −1 to 1")
+    def add(self, group: RowGroup) -> None:
+        """Add the songs and bars of a row group. Raises ValueError if a value lies outside −1 to 1."""
+        ratings = np.stack([group.bars[name].to_numpy() for name in DIMENSIONS])  # (2, bars)
+        if not (np.abs(ratings) <= 1).all():  # not a number fails this too
+            raise ValueError("valence or arousal of a bar is outside −1 to 1")
         self.songs += group.songs.num_rows
         self.bars += group.bars.num_rows
-        places = np.rint((affect.astype(np.float64) + 1) * 10_000).astype(np.int64)
-        self.counts += np.stack([np.bincount(row, minlength=len(_GRID)) for row in places])
-        pleasant, excited = affect >= 0
+        indices = np.rint((ratings.astype(np.float64) + 1) * 10_000).astype(np.int64)
+        self.counts += np.stack([np.bincount(row, minlength=len(_GRID)) for row in indices])
+        pleasant, excited = ratings >= 0
         self.quadrants += [int(((pleasant == q.pleasant) & (excited == q.excited)).sum()) for q in QUADRANTS]
         if CURATED_STYLES in group.songs.column_names:
             self._add_styles(group.songs[CURATED_STYLES].combine_chunks())
 
     def update(self, other: Statistics) -> None:
-        """Count the other's songs and bars too."""
+        """Add the counts of another Statistics."""
         self.songs += other.songs
         self.bars += other.bars
         self.counts += other.counts
@@ -70,19 +70,19 @@ class Statistics:
         self.styles.update(other.styles)
         self.without_style += other.without_style
 
-    def summary(self, affect: int) -> Summary:
-        """affect: 0 for valence, 1 for arousal; there must be bars."""
-        counts = self.counts[affect]
+    def summary(self, dimension: int) -> Summary:
+        """Statistics of one dimension, 0 for valence or 1 for arousal; there must be bars."""
+        counts = self.counts[dimension]
         mean = float(counts @ _GRID / self.bars)
         sd = float(np.sqrt(counts @ np.square(_GRID - mean) / self.bars))
-        place = np.array([0.25, 0.5, 0.75]) * (self.bars - 1)  # where a quartile stands among the sorted values
-        up_to, below = np.cumsum(counts), np.floor(place)
+        rank = np.array([0.25, 0.5, 0.75]) * (self.bars - 1)  # of a quartile among the sorted values, from 0
+        up_to, below = np.cumsum(counts), np.floor(rank)
         lower = _GRID[np.searchsorted(up_to, below, side="right")]
-        upper = _GRID[np.searchsorted(up_to, np.ceil(place), side="right")]
-        return Summary(mean, sd, *(lower + (place - below) * (upper - lower)).tolist())
+        upper = _GRID[np.searchsorted(up_to, np.ceil(rank), side="right")]
+        return Summary(mean, sd, *(lower + (rank - below) * (upper - lower)).tolist())
 
     def styles_by_songs(self) -> list[tuple[str, int]]:
-        """The styles with the number of their songs, the most frequent first."""
+        """The styles with their number of songs, the most frequent first."""
         return sorted(self.styles.items(), key=lambda item: (-item[1], item[0]))
 
     def _add_styles(self, styles: pa.ListArray) -> None:
@@ -93,8 +93,8 @@ class Statistics:
         self.without_style += len(styles) - len(pc.unique(once["song"]))
 
 
-class Group(NamedTuple):
-    """Some songs and all of their bars, as the two published tables."""
+class RowGroup(NamedTuple):
+    """Some songs and all of their bars, as rows of the two published tables."""
 
     songs: pa.Table
     bars: pa.Table

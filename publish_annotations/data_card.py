@@ -1,7 +1,7 @@
-"""The data card: README.md of an export, from the template data_card.md.jinja and what was counted.
+"""The data card, which is README.md of an export: the template data_card.md.jinja filled in.
 
-At its head stands YAML, which tells the Hub and `datasets` of files, columns, sizes and licence. What others wrote
-(styles, names) comes into the Markdown as plain words in one line, and not at all into the YAML.
+The card begins with YAML that tells the Hub and `datasets` the files, columns, sizes and licence. Text by others
+(styles, names) is escaped to plain words in one line of Markdown, and is never put into the YAML.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ from .parquet_files import PublishedSplit, schema_of
 
 TEMPLATE = "data_card.md.jinja"
 GIGAMIDI = "Metacreation/GigaMIDI"
-PLACEHOLDER = "NAME/gigamidi-valence-arousal"  # where the data set isn't pushed; a reader puts in what it is called
-MOST_STYLES = 30  # that are named; the rest is counted
-LONGEST = 60  # characters of somebody else's text
+PLACEHOLDER = "NAME/gigamidi-valence-arousal"  # if the data set isn't pushed; readers put in its name
+MOST_STYLES = 30  # most styles that are named; the others are only counted
+LONGEST = 60  # most characters of someone else's text
 TAGS = ("music", "midi", "symbolic-music", "emotion", "music-emotion-recognition", "valence", "arousal")
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
-_MEANT = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$:@=])")  # what Markdown or the Hub could take for more than a letter
+_MEANT = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$:@=])")  # characters that have a meaning in Markdown or on the Hub
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a data set's songs and numbers come from.
+    """Where the songs and values of a data set come from.
 
-    Songs come from GigaMIDI (the Hub or a local copy), from another dataset, or from a folder of MIDI files; numbers
-    from a head that is bundled with the project, whose agreement with ratings is known, or from another one.
+    The songs are from GigaMIDI (the Hub or a local copy), another dataset, or a folder of MIDI files. The values are
+    from a head bundled with the project, whose agreement with ratings is known, or from another head.
     """
 
     splits: tuple[AnnotatedSplit, ...]
 
     @property
     def first(self) -> AnnotatedSplit:
-        """The split that stands for all in what they have in common."""
+        """The first split, for properties that all splits share."""
         return self.splits[0]
 
     @property
@@ -61,12 +61,12 @@ class Origin:
 
     @property
     def revision(self) -> str | None:
-        """The dataset's commit on the Hub; None if it wasn't read there."""
+        """The dataset's commit on the Hub; None if it wasn't read from the Hub."""
         return self.first.decides.get("dataset.revision")
 
     @property
     def head(self) -> BundledHead | None:
-        """The bundled head that made the numbers; None if it is another."""
+        """The bundled head that predicted the values; None if another head did."""
         return bundled_head(str(self.first.decides["model.head"]))
 
     @property
@@ -93,7 +93,7 @@ class Origin:
         return Markup("[{}]({}) {}").format(plain(self.dataset.name), page, plain(self.dataset.config))
 
     def decides(self) -> Iterator[tuple[Markup, Markup]]:
-        """All that the numbers follow from, as cells of a table: digests of weights, settings, each split's data."""
+        """Everything that the values depend on, as rows of a table: digests of weights, settings, each split's data."""
         for key, value in self.first.decides.items():
             if key not in MAY_DIFFER:
                 yield Markup("`{}`").format(key), _cell(value)
@@ -103,7 +103,7 @@ class Origin:
                     yield Markup("`{}` of {}").format(key, plain(split.name)), _cell(split.decides[key])
 
     def versions(self) -> Markup:
-        """The versions of what made the numbers; of all splits, where they differ."""
+        """The versions of the software that made the values; where splits differ, all of them."""
         pairs = dict.fromkeys(pair for split in self.splits for pair in split.versions.items())
         return Markup(", ").join(Markup("{} {}").format(plain(name), plain(version)) for name, version in pairs)
 
@@ -139,14 +139,14 @@ def data_card(settings: ExportSettings, published: Sequence[PublishedSplit]) -> 
 
 
 def plain(text: str) -> Markup:
-    """Somebody else's text so that Markdown shows it as it is: one printable line of at most LONGEST characters."""
+    """Someone else's text, escaped so that Markdown shows it literally: one line of at most LONGEST characters."""
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     text = text if len(text) <= LONGEST else text[: LONGEST - 1].rstrip() + "…"
     return Markup(_MEANT.sub(r"\\\1", text))
 
 
 def card_metadata(settings: CardSettings, splits: Sequence[PublishedSplit]) -> str:
-    """The card's YAML, without the lines of --- around it."""
+    """The card's YAML, without the lines --- around it."""
     data = DatasetCardData(
         license=settings.license,
         pretty_name=settings.title,

@@ -1,7 +1,7 @@
-"""Finished annotations -> a data set to publish: Parquet in the Hub's layout, a data card, and what made it.
+"""Finished annotations -> a data set to publish: Parquet in the Hub's layout, a data card, and a record of its making.
 
-The folder appears whole or not at all, and replaces nothing but an earlier export. The same annotations and settings
-give the same files, byte for byte. On request it is pushed to the Hugging Face Hub.
+The folder is written atomically, and only an earlier export is ever replaced. The same annotations and settings make
+the same files, byte for byte. On request the folder is pushed to the Hugging Face Hub.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from .parquet_files import PublishedSplit, publish_split
 
 CARD = "README.md"
 FORMAT = 2  # of the published tables; 1 called the error of a prediction valence_sd
-RECORD = "export.json"  # says of a folder that it is an export, and which files are its own
+RECORD = "export.json"  # marks a folder as an export and lists its files
 COMMIT_MESSAGE = "Valence and arousal of every bar"
-AGAIN = "the same command goes on from what is there"
+AGAIN = "the same command continues from what is there"
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written. files: bytes by path in the folder. page: where it was pushed to, None if it was not."""
+    """What was written. files: size in bytes by path in the folder. page: address on the Hub; None if not pushed."""
 
     folder: Path
     splits: tuple[str, ...]
@@ -51,19 +51,19 @@ class Exported:
 
 
 def export(settings: ExportSettings) -> Exported:
-    """Write the data set into export.dir, and push it if export.repo says where to.
+    """Write the data set into export.dir, and push it if export.repo names a dataset on the Hub.
 
-    Raises UserError if the annotations aren't finished or don't belong together, if something else is in export.dir, or
-    if the Hub doesn't take it; then the folder is whole nevertheless.
+    Raises UserError if the annotations aren't finished or don't belong together, if export.dir holds anything except an
+    earlier export, or if the Hub refuses the data set, which is complete in export.dir all the same.
     """
-    own = settings.export
-    splits = annotated_splits(own.folders)
-    if own.repo:
-        check_login(own.repo)
-    folder = Path(own.dir)
+    chosen = settings.export
+    splits = annotated_splits(chosen.folders)
+    if chosen.repo:
+        check_login(chosen.repo)
+    folder = Path(chosen.dir)
     totals = Totals()
-    with whole_folder(folder) as temporary:
-        published = [publish_split(split, temporary, own) for split in splits]
+    with atomic_folder(folder) as temporary:
+        published = [publish_split(split, temporary, chosen) for split in splits]
         (temporary / CARD).write_text(data_card(settings, published), encoding="utf-8")
         data = [path for split in published for written in split.written.values() for path in written.files]
         paths = [*data, temporary / CARD]
@@ -72,12 +72,12 @@ def export(settings: ExportSettings) -> Exported:
     for split in splits:
         totals.add(split.totals)
     sizes = {name: (folder / name).stat().st_size for name in (*files, RECORD)}
-    page = push(folder, own.repo, own.private) if own.repo else None
+    page = push(folder, chosen.repo, chosen.private) if chosen.repo else None
     return Exported(folder, tuple(split.name for split in splits), totals, sizes, page)
 
 
 def _record(settings: ExportSettings, published: Sequence[PublishedSplit], files: dict[str, Path]) -> dict[str, Any]:
-    """export.json: what made the data set, without paths of this machine, and the digests of its files."""
+    """The content of export.json: what made the data set, without local paths, and the digests of its files."""
     export = settings_as_dict(settings.export)
     for path_or_purpose in ("folders", "dir", "repo", "private"):
         del export[path_or_purpose]
@@ -102,13 +102,13 @@ def _record(settings: ExportSettings, published: Sequence[PublishedSplit], files
 
 
 @contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """Give a folder beside `folder` to fill, which takes its place when the block ends without an error.
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder next to `folder`, which replaces it when the block ends without an error.
 
-    Raises UserError at once if something else than an earlier export is there, or another export is at work, and later
-    if it can't be written to.
+    Raises UserError at once if `folder` holds anything except an earlier export or another export is running, and later
+    if the folder can't be written to.
     """
-    folder = folder.resolve()  # a link stays one
+    folder = folder.resolve()  # so that a symbolic link is kept
     _check_replaceable(folder)
     temporary = folder.with_name(f".{folder.name}.partial")
     lock = FileLock(temporary / ".lock")
@@ -116,11 +116,11 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         temporary.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
     except Timeout:
-        raise UserError(f"export.dir: another export into {folder} is at work; wait for it or end it") from None
+        raise UserError(f"export.dir: another export into {folder} is running; wait for it or stop it") from None
     except OSError as error:
         raise _cannot_write(folder, error) from error
     try:
-        for leftover in temporary.iterdir():  # of an export that was killed
+        for leftover in temporary.iterdir():  # from an export that was killed
             if leftover.is_dir():
                 shutil.rmtree(leftover)
             elif leftover.name != ".lock":
@@ -147,25 +147,25 @@ def _cannot_write(folder: Path, error: OSError) -> UserError:
 
 
 def _check_replaceable(folder: Path) -> None:
-    """Raise UserError if a folder holds anything but an export, which it says the files of."""
+    """Raise UserError if a folder holds anything except an export, whose record lists its files."""
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise UserError(f"export.dir: {folder} is a file; take another folder")
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+        raise UserError(f"export.dir: {folder} is a file; choose another folder")
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     try:
         own = {RECORD, *json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]}
     except (OSError, ValueError, KeyError, TypeError):
         own = set()
-    if strange := sorted(found - own):
+    if strange := sorted(files - own):
         raise UserError(
-            f"export.dir: {folder} holds what no export wrote ({strange[0]}) and is left as it is; "
-            "take another folder, or remove that from it"
+            f"export.dir: {folder} holds a file that no export wrote ({strange[0]}), so nothing in it is changed; "
+            "choose another folder, or remove that file"
         )
 
 
 def check_login(repo: str) -> None:
-    """Raise UserError if the Hub can't be asked, or doesn't know who is logged in: before an export, not after it."""
+    """Raise UserError if the Hub can't be reached or nobody is logged in; called before an export rather than after."""
     try:
         with quiet_libraries():
             HfApi().whoami()
@@ -174,10 +174,10 @@ def check_login(repo: str) -> None:
 
 
 def push(folder: Path, repo: str, private: bool) -> str:
-    """Make the dataset repo on the Hub hold what the folder holds; returns the address of its page.
+    """Upload the folder to the dataset `repo` on the Hub and return the address of its page.
 
-    private: of a dataset that isn't there yet. What other pushes left in bars/ and songs/ is removed. Raises UserError
-    if it can't be done.
+    private: whether a dataset that doesn't exist yet becomes private. Files of earlier pushes in bars/ and songs/ are
+    removed. Raises UserError if the Hub can't be reached or refuses the upload.
     """
     api = HfApi()
     try:
@@ -190,7 +190,7 @@ def push(folder: Path, repo: str, private: bool) -> str:
                 commit_message=COMMIT_MESSAGE,
                 delete_patterns=["bars/*", "songs/*"],
             )
-    except Exception as error:  # the transfer's own library raises what it likes
+    except Exception as error:  # the libraries of the upload have no common class of errors
         raise _as_user_error(error, repo) from error
     return str(page)
 
@@ -200,11 +200,11 @@ def _as_user_error(error: Exception, repo: str) -> UserError:
     if isinstance(error, hub.LocalTokenNotFoundError):
         line = "you are not logged in: run `hf auth login`, or set HF_TOKEN, with a token that may write"
     elif status == 401:
-        line = "the Hub refuses the token: run `hf auth login` again, or mend HF_TOKEN"
+        line = "the Hub refuses the token: run `hf auth login` again, or correct HF_TOKEN"
     elif status == 403:
-        line = "this account or its token may not write there: take a name of your own, and a token that may write"
+        line = "this account or its token may not write there: use a name of your own and a token that may write"
     elif status == 404:
-        line = "no such dataset on the Hub, or none that you may see"
+        line = "no such dataset on the Hub, or you may not see it"
     elif status is not None:
         line = reason_line(f"the Hub answers with error {status} ({getattr(error, 'server_message', None) or error})")
     elif isinstance(error, (ConnectionError, TimeoutError, hub.HTTPError)):

@@ -1,6 +1,6 @@
-"""The settings of publish_annotations/01_export.py; meanings, units and defaults stand in config/export.yaml.
+"""The settings of publish_annotations/01_export.py; config/export.yaml has their meanings, units and defaults.
 
-They are not among the annotation's, which run.json keeps: an export changes nothing of what was annotated.
+They are separate from the settings of the annotation, which run.json records, since an export changes no annotation.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SETTINGS_FILE = "export.yaml"
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Which annotations become which files, and where they are pushed to."""
+    """Which annotations are exported, into which files, and where they are pushed to."""
 
     folders: tuple[str, ...]
     dir: str
@@ -29,12 +29,12 @@ class DataSettings:
         if not self.folders:
             raise SettingsError("export.folders names no folder; give one that 01_annotate.py has finished")
         if self.repo is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+", self.repo, re.ASCII):
-            raise SettingsError(f"export.repo: {self.repo!r} is no dataset of the Hub; it is written NAME/DATASET")
+            raise SettingsError(f"export.repo: {self.repo!r} is not a name of a dataset on the Hub; write NAME/DATASET")
 
 
 @dataclass(frozen=True)
 class CardSettings:
-    """What the data card says that doesn't follow from the data."""
+    """What the data card says that can't be derived from the data."""
 
     title: str
     license: str
@@ -42,7 +42,7 @@ class CardSettings:
 
     def __post_init__(self) -> None:
         if not self.title.strip() or not self.title.isprintable():
-            raise SettingsError("card.title: the heading of the data card is one line of text")
+            raise SettingsError("card.title: the heading of the data card must be one line of text")
 
 
 @dataclass(frozen=True)

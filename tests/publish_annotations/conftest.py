@@ -1,4 +1,4 @@
-"""A small release with its annotations, which are made once."""
+"""A small release and its annotations, made once for all tests."""
 
 from __future__ import annotations
 

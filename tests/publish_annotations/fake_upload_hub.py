@@ -1,7 +1,7 @@
-"""A server in the Hugging Face Hub's place that keeps what is pushed to it, in memory, or refuses it on command.
+"""A server in place of the Hugging Face Hub: it keeps pushed files in memory, or refuses requests as a test asks.
 
-It answers what huggingface_hub 2.4 asks when it makes a dataset and uploads a folder; every file goes the way of small
-ones, inside the commit.
+It answers the requests of huggingface_hub 2.4 for creating a dataset and uploading a folder; every file is uploaded
+as a small one, inside the commit.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ ACCOUNT = "somebody"
 class UploadHub:
     """Serves at `endpoint` while the context lasts; TOKEN may write to the datasets of ACCOUNT.
 
-    datasets: the files of each by path. private: whether each was made so. refused: statuses by the end of the address
-    that is answered with them. asked: method and path of all requests so far.
+    datasets: the files of each dataset by path. private: whether each was created private. refused: by the end of an
+    address, the status it is answered with. asked: method and path of all requests so far.
     """
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._say(200, {"type": "user", "name": ACCOUNT, "orgs": []})
         if path == "/api/validate-yaml":
             known = b"license: cc-" in json.loads(body)["content"].encode()
-            errors = [] if known else [{"message": '"license" must be one of those that there are'}]
+            errors = [] if known else [{"message": '"license" must be one of the known licences'}]
             return self._say(200 if known else 400, {"errors": errors, "warnings": []})
         if path == "/api/repos/create":
             return self._say(*hub.create(json.loads(body)))

@@ -1,4 +1,4 @@
-"""A small data set with all that a release may hold, its annotations, and their export."""
+"""A small data set with everything that a release may contain, its annotations, and their export."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ STYLES = (["folk", "pop"], [], None, ["folk", "folk"], ["a|b", "<script>alert(1)
 
 
 def described_rows(songs: list[bytes | None]) -> list[dict[str, Any]]:
-    """The rows of a release like v2.0.0, with texts that a careless reader would take for something else."""
+    """The rows of a release like v2.0.0, with texts that a careless program would misread, such as NA."""
     return [
         {
             "md5": row["md5"],
@@ -79,14 +79,14 @@ def annotate_split(release: Path, output: Path, split: str, *overrides: str) -> 
 
 
 def export_settings(folders: list[Path], to: Path, *overrides: str, **sizes: int) -> ExportSettings:
-    """The default settings but for the paths. sizes: bars_per_…, as small as they like."""
+    """The default settings with other paths. sizes: bars_per_…, which may be below the allowed range."""
     settings = load_settings(ExportSettings, SETTINGS_FILE, None, overrides)
     paths = {"folders": tuple(map(str, folders)), "dir": str(to)}
     return replace(settings, export=replace(settings.export, **paths, **sizes))
 
 
 def say_made_from(folder: Path, identity: dict[str, str]) -> None:
-    """Make a finished folder say that its songs came from elsewhere."""
+    """Change the record of a finished folder so that its songs come from another source."""
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     del record["decides"]["files in dataset.path"]
     record["decides"] |= identity
@@ -105,7 +105,7 @@ def csv_rows(folder: Path, kind: str) -> list[dict[str, str]]:
 
 
 def published(folder: Path, kind: str, split: str) -> pa.Table:
-    """What an export has of a split, its files one after the other."""
+    """All rows of a split in an export, from all its files."""
     return pa.concat_tables([pq.read_table(path) for path in files_of(folder, kind, split)])
 
 

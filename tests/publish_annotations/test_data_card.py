@@ -1,4 +1,4 @@
-"""The data card says what the data are, and its example does what it says."""
+"""The data card describes the data correctly, and its example code runs."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def card_of(folder: Path) -> tuple[dict, str]:
 
 
 def table_below(body: str, header: str) -> list[list[str]]:
-    """The cells of a table's rows, known by the beginning of its header."""
+    """The cells of the rows of the table whose header begins with `header`."""
     lines = body[body.index(f"\n| {header}") + 1 :].split("\n\n")[0].splitlines()
     assert set(lines[1]) == {"|", "-"}
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines[2:]]
 
 
 def example_of(body: str) -> str:
-    """The code that shows music and annotations together."""
+    """The example code that reads music and annotations together."""
     return body[body.index("## Together with") :].split("```python\n")[1].split("```")[0]
 
 
@@ -95,12 +95,12 @@ def test_the_statistics_are_those_of_the_tables(annotations: list[Path], tmp_pat
     export(export_settings(annotations, tmp_path / "data", bars_per_row_group=15))
     _, body = card_of(tmp_path / "data")
     bars = [row for folder in annotations for row in csv_rows(folder, "bars")]
-    of = {name: np.array([float(row[name]) for row in bars]) for name in ("valence", "arousal")}
+    values_of = {name: np.array([float(row[name]) for row in bars]) for name in ("valence", "arousal")}
     for cells in table_below(body, "over all bars"):
-        values = of[cells[0]]
+        values = values_of[cells[0]]
         expected = [values.mean(), values.std(), *np.quantile(values, [0.25, 0.5, 0.75])]
         assert [float(cell) for cell in cells[1:]] == pytest.approx(expected, abs=5.1e-5)
-    v, a = of["valence"] >= 0, of["arousal"] >= 0
+    v, a = values_of["valence"] >= 0, values_of["arousal"] >= 0
     shares = [f"{quadrant.mean():.1%}" for quadrant in (v & a, ~v & a, ~v & ~a, v & ~a)]
     assert [cells[1] for cells in table_below(body, "quadrant")] == shares
     split_bars = [str(len(csv_rows(folder, "bars"))) for folder in annotations]
@@ -125,7 +125,7 @@ def test_a_song_counts_once_in_each_style_that_it_names(annotations: list[Path],
     assert expected["folk"] > expected["pop"] > 0 and expected["*none*"] > 2
 
 
-def test_the_words_of_others_are_only_words_in_the_card(annotations: list[Path], tmp_path: Path) -> None:
+def test_text_by_others_is_plain_text_in_the_card(annotations: list[Path], tmp_path: Path) -> None:
     hostile = [style for styles in STYLES for style in styles or [] if not style.isalpha() and style]
     assert len(hostile) == 3
     export(export_settings(annotations, tmp_path / "data", 'card.title="Emotion: [x](y) --- #1"'))
@@ -138,7 +138,7 @@ def test_the_words_of_others_are_only_words_in_the_card(annotations: list[Path],
     assert plain("a\u202eb\n\n| c" + "d" * 99) == r"a b \| c" + "d" * 52 + "…"
 
 
-def test_the_yaml_says_how_many_rows_and_bytes_there_are(annotations: list[Path], tmp_path: Path) -> None:
+def test_the_yaml_has_the_numbers_of_rows_and_bytes(annotations: list[Path], tmp_path: Path) -> None:
     export(export_settings(annotations, tmp_path / "data", bars_per_row_group=15, bars_per_file=40))
     head, _ = card_of(tmp_path / "data")
     assert head["license"] == "cc-by-nc-sa-4.0" and head["size_categories"] == ["n<1K"]
@@ -184,10 +184,10 @@ def test_agreement_is_quoted_for_the_weights_it_was_measured_on(
     assert ("Neither tempo nor loudness" in body) == (head.name == "bundled_mlp")
 
 
-def test_other_weights_have_no_figures(annotations: list[Path], tmp_path: Path) -> None:
+def test_no_agreement_is_quoted_for_other_weights(annotations: list[Path], tmp_path: Path) -> None:
     settings = export_settings(annotations, tmp_path / "data")
     export(replace(settings, card=replace(settings.card, license="cc-by-4.0", code="https://example.org/code")))
     head, body = card_of(tmp_path / "data")
     assert head["license"] == "cc-by-4.0" and "**cc-by-4.0.**" in body and "meets all three" not in body
-    assert "it isn't known here" in body and "EMOPIA" not in body
+    assert "agreement with ratings isn't known here" in body and "EMOPIA" not in body
     assert "[valence-arousal](https://example.org/code)" in body

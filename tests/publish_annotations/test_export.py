@@ -1,4 +1,4 @@
-"""What is exported is what was annotated: every value, in the dataset's order, whole or not at all."""
+"""An export has every value of the annotations, in the dataset's order, and is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from process_gigamidi.run_record import write_totals
 from process_gigamidi.verification import verify
 from publish_annotations.annotated_splits import annotated_splits
 from publish_annotations.export import export
-from publish_annotations.parquet_files import song_groups
+from publish_annotations.parquet_files import row_groups
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -73,7 +73,7 @@ def test_every_song_has_the_values_of_its_row_and_the_lists_of_its_bars(
 
 
 def test_texts_and_lists_are_those_of_the_dataset(release: Path, annotations: list[Path], tmp_path: Path) -> None:
-    """An empty text is nothing; NA, null, quotes, commas and letters of any script are what they are."""
+    """An empty text is null; NA, null, quotes, commas and letters of any script are kept."""
     export(export_settings(annotations, tmp_path / "data"))
     rows = {row["md5"]: row for row in pq.read_table(release / "v2.0.0" / "test" / "data.parquet").to_pylist()}
     songs = published(tmp_path / "data", "songs", "test").to_pylist()
@@ -88,7 +88,7 @@ def test_texts_and_lists_are_those_of_the_dataset(release: Path, annotations: li
     assert {"NA", "null", "None", 'The "Best", No. 1', "Ärger, 音楽", None} <= set(titles)
 
 
-def test_songs_stand_in_the_order_of_the_dataset_without_those_that_failed(
+def test_songs_are_in_the_order_of_the_dataset_without_those_that_failed(
     release: Path, annotations: list[Path], tmp_path: Path
 ) -> None:
     export(export_settings(annotations, tmp_path / "data"))
@@ -113,17 +113,17 @@ def test_row_groups_hold_whole_songs_and_files_are_bounded(annotations: list[Pat
         assert bars.metadata.num_rows <= 40
         assert bars.num_row_groups == songs.num_row_groups
         for group in range(bars.num_row_groups):
-            of_songs = songs.read_row_group(group, ["md5", "n_bars"])
-            md5s = np.repeat(of_songs["md5"].to_numpy(), of_songs["n_bars"].to_numpy())
+            group_songs = songs.read_row_group(group, ["md5", "n_bars"])
+            md5s = np.repeat(group_songs["md5"].to_numpy(), group_songs["n_bars"].to_numpy())
             assert bars.read_row_group(group)["md5"].to_pylist() == md5s.tolist()
-            assert len(md5s) <= 15 or of_songs.num_rows == 1
+            assert len(md5s) <= 15 or group_songs.num_rows == 1
             column = bars.metadata.row_group(group).column(0)
             assert column.bloom_filter_length and column.is_stats_set and column.compression == "ZSTD"
     for kind in ("bars", "songs"):
         assert published(tmp_path / "data", kind, "train").equals(published(tmp_path / "whole", kind, "train"))
 
 
-def test_the_same_annotations_give_the_same_bytes_however_they_are_cut_into_parts(
+def test_the_same_annotations_make_the_same_files_however_they_are_divided_into_parts(
     release: Path, annotations: list[Path], tmp_path: Path
 ) -> None:
     annotate_split(release, tmp_path / "finer", "train", "output.row_groups_per_part=1")
@@ -165,7 +165,7 @@ def test_every_column_of_the_tables_is_published() -> None:
     assert len({column.name for column in columns}) == len(columns)
 
 
-def test_a_part_without_a_song_is_no_obstacle_and_a_split_without_one_is_one_line(tmp_path: Path) -> None:
+def test_a_part_without_songs_is_exported_and_a_split_without_songs_is_refused(tmp_path: Path) -> None:
     songs: list[bytes | None] = [None, b"", None, song(2), song(3), None]
     write_parquet(tmp_path / "some" / "data.parquet", described_rows(songs), row_group_size=3)
     write_parquet(tmp_path / "none" / "data.parquet", described_rows(songs[:3]))
@@ -177,7 +177,7 @@ def test_a_part_without_a_song_is_no_obstacle_and_a_split_without_one_is_one_lin
         export(export_settings([tmp_path / "out-none"], tmp_path / "nothing"))
 
 
-def test_memory_holds_some_blocks_and_not_a_part(tmp_path: Path) -> None:
+def test_memory_holds_some_blocks_rather_than_a_whole_part(tmp_path: Path) -> None:
     """One part of a million bars, 79 MB as Arrow, in groups of 5,000."""
     n_songs, n_bars = 10_000, 100
     settings = settings_for(tmp_path / "copy", tmp_path / "out")
@@ -196,14 +196,14 @@ def test_memory_holds_some_blocks_and_not_a_part(tmp_path: Path) -> None:
     write_totals(settings, totals)
     (split,) = annotated_splits([str(settings.folder)])
     in_memory, in_all, before = [], 0, pa.total_allocated_bytes()
-    for group in song_groups(split, 5_000):
+    for group in row_groups(split, 5_000):
         in_memory.append(pa.total_allocated_bytes() - before)
         in_all += group.bars.nbytes
     assert len(in_memory) == 200 and in_all > 75e6
     assert max(in_memory[100:]) < 1.2 * max(in_memory[:100]) < 0.8 * in_all
 
 
-def test_an_export_changes_nothing_of_the_annotations(release: Path, annotations: list[Path], tmp_path: Path) -> None:
+def test_an_export_changes_no_annotations(release: Path, annotations: list[Path], tmp_path: Path) -> None:
     before = content(annotations[0])
     export(export_settings(annotations, tmp_path / "data"))
     assert content(annotations[0]) == before

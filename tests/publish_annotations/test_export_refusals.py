@@ -1,4 +1,4 @@
-"""What publish_annotations/01_export.py refuses, with the command that mends it, and what it leaves as it is then."""
+"""What 01_export.py refuses with one line that says what to do, and that it then leaves earlier exports alone."""
 
 from __future__ import annotations
 
@@ -32,11 +32,13 @@ pytestmark = pytest.mark.usefixtures("models")
 SCRIPT = "publish_annotations/01_export.py"
 
 
-def test_an_unfinished_folder_is_one_line_with_the_command_that_finishes_it(
+def test_an_unfinished_folder_is_refused_with_the_command_that_finishes_it(
     annotations: list[Path], tmp_path: Path
 ) -> None:
     record_path(annotations[0], 1).unlink()
-    with pytest.raises(UserError, match=r"annotations-train lacks 1 of 4 parts \(00001\); finish it first: ") as said:
+    with pytest.raises(
+        UserError, match=r"annotations-train: 1 of 4 parts not finished \(00001\); finish it first: "
+    ) as said:
         export(export_settings(annotations, tmp_path / "data"))
     assert not (tmp_path / "data").exists()
     words = shlex.split(str(said.value).partition("finish it first: ")[2])
@@ -45,20 +47,22 @@ def test_an_unfinished_folder_is_one_line_with_the_command_that_finishes_it(
     export(export_settings(annotations, tmp_path / "data"))
 
 
-def test_a_folder_without_its_totals_or_of_nothing_is_one_line(annotations: list[Path], tmp_path: Path) -> None:
+def test_a_folder_without_totals_or_without_annotations_is_refused_in_one_line(
+    annotations: list[Path], tmp_path: Path
+) -> None:
     run = json.loads((annotations[0] / "run.json").read_text())
     write_json(annotations[0] / "run.json", run | {"totals": None})
-    with pytest.raises(UserError, match="without the totals of all parts; finish it first: python"):
+    with pytest.raises(UserError, match="doesn't have the totals of all parts; finish it first: python"):
         export(export_settings(annotations, tmp_path / "data"))
     with pytest.raises(UserError, match=r"nowhere holds no run.json; annotate into it first: .*output.dir=.*nowhere"):
         export(export_settings([tmp_path / "nowhere"], tmp_path / "data"))
 
 
-def test_a_part_of_another_run_is_one_line(release: Path, annotations: list[Path], tmp_path: Path) -> None:
+def test_a_part_of_another_run_is_refused_in_one_line(release: Path, annotations: list[Path], tmp_path: Path) -> None:
     annotate_split(release, tmp_path / "other", "train", "bars.merge_doubled=false")
     record_path(annotations[0], 1).write_bytes(record_path(tmp_path / "other", 1).read_bytes())
     with pytest.raises(
-        UserError, match=r"part 00001 of .* is of another run; see what is wrong: python .*02_verify.py"
+        UserError, match=r"part 00001 of .* belongs to another run; see what is wrong: python .*02_verify.py"
     ):
         export(export_settings(annotations, tmp_path / "data"))
 
@@ -78,7 +82,7 @@ def test_a_changed_table_is_refused_and_an_earlier_export_stays(
 
 
 def forge(folder: Path, kind: str, change: dict[str, str]) -> None:
-    """Change a part's table, and its record too, so that only what the rows say gives it away."""
+    """Change a part's table and its record to match, so that only the rows show the change."""
     record, path = read_record(folder, 0), table_path(folder, kind, 0)
     text = path.read_text(encoding="utf-8")
     for old, new in change.items():
@@ -98,7 +102,7 @@ def forge(folder: Path, kind: str, change: dict[str, str]) -> None:
         ("songs", ",2.0\n", ",2.5\n"),
     ],
 )
-def test_a_table_that_cannot_be_read_is_one_line(
+def test_a_table_that_cannot_be_read_is_refused_in_one_line(
     annotations: list[Path], tmp_path: Path, kind: str, old: str, new: str
 ) -> None:
     forge(annotations[1], kind, {old: new})
@@ -110,7 +114,7 @@ def test_a_table_that_cannot_be_read_is_one_line(
 def test_bars_that_are_not_the_songs_are_refused(annotations: list[Path], tmp_path: Path) -> None:
     first, second = csv_rows(annotations[1], "songs")[:2]
     forge(annotations[1], "bars", {first["md5"]: second["md5"]})
-    with pytest.raises(UserError, match="the bars are not those of the songs"):
+    with pytest.raises(UserError, match="its bars are not those of its songs"):
         export(export_settings(annotations, tmp_path / "data"))
 
 
@@ -140,10 +144,10 @@ def test_splits_that_do_not_belong_together_are_refused(release: Path, annotatio
     annotate_split(release, tmp_path / "other", "test", "bars.merge_doubled=false")
     train = annotations[0]
     with pytest.raises(
-        UserError, match=r"made with bars.merge_doubled = True, .*other with False; annotate anew"
+        UserError, match=r"made with bars.merge_doubled = True, .*other with False; annotate the second again"
     ) as said:
         export(export_settings([train, tmp_path / "other"], tmp_path / "data"))
-    words = shlex.split(str(said.value).partition("what differs: ")[2])
+    words = shlex.split(str(said.value).partition("settings of the first: ")[2])
     again = load_settings(AnnotationSettings, SETTINGS_FILE, None, words[3::2])
     annotate(again)
     export(export_settings([train, again.folder], tmp_path / "data"))
@@ -154,7 +158,7 @@ def test_splits_that_do_not_belong_together_are_refused(release: Path, annotatio
 def test_an_earlier_export_is_replaced_and_nothing_else_is(annotations: list[Path], tmp_path: Path) -> None:
     data = tmp_path / "data"
     export(export_settings(annotations, data, bars_per_row_group=15, bars_per_file=40))
-    (tmp_path / ".data.partial" / "bars").mkdir(parents=True)  # of an export that was killed
+    (tmp_path / ".data.partial" / "bars").mkdir(parents=True)  # from an export that was killed
     (tmp_path / ".data.partial" / "bars" / "old.parquet").touch()
     export(export_settings(annotations, data))
     record = json.loads((data / "export.json").read_text())
@@ -163,9 +167,11 @@ def test_an_earlier_export_is_replaced_and_nothing_else_is(annotations: list[Pat
     assert len(files_of(data, "bars", "train")) == 1
     (data / "notes.txt").write_text("mine")
     before = content(data)
-    with pytest.raises(UserError, match=r"data holds what no export wrote \(notes.txt\) and is left as it is"):
+    with pytest.raises(
+        UserError, match=r"data holds a file that no export wrote \(notes.txt\), so nothing in it is changed"
+    ):
         export(export_settings(annotations, data))
-    with pytest.raises(UserError, match="annotations-test holds what no export wrote"):
+    with pytest.raises(UserError, match="annotations-test holds a file that no export wrote"):
         export(export_settings(annotations[:1], annotations[1]))
     assert content(data) == before
 
@@ -174,7 +180,7 @@ def test_two_exports_into_one_folder_do_not_mix(annotations: list[Path], tmp_pat
     (tmp_path / ".data.partial").mkdir()
     with (
         FileLock(tmp_path / ".data.partial" / ".lock"),
-        pytest.raises(UserError, match=r"another export into .*data is at work"),
+        pytest.raises(UserError, match=r"another export into .*data is running"),
     ):
         export(export_settings(annotations, tmp_path / "data"))
 
@@ -183,7 +189,7 @@ def run(folder: Path, *overrides: str) -> Done:
     return run_script(SCRIPT, *settings_words(*overrides), folder=folder)
 
 
-def test_the_script_says_what_it_wrote(annotations: list[Path], tmp_path: Path) -> None:
+def test_the_script_prints_what_it_wrote(annotations: list[Path], tmp_path: Path) -> None:
     ran = run(tmp_path, "export.folders=[annotations-train, annotations-test]", "export.dir=data")
     assert (ran.returncode, ran.stderr) == (0, "")
     bars = sum(len(csv_rows(folder, "bars")) for folder in annotations)
@@ -197,7 +203,7 @@ def test_the_script_says_what_it_wrote(annotations: list[Path], tmp_path: Path) 
     [
         ("export.folders=[nowhere]", 1, "error: export.folders: nowhere holds no run.json"),
         ("export.folders=[]", 2, "error: export.folders names no folder"),
-        ("export.repo=gigamidi", 2, "error: export.repo: 'gigamidi' is no dataset of the Hub"),
+        ("export.repo=gigamidi", 2, "error: export.repo: 'gigamidi' is not a name of a dataset on the Hub"),
         (
             "export.bars_per_file=3",
             2,
@@ -206,13 +212,13 @@ def test_the_script_says_what_it_wrote(annotations: list[Path], tmp_path: Path) 
         ("card.title=", 2, "error: --set card.title: 'card.title' is None, which is not text"),
     ],
 )
-def test_what_a_user_gets_wrong_is_one_line(tmp_path: Path, override: str, code: int, what: str) -> None:
+def test_a_wrong_setting_is_refused_in_one_line(tmp_path: Path, override: str, code: int, what: str) -> None:
     ran = run(tmp_path, override)
     assert ran.returncode == code
     assert ran.stderr.startswith(what) and ran.stderr.count("\n") == 1
 
 
-def test_a_full_disk_is_one_line_and_an_earlier_export_stays(
+def test_a_full_disk_is_reported_in_one_line_and_an_earlier_export_stays(
     annotations: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     export(export_settings(annotations, tmp_path / "data"))

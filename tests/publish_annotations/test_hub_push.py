@@ -1,4 +1,4 @@
-"""An export is pushed only when it is asked for, whole, and what the Hub refuses is one line."""
+"""An export is pushed completely and only on request, and a refusal by the Hub is reported in one line."""
 
 from __future__ import annotations
 
@@ -26,14 +26,12 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[UploadHub]:
         yield hub
 
 
-def test_nothing_leaves_the_machine_unless_it_is_asked_for(
-    hub: UploadHub, annotations: list[Path], tmp_path: Path
-) -> None:
+def test_nothing_leaves_the_machine_without_a_request(hub: UploadHub, annotations: list[Path], tmp_path: Path) -> None:
     assert export(export_settings(annotations, tmp_path / "data")).page is None
     assert hub.asked == []
 
 
-def test_a_push_leaves_on_the_hub_what_is_in_the_folder(
+def test_after_a_push_the_hub_has_the_files_of_the_folder(
     hub: UploadHub, annotations: list[Path], tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
@@ -44,12 +42,12 @@ def test_a_push_leaves_on_the_hub_what_is_in_the_folder(
     assert f'load_dataset("{REPO}", "songs"' in (data / "README.md").read_text(encoding="utf-8")
     hub.datasets[REPO][".gitattributes"] = b"of the Hub"
     n_before = len(content(data))
-    export(export_settings(annotations, data, to_repo))  # of fewer files
+    export(export_settings(annotations, data, to_repo))  # makes fewer files
     assert len(content(data)) < n_before
     assert hub.datasets[REPO] == content(data) | {".gitattributes": b"of the Hub"}
 
 
-def test_a_licence_that_the_hub_does_not_know_is_one_line(
+def test_a_licence_that_the_hub_does_not_know_is_reported_in_one_line(
     hub: UploadHub, annotations: list[Path], tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match='"license" must be one of') as said:
@@ -57,9 +55,7 @@ def test_a_licence_that_the_hub_does_not_know_is_one_line(
     assert "\n" not in str(said.value) and hub.datasets[REPO] == {}
 
 
-def test_a_public_dataset_is_made_only_when_it_is_asked_for(
-    hub: UploadHub, annotations: list[Path], tmp_path: Path
-) -> None:
+def test_a_public_dataset_is_created_only_on_request(hub: UploadHub, annotations: list[Path], tmp_path: Path) -> None:
     export(export_settings(annotations, tmp_path / "data", f"export.repo={REPO}", "export.private=false"))
     assert not hub.private[REPO]
 
@@ -68,10 +64,10 @@ def test_a_public_dataset_is_made_only_when_it_is_asked_for(
     ("token", "line"),
     [
         (None, "you are not logged in: run `hf auth login`, or set HF_TOKEN, with a token that may write"),
-        ("hf_of_nobody", "the Hub refuses the token: run `hf auth login` again, or mend HF_TOKEN"),
+        ("hf_of_nobody", "the Hub refuses the token: run `hf auth login` again, or correct HF_TOKEN"),
     ],
 )
-def test_who_is_not_logged_in_is_told_before_the_export(
+def test_a_user_who_is_not_logged_in_is_told_before_the_export(
     hub: UploadHub,
     annotations: list[Path],
     tmp_path: Path,
@@ -86,7 +82,9 @@ def test_who_is_not_logged_in_is_told_before_the_export(
     assert not (tmp_path / "data").exists() and hub.datasets == {}
 
 
-def test_a_hub_that_cannot_be_reached_is_one_line(annotations: list[Path], tmp_path: Path, hub: UploadHub) -> None:
+def test_a_hub_that_cannot_be_reached_is_reported_in_one_line(
+    annotations: list[Path], tmp_path: Path, hub: UploadHub
+) -> None:
     hub.__exit__()
     with pytest.raises(
         UserError, match="the Hugging Face Hub can't be reached or doesn't answer: check the connection"
@@ -99,13 +97,13 @@ def test_a_hub_that_cannot_be_reached_is_one_line(annotations: list[Path], tmp_p
 @pytest.mark.parametrize(
     ("repo", "refused", "line"),
     [
-        ("others/emotions", {}, "this account or its token may not write there: take a name of your own"),
-        (REPO, {"commit/main": 403}, "this account or its token may not write there: take a name of your own"),
+        ("others/emotions", {}, "this account or its token may not write there: use a name of your own"),
+        (REPO, {"commit/main": 403}, "this account or its token may not write there: use a name of your own"),
         (REPO, {"commit/main": 413}, r"the Hub answers with error 413 \(.*refused"),
-        (REPO, {"preupload/main": 404}, "no such dataset on the Hub, or none that you may see"),
+        (REPO, {"preupload/main": 404}, "no such dataset on the Hub, or you may not see it"),
     ],
 )
-def test_what_the_hub_refuses_is_one_line_and_the_export_is_there(
+def test_a_refusal_by_the_hub_is_one_line_and_the_export_stays(
     hub: UploadHub, annotations: list[Path], tmp_path: Path, repo: str, refused: dict[str, int], line: str
 ) -> None:
     hub.refused = refused

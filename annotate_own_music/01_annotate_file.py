@@ -1,11 +1,12 @@
-"""Valence and arousal of your own MIDI files: a table on the screen, the curves as plots, CSV on request.
+"""Valence and arousal of your own MIDI files: a table on the screen, plots of the curves, and CSV on request.
 
   python annotate_own_music/01_annotate_file.py song.mid
   python annotate_own_music/01_annotate_file.py song.mid more.mid folder --csv output/mine
 
-Takes files (.mid, .midi, .kar) and folders, which are searched with all folders below them. Of one song it prints the
-bars, of several a row each. The numbers are those of 01_annotate.py, which is for whole datasets; of the settings it
-reads model, bars, limits and compute. Exits with 1 if something could not be annotated; the rest is.
+Takes files (.mid, .midi, .kar) and folders, which are searched with all folders below them. For one song it prints a
+table of its bars, for several songs one row each. The values are those of 01_annotate.py, which is for whole datasets;
+only the settings model, bars, limits and compute have an effect. If a file can't be annotated, the others still are,
+and the exit code is 1.
 """
 
 import argparse
@@ -20,21 +21,26 @@ PLOTS = Path("output/own/curves")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the command takes beside settings."""
+    """Add the arguments of the command other than the settings."""
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a MIDI file, or a folder of them")
-    parser.add_argument("--bars", action="store_true", help="print every bar, however many and of however many songs")
-    parser.add_argument("--csv", type=Path, metavar="DIR", help="write bars, songs and failures as 01_annotate.py does")
+    parser.add_argument("--bars", action="store_true", help="print every bar of every song")
     parser.add_argument(
-        "--plots", type=Path, metavar="DIR", default=PLOTS, help=f"folder of the curves (default: {PLOTS})"
+        "--csv",
+        type=Path,
+        metavar="DIR",
+        help="write bars, songs and failures to DIR as 01_annotate.py does",
     )
-    parser.add_argument("--no-plots", action="store_true", help="draw no curves")
+    parser.add_argument(
+        "--plots", type=Path, metavar="DIR", default=PLOTS, help=f"folder for the plots (default: {PLOTS})"
+    )
+    parser.add_argument("--no-plots", action="store_true", help="draw no plots")
 
 
 def main(settings: AnnotationSettings, arguments: argparse.Namespace) -> None:
-    """Annotate; exits with 1 if something could not be annotated."""
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal may lack letters of a name
+    """Annotate the files; exit with code 1 if one of them could not be annotated."""
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal may not have every letter of a name
     try:
-        # Imported here: the process that converts starts by importing this file.
+        # Imported here, since a worker process imports this file when it starts and doesn't need it.
         from annotate_own_music.own_music import Wanted, annotate_own_music
 
         wanted = Wanted(arguments.csv, None if arguments.no_plots else arguments.plots, arguments.bars)
@@ -43,7 +49,7 @@ def main(settings: AnnotationSettings, arguments: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:  # of a reader that has seen enough, like head
+    except BrokenPipeError:  # the reader of the output, such as head, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
 

@@ -1,1 +1,1 @@
-"""MIDI files of one's own -> a table on the screen, curves, CSV."""
+"""Your own MIDI files -> a table on the screen, plots of curves, CSV."""

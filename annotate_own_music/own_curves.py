@@ -1,4 +1,4 @@
-"""The curves of one's own songs as plots. Imports matplotlib, so it is imported only where something is drawn."""
+"""Plots of the curves of annotated songs. It imports matplotlib, so it is imported only if something is drawn."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from analyze_emotion_annotations.song_curves import Song, plot_song
 from pipeline.settings import load_settings
 from process_gigamidi.prediction import Annotated
 
-_KEPT = "-_.,()[]+&' "  # in a plot's name, beside letters and digits
-_LONGEST_NAME = 120  # bytes: file systems take 255, and the suffix and more come on top
+_KEPT = "-_.,()[]+&' "  # characters that a plot's name may have besides letters and digits
+_LONGEST_NAME = 120  # bytes; file systems allow 255, and a suffix and more are added
 
 
 def as_song(song: Annotated) -> Song:
-    """What a song's curves are drawn from."""
+    """An annotated song in the form in which it is drawn."""
     bars = song.bars
     valence, arousal, valence_error_sd, arousal_error_sd = song.predicted.T
     return Song(
@@ -34,7 +34,7 @@ def as_song(song: Annotated) -> Song:
 
 
 class CurvePlots:
-    """Plots of songs in one folder, each named after its song, as config/analysis.yaml has plots."""
+    """Writes plots to one folder, each named after its song, with the plot settings of config/analysis.yaml."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -42,7 +42,7 @@ class CurvePlots:
         self._taken: set[str] = set()
 
     def draw(self, song: Annotated) -> list[Path]:
-        """Draw a song; returns the paths. Raises OSError if they can't be written."""
+        """Draw a song and return the paths of its plots. Raises OSError if they can't be written."""
         name = plot_name(song.row.name)
         if name.casefold() in self._taken:
             name = f"{name}-{song.row.md5[:8]}"
@@ -51,7 +51,7 @@ class CurvePlots:
 
 
 def plot_name(called: str) -> str:
-    """The name of a song's plot, without suffix: the song's own, fit for any file system."""
+    """The file name of a song's plot, without suffix: the song's name, made valid on any file system."""
     stem = called.removesuffix(Path(called).suffix)
     name = "".join(letter if letter.isalnum() or letter in _KEPT else "_" for letter in stem)
     return name.encode()[:_LONGEST_NAME].decode(errors="ignore").strip("._ ") or "song"

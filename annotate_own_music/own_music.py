@@ -1,8 +1,8 @@
-"""Annotation of one's own MIDI files, outside of any dataset and run: a table, plots and CSV in a second or two.
+"""Annotation of your own MIDI files, without a dataset: a printed table, plots and CSV in a second or two.
 
-A song has the numbers that 01_annotate.py gives it: the same models read what the same processes converted, under the
-same limits. Its tables have the columns of 01_annotate.py and stand in a folder of their own, as one part, which each
-run makes anew. Nothing here imports `datasets`, and matplotlib only what draws.
+A song gets the same values as from 01_annotate.py, since conversion, limits and models are the same. The CSV tables
+have the columns of 01_annotate.py and are in a folder of their own, as a single part that every run writes anew.
+`datasets` is never imported, and matplotlib only if something is drawn.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from .printed_songs import PrintedSongs, shown
 if TYPE_CHECKING:
     from .own_curves import CurvePlots
 
-MOST_PATHS = 20  # of plots that are printed one by one
+MOST_PATHS = 20  # with more plots, only their folder is printed
 LONGEST_COMPLAINT = 300  # characters
-_MARK = "own_files"  # that the record of such a folder has, and no other
+_OWN_FILES = "own_files"  # key that only the run.json of such a folder has
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What becomes of annotations. csv, plots: folders, None for none. every_bar: print a row for each bar."""
+    """The output that a user wants. csv, plots: folders, or None for none. every_bar: print a row for every bar."""
 
     csv: Path | None
     plots: Path | None
@@ -47,10 +47,10 @@ class Wanted:
 
 
 def annotate_own_music(paths: Sequence[Path], settings: AnnotationSettings, wanted: Wanted) -> bool:
-    """Print, draw and write what is in MIDI files and in folders of them; whether all could be annotated.
+    """Annotate MIDI files and folders of them; print, draw and write the results. Returns whether all was annotated.
 
-    What can't be annotated is a line on standard error. Raises UserError if the weights or a folder can't be used, or
-    processes that convert can't be started; OSError if something can't be written.
+    For a file that can't be annotated a line is printed on standard error. Raises UserError if the weights or a folder
+    can't be used or worker processes can't be started, OSError if something can't be written.
     """
     files, problems = named_files(paths)
     for problem in problems:
@@ -81,7 +81,7 @@ def annotate_own_music(paths: Sequence[Path], settings: AnnotationSettings, want
 def annotated(
     files: Sequence[NamedFile], models: Models, settings: AnnotationSettings
 ) -> Generator[Annotated | Failed, None, None]:
-    """What becomes of each file, in their order. Raises UserError if processes that convert can't be started."""
+    """The result for each file, in their order. Raises UserError if worker processes can't be started."""
     with closing(converters_for(models, settings)) as converters:
         tasks = tasks_of_part(0, _rows(files, settings.limits.file_bytes))
         for batch in predict_songs(converters.in_order(tasks), models, settings.compute.bars_per_batch):
@@ -92,15 +92,15 @@ def _rows(files: Sequence[NamedFile], max_bytes: int) -> Iterator[Row]:
     for file, name in files:
         try:
             yield midi_row(file, name, max_bytes)
-        except OSError:  # a disk that fails costs this file, as one that is gone does
+        except OSError:  # a file that can't be read fails alone, like one that is gone
             yield Row("", None, {"title": name}, name)
 
 
 def _drawing(folder: Path | None) -> Callable[[Annotated], list[Path]]:
-    """What draws a song into the folder and says which plots it made; None: nothing is drawn."""
+    """A function that draws a song into the folder and returns the paths; with None it draws nothing."""
     if folder is None:
         return lambda song: []
-    # In a thread: matplotlib is imported while the process that converts starts.
+    # In a thread, so that matplotlib is imported while the worker process starts.
     plots = ThreadPoolExecutor(1).submit(_curve_plots, folder)
     return lambda song: plots.result().draw(song)
 
@@ -112,7 +112,7 @@ def _curve_plots(folder: Path) -> CurvePlots:
 
 
 def _where(plots: Sequence[Path], wanted: Wanted) -> list[str]:
-    """Where everything is that was written."""
+    """Lines that say where everything was written."""
     lines = [f"curves: {path}" for path in plots]
     if len(lines) > MOST_PATHS:
         lines = [f"curves: {len(plots):,} plots in {wanted.plots}"]
@@ -130,26 +130,26 @@ def _complain(line: str) -> None:
 
 @contextmanager
 def own_tables(folder: Path, n_files: int, settings: AnnotationSettings, models: Models) -> Iterator[PartTables]:
-    """Tables to fill, which come to their places when the block ends without an error.
+    """Yield tables to fill, which get their final names when the block ends without an error.
 
-    n_files: of which they tell, for the record of what made them. Raises UserError if the folder has tables that
-    something else made, OSError if it can't be written to.
+    n_files: the number of files annotated, for run.json. Raises UserError if the folder has tables that another
+    command made, OSError if it can't be written to.
     """
     if any(folder.glob("*/part-*")) and not _is_own(folder):
-        raise UserError(f"--csv: {folder} holds tables that 01_annotate.py made; give another folder")
+        raise UserError(f"--csv: {folder} holds tables that 01_annotate.py made; choose another folder")
     decides = {"format": FORMAT, **models.digests}
-    write_json(folder / RUN_RECORD, provenance(settings, **{_MARK: n_files}, decides=decides))
+    write_json(folder / RUN_RECORD, provenance(settings, **{_OWN_FILES: n_files}, decides=decides))
     with new_tables(folder, 0, ("title",)) as tables:
         yield tables
     finish_part(folder, 0, digest_of(decides), tables.totals)
 
 
 def own_table_paths(folder: Path) -> list[Path]:
-    """Where the tables stand."""
+    """The paths of the tables."""
     return [table_path(folder, table, 0) for table in TABLES]
 
 
 def _is_own(folder: Path) -> bool:
     with suppress(OSError, ValueError):
-        return _MARK in json.loads((folder / RUN_RECORD).read_text(encoding="utf-8"))
+        return _OWN_FILES in json.loads((folder / RUN_RECORD).read_text(encoding="utf-8"))
     return False

@@ -1,4 +1,4 @@
-"""Annotated songs as lines of text: one song as a table of its bars, several as a table with a row each."""
+"""Annotated songs as lines of text: one song as a table of its bars, several songs as a table with a row for each."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 from pipeline.settings import one_line
 from process_gigamidi.prediction import Annotated
 
-MOST_ROWS = 40  # of a song's table, unless every bar is asked for: what fits on a screen
-MOST_METERS = 3  # that a line names
+MOST_ROWS = 40  # of a song's table, so that it fits on a screen; --bars prints more
+MOST_METERS = 3  # named in a line
 LONGEST_NAME = 40
 _BARS_HEADER = ("bar", "seconds", "meter", "notes", "valence", "arousal")
 _SD = "± is one standard deviation of the prediction's error"
 
 
 class PrintedSongs:
-    """The lines of songs that come one by one.
+    """Makes the lines of songs that are annotated one after another.
 
-    names: of all songs that are to come. every_bar: a table with each bar of each song, however many and long they are.
+    names: the names of all songs. every_bar: make a table of every bar for every song.
     """
 
     def __init__(self, names: Sequence[str], every_bar: bool):
@@ -29,14 +29,14 @@ class PrintedSongs:
         self._begun = False
 
     def lines(self, song: Annotated) -> list[str]:
-        """The next song."""
+        """The lines of the next song."""
         first, self._begun = not self._begun, True
         if self._as_rows:
             return [self._header()] * first + [self._row(song)]
         return [*[""] * (not first), *heading(song), "", *bar_table(song, self._every_bar)]
 
     def end(self) -> list[str]:
-        """What the numbers of the songs mean."""
+        """Lines that explain the numbers above them; none if there was no song."""
         if not self._begun:
             return []
         return ["", f"Means over the bars; {_SD}." if self._as_rows else f"Bars are counted from 0; {_SD}."]
@@ -54,7 +54,7 @@ class PrintedSongs:
 
 
 def heading(song: Annotated) -> list[str]:
-    """What a song is, and how many of its notes are in no bar."""
+    """Lines with a song's name, length and means, and the number of its notes that are in no bar."""
     bars, seconds = song.bars, song.duration_seconds
     valence, arousal, *_ = song.predicted.mean(axis=0)
     n_bars = f"{len(bars):,} bar{'s'[: len(bars) != 1]}"
@@ -65,7 +65,7 @@ def heading(song: Annotated) -> list[str]:
 
 
 def bar_table(song: Annotated, every_bar: bool) -> list[str]:
-    """A song's bars as a table. Of a long one a row stands for 2, 4, 8 … bars, unless every bar is asked for."""
+    """A song's bars as a table; in a long song a row summarises 2, 4, 8 … bars, unless every_bar is true."""
     bars = song.bars
     per_row = 1 if every_bar else bars_per_row(len(bars))
     first = np.arange(0, len(bars), per_row)
@@ -80,12 +80,15 @@ def bar_table(song: Annotated, every_bar: bool) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
     if per_row > 1:
-        lines += ["", f"A row is {per_row} bars: their mean, and all of their notes; --bars prints every bar."]
+        lines += [
+            "",
+            f"A row is {per_row} bars: their means and all their notes; --bars prints every bar.",
+        ]
     return lines
 
 
 def bars_per_row(n_bars: int) -> int:
-    """How many bars a row stands for, a power of two, so that a song has at most MOST_ROWS rows."""
+    """The number of bars that a row summarises: the least power of two that makes at most MOST_ROWS rows."""
     per_row = 1
     while per_row * MOST_ROWS < n_bars:
         per_row *= 2
@@ -93,19 +96,19 @@ def bars_per_row(n_bars: int) -> int:
 
 
 def shown(name: str) -> str:
-    """A file's name as it can be printed: in one line, without what would steer a terminal, of a long one the end."""
+    """A file's name fit to print: one line without control characters, shortened to its end if it is long."""
     printable = one_line(name, len(name))
     return printable if len(printable) <= LONGEST_NAME else "…" + printable[1 - LONGEST_NAME :]
 
 
 def _meters(meters: Sequence[str]) -> str:
-    """The meters in the order in which they come, each once."""
+    """The meters in order of appearance, each once, at most MOST_METERS of them."""
     distinct = list(dict.fromkeys(meters))
     more = len(distinct) - MOST_METERS
     return " ".join(distinct) if more <= 0 else f"{' '.join(distinct[:MOST_METERS])} +{more}"
 
 
 def _ratings(predicted: np.ndarray) -> tuple[str, str]:
-    """Valence and arousal with the standard deviation of each. predicted: (4,), the columns PREDICTED."""
+    """Valence and arousal as text, each with its standard deviation. predicted: (4,), the columns PREDICTED."""
     valence, arousal, valence_error_sd, arousal_error_sd = predicted
     return f"{valence:+z.2f} ± {valence_error_sd:.2f}", f"{arousal:+z.2f} ± {arousal_error_sd:.2f}"

@@ -1,4 +1,4 @@
-"""One's own MIDI files: what is printed, drawn and written, and that the numbers are those of 01_annotate.py."""
+"""Your own MIDI files: what is printed, drawn and written, and that the values are those of 01_annotate.py."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def music(tmp_path: Path, synthetic: Path) -> Path:
     folder = tmp_path / "music"
     (folder / "below").mkdir(parents=True)
     for name in NAMES:
-        place = folder / "below" if name == NAMES[-1] else folder
-        shutil.copy(synthetic / f"{name}.mid", place / f"{name}.mid")
+        parent = folder / "below" if name == NAMES[-1] else folder
+        shutil.copy(synthetic / f"{name}.mid", parent / f"{name}.mid")
     return folder
 
 
@@ -57,7 +57,7 @@ def rows_of_songs(printed: str) -> list[str]:
     return [line for line in printed.splitlines() if line.count(" ± ") == 2]
 
 
-def test_the_numbers_and_tables_are_those_of_a_run_over_the_folder(music, tmp_path):
+def test_the_tables_are_those_of_a_run_over_the_folder(music, tmp_path):
     assert annotated([music], csv=tmp_path / "own")
     annotate(settings_for(f"dataset.path={music}", f"output.dir={tmp_path / 'run'}"))
     for kind in TABLES:
@@ -68,7 +68,7 @@ def test_the_numbers_and_tables_are_those_of_a_run_over_the_folder(music, tmp_pa
     assert len(read(tmp_path / "own", "songs")) == len(NAMES)
 
 
-def test_curves_are_drawn_of_the_song_that_its_annotations_have(synthetic, tmp_path):
+def test_the_song_that_is_drawn_has_the_values_of_its_tables(synthetic, tmp_path):
     midi = tmp_path / "my song: no. #1 [live].MID"
     shutil.copy(synthetic / "leading_empty_bars.mid", midi)
     assert annotated([midi], csv=tmp_path / "own")
@@ -87,7 +87,7 @@ def test_curves_are_drawn_of_the_song_that_its_annotations_have(synthetic, tmp_p
     np.testing.assert_allclose(song.start_seconds, found.start_seconds, atol=5.1e-4)
 
 
-def test_a_song_alone_is_annotated_as_it_is_among_others(music, tmp_path):
+def test_a_song_has_the_same_values_alone_and_among_others(music, tmp_path):
     path = music / "random_mix.mid"
     assert annotated([music], csv=tmp_path / "all")
     assert annotated([path], csv=tmp_path / "one")
@@ -96,7 +96,7 @@ def test_a_song_alone_is_annotated_as_it_is_among_others(music, tmp_path):
     pd.testing.assert_frame_equal(read(tmp_path / "one", "bars"), alone)
 
 
-def test_one_song_is_a_table_of_its_bars(music, capsys):
+def test_one_song_is_printed_as_a_table_of_its_bars(music, capsys):
     assert annotated([music / "meter_3_4.mid"])
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("meter_3_4.mid: 3/4, ") and "mean valence" in out[0]
@@ -105,7 +105,7 @@ def test_one_song_is_a_table_of_its_bars(music, capsys):
     assert out[2].split() == ["bar", "seconds", "meter", "notes", "valence", "arousal"]
 
 
-def test_several_songs_are_a_row_each_unless_every_bar_is_asked_for(music, capsys):
+def test_several_songs_are_printed_as_a_row_each_unless_every_bar_is_asked_for(music, capsys):
     assert annotated([music])
     out = capsys.readouterr().out
     rows = [line.split()[0] for line in out.splitlines() if ".mid" in line]
@@ -114,7 +114,7 @@ def test_several_songs_are_a_row_each_unless_every_bar_is_asked_for(music, capsy
     assert capsys.readouterr().out.count("mean valence") == len(NAMES)
 
 
-def test_what_cannot_be_annotated_is_told_and_the_rest_is_annotated(music, tmp_path, capsys):
+def test_a_file_that_cannot_be_annotated_is_reported_and_the_others_are_annotated(music, tmp_path, capsys):
     (music / "broken.mid").write_bytes(b"MThd and then nothing")
     assert not annotated([music, tmp_path / "nowhere.mid"], csv=tmp_path / "own")
     told = capsys.readouterr()
@@ -125,7 +125,7 @@ def test_what_cannot_be_annotated_is_told_and_the_rest_is_annotated(music, tmp_p
     assert list(failures["md5"]) == [midi_md5(b"MThd and then nothing")]
 
 
-def test_pictures_have_the_names_of_the_songs_and_none_replaces_another(music, tmp_path):
+def test_plots_have_the_names_of_the_songs_and_none_replaces_another(music, tmp_path):
     shutil.copy(music / "meter_3_4.mid", music / "below" / "x.mid")
     assert annotated([music / "meter_3_4.mid", music / "below" / "x.mid"], plots=tmp_path / "curves")
     names = sorted(path.name for path in (tmp_path / "curves").iterdir())
@@ -135,7 +135,7 @@ def test_pictures_have_the_names_of_the_songs_and_none_replaces_another(music, t
 @pytest.mark.parametrize(
     "called", ["../../etc/passwd.mid", "a/b.mid", "$<>|:*?.mid", "x" * 400 + ".mid", "月.mid", "..mid"]
 )
-def test_a_picture_stays_in_its_folder_whatever_its_song_is_called(called):
+def test_a_plot_stays_in_its_folder_whatever_its_song_is_called(called):
     name = plot_name(called)
     assert name and "/" not in name and not name.startswith(".") and len(name.encode()) <= 120
 
@@ -143,7 +143,7 @@ def test_a_picture_stays_in_its_folder_whatever_its_song_is_called(called):
 ODD_NAMES = ("a$b$\\frac{.mid", '<b>&".mid', "new\nline\x1b[31m.mid", "夜曲 é.mid", "x" * 250 + ".mid", "-dash.KAR")
 
 
-def test_files_of_any_name_are_printed_drawn_and_written_and_each_time_the_same(synthetic, tmp_path, capsys):
+def test_files_of_any_name_are_printed_drawn_and_written_the_same_every_time(synthetic, tmp_path, capsys):
     folder = tmp_path / "odd"
     folder.mkdir()
     for name in ODD_NAMES:
@@ -177,7 +177,7 @@ def test_the_limits_of_the_settings_hold(music, capsys):
     assert told.out == ""
 
 
-def test_names_are_printed_in_one_line_and_a_long_song_in_forty_rows():
+def test_names_are_printed_in_one_line_and_a_long_song_in_at_most_forty_rows():
     assert "\n" not in shown("a\nb\x1b[31m.mid") and "\x1b" not in shown("\x1b[31m.mid")
     assert len(shown("y" * 300 + ".mid")) == LONGEST_NAME and shown("y" * 300 + ".mid").endswith("y.mid")
     for n in (1, 40, 41, 80, 81, 20_000):
@@ -188,7 +188,7 @@ def test_names_are_printed_in_one_line_and_a_long_song_in_forty_rows():
 def test_a_folder_that_a_run_made_is_left_alone(music, tmp_path):
     annotate(settings_for(f"dataset.path={music}", f"output.dir={tmp_path / 'run'}"))
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
-    with pytest.raises(UserError, match=r"--csv: .*give another folder"):
+    with pytest.raises(UserError, match=r"--csv: .*choose another folder"):
         annotated([music], csv=tmp_path / "run")
     assert before == {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
 

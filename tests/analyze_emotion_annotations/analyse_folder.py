@@ -1,4 +1,4 @@
-"""Annotations analysed with the default settings but for the thresholds, without a script."""
+"""Analyses of folders of annotations with the default settings, except that a style may have a single song."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.settings import load_settings
 
 
 def settings_for(folder: Path, *overrides: str) -> AnalysisSettings:
-    """Every style by itself, however few its songs."""
+    """Settings under which every style is a group of its own, however few songs it has."""
     where = (f"input.dir={folder}", f"output.dir={folder}-analysis")
     return load_settings(AnalysisSettings, SETTINGS_FILE, None, [*where, "styles.min_songs=1", *overrides])
 
@@ -34,13 +34,13 @@ def grouped(folder: Path, *overrides: str) -> Iterator[duckdb.DuckDBPyConnection
 
 
 def table_of(folder: Path, *overrides: str) -> pd.DataFrame:
-    """The statistics of a folder, all songs first."""
+    """The table of statistics of a folder, with all songs in the first row."""
     with grouped(folder, *overrides) as db:
         return group_statistics(db)[0]
 
 
 def analysis_of(folder: Path, *overrides: str) -> Analysis:
-    """All that is found in a folder."""
+    """The analysis of a folder."""
     return analyse(settings_for(folder, *overrides))
 
 

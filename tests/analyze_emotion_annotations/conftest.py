@@ -20,7 +20,7 @@ SongRow = Mapping[str, object]
 
 
 def write_annotations(folder: Path, parts: Sequence[Sequence[tuple[SongRow, np.ndarray]]]) -> Path:
-    """Write parts of songs. A song: its row (a name, and more of the songs table) and its bars' ratings, (n, 2)."""
+    """Write parts of songs. A song is its row (a name, and columns of the songs table) and its bars' values, (n, 2)."""
     for number, songs in enumerate(parts):
         bars, rows = [], []
         for song, ratings in songs:
@@ -45,7 +45,7 @@ def write_annotations(folder: Path, parts: Sequence[Sequence[tuple[SongRow, np.n
             frame.to_csv(folder / kind / f"part-{number:05d}.csv", index=False)
         record = record_path(folder, number)
         record.parent.mkdir(exist_ok=True)
-        record.touch()  # that it is there finishes the part, and is all that the analysis asks
+        record.touch()  # the analysis only checks that it exists, which marks the part as finished
     return folder
 
 
@@ -57,7 +57,7 @@ def annotations(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def library() -> list[tuple[SongRow, np.ndarray]]:
-    """Sixty songs of four styles, some of two styles and some of none."""
+    """Sixty songs in four styles; some have two styles and some none."""
     random = np.random.default_rng(11)
     styles = ('["folk"]', '["folk", "pop"]', '["jazz"]', "", '["blues", "jazz"]')
     return [
@@ -71,13 +71,13 @@ def library() -> list[tuple[SongRow, np.ndarray]]:
 
 @pytest.fixture
 def run_here(tmp_path: Path) -> Callable[..., Done]:
-    """A function that runs a numbered script of this phase with the given words, in tmp_path and in this process."""
+    """A function that runs a numbered script of this phase with the given arguments, in tmp_path and this process."""
     return lambda script, *words: run_script(f"analyze_emotion_annotations/{script}", *words, folder=tmp_path)
 
 
 @pytest.fixture(scope="module")  # while it is open, no other test of the process could run an event loop
 def browser() -> Iterator[Browser]:
-    """Debian's chromium without a window; the test skips where it is absent."""
+    """Debian's chromium without a window; tests are skipped where it isn't installed."""
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("needs the browser chromium, which is not here; as root on Debian, `make browser` installs it")
@@ -90,7 +90,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def complaints() -> list[str]:
-    """What the pages of a test did that they must not; empty at its end."""
+    """Forbidden actions of a test's pages; must be empty when the test ends."""
     return []
 
 
@@ -98,8 +98,8 @@ def complaints() -> list[str]:
 def open_report(browser: Browser, tmp_path: Path, complaints: list[str]) -> Iterator[Callable[..., Page]]:
     """A function that opens a report, or the text of a page, from a file and without a network.
 
-    The test fails if a page throws, writes to the console (as a broken policy does), opens a dialog, or asks for
-    anything but itself.
+    The test fails if a page throws, writes to the console (as a broken policy does), opens a dialog, or requests
+    anything except itself.
     """
     contexts: list[BrowserContext] = []
 

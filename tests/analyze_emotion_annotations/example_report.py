@@ -1,4 +1,4 @@
-"""Reports of made-up music to test the page with; `python …/example_report.py OUT.html` writes one to look at."""
+"""Reports of invented music to test the page with; `python …/example_report.py OUT.html` writes one to look at."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def table_report(
 
 
 def made_curves(n: int = 40) -> list[tuple[str, Song]]:
-    """Pairs of a style and a song of it."""
+    """Pairs of a style and a song of that style."""
     styles = list(STYLES)
     return [
         (

@@ -1,4 +1,4 @@
-"""Reports whose titles, styles and reasons are what a stranger could write to run a script or to break the page."""
+"""Reports with texts that a stranger could write into a MIDI file to run a script or to break the page."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SVG = b"""<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20" onload=
 
 
 def report_saying(texts: Sequence[str]) -> Report:
-    """A report that says the texts wherever it says anything: a row, a song, a fact and a paragraph for each."""
+    """A report with the texts in every place for text: each has a row, a song, a fact and a paragraph."""
     columns = (
         TableColumn("title", texts[0], "text", help=texts[0]),
         TableColumn("artist", "artist", "text"),

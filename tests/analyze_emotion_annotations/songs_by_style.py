@@ -1,4 +1,4 @@
-"""Collections of made songs, a few of each style, analysed and ready to be drawn."""
+"""Analyses of invented songs, a few of each style, for tests of the plots."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Made = Callable[..., Path]
 def collection(
     annotations: Made, songs_of_style: Mapping[str, int], *overrides: str, column: str = COLUMN, n_bars: int = 12
 ) -> Analysis:
-    """So many songs of each style, every style around a point of its own; '' is no style."""
+    """The analysis of invented songs; each style has its own mean. songs_of_style: number by style, '' for no style."""
     random = np.random.default_rng(5)
     songs = []
     for style, n_songs in songs_of_style.items():
         middle = random.uniform(-0.3, 0.4, 2)
         for i in range(n_songs):
-            dimension = np.clip(random.normal(middle, 0.15, (n_bars, 2)), -1, 1).round(4)
-            songs.append(({"name": f"{style} {i}", column: style}, dimension))
+            ratings = np.clip(random.normal(middle, 0.15, (n_bars, 2)), -1, 1).round(4)
+            songs.append(({"name": f"{style} {i}", column: style}, ratings))
     return analysis_of(annotations(songs), *overrides)

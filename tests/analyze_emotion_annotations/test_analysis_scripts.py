@@ -1,4 +1,4 @@
-"""The numbered scripts as a user runs them: what they write, and the one line that they say of what is wrong."""
+"""The numbered scripts as a user runs them: the files they write, and the one line they print on an error."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_statistics_of_a_library(annotations, library, tmp_path, run_here):
         "style_column", "style", "n_songs", "n_bars", "valence_mean", "valence_mean_low", "valence_mean_high"
     ]  # fmt: skip
     assert list(styles["style"]) == ["(all)", "folk", "jazz", "blues", "pop", "(none)"]
-    bars = np.concatenate([dimension for _, dimension in library])
+    bars = np.concatenate([ratings for _, ratings in library])
     assert styles.loc[0, "n_bars"] == len(bars)
     assert styles.loc[0, "valence_mean"] == pytest.approx(bars[:, 0].mean(), abs=5e-5)
     assert set(tables["statistics_by_feature"]["feature"]) == {"(all)", "tempo", "note density"}
@@ -92,7 +92,7 @@ def test_plots_are_written_in_the_formats_asked_for(annotations, tmp_path, run_h
 
 @pytest.fixture
 def one_line(run_here, tmp_path):
-    """A function that runs a script which must end with a code and one line on stderr, and returns the line."""
+    """A function that runs a script, checks its exit code and that stderr is one line, and returns that line."""
 
     def run(code, script, *words):
         done = run_here(script, *words)
@@ -106,7 +106,7 @@ def one_line(run_here, tmp_path):
 
 
 @pytest.mark.parametrize("script", ["01_statistics.py", "02_plot_song_curves.py", "03_report.py"])
-def test_a_setting_that_is_wrong(one_line, tmp_path, script):
+def test_wrong_settings_are_refused_in_one_line(one_line, tmp_path, script):
     for given, *said in (
         ("styles.colum=x", "styles.colum", "known here", "column"),
         ("stiles.column=x", "stiles"),
@@ -132,7 +132,7 @@ def test_a_setting_that_is_wrong(one_line, tmp_path, script):
 
 
 @pytest.mark.parametrize("script", ["01_statistics.py", "03_report.py"])
-def test_annotations_that_are_not_as_they_should_be(one_line, annotations, script):
+def test_invalid_annotations_are_refused_in_one_line(one_line, annotations, script):
     songs = [({"name": "a", STYLE: '["folk"]'}, np.zeros((3, 2)))]
     others = [({"name": "b"}, np.zeros((3, 2)))]
 
@@ -156,7 +156,7 @@ def test_annotations_that_are_not_as_they_should_be(one_line, annotations, scrip
 
 
 @pytest.mark.parametrize("script", ["01_statistics.py", "02_plot_song_curves.py", "03_report.py"])
-def test_an_output_folder_that_can_not_be_one(one_line, annotations, tmp_path, script):
+def test_an_output_folder_that_is_a_file_is_refused(one_line, annotations, tmp_path, script):
     folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
     (tmp_path / "taken").write_text("a file")
     for output in ("taken", "taken/below"):
@@ -173,6 +173,6 @@ def test_a_damaged_run_record_stops_the_report(one_line, annotations, tmp_path):
     assert not (tmp_path / "out").exists()  # nothing half done stays
 
 
-def test_songs_that_are_not_there(one_line, annotations, library):
+def test_songs_that_are_not_found_are_named(one_line, annotations, library):
     folder = annotations(library[:2])
     assert "0123" in one_line(1, "02_plot_song_curves.py", *settings_words(f"input.dir={folder}", "songs.md5=['0123']"))

@@ -1,4 +1,4 @@
-"""Folders and files that are not what they should be: one line says what is wrong, and where."""
+"""Invalid folders and files are refused with one line that says what is wrong, and where."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read_all_bars(folder):
     return [list(read_bars(part, ["md5", "valence", "arousal"])) for part in parts]
 
 
-def test_a_folder_that_is_not_there(tmp_path):
+def test_a_missing_folder_is_refused(tmp_path):
     message = refusal(parts_of, tmp_path / "nowhere")
     assert str(tmp_path / "nowhere") in message and "01_annotate.py" in message
 
@@ -44,7 +44,7 @@ def test_a_part_is_finished_when_its_record_is_there(annotations):
     assert "no finished part" in refusal(parts_of, folder)
 
 
-def test_a_part_that_lost_a_table_is_named(annotations):
+def test_a_part_without_one_of_its_tables_is_named(annotations):
     folder = annotations([({"name": "a"}, BARS)], [({"name": "b"}, BARS)])
     (folder / "songs" / "part-00001.csv").unlink()
     assert "songs/part-00001.csv" in refusal(table_of, folder)
@@ -57,7 +57,7 @@ def test_tables_of_another_format_are_refused_in_one_line(annotations, decides):
     assert f"{folder / 'run.json'}: the tables here are of format" in refusal(parts_of, folder)
 
 
-def test_no_bar_at_all(annotations):
+def test_annotations_without_bars_are_refused(annotations):
     folder = annotations([({"name": "a"}, BARS[:0])])
     assert "failures" in refusal(table_of, folder)
 
@@ -71,7 +71,7 @@ def test_no_bar_at_all(annotations):
         ("0.25", "", "missing or outside"),
     ],
 )
-def test_a_bars_table_that_is_wrong(annotations, old, new, expected):
+def test_an_invalid_table_of_bars_is_refused(annotations, old, new, expected):
     folder = annotations([({"name": "a"}, BARS)])
     path = folder / "bars" / "part-00000.csv"
     path.write_text(path.read_text().replace(old, new))
@@ -80,7 +80,7 @@ def test_a_bars_table_that_is_wrong(annotations, old, new, expected):
     assert str(path.parent) in refusal(table_of, folder)
 
 
-def test_an_empty_file(annotations):
+def test_an_empty_file_is_refused(annotations):
     folder = annotations([({"name": "a"}, BARS)])
     (folder / "bars" / "part-00000.csv").write_text("")
     assert "without even a header" in refusal(read_all_bars, folder)
@@ -94,7 +94,7 @@ def test_parts_of_different_releases_do_not_mix(annotations):
     assert message == refusal(table_of, folder)
 
 
-def test_text_is_read_as_it_stands(annotations):
+def test_text_is_read_unchanged(annotations):
     folder = annotations([({"name": "a", "title": "NA", "artist": ""}, BARS)])
     song = read_songs(parts_of(folder)[0][0], ["title", "artist", "music_style_scraped"]).iloc[0]
     assert (song["title"], song["artist"]) == ("NA", "")

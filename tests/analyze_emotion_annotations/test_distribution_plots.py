@@ -1,4 +1,4 @@
-"""Planes, ridgelines, quadrants and trajectories: what is drawn follows from the bars, and any style can be drawn."""
+"""Planes, ridgelines, quadrants and trajectories: they show the values of the bars, for styles of any name."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def said_by(figure):
 
 
 def reaches_beyond(figure):
-    """Whether something of a figure is cut off at its edge."""
+    """Whether part of a figure is cut off at its edge."""
     (left, bottom), (right, top) = figure.get_tightbbox().get_points()
     width, height = figure.get_size_inches()
     return left < 0 or bottom < 0 or right > width or top > height
@@ -37,7 +37,7 @@ def reaches_beyond(figure):
 
 @pytest.fixture
 def two_styles(annotations):
-    """Folk, twice as many bars in one spot as in another, and pop, all in one spot."""
+    """Folk, with twice as many bars at one point of the plane as at another, and pop, with all bars at one point."""
     folk = np.array([[0.32, 0.12]] * 6 + [[-0.52, -0.73]] * 3)
     pop = np.array([[0.02, -0.02]] * 5)
     songs = [({"name": f"folk {i}", COLUMN: "folk"}, folk) for i in range(2)]
@@ -63,10 +63,10 @@ def test_a_plane_is_light_where_the_bars_are(two_styles):
     (mean,) = [line for line in panels["folk"].lines if line.get_marker() == "o"]
     np.testing.assert_allclose(mean.get_xydata(), [[(2 * 0.32 - 0.52) / 3, (2 * 0.12 - 0.73) / 3]])
     left, right = panels["folk"].get_xlim()
-    assert left < -0.73 - cell / 2 and right > 0.73  # all bars are in the part that is shown
+    assert left < -0.73 - cell / 2 and right > 0.73  # all bars lie within the axes
 
 
-def test_quadrants_say_the_share_of_each(two_styles):
+def test_the_quadrants_show_their_shares(two_styles):
     panel = plot_quadrants(two_styles.styles, dpi=50).axes[0]
     np.testing.assert_allclose(
         panel.images[0].get_array(), [[2 / 3, 0, 1 / 3, 0], [0, 0, 0, 1], [12 / 23, 0, 6 / 23, 5 / 23]]
@@ -79,7 +79,7 @@ def test_quadrants_say_the_share_of_each(two_styles):
     ]  # fmt: skip
 
 
-def test_a_ridge_stands_over_its_bars_and_is_cut_at_its_quartiles(two_styles):
+def test_a_ridge_is_highest_where_most_bars_are_and_marks_its_quartiles(two_styles):
     figure = plot_ridgelines(two_styles.styles, two_styles.distributions, dpi=50)
     for panel, positions in zip(figure.axes, ((-0.52, 0.32), (-0.73, 0.12)), strict=True):
         ridge, *quartiles = panel.lines[:4]
@@ -95,7 +95,7 @@ def test_a_ridge_stands_over_its_bars_and_is_cut_at_its_quartiles(two_styles):
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(0, 2000), min_size=1, max_size=30))
-def test_smoothing_keeps_the_number_of_bars_and_knows_no_direction(positions):
+def test_smoothing_keeps_the_number_of_bars_and_is_symmetric(positions):
     counts = np.bincount(positions, minlength=2001)
     smooth = smoothed(counts)
     assert smooth.shape == counts.shape and smooth.min() >= 0
@@ -104,7 +104,7 @@ def test_smoothing_keeps_the_number_of_bars_and_knows_no_direction(positions):
 
 
 @pytest.mark.parametrize("position", [0, 2000, 3, 700])
-def test_smoothing_spreads_bars_around_where_they_are_also_at_the_ends(position):
+def test_smoothing_spreads_bars_around_their_position_even_at_the_ends(position):
     smooth = smoothed(np.bincount([position] * 4, minlength=2001))
     middle = np.average(np.arange(2001), weights=smooth)
     if 100 < position < 1900:
@@ -115,7 +115,7 @@ def test_smoothing_spreads_bars_around_where_they_are_also_at_the_ends(position)
     assert smooth.sum() == pytest.approx(4)
 
 
-def test_songs_that_rise_give_a_trajectory_that_rises_from_below_their_mean_to_above_it(annotations):
+def test_the_trajectory_of_rising_songs_rises_from_below_their_mean_to_above_it(annotations):
     songs = [
         ({"name": f"{n}", COLUMN: "rising"}, np.stack([np.linspace(-0.2, 0.2, n) + 0.1, np.zeros(n)], axis=1).round(4))
         for n in (200, 300, 500)
@@ -130,11 +130,11 @@ def test_songs_that_rise_give_a_trajectory_that_rises_from_below_their_mean_to_a
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["rising  (3)", "all songs  (3)"]
 
 
-def test_styles_of_short_songs_only_have_no_trajectory(annotations):
+def test_styles_that_have_only_short_songs_have_no_trajectory(annotations):
     long, short = np.zeros((20, 2)), np.zeros((7, 2))
     songs = [
-        ({"name": f"{style} {i}", COLUMN: style}, dimension)
-        for style, dimension in (("a", long), ("b", short))
+        ({"name": f"{style} {i}", COLUMN: style}, ratings)
+        for style, ratings in (("a", long), ("b", short))
         for i in "12"
     ]
     found = analysis_of(annotations(songs))
@@ -172,12 +172,12 @@ def test_thirty_styles_are_named_in_every_plot_and_none_is_cut_off_at_its_edge(a
         assert not reaches_beyond(plot.figure), plot.name
 
 
-def test_songs_that_are_all_short_have_every_plot_but_the_trajectories(annotations):
+def test_if_all_songs_are_short_only_the_trajectories_are_missing(annotations):
     found = collection(annotations, {"folk": 2}, n_bars=3)
     assert [plot.name for plot in plots_of(found, dpi=50)] == PLOTS[:-1]
 
 
-def test_the_same_annotations_give_the_same_bytes(annotations, library, tmp_path):
+def test_the_same_annotations_make_the_same_files(annotations, library, tmp_path):
     folder = annotations([song for song in library if len(song[1]) > 8][:2])
     for run in "12":
         for plot in plots_of(analysis_of(folder), dpi=50):

@@ -1,4 +1,4 @@
-"""How far apart groups of songs are: effects and tests as the literature defines them, of the right songs."""
+"""Comparisons of groups: effect sizes and tests as the literature defines them, over the right songs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def pair_of(table, group_a, group_b, dimension="valence", grouping=COLUMN):
 
 
 def songs_at(means_of_style, n_bars=2):
-    """Songs whose bars are all alike; a style's name may be a list of styles."""
+    """Songs whose bars are all equal; a style's name may be a list of styles."""
     return [
         ({"name": f"{style} {i}", COLUMN: style}, np.full((n_bars, 2), mean))
         for style, means in means_of_style.items()
@@ -55,10 +55,10 @@ def test_means_are_those_of_songs_however_long(annotations):
     songs, means = [], {"folk": [], "pop": []}
     for style, middle, spread, n_songs in (("folk", 0.1, 0.3, 40), ("pop", -0.1, 0.1, 15)):
         for i in range(n_songs):
-            dimension = random.normal(random.normal(middle, spread), 0.1, (int(random.integers(1, 30)), 2))
-            dimension = np.clip(dimension, -1, 1).round(4)
-            means[style].append(dimension.mean(axis=0))
-            songs.append(({"name": f"{style} {i}", COLUMN: style}, dimension))
+            ratings = random.normal(random.normal(middle, spread), 0.1, (int(random.integers(1, 30)), 2))
+            ratings = np.clip(ratings, -1, 1).round(4)
+            means[style].append(ratings.mean(axis=0))
+            songs.append(({"name": f"{style} {i}", COLUMN: style}, ratings))
     table = compared(annotations(songs))
     for i, dimension in enumerate(("valence", "arousal")):
         folk, pop = (np.array(means[style])[:, i] for style in ("folk", "pop"))
@@ -69,7 +69,7 @@ def test_means_are_those_of_songs_however_long(annotations):
         assert row["effect"] == pytest.approx((folk.mean() - pop.mean()) / pooled * (1 - 3 / (4 * 53 - 1)))
 
 
-def test_songs_of_both_styles_are_in_neither_side(annotations):
+def test_songs_of_both_styles_are_on_neither_side(annotations):
     alone = {"folk": [0.1, 0.2, 0.3, 0.4], "pop": [0.0, 0.2, -0.2]}
     without = compared(annotations(songs_at(alone)))
     shared = {'["folk", "pop"]': [0.9, -0.9, 0.8], '["folk", "jazz"]': [0.5]}
@@ -82,18 +82,18 @@ def test_songs_of_both_styles_are_in_neither_side(annotations):
     assert only_both.empty
 
 
-def test_one_song_and_what_is_no_kind_of_music_are_compared_with_nothing(annotations):
+def test_groups_of_one_song_and_collective_groups_are_not_compared(annotations):
     means = [0.1, 0.2, 0.4]
     styles = {"folk": means, "pop": means, "": means, "lone": [0.3], "polka": [0.1, 0.5], "waltz": [0.2, 0.6]}
     table = compared(annotations(songs_at(styles)))
     named = set(table["group_a"]) | set(table["group_b"])
     assert named == {"folk", "pop", "polka", "waltz"}
-    gathered = compared(annotations(songs_at(styles), folder="gathered"), "styles.min_songs=3")
-    named = set(gathered["group_a"]) | set(gathered["group_b"])
+    combined = compared(annotations(songs_at(styles), folder="combined"), "styles.min_songs=3")
+    named = set(combined["group_a"]) | set(combined["group_b"])
     assert named == {"folk", "pop"} and not named & set(COLLECTIVE)
 
 
-def test_every_two_groups_of_a_grouping_once_the_largest_effects_first(annotations):
+def test_every_pair_of_groups_is_compared_once_with_the_largest_effects_first(annotations):
     songs = songs_at({"a": [0.1, 0.2, 0.3], "b": [0.5, 0.6, 0.8], "c": [0.11, 0.2, 0.33]})
     songs += [({"name": f"{n}", COLUMN: "d"}, np.full((2, 2), n / 100)) for n in (1, 5, 9)]
     for i, (song, _) in enumerate(songs):
@@ -109,7 +109,7 @@ def test_every_two_groups_of_a_grouping_once_the_largest_effects_first(annotatio
     assert set(table["group_a"]) | set(table["group_b"]) == {*"abcd", "1", "2"}
 
 
-def test_songs_that_are_all_alike_have_no_effect_size_but_a_p(annotations):
+def test_equal_songs_have_a_p_but_no_effect_size(annotations):
     styles = {"a": [0.1] * 3, "b": [0.1] * 7, "c": [0.3] * 6}
     table = compared(annotations(songs_at(styles, n_bars=3)))
     assert len(table) == 6
@@ -119,10 +119,10 @@ def test_songs_that_are_all_alike_have_no_effect_size_but_a_p(annotations):
         assert (same["p"], same["p_holm"]) == (1, 1)
         assert apart["difference"] == pytest.approx(-0.2)
         assert apart["p"] == 0
-    assert table["effect"].isna().all() and table["effect_low"].isna().all()  # there is no spread to measure it by
+    assert table["effect"].isna().all() and table["effect_low"].isna().all()  # without a spread there is no unit
 
 
-def test_nothing_to_compare_gives_an_empty_table(annotations):
+def test_without_a_pair_to_compare_the_table_is_empty(annotations):
     table = compared(annotations(songs_at({"folk": [0.1, 0.2]})))
     assert table.empty and "p_holm" in table
 

@@ -1,4 +1,4 @@
-"""What the statistics by style say about the bars they were made from."""
+"""The statistics of groups, compared with the bars they were computed from."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ def test_every_style_column_of_the_songs_is_counted(annotations):
     ]
 
 
-def test_songs_without_any_style_column_give_the_overall_row(annotations):
+def test_without_a_style_column_there_is_only_the_row_of_all_songs(annotations):
     table = styles_of(table_of(annotations([({"name": "a"}, np.full((4, 2), -0.25))])))
     assert list(table["name"]) == ["(all)"]
     assert table.loc[0, "share_q3"] == 1.0
 
 
-def test_the_quadrants_share_out_all_bars(annotations, library):
+def test_the_shares_of_the_quadrants_add_up_to_one(annotations, library):
     table = table_of(annotations(library))
     shares = table[[f"share_q{i}" for i in (1, 2, 3, 4)]]
     np.testing.assert_allclose(shares.sum(axis=1), 1.0)
@@ -84,7 +84,7 @@ def test_the_quadrants_share_out_all_bars(annotations, library):
     ("valence", "arousal", "quadrant"),
     [(0.5, 0.5, 1), (-0.5, 0.5, 2), (-0.5, -0.5, 3), (0.5, -0.5, 4), (0, 0, 1), (-0.5, 0, 2), (0, -0.5, 4)],
 )
-def test_quadrants_as_emopia_numbers_them_and_zero_is_positive(annotations, valence, arousal, quadrant):
+def test_quadrants_are_numbered_as_in_emopia_and_zero_is_positive(annotations, valence, arousal, quadrant):
     row = table_of(annotations([({"name": "a"}, np.array([[valence, arousal]]))])).iloc[0]
     assert [i for i in (1, 2, 3, 4) if row[f"share_q{i}"]] == [quadrant]
 
@@ -97,7 +97,7 @@ def test_statistics_do_not_depend_on_how_songs_are_split_into_parts(annotations,
 
 
 def test_statistics_are_those_of_all_bars_of_a_style(annotations, library):
-    folk = np.concatenate([dimension for song, dimension in library if "folk" in str(song["music_styles_curated"])])
+    folk = np.concatenate([ratings for song, ratings in library if "folk" in str(song["music_styles_curated"])])
     row = row_of(table_of(annotations(library)), "music_styles_curated", "folk")
     for dimension, values in zip(("valence", "arousal"), folk.T, strict=True):
         assert row[f"{dimension}_mean"] == pytest.approx(values.mean(), abs=5e-5)  # four decimals
@@ -132,7 +132,7 @@ def test_change_is_from_bar_to_bar_within_a_song(annotations):
     assert row["arousal_change"] == 0
 
 
-def test_one_song_has_no_interval_and_songs_that_are_alike_a_narrow_one(annotations):
+def test_one_song_has_no_interval_and_equal_songs_have_one_of_no_width(annotations):
     song = np.array([[0.2, -0.2], [0.4, -0.4]])
     one = table_of(annotations([({"name": "a"}, song)])).iloc[0]
     assert np.isnan(one["valence_mean_low"]) and np.isnan(one["share_q4_high"]) and np.isnan(one["arousal_q25_low"])
@@ -140,7 +140,7 @@ def test_one_song_has_no_interval_and_songs_that_are_alike_a_narrow_one(annotati
     assert alike["valence_mean_low"] == pytest.approx(0.3) == alike["valence_mean_high"]
 
 
-def test_intervals_of_few_songs_stay_within_what_there_can_be(annotations):
+def test_intervals_of_few_songs_stay_within_the_possible_values(annotations):
     songs = [({"name": str(v)}, np.array([[v, v], [v / 2, v / 2]])) for v in (-0.9, 0.9)]
     row = table_of(annotations(songs)).iloc[0]
     assert (row["valence_mean_low"], row["valence_mean_high"]) == (-1, 1)
@@ -149,22 +149,22 @@ def test_intervals_of_few_songs_stay_within_what_there_can_be(annotations):
 
 def test_the_interval_of_a_mean_is_that_of_the_ratio_of_sums_over_songs(annotations, library):
     row = table_of(annotations(library)).iloc[0]
-    n = np.array([len(dimension) for _, dimension in library])
-    sums = np.array([dimension[:, 0].sum() for _, dimension in library])
+    n = np.array([len(ratings) for _, ratings in library])
+    sums = np.array([ratings[:, 0].sum() for _, ratings in library])
     mean = sums.sum() / n.sum()
     error = np.sqrt(len(n) / (len(n) - 1) * ((sums - mean * n) ** 2).sum()) / n.sum()
     assert row["valence_mean_high"] - row["valence_mean"] == pytest.approx(2.001 * error, rel=1e-3)  # t of 59 degrees
 
 
-def test_intervals_hold_what_they_promise(annotations):
-    """Of 120 collections drawn from one kind of music, some 95 % have the true value in their interval."""
+def test_intervals_hold_the_true_value_in_95_of_100_cases(annotations):
+    """About 95 % of 120 collections, drawn from one kind of music, have the true value in their interval."""
     random = np.random.default_rng(3)
     songs = []
     for collection in range(120):
         for i in range(40):
-            dimension = random.normal(0.1, 0.15, (1, 2)) + random.normal(0, 0.1, (int(random.integers(5, 40)), 2))
+            ratings = random.normal(0.1, 0.15, (1, 2)) + random.normal(0, 0.1, (int(random.integers(5, 40)), 2))
             song = {"name": f"{collection} {i}", "music_style_scraped": f"collection {collection}"}
-            songs.append((song, np.clip(dimension, -1, 1)))
+            songs.append((song, np.clip(ratings, -1, 1)))
     table = table_of(annotations(songs))
     table = table[table["grouping"] == "music_style_scraped"]
     true_sd = np.hypot(0.15, 0.1)
@@ -180,13 +180,13 @@ def test_intervals_hold_what_they_promise(annotations):
             low, high = (table[f"{dimension}_{name}_{end}"] for end in ("low", "high"))
             assert 0.85 <= ((low <= value) & (value <= high)).mean() <= 1.0, (dimension, name)
             assert (high - low).mean() < 0.2
-    # as wide as songs make it: bars taken as independent would give intervals of a third of this
+    # the width follows from the number of songs; if bars were independent, it would be a third of this
     assert (table["valence_mean_high"] - table["valence_mean_low"]).mean() == pytest.approx(
         4.05 * 0.16 / np.sqrt(40), rel=0.1
     )
 
 
-def test_styles_of_few_songs_are_gathered(annotations, library):
+def test_styles_of_few_songs_are_combined(annotations, library):
     table = styles_of(table_of(annotations(library), "styles.min_songs=20"))
     assert dict(zip(table["name"], table["n_songs"], strict=True)) == {
         ALL: 60,
@@ -197,8 +197,8 @@ def test_styles_of_few_songs_are_gathered(annotations, library):
     }
     rare = row_of(table, "music_styles_curated", RARE)
     both = [
-        dimension
-        for song, dimension in library
+        ratings
+        for song, ratings in library
         if str(song["music_styles_curated"]) in ('["folk", "pop"]', '["blues", "jazz"]')
     ]
     assert rare["n_bars"] == sum(map(len, both))
@@ -215,7 +215,7 @@ def test_every_bar_is_in_the_distributions_of_its_groups(annotations, library):
     assert pleasant == pytest.approx(table["share_q1"].iloc[0] + table["share_q4"].iloc[0])
 
 
-def test_styles_stand_in_the_order_of_their_songs_and_the_terminal_shows_the_largest(annotations):
+def test_styles_are_in_the_order_of_their_number_of_songs_and_the_terminal_shows_the_first(annotations):
     named = itertools.count()
     songs = [
         ({"name": str(next(named)), "music_style_scraped": f"style {style}"}, np.zeros((1, 2)))

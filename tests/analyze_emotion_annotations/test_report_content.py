@@ -1,4 +1,4 @@
-"""What the report of a folder of annotations says: figures, songs with their curves, and what went wrong."""
+"""The content of the report: statistics, songs with their curves, failures and provenance."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ PNG = b"\x89PNG"
 
 @pytest.fixture
 def unillustrated(monkeypatch):
-    """Reports without plots, which take most of the time."""
+    """Leave the plots out of reports, since drawing them takes most of the time."""
     monkeypatch.setattr(report_content, "plots_of", lambda analysis, dpi: iter(()))
 
 
 def reported(folder, *overrides):
-    """What is found in a folder, and the report of it."""
+    """The analysis of a folder, and its report."""
     found = analysis_of(folder, *overrides)
     return found, report_of(found, folder, 50, provenance_of(settings_for(folder), found))
 
@@ -40,7 +40,7 @@ def section_of(report, name):
 
 
 def table_of(report, name):
-    """The rows of a table, as dictionaries; None if it is not there."""
+    """The rows of a table, as dictionaries; None if the report doesn't have the table."""
     for section in report.sections:
         for table in section.tables:
             if table.name == name:
@@ -68,10 +68,10 @@ def test_the_report_of_a_library(annotations, library):
     plots = section_of(report, "styles").plots
     assert [plot.name for plot in plots] == ["styles", "planes", "ridgelines", "quadrants", "trajectories"]
     assert all(plot.image.startswith(PNG) and plot.alt for plot in plots)
-    n_bars = sum(len(dimension) for _, dimension in library)
+    n_bars = sum(len(ratings) for _, ratings in library)
     assert f"60 songs, {n_bars:,} bars" in report.subtitle
     facts = dict(section_of(report, "overview").facts)
-    bars = np.concatenate([dimension for _, dimension in library])
+    bars = np.concatenate([ratings for _, ratings in library])
     assert facts["songs"] == "60" and facts["bars"] == f"{n_bars:,}"
     assert facts["mean valence"] == f"{bars[:, 0].mean():+.2f}"
     assert set(page.data["songs"]) == set(found.songs["md5"])
@@ -79,7 +79,7 @@ def test_the_report_of_a_library(annotations, library):
         assert set(table.song_of_row) <= set(page.data["songs"])  # every row has a curve
 
 
-def test_the_tables_have_the_figures_of_the_analysis(annotations, library, unillustrated):
+def test_the_tables_have_the_values_of_the_analysis(annotations, library, unillustrated):
     for i, (row, _) in enumerate(library):
         row |= {"num_tracks": i % 4, "NOMML": f"[{i}]", INSTRUMENT_CATEGORY: i % 3}
     found, report = reported(annotations(library))
@@ -88,8 +88,8 @@ def test_the_tables_have_the_figures_of_the_analysis(annotations, library, unill
     for name, row in rows.items():
         expected = row_of(found.table, STYLE, name)
         assert (row["n_songs"], row["n_bars"]) == (expected["n_songs"], expected["n_bars"])
-        for figure in ("valence_mean", "arousal_q25", "arousal_change", "share_q3"):
-            assert row[figure] == tuple(expected[[figure, f"{figure}_low", f"{figure}_high"]])
+        for statistic in ("valence_mean", "arousal_q25", "arousal_change", "share_q3"):
+            assert row[statistic] == tuple(expected[[statistic, f"{statistic}_low", f"{statistic}_high"]])
     (overall,) = table_of(report, "all-songs")
     assert overall["share_q1"][0] == found.all_songs["share_q1"]
     features = [table.name for table in section_of(report, "features").tables]
@@ -102,7 +102,7 @@ def test_the_tables_have_the_figures_of_the_analysis(annotations, library, unill
     ]  # fmt: skip
     compared = table_of(report, "compared-styles")
     pairs = [{row["group_a"], row["group_b"]} for row in compared]
-    # all songs of pop are folk too, and all of blues jazz, so there is no pop to hold against folk
+    # all songs of pop are folk too, and all of blues jazz, so neither pair is compared
     assert len(compared) == 2 * 4 and {"folk", "pop"} not in pairs and {"jazz", "blues"} not in pairs
     effects = [abs(row["effect"][0]) for row in compared]
     assert effects == sorted(effects, reverse=True)
@@ -125,16 +125,14 @@ def test_the_tables_have_the_figures_of_the_analysis(annotations, library, unill
     assert f"furthest apart are {valence[higher]} (higher) and {valence[lower]}" in farthest
 
 
-def test_a_songs_curve_is_that_of_its_bars(annotations, unillustrated):
-    dimension = np.array([[0.1, -0.2], [0.5, -0.25], [0.3, 0.1234]])
-    _, report = reported(
-        annotations([({"name": "a", "title": "Tune", "artist": "Anon", STYLE: '["folk"]'}, dimension)])
-    )
+def test_a_songs_curve_has_the_values_of_its_bars(annotations, unillustrated):
+    ratings = np.array([[0.1, -0.2], [0.5, -0.25], [0.3, 0.1234]])
+    _, report = reported(annotations([({"name": "a", "title": "Tune", "artist": "Anon", STYLE: '["folk"]'}, ratings)]))
     (curve,) = report.curves
     assert (curve.title, curve.artist, curve.duration_seconds) == ("Tune", "Anon", 6)
-    np.testing.assert_allclose(np.stack([curve.valence, curve.arousal], axis=1), dimension)
+    np.testing.assert_allclose(np.stack([curve.valence, curve.arousal], axis=1), ratings)
     assert list(curve.bar_number) == [0, 1, 2] and list(curve.start_seconds) == [0, 2, 4]
-    assert list(curve.n_notes) == [4, 4, 4] and curve.valence_error_sd is None  # what the tables lack is not made up
+    assert list(curve.n_notes) == [4, 4, 4] and curve.valence_error_sd is None  # the tables have no such column
     extreme = table_of(report, "extreme-songs")
     assert len(extreme) == 5 and {(row["title"], row["style"], row["n_bars"]) for row in extreme} == {
         ("Tune", "folk", 3)
@@ -197,7 +195,7 @@ def test_failures_notes_left_out_and_meters_are_counted(annotations, unillustrat
     assert "Songs that failed have no bars." in section_of(report, "quality").paragraphs
 
 
-def test_where_nothing_is_wrong_no_table_says_so(annotations, unillustrated):
+def test_without_failures_there_is_no_table_of_failures(annotations, unillustrated):
     folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
     path = folder / "bars" / "part-00000.csv"
     path.write_text(path.read_text().replace("4/4", ""))
@@ -210,7 +208,7 @@ def test_where_nothing_is_wrong_no_table_says_so(annotations, unillustrated):
     assert json.loads(report.made_with)["annotations"] == {}
 
 
-def test_songs_that_are_all_alike_are_said_to_be_no_number_apart(annotations, unillustrated):
+def test_equal_songs_have_no_effect_size_in_the_report(annotations, unillustrated):
     songs = [
         ({"name": f"{style} {i}", STYLE: style}, np.full((3, 2), at))
         for style, at in (("a", 0.1), ("b", 0.3))
@@ -222,7 +220,7 @@ def test_songs_that_are_all_alike_are_said_to_be_no_number_apart(annotations, un
     assert [row["effect"] for row in table_of(report, "compared-styles")] == [None, None]
 
 
-def test_unfinished_parts_are_told(annotations, library, unillustrated):
+def test_unfinished_parts_are_reported(annotations, library, unillustrated):
     folder = annotations(library[:20], library[20:40], library[40:])
     for part in (1, 2):
         record_path(folder, part).unlink()
@@ -231,7 +229,7 @@ def test_unfinished_parts_are_told(annotations, library, unillustrated):
     assert (facts["songs"], facts["parts not finished, left out"]) == ("20", "2")
 
 
-def test_how_the_annotations_were_made(annotations, unillustrated):
+def test_the_report_shows_how_the_annotations_were_made(annotations, unillustrated):
     folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
     decides = {"format": FORMAT, "model.head": "bundled", "dataset.limit": None}
     run = {"settings": {}, "decides": decides, "versions": {"torch": "2.0"}, "songs": 1}
@@ -250,7 +248,7 @@ def test_how_the_annotations_were_made(annotations, unillustrated):
 
 
 @pytest.mark.parametrize("content", ["{", "[1, 2]", "", '"\ud800"'])
-def test_a_damaged_run_record_is_one_line(annotations, unillustrated, content):
+def test_a_damaged_run_record_is_refused_in_one_line(annotations, unillustrated, content):
     folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
     (folder / "run.json").write_bytes(content.encode("utf-8", "surrogatepass"))
     with pytest.raises(UserError, match=r"run\.json: not a record of an annotation") as raised:
@@ -259,7 +257,7 @@ def test_a_damaged_run_record_is_one_line(annotations, unillustrated, content):
 
 
 @pytest.mark.parametrize("versions", [None, [1], "all"])
-def test_a_run_record_with_other_things_in_it_is_shown_as_it_is(annotations, unillustrated, versions):
+def test_a_run_record_with_unknown_content_is_shown_unchanged(annotations, unillustrated, versions):
     folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
     run = {"settings": {}, "decides": {"format": FORMAT}, "versions": versions, "text": "\ud800</script>"}
     (folder / "run.json").write_text(json.dumps(run))

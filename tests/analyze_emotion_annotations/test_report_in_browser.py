@@ -1,4 +1,4 @@
-"""The report's page in a real browser: that it opens, fits every window, can be read, and lets no stranger in."""
+"""The report's page in a real browser: it opens, fits every window, is readable, and runs no foreign script."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from analyze_emotion_annotations.report_page import render
 
 pytestmark = pytest.mark.slow  # they start a browser
 
-# clicks on a row; the texts as UTF-16 units, since no lone surrogate gets out of the browser otherwise
+# clicks on a row; returns texts as UTF-16 units, since the browser can't return a lone surrogate otherwise
 CHOOSE_ROW = """(i) => {
   const units = ({ textContent }) => textContent.split("").map((unit) => unit.charCodeAt(0));
   const row = document.querySelectorAll("tr.choosable")[i];
@@ -43,7 +43,7 @@ def units_of(text: str) -> list[int]:
     return np.frombuffer(text.encode("utf-16-le", "surrogatepass"), "<u2").tolist()
 
 
-def test_a_report_opens_and_shows_its_parts(open_report):
+def test_a_report_opens_and_shows_its_sections(open_report):
     page = open_report(example_report())
     assert page.title() == "Valence and arousal of 3,299 songs"
     contents = page.locator("nav a").all_inner_texts()
@@ -52,7 +52,7 @@ def test_a_report_opens_and_shows_its_parts(open_report):
     assert page.locator("figure img").evaluate_all("(all) => all.every((image) => image.naturalWidth > 300)")
 
 
-def test_the_policy_stops_what_it_is_there_for(open_report, complaints):
+def test_the_policy_stops_foreign_scripts_styles_and_images(open_report, complaints):
     intrusion = (
         "<script>window.broken = 1</script><img src=x onerror='window.broken = 2'>"
         "<p id=styled style='position:fixed'></p><img src='http://example.invalid/seen.png'>"
@@ -119,7 +119,7 @@ def test_the_report_of_a_hostile_folder_opens_and_draws_a_song(open_report, anno
 
 
 def assert_fits(page: Page) -> None:
-    """The page can't be scrolled sideways and nothing is cut off: what is wider scrolls in a box of its own."""
+    """Assert that the page can't be scrolled sideways and nothing is cut off; wide elements scroll in their own box."""
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
     assert page.evaluate(CUT_OFF) == []
 
@@ -189,7 +189,7 @@ def test_text_and_curves_stand_out_from_the_page(open_report, scheme):
         assert contrast(colour(f".line.{name}", "stroke"), ground) >= 3
 
 
-def test_on_paper_there_are_no_controls(open_report):
+def test_a_printed_page_has_no_controls(open_report):
     page = open_report(example_report())
     page.emulate_media(media="print")
     for selector in ("nav", "input", ".more", ".skip"):

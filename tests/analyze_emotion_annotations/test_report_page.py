@@ -1,4 +1,4 @@
-"""The report's page as text: what strangers wrote stays text, nothing is asked of the network, files stay small."""
+"""The report's page as text: strangers' text stays text, nothing is loaded from the network, files stay small."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ any_text = st.text(st.characters(), max_size=30)  # lone surrogates, controls an
 
 
 class Parsed(HTMLParser):
-    """A page's tags with the names of their attributes, the text in scripts and styles, and the policy."""
+    """A parsed page: its tags with the names of their attributes, the text of scripts and styles, and the policy."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ def test_a_strangers_text_adds_no_tag_and_no_attribute(text):
 
 @settings(max_examples=60, deadline=None)
 @given(any_text)
-def test_any_text_at_all_reaches_the_script_as_it_was(text):
+def test_any_text_reaches_the_script_unchanged(text):
     page = render(report_saying([text]))
     assert page.encode("utf-8").decode("utf-8") == page
     parsed = Parsed(page)
@@ -80,13 +80,13 @@ def test_the_data_can_not_end_its_own_element():
     assert not set("<>&") & set(block)
 
 
-def test_marks_that_turn_or_end_the_text_around_them_do_not_stand_in_the_html():
+def test_marks_that_turn_or_end_the_text_around_them_are_not_in_the_html():
     page = render(report_saying(["a\u202eb\u2066c\x00d\ud800e\u2028f"]))
     assert not set("\u202e\u2066\x00\ud800\u2028") & set(page)
     assert "a\ufffdb\ufffdc\ufffdd\ufffde\ufffdf" in page
 
 
-def test_the_policy_lets_this_style_and_this_script_run_and_nothing_else():
+def test_the_policy_allows_only_this_style_and_this_script():
     parsed = Parsed(render(report_saying(HOSTILE)))
     rules = dict(rule.split(maxsplit=1) for rule in parsed.policy.split("; "))
     for rule, text in (("style-src", parsed.texts["style"][0]), ("script-src", parsed.texts["script"][1])):
@@ -142,7 +142,7 @@ def test_a_table_that_does_not_fit_together_is_refused(parts, complaint):
         render(table_report(*parts))
 
 
-def test_two_tables_of_one_name_and_an_unknown_column_to_sort_by_are_refused():
+def test_two_tables_of_the_same_name_and_an_unknown_column_to_sort_by_are_refused():
     table = Table("styles", "Styles", (TEXT,), (("folk",),))
     for tables, complaint in (
         ((table, table), "share a name"),

@@ -1,4 +1,4 @@
-"""The curve of a song on the report's page in a browser: which song, what is drawn where, what is read out."""
+"""The curve of a song on the report's page in a browser: which song is drawn, how, and the values shown for a bar."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow  # they start a browser
 
 
 def two_songs() -> Report:
-    """A song of which bars 2 and 3 are missing and the last bar is as long as three, and an even one."""
+    """A song without bars 2 and 3, whose last bar lasts twice as long as the others, and a song of equal bars."""
     uneven = Song(
         md5="a" * 32, title="Uneven", artist="Somebody", duration_seconds=14.0,
         bar_number=np.array([0, 1, 4, 5]), start_seconds=np.array([0.0, 2.0, 8.0, 10.0]) ,
@@ -37,7 +37,7 @@ def test_choosing_a_row_draws_its_song(open_report):
     assert panel.locator(".md5").inner_text() == "a" * 32
     assert "4 bars" in panel.locator(".readout").inner_text()
     valence, arousal = (panel.locator(f".line.{name}").get_attribute("d") for name in ("valence", "arousal"))
-    assert (valence.count("V"), arousal.count("V")) == (4, 3)  # a step a bar, none where there is no value
+    assert (valence.count("V"), arousal.count("V")) == (4, 3)  # a step for each bar that has a value
     assert valence.count("M") == 2  # broken where bars are missing
     page.locator("tr", has_text="No curve").click()
     assert panel.locator("h2").inner_text() == "Uneven"
@@ -76,7 +76,7 @@ def test_seconds_stretch_the_bars_to_their_durations(open_report):
     np.testing.assert_allclose(np.divide(widths(), widths()[0]), [1, 1, 1, 2], rtol=1e-3)
 
 
-def test_the_bar_under_the_pointer_or_chosen_by_keyboard_is_read_out(open_report):
+def test_the_values_of_a_bar_are_shown_for_pointer_and_keyboard(open_report):
     page = open_report(two_songs())
     page.locator("tr", has_text="Uneven").click()
     chart, readout = page.get_by_role("slider", name="Bar"), page.locator("#song .readout")
@@ -92,7 +92,7 @@ def test_the_bar_under_the_pointer_or_chosen_by_keyboard_is_read_out(open_report
     assert " ".join(readout.inner_text().split()) == "bar 1 0:02.0 valence −0.25 ± 0.15 arousal +0.10 ± 0.20 20 notes"
 
 
-def test_songs_are_chosen_and_left_by_keyboard(open_report):
+def test_songs_are_opened_and_closed_by_keyboard(open_report):
     page = open_report(two_songs())
     panel = page.get_by_role("complementary", name="Song")
     page.get_by_role("button", name="Even", exact=True).focus()

@@ -1,4 +1,4 @@
-"""The tables of the report's page in a browser: sorting, filtering, long ones, how numbers are written."""
+"""The tables of the report's page in a browser: sorting, filtering, long tables, and the format of numbers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_texts_are_sorted_as_a_reader_would_and_by_keyboard(open_report):
     assert page.get_by_role("columnheader").get_attribute("aria-sort") == "descending"
 
 
-def test_one_column_at_a_time_is_said_to_be_sorted(open_report):
+def test_one_column_at_a_time_is_marked_as_sorted(open_report):
     page = open_report(example_report())
     table = page.locator("[data-table='most-changing']")
     sorted_heads = table.locator("th:not([aria-sort='none'])")
@@ -62,7 +62,7 @@ def test_one_column_at_a_time_is_said_to_be_sorted(open_report):
         assert sorted_heads.all_inner_texts() == [label]
 
 
-def test_numbers_are_written_as_their_kind_asks(open_report):
+def test_numbers_have_the_format_of_their_kind(open_report):
     columns = [TableColumn(kind, kind, kind, decimals=1) for kind in ("count", "signed", "share", "number", "seconds")]
     rows = [
         (3299, 0.21, 0.588, -1.25, 205.4),

@@ -1,4 +1,4 @@
-"""Curves of single songs: the right songs, the right values at the right bars and seconds."""
+"""Plots of single songs: the songs asked for, with their values at the right bars and seconds."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def song(**changes):
 
 
 def at(x, y, position):
-    """The value that a drawn curve has at a position that is no corner."""
+    """The value of a drawn curve at a position between its corners."""
     i = np.flatnonzero((x[:-1] < position) & (position < x[1:]))
     return y[i[0]] if len(i) and y[i[0]] == y[i[0] + 1] else np.nan
 
@@ -115,7 +115,7 @@ def test_an_md5_that_is_not_there_is_named_with_the_reason_if_known(annotations)
     assert md5_of("a") not in message and "\n" not in message
 
 
-def test_a_band_is_one_standard_deviation_either_way_within_the_scale():
+def test_a_band_is_one_standard_deviation_up_and_down_within_the_scale():
     low, high = band(np.array([0.0, 0.9, -0.95]), np.array([0.1, 0.2, np.nan]))
     np.testing.assert_allclose(low, [-0.1, 0.7, np.nan])
     np.testing.assert_allclose(high, [0.1, 1.0, np.nan])

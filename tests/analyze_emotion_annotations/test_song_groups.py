@@ -1,4 +1,4 @@
-"""The groups that songs are in: classes of what is known of them, and styles of any name."""
+"""The groups of songs: classes of their features, and styles of any name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BARS = np.full((5, 2), 0.25)
 
 
 def groups_of(annotations, grouping, rows, *overrides):
-    """The groups, in order, that songs with the given rows are in, each with the names of its songs."""
+    """The groups of songs with the given rows, in order, each with the indices of its songs."""
     folder = annotations([({"name": str(i), "title": f"song {i}", **row}, BARS) for i, row in enumerate(rows)])
     titles = {f"song {i}": i for i in range(len(rows))}
     with grouped(folder, *overrides) as db:
@@ -33,7 +33,7 @@ def groups_of(annotations, grouping, rows, *overrides):
 
 
 def with_bar_seconds(folder, seconds_of_bar, meter="4/4"):
-    """Let the bars of all songs take so long, in the given meter."""
+    """Change the duration and the meter of the bars of all songs."""
     path = folder / "bars" / "part-00000.csv"
     bars = pd.read_csv(path)
     bars["start_seconds"] = (bars["bar_number"] * seconds_of_bar).round(3)
@@ -70,7 +70,7 @@ def test_notes_a_second(annotations):
     }
 
 
-def test_a_song_that_takes_no_time_has_no_density(annotations):
+def test_a_song_of_no_duration_has_no_density(annotations):
     rows = [{"duration_seconds": 0}, {"duration_seconds": ""}, {"duration_seconds": 10}]
     assert groups_of(annotations, "note density", rows)[UNKNOWN] == [0, 1]
 
@@ -99,16 +99,16 @@ def test_the_name_of_a_class_of_whole_numbers_holds_its_numbers(edges, number):
     assert name.endswith(" or more") or number <= int(high or low)
 
 
-def test_the_tempo_is_the_mean_of_those_that_are_given(annotations):
+def test_the_tempo_is_the_mean_of_the_tempos_in_the_data_set(annotations):
     rows = [{"tempo": tempo} for tempo in ("[100, 150]", "[70.5]", "[]", "", "fast")]
     assert groups_of(annotations, "tempo", rows) == {
         "60 to 80 BPM": [1],
-        "120 to 140 BPM": [0, 2, 3, 4],  # what is not told is taken from the bars, four quarters in two seconds
+        "120 to 140 BPM": [0, 2, 3, 4],  # without a tempo it is computed from the bars, four quarters in two seconds
     }
 
 
 def test_songs_at_the_tempo_of_an_edge_are_in_one_class_however_long(annotations):
-    """100 and 140 quarters a minute, whose bars begin at rounded times."""
+    """At 100 and 140 quarters a minute bars begin at times that are rounded in the tables."""
     for tempo, expected in ((100, "100 to 120 BPM"), (140, "140 to 160 BPM")):
         songs = [({"name": str(n)}, np.full((n, 2), 0.1)) for n in range(2, 40)]
         assert tempo_class(with_bar_seconds(annotations(songs, folder=str(tempo)), 240 / tempo)) == expected
@@ -126,11 +126,11 @@ def test_songs_at_the_tempo_of_an_edge_are_in_one_class_however_long(annotations
         (0.0, "4/4", UNKNOWN),
     ],
 )
-def test_without_a_tempo_it_is_that_of_the_bars(annotations, seconds, meter, expected):
+def test_without_a_tempo_it_is_computed_from_the_bars(annotations, seconds, meter, expected):
     assert tempo_class(with_bar_seconds(annotations([({"name": "a"}, BARS)]), seconds, meter)) == expected
 
 
-def test_a_song_of_one_bar_has_no_tempo_but_the_given(annotations):
+def test_a_song_of_one_bar_has_only_the_tempo_of_the_data_set(annotations):
     rows = [({"name": "a", "tempo": "[130]"}, BARS[:1]), ({"name": "b", "tempo": "[]"}, BARS[:1])]
     with grouped(annotations(rows)) as db:
         names = db.sql("SELECT name FROM groups WHERE grouping = 'tempo' ORDER BY g").fetchall()
@@ -168,7 +168,7 @@ def test_instruments_by_gigamidis_categories(annotations):
     }
 
 
-def test_what_no_column_tells_is_no_grouping(annotations):
+def test_a_feature_without_its_column_is_no_grouping(annotations):
     folder = annotations([({"name": "a"}, BARS)])
     for kind, columns in (("songs", ["md5"]), ("bars", ["md5", "bar_number", "valence", "arousal"])):
         path = folder / kind / "part-00000.csv"

@@ -1,4 +1,4 @@
-"""The songs that the report points at: the most extreme, the most changing, the most typical."""
+"""The songs that the report lists: the most extreme, the most changing, and the most typical of each style."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def names_in(found, which):
 
 
 def song(name, valence, arousal, n=8, wobble=0.0, **row):
-    """A song that goes up and down around a point from bar to bar."""
+    """A song whose valence moves up and down by `wobble` from bar to bar."""
     turns = np.where(np.arange(n) % 2, -wobble, wobble)
     return {"name": name, "title": name, **row}, np.stack([valence + turns, np.full(n, arousal)], axis=1)
 
@@ -41,10 +41,10 @@ def test_the_extremes_of_each_kind(annotations):
     assert list(found.songs["list"].drop_duplicates()) == [name for name, *_ in EXTREMES]  # no style, none typical
 
 
-def test_the_figures_of_a_song_worked_out_by_hand(annotations):
-    dimension = np.array([[0.1, -0.2], [0.5, -0.2], [0.3, 0.1]])
+def test_the_statistics_of_a_song_worked_out_by_hand(annotations):
+    ratings = np.array([[0.1, -0.2], [0.5, -0.2], [0.3, 0.1]])
     row = {"name": "a", "title": "Tune", "artist": "Anon", STYLE: '["folk", "pop"]'}
-    found = analysis_of(annotations([(row, dimension)])).songs.iloc[0]
+    found = analysis_of(annotations([(row, ratings)])).songs.iloc[0]
     assert (found["md5"], found["title"], found["artist"], found["style"]) == (
         md5_of("a"),
         "Tune",
@@ -53,7 +53,7 @@ def test_the_figures_of_a_song_worked_out_by_hand(annotations):
     )
     assert (found["n_bars"], found["part"]) == (3, 0)
     figures = [found[name] for name in ("valence", "arousal", "valence_sd", "arousal_sd")]
-    assert figures == pytest.approx([0.3, -0.1, np.std(dimension[:, 0]), np.std(dimension[:, 1])])
+    assert figures == pytest.approx([0.3, -0.1, np.std(ratings[:, 0]), np.std(ratings[:, 1])])
     assert [found["valence_change"], found["arousal_change"]] == pytest.approx([0.3, 0.15])
 
 
@@ -74,7 +74,7 @@ def test_the_most_typical_is_the_nearest_to_its_styles_mean(annotations):
     }
 
 
-def test_a_typical_song_spreads_as_its_style_does(annotations):
+def test_a_typical_song_has_the_spread_of_its_style(annotations):
     songs = [song(f"wobble {w}", 0.1, 0.1, wobble=w, **{STYLE: "folk"}) for w in (0.0, 0.2, 0.21, 0.5)]
     found = analysis_of(annotations(songs), *FEW)
     assert names_in(found, f"{TYPICAL}folk") == ["wobble 0.21", "wobble 0.2"]  # the mean is 0.2275
@@ -91,7 +91,7 @@ def test_short_songs_are_in_no_list_unless_all_are_short(annotations):
     songs = [song("long", 0.1, 0.1, n=16), song("short", 0.9, 0.9, n=15), song("one bar", -0.9, -0.9, n=1)]
     assert set(analysis_of(annotations(songs)).songs["title"]) == {"long"}
     found = analysis_of(annotations(songs[1:], folder="short"))
-    assert set(found.songs["title"]) == {"short"}  # the longest that there are
+    assert set(found.songs["title"]) == {"short"}  # the longest songs of the folder
     alone = analysis_of(annotations(songs[2:], folder="one bar")).songs
     assert set(alone["title"]) == {"one bar"} and not alone["valence_change"].any()
 
@@ -109,7 +109,7 @@ def test_songs_without_a_title_or_an_artist(annotations):
     assert list(found.loc[found["list"] == "highest valence", "md5"]) == [md5_of("b"), md5_of("a")]
 
 
-def test_songs_that_are_alike_stand_in_the_order_of_their_md5(annotations):
+def test_equal_songs_are_in_the_order_of_their_md5(annotations):
     names = [f"song {i}" for i in range(9)]
     songs = [song(name, 0.1, 0.1, **{STYLE: "folk"}) for name in names]
     expected = sorted(map(md5_of, names))[:5]
@@ -119,7 +119,7 @@ def test_songs_that_are_alike_stand_in_the_order_of_their_md5(annotations):
             assert list(rows["md5"]) == expected, which
 
 
-def test_a_list_is_as_long_as_is_asked_for_and_songs_know_their_part(annotations, library):
+def test_lists_have_the_length_asked_for_and_songs_the_number_of_their_part(annotations, library):
     folder = annotations(library[:20], library[20:])
     found = analysis_of(folder, "report.songs_per_list=7")
     assert set(found.songs.groupby("list").size()) == {7}

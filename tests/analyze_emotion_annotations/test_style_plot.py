@@ -1,4 +1,4 @@
-"""Which styles are drawn, and the plane of their means and quartiles: what is drawn, and that it can be read."""
+"""The styles that are drawn, and the plane of their means and quartiles: what it shows, and that it is readable."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.settings import UserError, one_line
 
 
 def table_of_groups(*groups):
-    """A table of statistics that says only how many songs each (grouping, name) has."""
+    """A table of statistics with no more than the number of songs of each (grouping, name)."""
     rows = [(ALL, "all", ALL, sum(n for *_, n in groups))]
     rows += [(grouping, "style", name, n) for grouping, name, n in groups]
     return pd.DataFrame(rows, columns=["grouping", "kind", "name", "n_songs"])
@@ -33,7 +33,7 @@ def test_rare_styles_are_drawn_together_and_after_the_named_ones(annotations):
         assert found.table.loc[style.g, "n_songs"] == style.row["n_songs"]
 
 
-def test_one_song_is_no_songs():
+def test_one_song_is_not_written_as_a_plural():
     (style, _) = styles_to_draw(table_of_groups((COLUMN, "folk", 1)), COLUMN, 12)
     assert style.songs == "1 song"
 
@@ -50,7 +50,7 @@ def test_only_the_styles_of_the_column_are_drawn():
     assert [style.name for style in styles_to_draw(table, COLUMN, 12)] == ["folk", "all songs"]
 
 
-def test_without_named_styles_there_are_all_songs_and_nothing_beside():
+def test_without_named_styles_only_all_songs_are_drawn():
     table = table_of_groups((COLUMN, NO_STYLE, 5))
     for column in (COLUMN, ALL):
         assert [style.name for style in styles_to_draw(table, column, 12)] == ["all songs"]
@@ -65,25 +65,25 @@ def test_thirty_styles_look_different():
 
 
 def test_the_cross_reaches_from_quartile_to_quartile(annotations):
-    dimension = np.random.default_rng(1).uniform(-0.5, 0.5, (400, 2))
-    songs = [({"name": str(i), COLUMN: "folk"}, dimension[i::4]) for i in range(4)]
+    ratings = np.random.default_rng(1).uniform(-0.5, 0.5, (400, 2))
+    songs = [({"name": str(i), COLUMN: "folk"}, ratings[i::4]) for i in range(4)]
     figure = plot_styles(analysis_of(annotations(songs)).styles, COLUMN, dpi=50)
     lines = [line.get_xydata() for line in figure.axes[0].lines]
-    (left, right), (low, high) = np.quantile(dimension, (0.25, 0.75), axis=0).T
-    mean = dimension.mean(axis=0)
+    (left, right), (low, high) = np.quantile(ratings, (0.25, 0.75), axis=0).T
+    mean = ratings.mean(axis=0)
     for ends in ([[left, mean[1]], [right, mean[1]]], [[mean[0], low], [mean[0], high]], [mean]):
         assert any(line.shape == np.shape(ends) and np.allclose(line, ends, atol=1e-3) for line in lines)
 
 
-def test_the_plane_holds_all_crosses_and_no_more_than_it_has_to(annotations):
+def test_the_plane_is_just_large_enough_for_all_crosses(annotations):
     corner = np.array([[0.93, -0.97]] * 3)
-    for dimension, reach in ((corner, 1.0), (corner / 4, 0.3)):
-        found = analysis_of(annotations([({"name": "a", COLUMN: "folk"}, dimension)], folder=f"reach {reach}"))
+    for ratings, reach in ((corner, 1.0), (corner / 4, 0.3)):
+        found = analysis_of(annotations([({"name": "a", COLUMN: "folk"}, ratings)], folder=f"reach {reach}"))
         plane = plot_styles(found.styles, COLUMN, dpi=50).axes[0]
         assert plane.get_xlim() == plane.get_ylim() == pytest.approx((-reach, reach))
 
 
-def test_the_list_beside_the_plane_goes_from_high_to_low_arousal(annotations):
+def test_the_legend_goes_from_high_to_low_arousal(annotations):
     songs = [({"name": name, COLUMN: name}, np.full((2, 2), at)) for name, at in (("b", 0.1), ("a", -0.2), ("c", 0.3))]
     figure = plot_styles(analysis_of(annotations(songs)).styles, COLUMN, dpi=50)
     names = [text.get_text() for text in figure.legends[0].get_texts()]
@@ -127,7 +127,7 @@ def test_labels_cover_neither_each_other_nor_a_point():
         assert not box.contains(*point)
 
 
-def test_text_of_others_becomes_one_printable_line():
+def test_text_by_others_becomes_one_printable_line():
     assert one_line("  two\nlines\tand\x00more\x1b[2J ", 40) == "two lines and more [2J"
     assert one_line("A" * 100, 10) == "A" * 9 + "…"
     for text, longest in itertools.product(("", "a b", "\u202e" * 9), (1, 5)):

@@ -1,4 +1,4 @@
-"""How songs move from their first bar to their last, as a mean over the songs of a group."""
+"""Trajectories: how songs move from their first bar to their last, as a mean over the songs of a group."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def trajectory_of(table, name):
 
 
 def rising(n, low=-0.4, high=0.4):
-    """A song whose valence rises in even steps and whose arousal falls; the middle of its first bar is 1 / 2n."""
+    """A song whose valence rises in equal steps from `low` to `high`, while its arousal falls; (n, 2)."""
     position = (np.arange(n) + 0.5) / n
     return np.stack([low + (high - low) * position, high - (high - low) * position], axis=1)
 
@@ -59,7 +59,7 @@ def test_a_point_is_the_bar_in_the_middle_of_its_stretch(annotations):
     np.testing.assert_allclose(stretched["valence_mean"], [0, 0, 0.1, 0.1, 0.1])
 
 
-def test_short_songs_and_groups_without_another_are_left_out(annotations):
+def test_short_songs_and_groups_of_only_short_songs_are_left_out(annotations):
     songs = [
         ({"name": "long", STYLE: "long"}, rising(8)),
         ({"name": "short", STYLE: "short"}, rising(7)),
@@ -76,7 +76,7 @@ def test_short_songs_and_groups_without_another_are_left_out(annotations):
 
 def test_an_interval_worked_out_by_hand(annotations):
     halves = [np.repeat([[-x, 0.0], [x, 0.0]], 2, axis=0) for x in (0.1, 0.2, 0.6)]
-    songs = [({"name": str(i)}, dimension + 0.1 * i) for i, dimension in enumerate(halves)]
+    songs = [({"name": str(i)}, ratings + 0.1 * i) for i, ratings in enumerate(halves)]
     trajectory = trajectory_of(trajectories_of(annotations(songs), points=2), "(all)")
     reach = 4.3027 * np.std([0.1, 0.2, 0.6], ddof=1) / np.sqrt(3)  # t of two degrees
     np.testing.assert_allclose(trajectory["valence_movement"], [-0.3, 0.3])
@@ -90,10 +90,10 @@ def test_one_song_has_no_interval(annotations):
     assert trajectory["valence_movement_low"].isna().all() and trajectory["arousal_movement_high"].isna().all()
 
 
-def test_a_song_that_goes_nowhere_on_the_whole_moves_by_nothing_on_the_whole(annotations, library):
-    songs = [(song, np.tile(dimension[:20], (3, 1))[: 20 * (len(dimension[:20]) // 20)]) for song, dimension in library]
+def test_the_movements_of_whole_songs_add_up_to_zero(annotations, library):
+    songs = [(song, np.tile(ratings[:20], (3, 1))[: 20 * (len(ratings[:20]) // 20)]) for song, ratings in library]
     songs = [song for song in songs if len(song[1])]
     trajectory = trajectory_of(trajectories_of(annotations(songs), points=20), "(all)")
-    assert set(trajectory["n_songs"]) == {len(songs)}  # of 20 bars each: every bar is one point
+    assert set(trajectory["n_songs"]) == {len(songs)}  # each song has 20 bars, one for each point
     assert trajectory["valence_movement"].sum() == pytest.approx(0, abs=1e-9)
     assert trajectory["valence_movement"].abs().max() > 0.01

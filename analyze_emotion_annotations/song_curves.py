@@ -140,7 +140,8 @@ def _draw_curves(panel: Axes, song: Song, position: np.ndarray, end: float) -> N
             panel.fill_between(x, low, high, color=colour, alpha=_BAND, linewidth=0, zorder=1)
         x, y = steps(position, song.bar_number, end, values)
         width = 1.8 if len(position) < 200 else 1.2
-        panel.plot(x, y, color=colour, linewidth=width, label=dimension, clip_on=False)  # or −1 and 1 show half a line
+        # not clipped, so that a line at −1 or 1 keeps its whole width
+        panel.plot(x, y, color=colour, linewidth=width, label=dimension, clip_on=False)
         right = float(x[-1])
     panel.set(ylim=(-1, 1), xlim=(0, right), yticks=(-1, -0.5, 0, 0.5, 1))
     panel.tick_params(labelsize=11)

@@ -108,7 +108,7 @@ def class_names(edges: Sequence[float], unit: str = "", whole: bool = False) -> 
 
 
 def _tempo(columns: Sequence[str]) -> str:
-    """SQL for a song's tempo, rounded to a tenth: computed from rounded times of bars, 140 would be 139.98."""
+    """SQL for a song's tempo, rounded to a tenth, since 140 may become 139.98 when computed from rounded times."""
     from_bars = "60 * quarters / nullif(quarter_seconds, 0)"
     given = "list_avg(TRY_CAST(tempo AS DOUBLE[]))" if "tempo" in columns else "NULL"
     return f"round(coalesce({given}, {from_bars}), 1)"

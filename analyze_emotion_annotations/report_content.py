@@ -77,7 +77,7 @@ def _overview(analysis: Analysis, folder: Path) -> Section:
             *_most_different(analysis),
         ),
         facts=tuple(facts),
-        tables=(group_table(analysis.table[:1], "all-songs", "All songs", "songs"),),
+        tables=(group_table(analysis.table[:1], "all-songs", "All songs", "group"),),
     )
 
 
@@ -93,8 +93,8 @@ def _most_different(analysis: Analysis) -> tuple[str, ...]:
         higher, lower = ("group_a", "group_b") if row["effect"] > 0 else ("group_b", "group_a")
         low, high = sorted((abs(row["effect_low"]), abs(row["effect_high"])))
         sentences.append(
-            f"In {dimension} the two styles furthest apart are {row[higher]} (higher) and {row[lower]}: by "
-            f"{abs(row['difference']):.2f} between the means over their songs, which is {abs(row['effect']):.1f} "
+            f"In {dimension} the two styles furthest apart are {row[higher]} (higher) and {row[lower]}: "
+            f"the means over their songs differ by {abs(row['difference']):.2f}, which is {abs(row['effect']):.1f} "
             f"({low:.1f} to {high:.1f}) standard deviations of the songs."
         )
     return (" ".join(sentences),) if sentences else ()

@@ -1,1 +1,1 @@
-"""What all phases share and none owns: settings, files, and the contract of an output folder. Knows no music."""
+"""What all phases share: settings, files, and the contract of an output folder. It depends on no music code."""

@@ -2,18 +2,18 @@
 
 A folder of annotations holds
 
-    run.json                   what made it: settings, versions, and all that a value follows from
+    run.json                   what made it: settings, versions, and everything that the values depend on
     bars/part-00000.csv        a row for each bar
     songs/part-00000.csv       a row for each song
     failures/part-00000.csv    a row for each song that could not be annotated
     parts/part-00000.json      the record that finishes the part: counts, and the digests of its tables
 
-and so on for the other parts. A part is finished when its record exists; a table without one belongs to a run that is
-at work or was stopped.
+and the same files for every other part. A part is finished when its record exists; a table without a record belongs to
+a run that is still working or was stopped.
 
-Every column stands here once: its name, how it is written and read, its unit and its meaning. The writer of the tables,
-their readers (pandas, DuckDB, Arrow), the published data set, docs/columns.md and the data card are made from these
-entries. `python -m pipeline.annotations` prints docs/columns.md.
+Every column is defined here once: its name, how it is written and read, its unit and its meaning. The writer of the
+tables, their readers (pandas, DuckDB, Arrow), the published data set, docs/columns.md and the data card all use these
+definitions. `python -m pipeline.annotations` prints docs/columns.md.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 DIMENSIONS = ("valence", "arousal")
-FORMAT = 3  # of the tables; 2 called the error of a prediction valence_sd, 1 had no columns of tracks and tempo
+FORMAT = 3  # version of the tables; in 2 valence_error_sd was called valence_sd, 1 had no columns of tracks and tempo
 RUN_RECORD = "run.json"
 RECORDS = "parts"  # folder of the parts' records
 
 
 class Quadrant(NamedTuple):
-    """A quarter of the valence–arousal plane: signs of both dimensions, and what they mean in words."""
+    """A quarter of the valence–arousal plane: the signs of both dimensions."""
 
     name: str
     pleasant: bool
@@ -45,16 +45,16 @@ class Quadrant(NamedTuple):
 
     @property
     def signs(self) -> str:
-        """As V+ A−."""
+        """The signs in short, such as V+ A−."""
         return f"V{'−+'[self.pleasant]} A{'−+'[self.excited]}"
 
     @property
     def words(self) -> str:
-        """As "pleasant and calm"."""
+        """The signs in words, such as "pleasant and calm"."""
         return f"{'pleasant' if self.pleasant else 'unpleasant'} and {'excited' if self.excited else 'calm'}"
 
 
-# Of the circumplex model (J. A. Russell, 1980) as EMOPIA numbers them; zero counts as positive.
+# The quadrants of the circumplex model (J. A. Russell, 1980), numbered as in EMOPIA; zero counts as positive.
 QUADRANTS = (
     Quadrant("Q1", True, True),
     Quadrant("Q2", False, True),
@@ -67,9 +67,9 @@ QUADRANTS = (
 class Kind:
     """How the values of a column are written and read.
 
-    arrow: type in the published tables, of a list that of its members. duckdb, pandas: types as which a CSV cell is
-    read; lists, which are JSON there, and what is copied from the source are read as text. decimals: of a real number
-    in CSV.
+    arrow: the type in the published tables; for a list, the type of its members. duckdb, pandas: the types that a CSV
+    cell is read as; lists, which are JSON in CSV, and columns copied from the source are read as text. decimals: the
+    decimals of a real number in CSV.
     """
 
     arrow: str
@@ -80,23 +80,23 @@ class Kind:
 
     @property
     def words(self) -> str:
-        """The published type as a document names it."""
+        """The published type in words, for documents."""
         return f"list of {self.arrow}" if self.is_list else self.arrow
 
 
 TEXT = Kind("string")
 COUNT = Kind("int32", "BIGINT", "int64")
-# float32 tells numbers of four decimals apart; it would lose the third decimal of seconds after some two hours
+# float32 keeps four decimals of a rating; of seconds it would lose the third decimal after about two hours
 RATING = Kind("float32", "DOUBLE", "float64", decimals=4)
 SECONDS = Kind("float64", "DOUBLE", "float64", decimals=3)
 TEXTS = Kind("string", is_list=True)
-COPIED_COUNT = Kind("int32")  # a column of the source that has gaps is often one of floats: 2.0
+COPIED_COUNT = Kind("int32")  # read as text: a source column with gaps often holds floats, 2.0 for 2
 COPIED_COUNTS = Kind("int64", is_list=True)
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table. unit: with its range. of_bars: the column of bars that a published list holds; else None."""
+    """A column of a table. unit: unit and range. of_bars: for a published list, the column of bars that it holds."""
 
     name: str
     kind: Kind
@@ -114,34 +114,43 @@ BARS = (
     Column("start_tick", COUNT, "ticks, 0 or more", "where the bar begins, in the file's own resolution"),
     Column("start_seconds", SECONDS, "seconds, 0 or more", "the same under the file's tempo map, three decimals"),
     Column("meter", TEXT, "such as 3/4", "the bar's meter as notated"),
-    Column("n_notes", COUNT, "notes, 0 or more", "notes that begin in the bar; 0: predicted from the bars around"),
-    Column("valence_error_sd", RATING, "0 or more", "standard deviation of the error expected of valence"),
-    Column("arousal_error_sd", RATING, "0 or more", "standard deviation of the error expected of arousal"),
+    Column(
+        "n_notes",
+        COUNT,
+        "notes, 0 or more",
+        "notes that begin in the bar; a bar with 0 is predicted from its neighbours",
+    ),
+    Column("valence_error_sd", RATING, "0 or more", "expected standard deviation of the error of valence"),
+    Column("arousal_error_sd", RATING, "0 or more", "expected standard deviation of the error of arousal"),
 )
-LEFT_OUT = "left_out_"  # how the columns begin that count notes which no bar has, by the reason
+LEFT_OUT = "left_out_"  # prefix of the columns that count the notes left out of all bars, one column a reason
 SONGS = (
     MD5,
-    Column("n_bars", COUNT, "bars, 1 or more", "bars, which is the length of every list over bars"),
+    Column("n_bars", COUNT, "bars, 1 or more", "number of bars, the length of every list over bars"),
     Column("n_notes", COUNT, "notes, 0 or more", "notes in all bars"),
     Column("duration_seconds", SECONDS, "seconds, 0 or more", "where the last event ends, three decimals"),
     Column("valence_mean", RATING, "−1 to 1", "mean of valence over the bars"),
     Column("valence_sd", RATING, "0 to 1", "standard deviation of valence over the bars (ddof 0)"),
     Column("arousal_mean", RATING, "−1 to 1", "mean of arousal over the bars"),
     Column("arousal_sd", RATING, "0 to 1", "standard deviation of arousal over the bars (ddof 0)"),
-    Column(f"{LEFT_OUT}drums", COUNT, "notes, 0 or more", "notes of drum tracks, which no bar has"),
+    Column(f"{LEFT_OUT}drums", COUNT, "notes, 0 or more", "notes of drum tracks, which are not converted"),
     Column(f"{LEFT_OUT}zero_length", COUNT, "notes, 0 or more", "notes without a length"),
     Column(f"{LEFT_OUT}out_of_range", COUNT, "notes, 0 or more", "notes outside the piano's range"),
-    Column(f"{LEFT_OUT}merged", COUNT, "notes, 0 or more", "notes that double another one of their pitch and onset"),
-    Column(f"{LEFT_OUT}thinned", COUNT, "notes, 0 or more", "inner notes taken out of bars that were too long to read"),
+    Column(f"{LEFT_OUT}merged", COUNT, "notes, 0 or more", "notes that double one of the same pitch and onset"),
+    Column(f"{LEFT_OUT}thinned", COUNT, "notes, 0 or more", "inner notes removed from bars that were too long to read"),
 )
 FAILURES = (
     MD5,
     Column("stage", TEXT, "read, parse, convert or predict", "where the song failed"),
-    Column("reason", TEXT, "one line", "why: a word that names the kind, a colon, and the details"),
+    Column("reason", TEXT, "one line", "why: one word for the kind of failure, a colon, and the details"),
 )
-TABLES = {"bars": BARS, "failures": FAILURES, "songs": SONGS}  # in the order in which a part's come to their places
+TABLES = {
+    "bars": BARS,
+    "failures": FAILURES,
+    "songs": SONGS,
+}  # the order in which a part's tables are finished
 
-# What songs are described by, copied from the data set: as far as its release has the columns.
+# Columns that describe songs, copied from the data set if its release has them.
 CURATED_STYLES = "music_styles_curated"
 STYLES = (
     Column(CURATED_STYLES, TEXTS, "", "GigaMIDI's style tags, curated"),
@@ -153,7 +162,7 @@ STYLES = (
 INSTRUMENT_CATEGORY = "instrument_category__drums-only__0__all-instruments-with-drums__1_no-drums__2"
 DESCRIPTIVE = (
     *STYLES,
-    Column("title", TEXT, "", "as in the source; of a folder of MIDI files the path within it"),
+    Column("title", TEXT, "", "as in the source; for a folder of MIDI files the path within it"),
     Column("artist", TEXT, "", "as in the source"),
     Column("num_tracks", COPIED_COUNT, "tracks", "as in GigaMIDI"),
     Column("tempo", TEXT, "", "as GigaMIDI writes it"),
@@ -162,20 +171,20 @@ DESCRIPTIVE = (
 )
 KINDS = {column.name: column.kind for column in (*BARS, *SONGS, *FAILURES, *DESCRIPTIVE)}
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")  # a line break or a null in a title would be trouble for readers of CSV
-_WRITTEN_UP_TO = 2  # larger numbers are rare
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")  # a line break or a null in a title breaks some readers of CSV
+_WRITTEN_UP_TO = 2  # the texts of smaller numbers are kept ready; larger ones are rare
 _FOUR_DECIMALS = np.array(
     [f"{part / 10_000:z.4f}" for part in range(-_WRITTEN_UP_TO * 10_000, _WRITTEN_UP_TO * 10_000 + 1)], dtype=object
 )
 
 
 def names(columns: Iterable[Column]) -> tuple[str, ...]:
-    """The names of columns."""
+    """The names of the given columns."""
     return tuple(column.name for column in columns)
 
 
 def kind_of(column: str) -> Kind:
-    """How a column is written and read; one that is not in the contract is text."""
+    """How a column is written and read; a column outside the contract is text."""
     return KINDS.get(column, TEXT)
 
 
@@ -185,9 +194,9 @@ def songs_columns(described: Sequence[str]) -> tuple[Column, ...]:
 
 
 def published_songs(described: Sequence[str]) -> tuple[Column, ...]:
-    """The columns of the published songs: those of the table, and between them each column of bars as a list.
+    """The columns of the published songs: SONGS, then each column of BARS as a list, then the descriptive columns.
 
-    A list that shares its name with a number of the whole song has `bar_` before it.
+    A list whose name is also a column of SONGS gets the prefix `bar_`.
     """
     taken = names(SONGS)
     lists = (
@@ -195,7 +204,7 @@ def published_songs(described: Sequence[str]) -> tuple[Column, ...]:
             column,
             name=f"bar_{column.name}" if column.name in taken else column.name,
             kind=replace(column.kind, is_list=True),
-            meaning=f"of each bar: {column.meaning}",
+            meaning=f"for each bar: {column.meaning}",
             of_bars=column.name,
         )
         for column in BARS[1:]
@@ -204,7 +213,7 @@ def published_songs(described: Sequence[str]) -> tuple[Column, ...]:
 
 
 def written(kind: Kind, values: Iterable[Any]) -> list[str]:
-    """Values of a column as fields of CSV; of texts each distinct one is put in quotes once."""
+    """The values of a column as CSV fields; each distinct text is quoted only once."""
     if kind == RATING and isinstance(values, np.ndarray):
         return four_decimals(values)
     if kind.decimals is not None or kind == COUNT:
@@ -216,7 +225,7 @@ def written(kind: Kind, values: Iterable[Any]) -> list[str]:
 
 
 def cell(kind: Kind, value: Any) -> str:
-    """One value as the text of a cell: no minus sign before a zero, a list as JSON, nothing as an empty text."""
+    """One value as the text of a cell: no minus sign before a zero, a list as JSON, None or NaN as an empty text."""
     if kind.decimals is not None:
         return f"{value:z.{kind.decimals}f}"
     return as_text(value)
@@ -231,14 +240,14 @@ def four_decimals(values: np.ndarray) -> list[str]:
 
 
 def csv_field(text: str) -> str:
-    """A text as a field of a CSV row, in quotes where it needs them."""
+    """A text as a field of a CSV row, quoted where necessary."""
     row = io.StringIO()
     csv.writer(row, lineterminator="").writerow([text, ""])
     return row.getvalue()[:-1]
 
 
 def as_text(value: Any) -> str:
-    """A value as text: a list as JSON, text as it is but in one line, nothing as an empty text."""
+    """A value as text on one line: a list as JSON, None or NaN as an empty text."""
     if value is None or value != value:  # NaN is not equal to itself
         return ""
     if isinstance(value, list):
@@ -247,9 +256,9 @@ def as_text(value: Any) -> str:
 
 
 def members(text: str) -> list[Any]:
-    """What a cell of a list holds: the members of a JSON list, or the text itself where it is none."""
+    """The members of the JSON list that a cell holds; a cell that holds no list is its own only member."""
     if text.lstrip().startswith("["):
-        with suppress(ValueError, RecursionError):  # else it is a style that happens to begin with a bracket
+        with suppress(ValueError, RecursionError):  # not JSON: a style that happens to begin with a bracket
             found = json.loads(text)
             if isinstance(found, list):
                 return found
@@ -257,28 +266,28 @@ def members(text: str) -> list[Any]:
 
 
 def style_names(text: str) -> list[str]:
-    """The styles that a cell of a style column names, each once."""
+    """The styles named in a cell of a style column, each once."""
     stripped = (member.strip() for member in members(text) if isinstance(member, str))
     return list(dict.fromkeys(name for name in stripped if name))
 
 
 def table_path(folder: Path, table: str, part: int) -> Path:
-    """Where a table of a part lies. table: one of TABLES."""
+    """The path of a part's table. table: one of TABLES."""
     return folder / table / f"part-{part:05d}.csv"
 
 
 def record_path(folder: Path, part: int) -> Path:
-    """Where the record of a part lies."""
+    """The path of a part's record."""
     return folder / RECORDS / f"part-{part:05d}.json"
 
 
 def is_finished(folder: Path, part: int) -> bool:
-    """Whether a part is finished, by whatever run: its record exists."""
+    """Whether any run has finished the part: its record exists."""
     return record_path(folder, part).exists()
 
 
 def finished_parts(folder: Path) -> set[int]:
-    """The numbers of the parts that are finished."""
+    """The numbers of the finished parts."""
     return _numbers(folder / RECORDS, ".json")
 
 
@@ -293,23 +302,23 @@ def _numbers(folder: Path, suffix: str) -> set[int]:
 
 
 def columns_in_markdown(columns: Sequence[Column]) -> str:
-    """Columns as a table of a document."""
+    """The given columns as a Markdown table."""
     rows = [f"| `{c.name}` | {c.kind.words} | {c.unit} | {c.meaning} |" for c in columns]
     return "\n".join(["| column | type | unit and range | meaning |", "|---|---|---|---|", *rows])
 
 
 def document() -> str:
-    """docs/columns.md."""
+    """The text of docs/columns.md."""
     sections = (
         "# The columns of the annotations",
-        "Made by `python -m pipeline.annotations` from `pipeline/annotations.py`, where every column stands once.",
+        "Made by `python -m pipeline.annotations` from `pipeline/annotations.py`, where every column is defined once.",
         "`process_gigamidi/01_annotate.py` writes them as CSV, `publish_annotations/01_export.py` as Parquet with the "
         "types below. In CSV valence, arousal and their deviations have four decimals, seconds three; lists are JSON.",
         "## `bars/*.csv`: a row for each bar\n",
         columns_in_markdown(BARS),
         "## `songs/*.csv`: a row for each song\n",
         columns_in_markdown(SONGS),
-        "Behind them stand those of these columns that the data set has, as they are there:\n",
+        "Then come those of the following columns that the data set has, copied unchanged:\n",
         columns_in_markdown(DESCRIPTIVE),
         "## `failures/*.csv`: a row for each song that could not be annotated\n",
         columns_in_markdown(FAILURES),

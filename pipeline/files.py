@@ -1,7 +1,7 @@
-"""Files that appear whole or not at all; digests; zips, folders and downloads as sources; what made a result.
+"""Atomic writes, digests, records of what made a result, and zips, folders and downloads as sources.
 
-Nothing that is read is unpacked: a caller reads the members that it knows and writes them under names of its own, so
-that no path inside an archive decides where on the disk something lands.
+Archives are never unpacked: a caller reads the members that it knows and writes them under names of its own, so no
+path inside an archive decides where a file is written.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 _PACKAGES = ("valence-arousal", "symusic", "torch", "numpy", "safetensors", "datasets", "pandas")
-MAX_MEMBER_BYTES = 256 * 1024**2  # far above the largest file that is read (a few MB); stops a zip bomb
+MAX_MEMBER_BYTES = 256 * 1024**2  # far above the largest file that is read (a few MB); a guard against zip bombs
 DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)  # RuntimeError: encrypted
 _CHUNK_BYTES = 1 << 20
 
@@ -44,12 +44,12 @@ def file_digest(path: str | Path) -> str:
 
 
 def midi_md5(content: bytes) -> str:
-    """md5 of a file's bytes, as 32 hex digits: the name that GigaMIDI gives a MIDI file."""
+    """md5 of a file's bytes, as 32 hex digits: the name of a MIDI file in GigaMIDI."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def tensors_digest(tensors: Mapping[str, np.ndarray]) -> str:
-    """sha256 over names, shapes and float32 values in the order of the names, as 64 hex digits.
+    """sha256 over names, shapes and float32 values, sorted by name, as 64 hex digits.
 
     The same weights have the same digest whether they came from a `.pt` or a `.safetensors` file.
     """
@@ -73,12 +73,12 @@ def versions() -> dict[str, str]:
 
 
 def provenance(settings: Any, **facts: Any) -> dict[str, Any]:
-    """A record for `run.json`: the settings, the versions, and whatever digests or counts are given beside them."""
+    """A record for `run.json`: the settings, the versions, and the given facts, such as digests or counts."""
     return {"settings": settings_as_dict(settings), "versions": versions(), **facts}
 
 
 def write_json(path: str | Path, record: Any) -> None:
-    """Write a record as indented JSON, whole or not at all, and so that it is there after the machine has failed."""
+    """Write a record as indented JSON, whole or not at all; it is on the disk when this returns, even after a crash."""
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
         file.flush()
@@ -94,7 +94,7 @@ def write_table(path: str | Path, table: pd.DataFrame, decimals: int | None = No
 def write_tensors(path: str | Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
     """Write tensors as safetensors, whole or not at all; the same tensors and metadata give the same bytes.
 
-    The library writes the metadata in an order that changes from run to run: the header is put in order here.
+    The library writes the metadata in an order that changes from run to run, so the header is sorted here.
     """
     data = save({name: np.ascontiguousarray(values) for name, values in tensors.items()}, dict(metadata))
     size = int.from_bytes(data[:8], "little")
@@ -107,9 +107,9 @@ def write_tensors(path: str | Path, tensors: Mapping[str, np.ndarray], metadata:
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to; move it into place when the block ends without an error.
+    """Yield a temporary path beside `path` to write to; rename it to `path` when the block ends without an error.
 
-    A reader sees the old file or the new one, never half of one. The parent folder is made if need be.
+    A reader sees the old file or the new one, never half of one. A missing parent folder is created.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ class RawData:
     """The files of a zip or of a folder. `names` are their paths inside it, with forward slashes, in order."""
 
     def __init__(self, path: str | Path, setting: str) -> None:
-        """Open it. setting: name of the setting that gave `path`, for messages. Raises UserError."""
+        """Open it. setting: name of the setting that holds `path`, for messages. Raises UserError if that fails."""
         self.path = Path(path)
         self._zip: zipfile.ZipFile | None = None
         if self.path.is_dir():
@@ -146,7 +146,7 @@ class RawData:
             if self._zip is None:
                 return (self.path / name).read_bytes()
             if self._zip.getinfo(name).file_size > MAX_MEMBER_BYTES:
-                raise UserError(f"{self.path}: {name} is larger than {MAX_MEMBER_BYTES} bytes; no music is")
+                raise UserError(f"{self.path}: {name} is larger than {MAX_MEMBER_BYTES} bytes, which no music file is")
             return self._zip.read(name)
         except (OSError, *DAMAGED_ZIP) as error:
             raise UserError(f"{self.path}: {name} can't be read ({error}); get the file again") from None
@@ -158,13 +158,13 @@ class RawData:
 
 
 def _is_litter(name: str) -> bool:
-    """Whether it is a file that macOS or an editor left in an archive."""
+    """Whether macOS or an editor left this file in an archive."""
     parts = PurePosixPath(name).parts
     return "__MACOSX" in parts or parts[-1].startswith(".")
 
 
 def raw_data(path: str | None, url: str, md5: str | None, downloads: Path, section: str) -> RawData:
-    """The dataset at `path`, or, if that is None, the one downloaded from `url` into the folder `downloads`.
+    """The dataset at `path`; if that is None, download it from `url` into the folder `downloads`.
 
     section: the dataset's section in the settings, for messages.
     """
@@ -173,7 +173,7 @@ def raw_data(path: str | None, url: str, md5: str | None, downloads: Path, secti
 
 
 def _download(url: str, md5: str | None, target: Path, setting: str) -> Path:
-    """Download once; a file that stands there is complete."""
+    """Download the file unless it exists; a file under its final name is complete."""
     if target.exists():
         return target
     digest = hashlib.md5(usedforsecurity=False)

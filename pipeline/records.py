@@ -1,4 +1,4 @@
-"""The records of an output folder: run.json, which says what made it, and the record that finishes each part."""
+"""The records of an output folder: run.json, which says what made the folder, and one record for each finished part."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .settings import UserError
 
 @dataclass
 class Totals:
-    """Counts of songs annotated, of their bars, and of songs that failed, all and by the first word of the reason."""
+    """Counts of annotated songs, of their bars, and of failed songs, in total and by the first word of the reason."""
 
     songs: int = 0
     bars: int = 0
@@ -25,15 +25,15 @@ class Totals:
 
     @property
     def rows(self) -> int:
-        """The number of rows of the dataset that these are."""
+        """The number of rows of the dataset: annotated and failed songs."""
         return self.songs + self.failures
 
     def by_reason(self) -> list[tuple[str, int]]:
-        """The failures of each reason, the most frequent first."""
+        """The number of failures for each reason, the most frequent first."""
         return sorted(self.failures_by_reason.items(), key=lambda item: (-item[1], item[0]))
 
     def add(self, other: Totals) -> None:
-        """Count the other's songs, bars and failures too."""
+        """Add the counts of another."""
         self.songs += other.songs
         self.bars += other.bars
         self.failures += other.failures
@@ -45,7 +45,8 @@ class Totals:
 class PartRecord:
     """The record of a finished part.
 
-    run: digest of all that its tables follow from, as in run.json. sha256: of each of its tables, by TABLES.
+    run: digest of everything that its tables depend on, as in run.json. sha256: digest of each table, by its name in
+    TABLES.
     """
 
     part: int
@@ -55,12 +56,12 @@ class PartRecord:
 
 
 def digest_of(decides: Mapping[str, Any]) -> str:
-    """sha256 of all that a result follows from, as 64 hex digits; every part's record has it."""
+    """sha256 of everything that a result depends on, as 64 hex digits; every part's record has it."""
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 def finish_part(folder: Path, part: int, run: str, totals: Totals) -> PartRecord:
-    """Write the record of a part whose tables are in their places, and return it. Raises OSError if that fails."""
+    """Write and return the record of a part whose tables are written. Raises OSError if that fails."""
     digests = {table: file_digest(table_path(folder, table, part)) for table in TABLES}
     record = PartRecord(part, run, totals, digests)
     write_json(record_path(folder, part), asdict(record))
@@ -88,8 +89,8 @@ def read_record(folder: Path, part: int) -> PartRecord:
 def read_run(folder: Path) -> dict[str, Any] | None:
     """run.json of a folder of annotations; None if there is none.
 
-    It has `decides`, all that a value follows from by the setting that gives it, `settings` and `versions`. Raises
-    UserError if it is something else, or of another format.
+    It has `decides` (everything that a value depends on, by the name of its setting), `settings` and `versions`.
+    Raises UserError if the file holds something else or another format.
     """
     path = folder / RUN_RECORD
     try:

@@ -1,11 +1,11 @@
 """Settings of a phase: YAML file and command line in, one frozen dataclass out.
 
 Every phase has one YAML file in `config/`, which holds the default of every setting. A user's own file need only
-name what differs; `--set key.sub=value` changes single settings on top. What comes out has been checked: an unknown
-key, a wrong type or a value out of range raises `UserError` with one line that names the key and the file.
+name what differs; `--set key.sub=value` changes single settings on top. The result is checked: an unknown key, a
+wrong type or a value out of range raises `UserError` with one line that names the key and the file.
 
 Conventions: nested sections are nested frozen dataclasses; the type of a field is `bool`, `int`, `float`, `str`, a
-`Literal` of strings, `X | None`, a `tuple[X, ...]` or a fixed `tuple[X, Y]`; a number's range stands beside its type,
+`Literal` of strings, `X | None`, a `tuple[X, ...]` or a fixed `tuple[X, Y]`; a number's range is written with its type,
 `Annotated[int, Range(1, 64)]`, both ends included.
 """
 
@@ -33,7 +33,7 @@ SettingsT = TypeVar("SettingsT")
 
 
 class UserError(Exception):
-    """Something the user can mend. The message says in one line what is wrong, where, and what to do."""
+    """An error that the user can fix. The message says in one line what is wrong, where, and what to do."""
 
     exit_code = 1
 
@@ -45,12 +45,12 @@ class SettingsError(UserError):
 
 
 def first_line(error: BaseException) -> str:
-    """What a library's error says, as the part of one line: at most 200 characters, its type if it says nothing."""
+    """The first line of a library's error message, at most 200 characters; its type if it has no message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def one_line(text: str, longest: int) -> str:
-    """Someone else's text fit for a title or a table: one line, printable, at most `longest` characters."""
+    """A text from outside made fit for a title or a table: one line, printable, at most `longest` characters."""
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
@@ -63,7 +63,7 @@ class Range:
     high: float = math.inf
 
     def __str__(self) -> str:
-        """How a message names the range."""
+        """The range in words, for messages."""
         if math.isinf(self.high):
             return f"{self.low:g} or more"
         return f"from {self.low:g} to {self.high:g}"
@@ -78,11 +78,11 @@ def load_settings(
     """Read the settings of a phase.
 
     settings_class: a frozen dataclass whose fields have no defaults.
-    default_file: name of the phase's file in `config/`, which gives every setting.
+    default_file: name of the phase's file in `config/`, which holds every setting.
     config: a YAML file whose settings replace the defaults; None takes the defaults as they are.
-    overrides: "section.key=value" strings, values written as in YAML; they win over both files.
+    overrides: "section.key=value" strings, values written as in YAML; they override both files.
 
-    Raises SettingsError with one line that names the setting and where it was given.
+    Raises SettingsError with one line that names the setting and where it was set.
     """
     default_path = CONFIG_DIR / default_file
     values: dict[str, Any] = _read_yaml(default_path)
@@ -105,14 +105,14 @@ def load_settings(
 
 
 def settings_from(settings_class: type[SettingsT], values: dict[str, Any], file: str) -> SettingsT:
-    """The settings that were written with settings_as_dict. Raises SettingsError, naming the file, if they are none."""
+    """The settings in what settings_as_dict wrote. Raises SettingsError, naming the file, if they are not valid."""
     return _build(settings_class, values, "", {}, file)
 
 
 def run_script(
     settings_class: type[SettingsT], default_file: str, description: str, main: Callable[[SettingsT], None]
 ) -> None:
-    """Run a numbered script: parse `--config` and `--set`, call `main(settings)`, turn what goes wrong into one line.
+    """Run a numbered script: parse `--config` and `--set`, call `main(settings)`, report an error in one line.
 
     Exits with 2 for a bad setting, 1 for any other UserError or an OSError, 130 for ctrl-C.
     """
@@ -126,7 +126,7 @@ def run_command(
     main: Callable[[SettingsT, argparse.Namespace], None],
     add_arguments: Callable[[argparse.ArgumentParser], None],
 ) -> None:
-    """As `run_script`, for a script with arguments of its own, which add_arguments names and `main` gets parsed."""
+    """As `run_script`, for a script with arguments of its own: add_arguments declares them, `main` receives them."""
     default_path = CONFIG_DIR / default_file
     parser = argparse.ArgumentParser(
         description=description,
@@ -145,7 +145,7 @@ def run_command(
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except OSError as error:  # a full disk, a folder that may not be written: nothing that a traceback would explain
+    except OSError as error:  # a full disk, a folder without write permission: a traceback would not help
         print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
@@ -214,7 +214,7 @@ def _build(kind: type[SettingsT], values: dict[str, Any], at: str, origin: dict[
 
 
 def _check(hint: Any, value: Any, name: str, where: str) -> Any:
-    """The value in the type that `hint` asks for, or a SettingsError."""
+    """The value, converted to the type `hint`. Raises SettingsError if it does not fit."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Annotated:
         checked = _check(arguments[0], value, name, where)
@@ -261,16 +261,16 @@ def _article(hint: type) -> str:
 
 
 def say(line: str) -> None:
-    """A line on standard output, with the time; a progress bar that is on the screen stays below it."""
+    """Print a line with the time on standard output; a progress bar on the screen stays below it."""
     tqdm.write(f"{time.strftime('%H:%M:%S')}  {line}", file=sys.stdout)
     sys.stdout.flush()
 
 
 def note(line: str) -> None:
-    """A line about something that went wrong and is being dealt with, on standard error."""
+    """Print a line on standard error about a problem that the program handles itself."""
     tqdm.write(f"{time.strftime('%H:%M:%S')}  note: {line}", file=sys.stderr)
 
 
 def counted(n: int, noun: str) -> str:
-    """So many of something."""
+    """A number with its noun, singular or plural: 1 song, 2 songs."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

@@ -1,4 +1,4 @@
-"""The contract of an output folder: each column once, cells as they are written and read, parts and their records."""
+"""The contract of an output folder: columns, how cells are written and read, parts and their records."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_four_decimals_are_rounded_as_python_rounds(values: list[float]) -> None
 
 
 @pytest.mark.parametrize("value", [1.99999, 2.0, 17.5, -300.25])
-def test_large_numbers_are_written_too(value: float) -> None:
+def test_large_numbers_have_four_decimals_too(value: float) -> None:
     assert four_decimals(np.array([0.5, value])) == ["0.5000", f"{value:.4f}"]
 
 
@@ -68,7 +68,7 @@ def test_a_column_is_named_once_in_its_table() -> None:
 
 
 @pytest.mark.parametrize("column", [*BARS, *SONGS, *FAILURES, *DESCRIPTIVE], ids=lambda column: column.name)
-def test_a_column_is_known_to_all_readers(column: Column) -> None:
+def test_all_readers_know_the_type_of_a_column(column: Column) -> None:
     kind = kind_of(column.name)
     assert kind == column.kind and column.meaning
     pa.type_for_alias(kind.arrow)
@@ -76,7 +76,7 @@ def test_a_column_is_known_to_all_readers(column: Column) -> None:
     assert duckdb.sql(f"SELECT TRY_CAST('1' AS {kind.duckdb}) IS NOT NULL").fetchall() == [(True,)]
 
 
-def test_quadrants_are_numbered_against_the_clock() -> None:
+def test_quadrants_are_numbered_counterclockwise() -> None:
     assert [(q.name, q.signs, q.words) for q in QUADRANTS] == [
         ("Q1", "V+ A+", "pleasant and excited"),
         ("Q2", "V− A+", "unpleasant and excited"),
@@ -94,11 +94,11 @@ def test_a_list_is_read_back_as_it_was(values: list[object]) -> None:
     ("text", "styles"),
     [("rock", ["rock"]), ("[hard] rock", ["[hard] rock"]), ('["a", "a", " ", "b "]', ["a", "b"]), ("", []), ("[]", [])],
 )
-def test_the_styles_of_a_cell(text: str, styles: list[str]) -> None:
+def test_a_cell_of_styles_is_read_as_a_list(text: str, styles: list[str]) -> None:
     assert style_names(text) == styles
 
 
-def test_a_part_is_finished_when_its_record_is_there(tmp_path: Path) -> None:
+def test_a_part_is_finished_when_its_record_exists(tmp_path: Path) -> None:
     for table in TABLES:
         table_path(tmp_path, table, 3).parent.mkdir()
         table_path(tmp_path, table, 3).touch()
@@ -116,5 +116,5 @@ def test_a_folder_of_another_format_is_refused_in_one_line(tmp_path: Path, made_
     assert "\n" not in str(raised.value)
 
 
-def test_a_folder_without_a_record_is_none(tmp_path: Path) -> None:
+def test_a_folder_without_a_record_has_no_run(tmp_path: Path) -> None:
     assert read_run(tmp_path) is None

@@ -22,7 +22,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     assert path.read_text() == "old"
 
 
-def test_digests_name_contents(tmp_path):
+def test_a_digest_depends_on_the_content_alone(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert file_digest(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
     tensors = {"b": np.ones((2, 3), dtype=np.float32), "a": np.zeros(3, dtype=np.float32)}
@@ -39,7 +39,7 @@ def test_the_same_tensors_and_metadata_give_the_same_bytes(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_json_and_tensors_can_be_read_by_others(tmp_path):
+def test_json_and_tensors_are_in_standard_formats(tmp_path):
     write_json(tmp_path / "run.json", {"title": "Für Elise", **versions()})
     assert json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))["title"] == "Für Elise"
     write_tensors(tmp_path / "x.safetensors", {"x": np.arange(3)}, {})

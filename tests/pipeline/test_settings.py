@@ -41,7 +41,7 @@ def load(*overrides, config=None):
     return load_settings(Outer, "phase.yaml", config, overrides)
 
 
-def test_defaults_a_file_and_the_command_line_lie_on_each_other(tmp_path):
+def test_a_file_overrides_defaults_and_the_command_line_overrides_both(tmp_path):
     (tmp_path / "mine.yaml").write_text("training: {steps: 5, rate: 1e-1}\n")
     found = load("training.kind=smooth_l1", "names=[a, b]", "dry=true", config=tmp_path / "mine.yaml")
     assert found == Outer(Inner(5, 0.1, "smooth_l1"), ("a", "b"), (0.8, -0.4), True)
@@ -75,7 +75,7 @@ def test_a_wrong_setting_is_named_in_one_line(override, told):
 
 
 @pytest.mark.parametrize("text", ["training: [1", "just text", "training: {steps: many}", "stepz: 3"])
-def test_a_wrong_file_is_named(tmp_path, text):
+def test_an_invalid_file_is_named(tmp_path, text):
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(SettingsError, match=r"mine\.yaml"):
         load(config=tmp_path / "mine.yaml")

@@ -48,10 +48,10 @@ from musetok_bridge.encoder import (
     DTYPES,
     TOKENS_PER_BATCH,
     BarEncoder,
-    a_thread_for_each_core,
     bar_encoder,
     batches_by_length,
     fast_dtypes,
+    one_thread_per_core,
 )
 from musetok_bridge.scores import read_score
 from musetok_bridge.vocabulary import MAX_BAR_WORDS, PAD
@@ -165,7 +165,7 @@ def products(network: BarTransformer, n_words: int) -> list[Tensor]:
             last = [product(inner if product is layer.linear2 else x) for product in maps][-1]
         return last
 
-    with a_thread_for_each_core() as threads:
+    with one_thread_per_core() as threads:
         return list(threads.map(of_a_batch, range(-(-n_words // len(x)))))
 
 

@@ -7,7 +7,7 @@ from pipeline.settings import run_script
 
 
 def main(settings: TokenizerSettings) -> None:
-    """Download, and say where the encoder is."""
+    """Download the release and print the path of the encoder."""
     path = download_release(settings.download)
     name = "official" if path == OFFICIAL_CHECKPOINT else path
     print(f"MuseTok's encoder is {path}: use it as model.encoder={name}")

@@ -1,4 +1,4 @@
-"""Train a small tokenizer of MuseTok's architecture on MIDI files of one's own; goes on where it was interrupted."""
+"""Train a small tokenizer of MuseTok's architecture on your own MIDI files; an interrupted run is resumed."""
 
 from musetok_bridge.tokenizer_settings import SETTINGS_FILE, TokenizerSettings
 from musetok_bridge.tokenizer_training import train_tokenizer
@@ -6,9 +6,11 @@ from pipeline.settings import run_script
 
 
 def main(settings: TokenizerSettings) -> None:
-    """Train, and say where the encoder is."""
+    """Train and print the path of the encoder."""
     path = train_tokenizer(settings)
-    print(f"The encoder is {path}: use it as model.encoder={path}. Losses, quality and settings stand beside it.")
+    print(
+        f"The encoder is {path}: use it as model.encoder={path}. Losses, quality and settings are in the same folder."
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From a symbolic score to MuseTok's bars: words, codes and latents. Knows nothing of emotion or of any dataset."""
+"""From a symbolic score to MuseTok's bars: words, codes and latents. Independent of emotion and of any dataset."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ __all__ = ["BarEncoder", "Bars", "Limits", "UnusableScore", "load_encoder", "sco
 
 
 def __getattr__(name: str) -> Any:
-    """Import the encoder, and with it torch, only where it is used: processes that convert scores start fast."""
+    """Import the encoder, and with it torch, only on first use, so that processes that convert scores start fast."""
     if name in ("BarEncoder", "load_encoder"):
         from . import encoder
 

@@ -1,8 +1,8 @@
 """The network of MuseTok's bar encoder, and its residual quantizer.
 
-A post-norm transformer reads the words of one bar; its output at the first word, through a linear map, is quantized
-level by level against learned codebooks. The modules are named so that the parameters have the names of MuseTok's
-released checkpoint.
+A post-norm transformer reads the words of one bar; a linear map of its output at the first word is quantized level by
+level against learned codebooks. The modules are named so that the parameters have the names of MuseTok's released
+checkpoint.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from .checkpoint import EncoderConfig
 from .vocabulary import MAX_BAR_WORDS, N_TOKENS, PAD
 
-MARGIN = 5e-5  # of a vector's length, within which `mixed` asks float32; measured: formats in benchmarks/RESULTS.md
+# As a share of a vector's length: `mixed` encodes bars this near a code boundary again in float32. The value follows
+# from the number formats measured in benchmarks/RESULTS.md.
+MARGIN = 5e-5
 
 
 class SelfAttention(nn.Module):
@@ -35,7 +37,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None, causal: bool = False, projected: Tensor | None = None) -> Tensor:
         """x: (bars, words, d). mask: (bars, 1, 1, words), true where there is a word. Returns (bars, words, d).
 
-        projected: the queries, keys and values of x, (bars, words, 3d), where they are known already.
+        projected: the queries, keys and values of x, (bars, words, 3d), if they are known already.
         """
         bars, _, d = x.shape
         if projected is None:
@@ -44,27 +46,27 @@ class SelfAttention(nn.Module):
         q, k, v = (t.view(bars, -1, self.heads, d // self.heads).transpose(1, 2) for t in (q, k, v))
         if causal or x.is_cuda:
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
-        else:  # on a CPU and for so few words the plain products are faster, in bfloat16 twice as fast
-            likeness = (q * (d // self.heads) ** -0.5) @ k.transpose(2, 3)  # (bars, heads, words, words)
-            likeness = likeness if mask is None else likeness.masked_fill(~mask, -torch.inf)
-            y = likeness.softmax(dim=-1) @ v  # (bars, heads, words, d / heads)
+        else:  # on a CPU and for at most 128 words the plain products are faster, in bfloat16 twice as fast
+            scores = (q * (d // self.heads) ** -0.5) @ k.transpose(2, 3)  # (bars, heads, words, words)
+            scores = scores if mask is None else scores.masked_fill(~mask, -torch.inf)
+            y = scores.softmax(dim=-1) @ v  # (bars, heads, words, d / heads)
         return self.out_proj(y.transpose(1, 2).reshape(bars, -1, d))
 
-    def of_first(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """As forward, for the first word only, (bars, 1, d), and without the keys and values of the others.
+    def first_word(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the output at the first word only, (bars, 1, d), without computing keys and values of all words.
 
-        What a query has in common with a key, q·(Kx + b), is (Kᵀq)·x and a number that is the same for all words, and
-        a mean of values is the value of the mean: so the weights are applied to one vector a bar, not to every word.
+        The attention score q·(Kx + b) equals (Kᵀq)·x plus a number that is the same for all words, and the mean of
+        values is the value of the mean. So the weights are applied to one vector for each bar, not for each word.
         """
         bars, _, d = x.shape
         to_q, to_k, to_v = self.in_proj_weight.view(3, self.heads, d // self.heads, d)  # (heads, d / heads, d)
         bias_q, _, bias_v = self.in_proj_bias.view(3, self.heads, d // self.heads)
         q = torch.einsum("bd,hed->bhe", x[:, 0], to_q) + bias_q  # (bars, heads, d / heads)
-        wanted = torch.einsum("bhe,hed->bhd", q, to_k) * (d // self.heads) ** -0.5  # (bars, heads, d)
-        likeness = wanted @ x.transpose(1, 2)  # (bars, heads, words)
+        query = torch.einsum("bhe,hed->bhd", q, to_k) * (d // self.heads) ** -0.5  # (bars, heads, d)
+        scores = query @ x.transpose(1, 2)  # (bars, heads, words)
         if mask is not None:
-            likeness = likeness.masked_fill(~mask[:, 0], -torch.inf)
-        mean = likeness.softmax(dim=-1) @ x  # (bars, heads, d)
+            scores = scores.masked_fill(~mask[:, 0], -torch.inf)
+        mean = scores.softmax(dim=-1) @ x  # (bars, heads, d)
         y = torch.einsum("bhd,hed->bhe", mean, to_v) + bias_v  # (bars, heads, d / heads)
         return self.out_proj(y.reshape(bars, 1, d))
 
@@ -84,9 +86,9 @@ class Layer(nn.Module):
         """x: (bars, words, d) -> the same. mask, projected: as for SelfAttention."""
         return self._feed_forward(self.norm1(x + self.self_attn(x, mask, causal, projected)))
 
-    def of_first(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """x: (bars, words, d) -> (bars, 1, d), the first word's."""
-        return self._feed_forward(self.norm1(x[:, :1] + self.self_attn.of_first(x, mask)))
+    def first_word(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """x: (bars, words, d) -> the output at the first word, (bars, 1, d)."""
+        return self._feed_forward(self.norm1(x[:, :1] + self.self_attn.first_word(x, mask)))
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         inner = F.relu(self.linear1(x.to(self.linear1.weight.dtype)), inplace=True)
@@ -94,7 +96,7 @@ class Layer(nn.Module):
 
 
 class SimVQ(nn.Module):
-    """One level's codebook: frozen codewords seen through a learned linear map."""
+    """One level's codebook: frozen codewords transformed by a learned linear map."""
 
     frozen_codebook: Tensor
 
@@ -131,23 +133,23 @@ class BarTransformer(nn.Module):
         return scaled + self.pe.pe[: words.shape[1], 0]
 
     def first_projections(self) -> tuple[Tensor, Tensor]:
-        """What each word, (168, 3d), and each position, (128, 3d), bring to the first layer's queries, keys and values.
+        """The first layer's queries, keys and values for each word, (168, 3d), and each position, (128, 3d).
 
-        That layer reads the sum of a word's and a position's vector, and the projection of a sum is a sum.
+        The layer reads the sum of a word's and a position's vector; the projection of the sum is the sum of both rows.
         """
         attention = self.layers[0].self_attn
         ids = torch.arange(N_TOKENS, device=self.pe.pe.device)
-        of_words = self.token_emb["emb_lookup"](ids) * math.sqrt(self.config.width)
-        of_positions = self.pe.pe[:MAX_BAR_WORDS, 0]
+        words = self.token_emb["emb_lookup"](ids) * math.sqrt(self.config.width)
+        positions = self.pe.pe[:MAX_BAR_WORDS, 0]
         return (
-            F.linear(of_words, attention.in_proj_weight, attention.in_proj_bias),
-            F.linear(of_positions, attention.in_proj_weight),
+            F.linear(words, attention.in_proj_weight, attention.in_proj_bias),
+            F.linear(positions, attention.in_proj_weight),
         )
 
     def hidden(self, words: Tensor, padded: bool = True, first: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """words: (bars, words) ids -> the first position's output, (bars, d). padded: some may be PAD.
+        """words: (bars, words) ids -> the first position's output, (bars, d). padded: whether words may hold PAD.
 
-        first: first_projections, which many batches then share.
+        first: the result of first_projections, if it is computed once for many batches.
         """
         mask = (words != PAD)[:, None, None, :] if padded else None  # (bars, 1, 1, words)
         x = self.embed(words)  # (bars, words, d)
@@ -155,7 +157,7 @@ class BarTransformer(nn.Module):
         for layer in self.layers[:-1]:
             x = layer(x, mask, projected=projected)
             projected = None
-        return self.layers[-1].of_first(x, mask)[:, 0]  # (bars, d)
+        return self.layers[-1].first_word(x, mask)[:, 0]  # (bars, d)
 
     def codebooks(self) -> Tensor:
         """The codewords of all levels, (levels, size, latent)."""
@@ -163,7 +165,7 @@ class BarTransformer(nn.Module):
 
 
 class _Positions(nn.Module):
-    """Sinusoids over the positions of a bar: sine on even and cosine on odd dimensions."""
+    """Sinusoidal encoding of the positions in a bar: sine on even and cosine on odd dimensions."""
 
     pe: Tensor
 
@@ -195,11 +197,10 @@ def quantize(vectors: Tensor, codebooks: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack(codes, dim=1), torch.stack(codewords, dim=1)
 
 
-def nearly_another(vectors: Tensor, codebooks: Tensor) -> Tensor:
-    """Of which vectors a code would be another one if the vector were a little elsewhere, bool (bars).
+def near_code_boundary(vectors: Tensor, codebooks: Tensor) -> Tensor:
+    """Which vectors lie within MARGIN times their length of a code boundary, bool (bars).
 
-    A little is MARGIN times its length; between two codewords a code changes at the plane halfway. Shapes: as for
-    quantize.
+    The boundary between two codewords is the plane halfway between them. Shapes: as for quantize.
     """
     residual, closest = vectors, torch.full_like(vectors[:, 0], torch.inf)
     for codebook in codebooks:

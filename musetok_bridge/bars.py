@@ -2,10 +2,11 @@
 
 A bar is written as `Bar`, then for each note, by position and then from high to low, `Beat`, `Note_Pitch` and
 `Note_Duration`, then `Time_Signature`; the last bar closes with `EOS`. Velocity, tempo, instrument and chords have no
-words. Notes are taken as symusic reads them, all tracks but drums together, as MuseTok reads one piano.
+words. The notes of all tracks except drums, as symusic reads them, are merged into one part, since MuseTok reads one
+piano.
 
 Conventions: arrays are 1-d, over the bars or over the words of all bars; bars are numbered from 0 at tick 0 of the
-score, so that empty bars before the first note, which get no words, still count.
+score, so empty bars before the first note, which get no words, are counted too.
 """
 
 from __future__ import annotations
@@ -51,14 +52,13 @@ MAX_LAST_BAR_NOTES = (MAX_BAR_WORDS - WORDS_OF_AN_EMPTY_BAR - 1) // WORDS_OF_A_N
 
 @dataclass(frozen=True)
 class Bars:
-    """The bars of one score, from the one of its first note to the one in which its last note ends.
+    """The bars of one score, from the bar of its first note to the bar in which its last note ends.
 
     words: int16 word ids of all bars, one after the other. offsets: int64 (n + 1); bar i is
     `words[offsets[i]:offsets[i + 1]]`. bar_number: int32 (n), ascending by one, 0 is the bar at tick 0.
     start_tick: int64 (n), file ticks. start_seconds: float64 (n), under the tempo map, as symusic converts ticks to
     seconds (in single precision). end_tick: the bar line after the last bar. n_notes: int32 (n). meter: n strings, as
-    notated. left_out: notes of the score that are in no bar, counted by why: drums, zero_length, out_of_range, merged,
-    thinned.
+    notated. left_out: number of notes that are in no bar, by reason: drums, zero_length, out_of_range, merged, thinned.
     """
 
     words: np.ndarray
@@ -88,12 +88,12 @@ def score_to_bars(
 ) -> Bars:
     """Convert a score, the bytes of a MIDI file, or a path to a MIDI or ABC file.
 
-    A score in quarters or seconds is put in ticks first. merge_doubled: of notes with the same quantized onset and
-    pitch only the longest stays (the last bar is where that one ends). thin_long_bars: a bar of more words than
-    MuseTok's encoder reads loses inner notes until it fits. With both off and one meter that MuseTok has, every word is
-    as MuseTok's own conversion writes it.
+    A score in quarters or seconds is converted to ticks first. merge_doubled: of notes with the same quantized onset
+    and pitch only the longest is kept (it then decides which bar is the last). thin_long_bars: remove inner notes from
+    a bar that has more words than MuseTok's encoder reads until it fits. With both off, a score in a single meter of
+    MuseTok's vocabulary gets exactly the words of MuseTok's own conversion.
 
-    Raises UnusableScore if it can't be read, has no note that counts or no sense of time, or goes beyond the limits.
+    Raises UnusableScore if it can't be read, has no note to convert, has unusable times, or exceeds the limits.
     """
     limits = limits or Limits()
     score = read_score(source, limits) if isinstance(source, bytes | str | Path) else in_ticks(source)
@@ -104,9 +104,9 @@ def score_to_bars(
 
     notes = _quantized(pitched, stretches, score.tpq, limits)
     if merge_doubled:
-        stays = not_doubled(notes.onset, notes.pitch, notes.duration)
-        left_out["merged"] = int((~stays).sum())
-        notes = notes.only(stays) if left_out["merged"] else notes
+        kept = not_doubled(notes.onset, notes.pitch, notes.duration)
+        left_out["merged"] = int((~kept).sum())
+        notes = notes.only(kept) if left_out["merged"] else notes
     notes = _GridNotes(notes.onset, notes.pitch, cut_overlaps(notes.onset, notes.duration, stretches))
 
     note_bar, bar_first, _ = stretches.bar_of_ticks(notes.onset)
@@ -115,12 +115,12 @@ def score_to_bars(
     bar_number = np.arange(note_bar[0], last_bar + 1)
     note_bar -= bar_number[0]
     if thin_long_bars:
-        stays = thinned(note_bar, notes.onset, notes.pitch, notes.duration, len(bar_number))
-        left_out["thinned"] = int((~stays).sum())
+        kept = thinned(note_bar, notes.onset, notes.pitch, notes.duration, len(bar_number))
+        left_out["thinned"] = int((~kept).sum())
         if left_out["thinned"]:
-            notes, note_bar, bar_first = notes.only(stays), note_bar[stays], bar_first[stays]
+            notes, note_bar, bar_first = notes.only(kept), note_bar[kept], bar_first[kept]
 
-    stretch = stretches.of_bars(bar_number)
+    stretch = stretches.index_at_bars(bar_number)
     note_words = _note_words(notes, notes.onset - bar_first, stretches.bar_length[stretch[note_bar]])
     words, offsets, n_notes = _write_words(note_words, note_bar, stretches.meter_id[stretch])
     bar_lines = stretches.bar_start_ticks(np.append(bar_number, last_bar + 1))
@@ -140,24 +140,24 @@ def score_to_bars(
 
 @dataclass(frozen=True)
 class _GridNotes:
-    """Notes in MuseTok's order; int64 arrays over notes. onset: on the time line. duration: in MuseTok ticks."""
+    """Notes in MuseTok's order; int64 arrays over notes. onset: ticks of the time line. duration: MuseTok ticks."""
 
     onset: np.ndarray
     pitch: np.ndarray
     duration: np.ndarray
 
-    def only(self, stays: np.ndarray) -> _GridNotes:
-        """The notes that stay."""
-        return _GridNotes(self.onset[stays], self.pitch[stays], self.duration[stays])
+    def only(self, kept: np.ndarray) -> _GridNotes:
+        """The notes where `kept`, bool (notes), is true."""
+        return _GridNotes(self.onset[kept], self.pitch[kept], self.duration[kept])
 
 
 def _quantized(pitched: PitchedNotes, stretches: Stretches, ticks_per_quarter: int, limits: Limits) -> _GridNotes:
-    """The notes on MuseTok's grid, by start, then from high to low, then by track and start in file ticks.
+    """The notes on MuseTok's grid, sorted by start, then from high to low, then by track and start in file ticks.
 
-    Raises UnusableScore if there are too many bars to lay a grid over.
+    Raises UnusableScore if there are too many bars.
     """
     start = stretches.on_time_line(pitched.start)
-    # the notes stand by track and start, and a stable sort leaves those of one start and pitch as they stand
+    # the notes come sorted by track and start; a stable sort keeps that order among notes of one start and pitch
     order = np.argsort(start * N_PITCHES - pitched.pitch, kind="stable")
     start = start[order]
     _check_bars(int(stretches.bar_of_ticks(start[-1:])[0][0]) + 1, limits)
@@ -167,7 +167,7 @@ def _quantized(pitched: PitchedNotes, stretches: Stretches, ticks_per_quarter: i
 
 
 def _stretches(score: symusic.core.ScoreTick, limits: Limits) -> Stretches:
-    """The score's stretches of one meter. More of them than bars are allowed are refused before they are laid out."""
+    """The score's stretches of one meter. Raises UnusableScore, before the layout, if they exceed the limit of bars."""
     if len(score.time_signatures) <= 1:
         only = score.time_signatures[0] if len(score.time_signatures) else None
         return one_meter(only.numerator, only.denominator, score.tpq) if only else one_meter(4, 4, score.tpq)
@@ -183,9 +183,9 @@ def _check_bars(n_bars: int, limits: Limits) -> None:
 
 
 def _note_words(notes: _GridNotes, tick_in_bar: np.ndarray, bar_length: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The three words of each note: its place in the bar, pitch and duration; no note is longer than a bar.
+    """The three words of each note: its position in the bar, pitch and duration; no note is longer than a bar.
 
-    tick_in_bar, bar_length: (notes), in MuseTok ticks. Returns three times (notes).
+    tick_in_bar, bar_length: (notes), in MuseTok ticks. Returns three arrays (notes).
     """
     beat = BEAT_IDS[tick_in_bar // POSITION_TICKS]
     return beat, PITCH_IDS[notes.pitch], DURATION_IDS[np.minimum(notes.duration, bar_length)]
@@ -194,9 +194,9 @@ def _note_words(notes: _GridNotes, tick_in_bar: np.ndarray, bar_length: np.ndarr
 def _write_words(
     note_words: tuple[np.ndarray, ...], note_bar: np.ndarray, meter_id: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lay the words of all bars out: words, offsets (bars + 1), notes per bar.
+    """Lay out the words of all bars; returns words, offsets (bars + 1) and notes per bar.
 
-    note_words: in the order in which they are written, (notes) each. note_bar: (notes), ascending. meter_id: (bars).
+    note_words: arrays (notes) in the order in which they are written. note_bar: (notes), ascending. meter_id: (bars).
     """
     n_notes = np.bincount(note_bar, minlength=len(meter_id))
     offsets = np.concatenate([[0], np.cumsum(2 + 3 * n_notes)])
@@ -204,52 +204,55 @@ def _write_words(
     words[offsets[:-1]] = BAR
     words[offsets[1:] - 1] = meter_id
     first = 1 + 2 * note_bar + 3 * np.arange(len(note_bar))  # two words for each bar before, and this bar's Bar
-    for place, word in enumerate(note_words):
-        words[first + place] = word
+    for shift, word in enumerate(note_words):
+        words[first + shift] = word
     words[-1] = EOS
     offsets[-1] += 1
     return words, offsets, n_notes.astype(np.int32)
 
 
 def not_doubled(onset: np.ndarray, pitch: np.ndarray, duration: np.ndarray) -> np.ndarray:
-    """Of the notes with the same onset and pitch the longest stays, of several as long the first. bool, (notes)."""
+    """Which notes remain when of those with one onset and pitch only the longest (of equals the first) is kept.
+
+    Returns bool (notes).
+    """
     key = onset * N_PITCHES + pitch
     order = np.argsort(key * (LONGEST_DURATION + 1) - duration, kind="stable")
-    stays = np.ones(len(order), dtype=bool)
+    kept = np.ones(len(order), dtype=bool)
     key = key[order]
-    stays[order[1:]] = key[1:] != key[:-1]
-    return stays
+    kept[order[1:]] = key[1:] != key[:-1]
+    return kept
 
 
 def thinned(bar: np.ndarray, onset: np.ndarray, pitch: np.ndarray, duration: np.ndarray, n_bars: int) -> np.ndarray:
-    """Which notes stay where no bar may have more words than the encoder reads. bool, (notes).
+    """Which notes remain when no bar may have more words than the encoder reads, bool (notes).
 
-    bar: index of each note's bar, ascending, as onset is; n_bars: how many there are, the last closes with EOS.
-    A crowded bar loses inner notes, neither the highest nor the lowest of their onset, the shortest first, of notes as
-    long those of the thickest chords. If the outer voices alone are too many, then notes of the lower one go as well,
-    and of the highest last.
+    bar: index of each note's bar; bar and onset are ascending. n_bars: number of bars; the last closes with EOS.
+    A crowded bar first loses inner notes, those that are neither the highest nor the lowest of their onset: the
+    shortest first, and among equally short ones those of the thickest chords. If the outer voices alone are too many,
+    notes of the lowest voice go next and notes of the highest voice last.
     """
-    stays = np.ones(len(bar), dtype=bool)
+    kept = np.ones(len(bar), dtype=bool)
     excess = np.bincount(bar, minlength=n_bars) - MAX_BAR_NOTES
     excess[-1] += MAX_BAR_NOTES - MAX_LAST_BAR_NOTES
     if excess.max() <= 0:
-        return stays
+        return kept
     crowded = np.flatnonzero(excess[bar] > 0)
     bar, onset, pitch, duration = bar[crowded], onset[crowded], pitch[crowded], duration[crowded]
     first, chord = distinct(onset)
     lowest, highest = np.minimum.reduceat(pitch, first), np.maximum.reduceat(pitch, first)
     voice = np.where(pitch == highest[chord], 2, np.where(pitch == lowest[chord], 1, 0))
-    # place among the inner notes of the chord, from the top: a chord of many has more notes of high places to lose
-    leaving = np.lexsort([-_places(chord, voice, pitch), duration, voice, bar])
-    place_in_bar = np.arange(len(bar)) - np.searchsorted(bar, bar)[leaving]
-    stays[crowded[leaving]] = place_in_bar >= excess[bar[leaving]]
-    return stays
+    # rank within the chord and voice, 0 for the highest: notes of high rank go first, and only thick chords have them
+    leaving = np.lexsort([-_ranks(chord, voice, pitch), duration, voice, bar])
+    rank_in_bar = np.arange(len(bar)) - np.searchsorted(bar, bar)[leaving]
+    kept[crowded[leaving]] = rank_in_bar >= excess[bar[leaving]]
+    return kept
 
 
-def _places(chord: np.ndarray, voice: np.ndarray, pitch: np.ndarray) -> np.ndarray:
-    """Each note's place among those of its chord and voice, 0 for the highest."""
+def _ranks(chord: np.ndarray, voice: np.ndarray, pitch: np.ndarray) -> np.ndarray:
+    """Each note's rank among the notes of its chord and voice, 0 for the highest."""
     order = np.lexsort([-pitch, voice, chord])
     group = (chord * 3 + voice)[order]
-    places = np.empty(len(order), dtype=np.int64)
-    places[order] = np.arange(len(order)) - np.searchsorted(group, group)
-    return places
+    ranks = np.empty(len(order), dtype=np.int64)
+    ranks[order] = np.arange(len(order)) - np.searchsorted(group, group)
+    return ranks

@@ -1,9 +1,9 @@
 """Reading a MuseTok tokenizer checkpoint as data: which tensors an encoder has, and whether a file holds them.
 
-A checkpoint is MuseTok's own `.pt` state dict or a `.safetensors` file with the same names. The decoder, and an unused
-copy of one encoder layer, may stand beside the encoder and are left where they are. The names tell every size but the
-number of attention heads: it stands in the metadata of a safetensors file; a file that does not say has the release's
-eight, or four where it is narrower than the release.
+A checkpoint is MuseTok's own `.pt` state dict or a `.safetensors` file with the same names. It may also hold the
+decoder and an unused copy of one encoder layer, which are ignored. The tensors' names and shapes give every size except
+the number of attention heads, which is in the metadata of a safetensors file; without metadata it is taken to be eight,
+as in the release, or four if the width is smaller than the release's.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _POSITIONS = "pe.pe"
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Sizes of an encoder. width: of the transformer. latent: of a latent. codebook: codewords a level."""
+    """Sizes of an encoder. width: of the transformer. latent: dimensions of a latent. codebook: codewords per level."""
 
     layers: int
     heads: int
@@ -48,7 +48,7 @@ RELEASED = EncoderConfig(layers=12, heads=8, width=512, feed_forward=2048, laten
 
 
 def layer_shapes(config: EncoderConfig) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of one transformer layer."""
+    """Names and shapes of the tensors of one transformer layer."""
     d, ff = config.width, config.feed_forward
     return {
         "self_attn.in_proj_weight": (3 * d, d),
@@ -67,7 +67,7 @@ def layer_shapes(config: EncoderConfig) -> dict[str, tuple[int, ...]]:
 
 
 def encoder_shapes(config: EncoderConfig) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of everything that encoding needs."""
+    """Names and shapes of all tensors that encoding needs."""
     c = config
     shapes: dict[str, tuple[int, ...]] = {_EMBEDDING: (N_TOKENS, c.width), _POSITIONS: (MAX_BAR_WORDS, 1, c.width)}
     for i in range(c.layers):
@@ -80,7 +80,7 @@ def encoder_shapes(config: EncoderConfig) -> dict[str, tuple[int, ...]]:
 
 
 def find_checkpoint(name: str) -> Path:
-    """The file that "bundled", "official" or a path means; raises UserError if it isn't there."""
+    """The file of the encoder "bundled", "official" or a path. Raises UserError if it does not exist."""
     if name == "official":
         if not OFFICIAL_CHECKPOINT.exists():
             raise UserError(
@@ -94,9 +94,9 @@ def find_checkpoint(name: str) -> Path:
 
 
 def encoder_tensors(path: Path) -> tuple[EncoderConfig, dict[str, np.ndarray]]:
-    """Read a checkpoint: the encoder's sizes and its tensors by name, float32, positions cut to a bar's words.
+    """Read a checkpoint: the encoder's sizes and its tensors by name, float32, positions cut to the length of a bar.
 
-    Raises UserError that names the file and the first names or shapes that do not fit.
+    Raises UserError, naming the file and the first names or shapes that do not fit.
     """
     tensors, metadata = read_tensors(path)
     tensors = _cut_positions({name: v for name, v in tensors.items() if not name.startswith(NOT_NEEDED)})
@@ -106,7 +106,7 @@ def encoder_tensors(path: Path) -> tuple[EncoderConfig, dict[str, np.ndarray]]:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """All tensors of a `.safetensors` or `.pt` file and the metadata, which a `.pt` hasn't. No code in it is run."""
+    """All tensors of a `.safetensors` or `.pt` file, and its metadata (empty for `.pt`). No code in it is run."""
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
@@ -125,8 +125,8 @@ def save_encoder(
 ) -> None:
     """Write an encoder as safetensors, with its sizes and the given facts as metadata.
 
-    tensors: those of `encoder_shapes`; the copies that stand beside them in a release may come along. Raises UserError
-    if a name or shape does not fit.
+    tensors: those of `encoder_shapes`; tensors that encoding does not need may be among them. Raises UserError if a
+    name or shape does not fit.
     """
     needed = {name: values for name, values in tensors.items() if not name.startswith(NOT_NEEDED)}
     check_shapes(path, _cut_positions(needed), encoder_shapes(config))
@@ -135,7 +135,7 @@ def save_encoder(
 
 
 def _cut_positions(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The tensors with no more positions than a bar has words; the release has 20,480."""
+    """The tensors with positions cut to MAX_BAR_WORDS; the release has 20,480."""
     positions = tensors.get(_POSITIONS)
     if positions is None or positions.ndim != 3:
         return tensors
@@ -145,7 +145,7 @@ def _cut_positions(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def check_shapes(
     path: Path, tensors: Mapping[str, np.ndarray], expected: Mapping[str, tuple[int, ...]], show: int = 3
 ) -> None:
-    """Raise UserError naming the first tensors that are missing, not expected, or of another shape."""
+    """Raise UserError, naming the first tensors that are missing, unexpected, or of the wrong shape."""
     faults = [f"{name} is missing" for name in expected if name not in tensors]
     faults += [
         f"{name} is {tuple(tensors[name].shape)}, not {shape}"
@@ -159,7 +159,7 @@ def check_shapes(
 
 
 def _config_of(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> EncoderConfig:
-    """The sizes that the tensors have, as far as they tell; what does not fit them is found by `check_shapes`."""
+    """The sizes read from some of the tensors; `check_shapes` then checks all of them."""
 
     def size(name: str, axis: int) -> int:
         if name not in tensors or tensors[name].ndim <= axis:

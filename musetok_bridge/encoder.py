@@ -1,7 +1,7 @@
-"""MuseTok's bar encoder in use: the words of many bars -> their latents and residual codes.
+"""Encoding with MuseTok's bar encoder: the words of many bars -> their latents and residual codes.
 
-The sum of the chosen codewords is a bar's latent; their indices are its codes. Bars do not see each other: equal bars
-have equal latents, so each distinct bar is encoded once.
+The sum of the chosen codewords is a bar's latent; their indices are its codes. Each bar is encoded on its own, so equal
+bars have equal latents, and each distinct bar is encoded only once.
 """
 
 from __future__ import annotations
@@ -23,39 +23,39 @@ from torch import Tensor
 from pipeline.files import tensors_digest
 from pipeline.settings import UserError
 
-from .bar_transformer import BarTransformer, nearly_another, quantize
+from .bar_transformer import BarTransformer, near_code_boundary, quantize
 from .bars import Bars
 from .checkpoint import encoder_tensors, find_checkpoint
 from .vocabulary import MAX_BAR_WORDS, PAD
 
-TOKENS_PER_BATCH = {"cpu": 1_024, "cuda": 131_072}  # words a batch; on a CPU what a core's cache holds
+TOKENS_PER_BATCH = {"cpu": 1_024, "cuda": 131_072}  # words per batch; on a CPU what fits a core's cache
 BARS_PER_QUANTIZATION = 4_096
-MOST_PADDING = 1.09  # times the length of the shortest bar of a batch
+MOST_PADDING = 1.09  # longest bar of a batch at most, as a multiple of its shortest
 DTYPES = ("float32", "mixed", "bfloat16")
-ALL_CORES = threading.Lock()  # torch's number of threads is one for the whole process
+ALL_CORES = threading.Lock()  # torch's number of threads is a setting of the whole process
 
 
 class SeenBars:
-    """What was encoded so far, so that equal bars of many songs are encoded once.
+    """The distinct bars encoded so far, so that equal bars of many songs are encoded once.
 
-    place: of a distinct bar's words, in the order in which they came. codes: int16 (bars, levels). latents: float32
-    (bars, width).
+    index: the words of a distinct bar -> its row, in order of first appearance. codes: int16 (bars, levels). latents:
+    float32 (bars, width).
     """
 
     def __init__(self) -> None:
-        self.place: dict[bytes, int] = {}
+        self.index: dict[bytes, int] = {}
         self.codes = np.empty((0, 0), dtype=np.int16)
         self.latents = np.empty((0, 0), dtype=np.float32)
 
-    def places(self, bars: Bars) -> np.ndarray:
-        """Where each bar stands among the distinct ones; new ones take the next places. int64 (n)."""
-        place, words = self.place, bars.words
+    def indices(self, bars: Bars) -> np.ndarray:
+        """The row of each bar among the distinct bars, int64 (n); bars not seen before get the next rows."""
+        index, words = self.index, bars.words
         lines = zip(bars.offsets[:-1].tolist(), bars.offsets[1:].tolist(), strict=True)
-        found = [place.setdefault(words[a : min(b, a + MAX_BAR_WORDS)].tobytes(), len(place)) for a, b in lines]
+        found = [index.setdefault(words[a : min(b, a + MAX_BAR_WORDS)].tobytes(), len(index)) for a, b in lines]
         return np.array(found, dtype=np.int64)
 
     def add(self, codes: np.ndarray, latents: np.ndarray) -> None:
-        """Keep what the bars that came last were encoded as."""
+        """Append the codes and latents of the bars added last."""
         first = not len(self.codes)
         self.codes = codes if first else np.concatenate([self.codes, codes])
         self.latents = latents if first else np.concatenate([self.latents, latents])
@@ -65,8 +65,8 @@ class SeenBars:
 class BarEncoder:
     """An encoder ready for use; `load_encoder` makes one.
 
-    name: as it was asked for. digest: of the weights, 64 hex digits. dtype: one of DTYPES. exact: the network in
-    float32 where dtype is "mixed", for the bars whose codes hang on the rounding.
+    name: as given to `load_encoder`. digest: of the weights, 64 hex digits. dtype: one of DTYPES. exact: if dtype is
+    "mixed", the network in float32, for the bars whose codes depend on rounding.
     """
 
     name: str
@@ -96,66 +96,66 @@ class BarEncoder:
     ) -> tuple[np.ndarray, np.ndarray] | list[tuple[np.ndarray, np.ndarray]]:
         """Codes int16 (n, levels) and latents float32 (n, width) of n bars; for a list of Bars a list of such pairs.
 
-        Equal bars are encoded once, the others in batches of one length or nearly one. Words after a bar's 128th are
-        not read. seen: from one call to the next, bars that were encoded in an earlier one.
+        Equal bars are encoded once, in batches of equal or nearly equal length. Words after a bar's 128th are not read.
+        seen: bars encoded in earlier calls, extended by this one.
         """
         if isinstance(bars, Bars):
             return self.encode([bars], seen)[0]
         seen = seen or SeenBars()
-        n_before = len(seen.place)
-        places = [seen.places(song) for song in bars]
-        seen.add(*self._encode_distinct(list(islice(seen.place, n_before, None))))
-        return [(seen.codes[at], seen.latents[at]) for at in places]
+        n_before = len(seen.index)
+        indices = [seen.indices(song) for song in bars]
+        seen.add(*self._encode_distinct(list(islice(seen.index, n_before, None))))
+        return [(seen.codes[rows], seen.latents[rows]) for rows in indices]
 
     @torch.inference_mode()
     def _encode_distinct(self, bars: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """Encode bars of int16 words."""
+        """Codes and latents of bars, each given as the bytes of its int16 words."""
         if not bars:
             return np.empty((0, self.levels), dtype=np.int16), np.empty((0, self.width), dtype=np.float32)
         vectors = self._vectors(self.network, bars)
         if self.exact:
-            few = vectors.split(BARS_PER_QUANTIZATION)
-            again = torch.cat([nearly_another(some, self.codebooks) for some in few]).nonzero()[:, 0]
+            chunks = vectors.split(BARS_PER_QUANTIZATION)
+            again = torch.cat([near_code_boundary(chunk, self.codebooks) for chunk in chunks]).nonzero()[:, 0]
             if len(again):
                 vectors[again] = self._vectors(self.exact, [bars[i] for i in again.tolist()])
-        quantized = [quantize(some, self.codebooks) for some in vectors.split(BARS_PER_QUANTIZATION)]
+        quantized = [quantize(chunk, self.codebooks) for chunk in vectors.split(BARS_PER_QUANTIZATION)]
         codes = torch.cat([codes.to(torch.int16) for codes, _ in quantized])
         latents = torch.cat([codewords.sum(dim=1) for _, codewords in quantized])
         return codes.cpu().numpy(), latents.cpu().numpy()
 
     def _vectors(self, network: BarTransformer, bars: list[bytes]) -> Tensor:
-        """What is quantized of bars of int16 words, float32 (bars, latent).
+        """The vectors of bars before quantization, float32 (bars, latent).
 
-        A GPU is sent all batches, and no result is waited for. On a CPU every core takes batches of its own: cores that
-        share each multiplication wait for each other.
+        On a GPU all batches are queued without waiting for results. On a CPU every core takes batches of its own, since
+        cores that share each multiplication wait for each other.
         """
         lengths = np.array([len(bar) // 2 for bar in bars], dtype=np.int64)
         on_gpu = self.device.type == "cuda"
         batches = list(batches_by_length(lengths, TOKENS_PER_BATCH[self.device.type], MOST_PADDING))
         first = network.first_projections()
 
-        def sent(values: np.ndarray) -> Tensor:
+        def on_device(values: np.ndarray) -> Tensor:
             tensor = torch.from_numpy(values)
             return tensor.pin_memory().to(self.device, non_blocking=True) if on_gpu else tensor
 
-        @torch.inference_mode()  # which holds for one thread
-        def of_batch(batch: np.ndarray) -> Tensor:
-            words = sent(pad_words([np.frombuffer(bars[i], dtype=np.int16) for i in batch.tolist()]))
+        @torch.inference_mode()  # needed here too: it applies to one thread only
+        def encode_batch(batch: np.ndarray) -> Tensor:
+            words = on_device(pad_words([np.frombuffer(bars[i], dtype=np.int16) for i in batch.tolist()]))
             padded = lengths[batch[0]] < lengths[batch[-1]]
             hidden = network.hidden(words, padded, first)  # (bars, d)
             return network.enc_out_proj(hidden).float()  # (bars, latent)
 
         if on_gpu:
-            vectors = [of_batch(batch) for batch in batches]
+            vectors = [encode_batch(batch) for batch in batches]
         else:
-            with a_thread_for_each_core() as threads:
-                vectors = list(threads.map(of_batch, batches))
-        return torch.cat(vectors)[sent(np.argsort(np.concatenate(batches)))]
+            with one_thread_per_core() as threads:
+                vectors = list(threads.map(encode_batch, batches))
+        return torch.cat(vectors)[on_device(np.argsort(np.concatenate(batches)))]
 
 
 @contextmanager
-def a_thread_for_each_core() -> Iterator[ThreadPoolExecutor]:
-    """As many threads as torch would use for one operation, each of which uses one core; for one caller at a time."""
+def one_thread_per_core() -> Iterator[ThreadPoolExecutor]:
+    """A pool of as many threads as torch uses for one operation, each limited to one core; one caller at a time."""
     with ALL_CORES:
         cores = torch.get_num_threads()
         torch.set_num_threads(1)
@@ -167,7 +167,7 @@ def a_thread_for_each_core() -> Iterator[ThreadPoolExecutor]:
 
 
 def pad_words(bars: Sequence[np.ndarray]) -> np.ndarray:
-    """Bars of words side by side, int64 (bars, longest), filled up with PAD."""
+    """The words of bars as one array, int64 (bars, longest), shorter bars padded with PAD."""
     words = np.full((len(bars), max(len(bar) for bar in bars)), PAD, dtype=np.int64)
     for row, bar in zip(words, bars, strict=True):
         row[: len(bar)] = bar
@@ -177,8 +177,8 @@ def pad_words(bars: Sequence[np.ndarray]) -> np.ndarray:
 def batches_by_length(lengths: np.ndarray, tokens_per_batch: int, stretch: float = 1.125) -> Iterator[np.ndarray]:
     """Indices of bars in batches of similar length, short bars first; a padded batch holds at most tokens_per_batch.
 
-    Bars of one length go together; where they are too few to fill a batch, longer ones come too, up to `stretch` times
-    as long, so that padding stays below that.
+    Bars of one length are grouped; if they do not fill a batch, longer bars are added, up to `stretch` times as long,
+    which bounds the padding.
     """
     order = np.argsort(lengths, kind="stable")
     in_order = lengths[order]
@@ -199,24 +199,24 @@ def load_encoder(name: str = "bundled", device: str = "cpu", dtype: str = "float
 
     name: "bundled" (comes with the project), "official" (MuseTok's release, after `01_download_musetok.py`), or the
     path of a checkpoint, `.pt` (read as data only) or `.safetensors`.
-    device: "cpu", "cuda", "cuda:1" …, or "auto". dtype: "float32", "mixed" (the feed-forwards in bfloat16, and bars of
-    which a code is nearly another once more in float32) or "bfloat16" (all layers); quantization is always in float32.
+    device: "cpu", "cuda", "cuda:1" …, or "auto". dtype: "float32", "mixed" (feed-forward layers in bfloat16; bars near
+    a code boundary are encoded again in float32) or "bfloat16" (all layers); quantization is always in float32.
 
-    Raises UserError if there is no such file, or its tensors are not those of a MuseTok encoder.
+    Raises UserError if the file does not exist or its tensors are not those of a MuseTok encoder.
     """
     if dtype not in DTYPES:
         raise UserError(f"dtype {dtype!r} is not known: one of {', '.join(DTYPES)}")
-    place = choose_device(device)
-    if dtype not in fast_dtypes(place):
+    torch_device = choose_device(device)
+    if dtype not in fast_dtypes(torch_device):
         print(f"note: this processor has no bfloat16 instructions: {dtype} is slower than float32", file=sys.stderr)
     config, tensors = encoder_tensors(find_checkpoint(name))
     network = BarTransformer(config)
     network.load_state_dict({key: torch.from_numpy(values) for key, values in tensors.items()})
-    return bar_encoder(name, tensors_digest(tensors), network, place, dtype)
+    return bar_encoder(name, tensors_digest(tensors), network, torch_device, dtype)
 
 
 def bar_encoder(name: str, digest: str, network: BarTransformer, device: torch.device, dtype: str) -> BarEncoder:
-    """Make an encoder of a network in float32 on the CPU, which it takes over."""
+    """Make an encoder from a network in float32 on the CPU; the network is changed in place."""
     network.eval().requires_grad_(False)
     codebooks = network.codebooks().to(device)
     network.to(device)
@@ -226,16 +226,16 @@ def bar_encoder(name: str, digest: str, network: BarTransformer, device: torch.d
 
 
 def fast_dtypes(device: torch.device) -> tuple[str, ...]:
-    """Those of DTYPES that a device has instructions for; elsewhere bfloat16 is imitated, at a tenth of the speed."""
+    """Those of DTYPES that a device has instructions for; a CPU without them emulates bfloat16, ten times slower."""
     has_bfloat16 = any(has and name.endswith("bf16") for name, has in torch.cpu.get_capabilities().items())
     return DTYPES if device.type != "cpu" or has_bfloat16 else ("float32",)
 
 
 def in_number_format(network: BarTransformer, dtype: str) -> None:
-    """Put a network's weights in one of DTYPES, in place.
+    """Convert a network's weights to one of DTYPES, in place.
 
-    mixed: the feed-forwards, two thirds of the work, in bfloat16, all else in float32. Rounding elsewhere, where
-    attention and the residual stream are, changes the codes of several times as many bars.
+    mixed: the feed-forward layers, two thirds of the work, in bfloat16, everything else in float32. Rounding attention
+    and the residual stream too would change the codes of several times as many bars.
     """
     if dtype == "bfloat16":
         network.bfloat16()
@@ -246,12 +246,12 @@ def in_number_format(network: BarTransformer, dtype: str) -> None:
 
 
 def choose_device(device: str) -> torch.device:
-    """The device of that name; "auto" takes a GPU where there is one. Raises UserError if it can't be had."""
+    """The device of that name; "auto" takes a GPU if there is one. Raises UserError if the device is not available."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError, NotImplementedError):
-        raise UserError(f"device {device!r} is not to be had on this machine: use cpu or auto") from None
+        raise UserError(f"device {device!r} is not available on this machine: use cpu or auto") from None
     return chosen

@@ -1,8 +1,8 @@
 """Where the bars of a score are: time signatures, and the stretches between their changes.
 
 A stretch is the time under one meter. Its bars are counted from its own first tick and all have the meter's length,
-except the last, which the next change may cut short. Two clocks run side by side: file ticks (the score's own
-resolution, in which bar lines are exact) and MuseTok's ticks (480 per quarter note, in which notes are quantized).
+except the last, which the next change may cut short. There are two clocks: file ticks (the score's own resolution, in
+which bar lines are exact) and MuseTok's ticks (480 per quarter note, in which notes are quantized).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TWO_FOUR = Fraction(2, 4)
 
 
 def to_musetok_ticks(ticks: np.ndarray, ticks_per_quarter: int) -> np.ndarray:
-    """File ticks in MuseTok's 480 per quarter note, cut to whole ticks. int64, same shape."""
+    """Convert file ticks to MuseTok's 480 per quarter note, truncated to whole ticks. int64, same shape."""
     if ticks_per_quarter == TICKS_PER_QUARTER:
         return ticks.astype(np.int64)
     return (ticks / ticks_per_quarter * TICKS_PER_QUARTER).astype(np.int64)
@@ -28,12 +28,12 @@ def to_musetok_ticks(ticks: np.ndarray, ticks_per_quarter: int) -> np.ndarray:
 
 @cache
 def written_meter(numerator: int, denominator: int) -> tuple[tuple[int, int], Fraction]:
-    """The vocabulary's meter that stands for a notated one, and the bar's length in whole notes.
+    """The meter of the vocabulary that a notated meter is written as, and the bar's length in whole notes.
 
-    A meter of the vocabulary stands for itself, and any meter of its length takes it (8/8 is written 4/4). One shorter
-    than 2/4 or longer than every meter of the vocabulary is barred anew as 4/4. Any other takes the next longer meter
-    and keeps its own length (5/4 is written 6/4). Of several as long, the same denominator goes first, then compound
-    meter for compound meter, then the nearest denominator.
+    A meter of the vocabulary is written as itself, and another meter of the same length as that one (8/8 as 4/4). A
+    meter shorter than 2/4 or longer than every meter of the vocabulary is rebarred as 4/4. Any other is written as the
+    next longer meter but keeps its own length (5/4 is written 6/4). Among several meters of that length, the same
+    denominator is preferred, then compound for compound meter, then the nearest denominator.
     """
     length = Fraction(numerator, denominator)
     longer = [m for m in METERS if Fraction(*m) >= length]
@@ -60,8 +60,8 @@ def _is_compound(numerator: int) -> bool:
 class Stretches:
     """The stretches of a score between its meter changes; arrays over stretches, in time order.
 
-    Each has its own clock of MuseTok ticks, which begins at its first file tick, so that what comes before it does not
-    matter to its rhythm; end to end these clocks make one time line.
+    Each stretch has its own clock of MuseTok ticks, which begins at its first file tick, so earlier stretches do not
+    affect its rhythm. The clocks laid end to end form one time line.
 
     file_start: first file tick. bar_ticks: int64 (stretches, 2), a bar's length in file ticks as numerator and
     denominator. first_bar: number of the stretch's first bar, from 0 at tick 0. start: first tick of the time line.
@@ -84,36 +84,36 @@ class Stretches:
         stretch = np.searchsorted(self.file_start, file_ticks, side="right") - 1
         return self.start[stretch] + to_musetok_ticks(file_ticks - self.file_start[stretch], self.ticks_per_quarter)
 
-    def of_ticks(self, ticks: np.ndarray) -> np.ndarray:
-        """Index of the stretch that holds each tick of the time line."""
+    def index_at_ticks(self, ticks: np.ndarray) -> np.ndarray:
+        """Index of the stretch that contains each tick of the time line."""
         if len(self.start) == 1:
             return np.zeros(len(ticks), dtype=np.int64)
         return np.searchsorted(self.start, ticks, side="right") - 1
 
     def bar_of_ticks(self, ticks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The bar that holds each tick of the time line: its number, first tick, and the tick after its last.
+        """The bar that contains each tick of the time line: its number, first tick, and the tick after its last.
 
-        A bar that a meter change cuts short ends there.
+        A bar that a meter change cuts short ends at the change.
         """
-        if len(self.start) == 1:  # most scores; division by one number is several times faster than by many
+        if len(self.start) == 1:  # true of most scores; dividing by one number is several times faster
             length = int(self.bar_length[0])
             bar = ticks // length
             return bar, bar * length, (bar + 1) * length
-        stretch = self.of_ticks(ticks)
+        stretch = self.index_at_ticks(ticks)
         bar = (ticks - self.start[stretch]) // self.bar_length[stretch]
         first = self.start[stretch] + bar * self.bar_length[stretch]
         cut = np.append(self.start[1:], OPEN_END)[stretch]
         return self.first_bar[stretch] + bar, first, np.minimum(first + self.bar_length[stretch], cut)
 
     def bar_start_ticks(self, bar_number: np.ndarray) -> np.ndarray:
-        """File tick of each numbered bar's line, to the nearest tick. int64."""
-        stretch = self.of_bars(bar_number)
+        """File tick at which each numbered bar begins, rounded to the nearest tick. int64."""
+        stretch = self.index_at_bars(bar_number)
         index = bar_number - self.first_bar[stretch]
         numerator, denominator = self.bar_ticks[stretch].T
-        # floor(x + 1/2) in whole numbers: exact however long the score claims to be
+        # floor(x + 1/2) in integers: exact however long the score is
         return self.file_start[stretch] + (2 * index * numerator + denominator) // (2 * denominator)
 
-    def of_bars(self, bar_number: np.ndarray) -> np.ndarray:
+    def index_at_bars(self, bar_number: np.ndarray) -> np.ndarray:
         """Index of the stretch that each numbered bar belongs to."""
         return np.searchsorted(self.first_bar, bar_number, side="right") - 1
 
@@ -122,8 +122,8 @@ def meter_changes(times: np.ndarray, numerators: np.ndarray, denominators: np.nd
     """The time signatures that begin a stretch, int64 (stretches, 3): file tick, numerator, denominator.
 
     times: file ticks, ascending. The first signature also covers the time before it; of several at one tick the last
-    one counts; one that repeats the running meter changes nothing; one with a zero is no meter. Without any the score
-    is in 4/4.
+    counts; a signature that repeats the current meter or contains a zero is ignored. Without any signature the score is
+    in 4/4.
     """
     signatures = np.stack([times, numerators, denominators], axis=1).astype(np.int64)
     signatures = signatures[(signatures[:, 1:] > 0).all(axis=1)]
@@ -137,13 +137,13 @@ def meter_changes(times: np.ndarray, numerators: np.ndarray, denominators: np.nd
 
 @lru_cache(maxsize=256)
 def one_meter(numerator: int, denominator: int, ticks_per_quarter: int) -> Stretches:
-    """The one stretch of a score with one time signature; most scores have one of a few."""
+    """The single stretch of a score with one time signature, cached because most scores share a few signatures."""
     changes = meter_changes(*(np.array([value]) for value in (0, numerator, denominator)))
     return find_stretches(changes, ticks_per_quarter)
 
 
 def find_stretches(changes: np.ndarray, ticks_per_quarter: int) -> Stretches:
-    """Lay out the stretches between a score's meter changes, which are as `meter_changes` gives them."""
+    """Lay out the stretches between a score's meter changes. changes: what `meter_changes` returns."""
     file_start = changes[:, 0]
     meters = [(n, d) for n, d in changes[:, 1:].tolist()]
     written = [written_meter(*meter) for meter in meters]

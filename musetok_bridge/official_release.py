@@ -1,8 +1,8 @@
 """MuseTok's released tokenizer: from Google Drive to an `encoder.safetensors` that `load_encoder("official")` reads.
 
-The release is a zip; in it `ckpt/best_tokenizer/model.pt` is a state dict of the whole tokenizer. Only that member is
-taken out, to a place of our choosing, so no path in the zip matters; it is read as data, and every name and shape is
-checked before anything is kept.
+The release is a zip in which `ckpt/best_tokenizer/model.pt` is a state dict of the whole tokenizer. Only that member is
+extracted, under a name chosen here, so paths in the zip have no effect. It is read as data, and every name and shape is
+checked before anything is written.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from .vocabulary import N_TOKENS
 ZIP_NAME = "musetok_release.zip"
 MEMBER = "best_tokenizer/model.pt"
 POSITIONS = 20_480  # rows of the release's table of positions
-MAX_MEMBER_BYTES = 2**30  # the released one has 376 MB; a zip that claims far more is not it
+MAX_MEMBER_BYTES = 2**30  # the released one has 376 MB; a member that claims far more is not MuseTok's
 _DRIVE = "https://drive.google.com/file/d/{}/view"
 
 
 def release_shapes(config: EncoderConfig = RELEASED) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the whole released tokenizer; 94,055,208 values at its full size."""
+    """Names and shapes of all tensors of the released tokenizer; 94,055,208 values at full size."""
     shapes = encoder_shapes(config) | {"pe.pe": (POSITIONS, 1, config.width)}
     layer = layer_shapes(config)
     shapes |= {f"encoder.tr_encoder_layer.{name}": shape for name, shape in layer.items()}
@@ -51,9 +51,9 @@ def release_shapes(config: EncoderConfig = RELEASED) -> dict[str, tuple[int, ...
 
 
 def fetch_release(settings: DownloadSettings) -> Path:
-    """The release's zip: the one given, the one in the folder, or downloaded there; a broken download goes on.
+    """The release's zip: the given one, the one in the folder, or a new download, which resumes a broken one.
 
-    Raises UserError, with the file id and where to put the zip by hand, if it can't be had.
+    Raises UserError, with the file id and where to put the zip by hand, if the download fails.
     """
     if settings.zip is not None:
         if not Path(settings.zip).is_file():
@@ -61,7 +61,7 @@ def fetch_release(settings: DownloadSettings) -> Path:
         return Path(settings.zip)
     target = settings.folder / ZIP_NAME
     if zipfile.is_zipfile(target):
-        print(f"using {target}, which is there already")
+        print(f"using {target}, which was downloaded before")
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -69,20 +69,20 @@ def fetch_release(settings: DownloadSettings) -> Path:
     except (DownloadError, requests.exceptions.RequestException, OSError) as error:
         raise UserError(
             f"can't download Google Drive file {settings.file_id} ({type(error).__name__}): try again later, which "
-            f"goes on where it stopped, or fetch {_DRIVE.format(settings.file_id)} by hand and put the zip at {target}"
+            f"resumes the download, or fetch {_DRIVE.format(settings.file_id)} by hand and put the zip at {target}"
         ) from None
     return target
 
 
 def convert_release(archive: Path, out_dir: Path, config: EncoderConfig = RELEASED) -> Path:
-    """Take the tokenizer out of the zip, check all of it, and write everything but the decoder as safetensors.
+    """Extract the tokenizer from the zip, check all of it, and write everything except the decoder as safetensors.
 
-    Returns the path of `encoder.safetensors`. Raises UserError, and leaves nothing behind, if anything does not fit.
+    Returns the path of `encoder.safetensors`. Raises UserError, and leaves no file, if a name or shape does not fit.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     checkpoint = out_dir / "model.partial.pt"
     try:
-        _take_member(archive, checkpoint)
+        _extract_member(archive, checkpoint)
         tensors, _ = read_tensors(checkpoint)
     finally:
         checkpoint.unlink(missing_ok=True)
@@ -95,7 +95,7 @@ def convert_release(archive: Path, out_dir: Path, config: EncoderConfig = RELEAS
     return path
 
 
-def _take_member(archive: Path, target: Path) -> None:
+def _extract_member(archive: Path, target: Path) -> None:
     try:
         with zipfile.ZipFile(archive) as zipped:
             found = [info for info in zipped.infolist() if info.filename.endswith(MEMBER)]
@@ -106,11 +106,11 @@ def _take_member(archive: Path, target: Path) -> None:
             with zipped.open(found[0]) as source, target.open("wb") as copy:
                 shutil.copyfileobj(source, copy)
     except DAMAGED_ZIP as error:
-        raise UserError(f"{archive}: not a whole zip file ({error}); remove it and download it again") from None
+        raise UserError(f"{archive}: not a complete zip file ({error}); remove it and download it again") from None
 
 
 def download_release(settings: DownloadSettings, config: EncoderConfig = RELEASED) -> Path:
-    """Fetch and convert the release; writes `encoder.safetensors` and `download.json` and returns the former's path."""
+    """Fetch and convert the release; writes `encoder.safetensors`, whose path is returned, and `download.json`."""
     archive = fetch_release(settings)
     path = convert_release(archive, settings.folder, config)
     digests = {"zip_sha256": file_digest(archive), "encoder_digest": tensors_digest(encoder_tensors(path)[1])}

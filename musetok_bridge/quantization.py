@@ -1,7 +1,7 @@
 """MuseTok's rhythm: onsets on a grid of sixteenths and triplets, durations from a list, overlaps cut.
 
-All functions are pure, on parallel 1-d int64 arrays over notes in MuseTok ticks (480 per quarter note), the notes in
-the order of their starts. The rules are those of MuseTok's data preparation.
+All functions are pure and take parallel 1-d int64 arrays over notes, in MuseTok ticks (480 per quarter note), sorted by
+start. The rules are those of MuseTok's data preparation.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .meters import OPEN_END, Stretches
 from .vocabulary import LONGEST_DURATION, PLAIN_DURATIONS, TRIPLET_DURATIONS
 
 SIXTEENTH, TRIPLET_SIXTEENTH = 120, 80
-_RUNS = tuple(  # in triplet sixteenths: from one member to the next, from the first to the last; a mark for each
+_RUNS = tuple(  # step between members and span, in triplet sixteenths, and a mark for each member
     (between, between * steps, b"\1" * (steps + 1))
     for between, steps in ((1, 5), (2, 5), (4, 5), (1, 2), (2, 2), (4, 2), (8, 2))
 )
@@ -20,7 +20,7 @@ _LONGEST_RUN = max(last for _, last, _ in _RUNS)
 
 
 def _grid_neighbours(grid_steps: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """For each tick of half a quarter note, the grid's period: the grid point at or before it, and the next."""
+    """For each tick of the grid's period, half a quarter note: the grid point at or before it, and the next one."""
     period = 240
     points = np.array(sorted({p for step in grid_steps for p in range(0, period + 1, step)}))
     after = np.searchsorted(points, np.arange(period), side="right")
@@ -32,7 +32,7 @@ _FULL_GRID = _grid_neighbours((SIXTEENTH, TRIPLET_SIXTEENTH))
 
 
 def _nearest_durations(durations: tuple[int, ...]) -> np.ndarray:
-    """The nearest duration, the first listed of two as near, for lengths of 0..1920 ticks."""
+    """The nearest duration for lengths of 0..1920 ticks; of two equally near the one listed first."""
     listed = np.array(durations)
     return listed[np.abs(np.arange(LONGEST_DURATION + 1)[:, None] - listed).argmin(axis=1)]
 
@@ -43,9 +43,9 @@ _IS_DURATION = np.isin(np.arange(LONGEST_DURATION + 1), PLAIN_DURATIONS + TRIPLE
 
 
 def quantize_onsets(start: np.ndarray, stretches: Stretches) -> tuple[np.ndarray, np.ndarray]:
-    """Put each start on the grid of its bar.
+    """Move each start to the grid of its bar.
 
-    Returns the onsets, where the end of a bar means the start of the next, and which notes are triplet notes.
+    Returns the onsets (the end of a bar is the start of the next) and which notes are triplet notes.
     """
     _, bar_first, bar_end = stretches.bar_of_ticks(start)
     onset = _to_grid(start, bar_first, bar_end, _FULL_GRID)
@@ -58,7 +58,7 @@ def quantize_onsets(start: np.ndarray, stretches: Stretches) -> tuple[np.ndarray
 
 
 def distinct(ascending: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each distinct value stands first, and which of them every element is."""
+    """The index at which each distinct value first occurs, and for each element the rank of its value."""
     is_new = np.empty(len(ascending), dtype=bool)
     is_new[:1] = True
     np.not_equal(ascending[1:], ascending[:-1], out=is_new[1:])
@@ -68,7 +68,7 @@ def distinct(ascending: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _to_grid(
     start: np.ndarray, bar_first: np.ndarray, bar_end: np.ndarray, grid: tuple[np.ndarray, np.ndarray]
 ) -> np.ndarray:
-    """The nearest of the bar's grid points and its end; of two as near the earlier."""
+    """The nearest of the bar's grid points or its end; of two equally near the earlier."""
     position = start - bar_first
     phase = position % 240
     before = position - phase + grid[0][phase]
@@ -77,16 +77,16 @@ def _to_grid(
 
 
 def find_triplets(onsets: np.ndarray, stretches: Stretches) -> tuple[np.ndarray, np.ndarray]:
-    """Which of the distinct, ascending onsets belong to triplets, and which could, being on a step of them.
+    """Which of the distinct, ascending onsets belong to triplets, and which are candidates, on a triplet step.
 
-    An onset opens a run if other onsets follow it at even triplet steps within its bar, the longer runs tried first; a
-    run makes all its members triplet onsets, and a member opens no run of its own.
+    An onset opens a run if other onsets follow it at even triplet steps within its bar; longer runs are tried first.
+    All members of a run are triplet onsets, and a member opens no run of its own.
     """
     step, is_candidate = _triplet_step(onsets, stretches)
     found = np.zeros(len(onsets), dtype=bool)
     candidates = np.flatnonzero(is_candidate)
     step = step[candidates]
-    if np.bincount(step % 3, minlength=3).min() == 0:  # three members of a run are on all thirds of a quarter's half
+    if np.bincount(step % 3, minlength=3).min() == 0:  # no run: the members of one lie on all thirds of half a quarter
         return found, is_candidate
     present = np.zeros(step[-1] + 1 + _LONGEST_RUN, dtype=bool)
     present[step] = True
@@ -102,47 +102,47 @@ def find_triplets(onsets: np.ndarray, stretches: Stretches) -> tuple[np.ndarray,
 
     members = bytearray(len(present))
     opening = np.flatnonzero(run >= 0)
-    for at, r in zip(step[opening].tolist(), run[opening].tolist(), strict=True):
-        if not members[at]:  # whether an onset opens a run depends on the runs before it: one walk, in order
+    for first, r in zip(step[opening].tolist(), run[opening].tolist(), strict=True):
+        if not members[first]:  # whether an onset opens a run depends on the runs before it, so the loop is in order
             between, last, all_members = _RUNS[r]
-            members[at : at + last + 1 : between] = all_members
+            members[first : first + last + 1 : between] = all_members
     found[candidates] = np.frombuffer(members, dtype=bool)[step]
     return found, is_candidate
 
 
 def _triplet_step(ticks: np.ndarray, stretches: Stretches) -> tuple[np.ndarray, np.ndarray]:
-    """Ticks of the time line in whole triplet sixteenths, counted through all stretches, and which are on such a step.
+    """Ticks of the time line as triplet sixteenths, counted through all stretches, and which ticks are on such a step.
 
-    A run lies within one stretch, so its members are as far apart here as there.
+    A run lies within one stretch, so this count keeps the distances between its members.
     """
     if len(stretches.start) == 1:
         step, rest = np.divmod(ticks, TRIPLET_SIXTEENTH)
         return step, rest == 0
-    stretch = stretches.of_ticks(ticks)
+    stretch = stretches.index_at_ticks(ticks)
     first_step = np.concatenate([[0], np.cumsum(np.diff(stretches.start) // TRIPLET_SIXTEENTH + 1)])
     step, rest = np.divmod(ticks - stretches.start[stretch], TRIPLET_SIXTEENTH)
     return first_step[stretch] + step, rest == 0
 
 
 def quantize_durations(length: np.ndarray, is_triplet: np.ndarray) -> np.ndarray:
-    """The nearest duration of the plain list, for triplet notes of both lists; of two as near the first listed."""
+    """The nearest plain duration, or triplet duration for triplet notes; of two equally near the one listed first."""
     length = np.clip(length, 0, LONGEST_DURATION)
     return np.where(is_triplet, _TRIPLET_NEAREST[length], _PLAIN_NEAREST[length])
 
 
 def cut_overlaps(onset: np.ndarray, duration: np.ndarray, stretches: Stretches) -> np.ndarray:
-    """Shorten notes that sound into a later onset of their stretch, where the shorter length is a duration.
+    """Shorten notes that sound into a later onset of their stretch, if the shorter length is a duration.
 
-    onset: ascending. A later onset that has no note outlasting this one cuts it; one with a longer note is passed over.
-    Neither the last onset of a stretch nor its notes are looked at. Returns the new durations.
+    onset: ascending. A note is cut at the first later onset that has a note ending after it. The last onset of a
+    stretch cuts nothing, and its notes are not cut. Returns the new durations.
     """
     end = onset + duration
     first, group = distinct(onset)
     onsets = onset[first]
     latest = np.maximum.reduceat(end, first)
-    stretch = stretches.of_ticks(onsets)
+    stretch = stretches.index_at_ticks(onsets)
     last_of_stretch = np.append(stretch[1:] != stretch[:-1], True)
-    in_the_way = np.where(last_of_stretch, OPEN_END, onsets)  # no note sounds into the last onset of a stretch
+    in_the_way = np.where(last_of_stretch, OPEN_END, onsets)  # the last onset of a stretch cuts no note
     next_in_the_way = np.where(last_of_stretch, OPEN_END, np.append(in_the_way[1:], OPEN_END))
 
     looking = np.flatnonzero(end > next_in_the_way[group])

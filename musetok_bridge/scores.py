@@ -1,7 +1,7 @@
-"""Scores as symusic reads them: loading, limits, the notes that count, and seconds under the tempo map.
+"""Scores as symusic reads them: loading, limits, the notes to convert, and seconds under the tempo map.
 
-Conventions: times are in file ticks, the score's own resolution, unless a name says otherwise. A score that can't be
-used is refused with one word that names the reason.
+Conventions: times are in file ticks, the score's own resolution, unless a name says otherwise. An unusable score is
+refused with one word for the reason.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LOADING_EXCEPTIONS = (RuntimeError, ValueError, OSError, OverflowError, TypeErro
 
 WHY_LEFT_OUT = ("drums", "zero_length", "out_of_range", "merged", "thinned")  # reasons for which a note has no words
 
-_BYTES_OF_A_PROGRAM = 3  # a change of program: when, that it is one, which program
+_BYTES_OF_A_PROGRAM = 3  # a program change: delta time, status byte, program number
 
 _NOTHING = np.empty(0, dtype=np.int64)
 
@@ -30,7 +30,7 @@ AnyScore: TypeAlias = "symusic.core.ScoreTick | symusic.core.ScoreQuarter | symu
 
 
 class UnusableScore(Exception):
-    """A score that has no bars to give.
+    """A score that can't be converted to bars.
 
     `reason` is one word: unreadable, no_notes, no_time, too_large, too_many_tracks,
     too_many_notes, too_many_ticks or too_many_bars.
@@ -47,24 +47,24 @@ class UnusableScore(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a score may hold, far above any honest one; they bound the time and memory that its conversion takes.
+    """The largest score to convert, far above any real one; the limits bound the time and memory of the conversion.
 
-    file_bytes: of a file. tracks: chunks and changes of program, each of which may open a track. notes: of all tracks,
-    drums too. ticks: to the end of the last note, in file ticks. bars: to the last one, empty ones at the head too.
+    file_bytes: size of a file. tracks: chunks and program changes, each of which may open a track. notes: of all tracks
+    including drums. ticks: file ticks to the end of the last note. bars: all bars, including empty ones at the start.
     """
 
     file_bytes: Annotated[int, Range(1)] = 8_000_000
     tracks: Annotated[int, Range(1)] = 30_000
     notes: Annotated[int, Range(1)] = 300_000
     ticks: Annotated[int, Range(1, 2_000_000_000)] = 1_000_000_000  # symusic counts them in 32 bits
-    bars: Annotated[int, Range(1, 100_000)] = 20_000  # some eleven hours of 4/4 at 120 a minute
+    bars: Annotated[int, Range(1, 100_000)] = 20_000  # about eleven hours of 4/4 at 120 quarters a minute
 
 
 @dataclass(frozen=True)
 class PitchedNotes:
-    """The notes that can have words; arrays over notes, in file ticks, by track and then by start.
+    """The notes that are converted; arrays over notes, in file ticks, sorted by track and then by start.
 
-    start, length, pitch, velocity: int64. left_out: the other notes of the score, counted by why.
+    start, length, pitch, velocity: int64. left_out: the number of other notes in the score, by reason.
     """
 
     start: np.ndarray
@@ -75,9 +75,9 @@ class PitchedNotes:
 
 
 def read_score(source: bytes | str | Path, limits: Limits | None = None) -> symusic.core.ScoreTick:
-    """A symusic Score from the bytes of a MIDI file, or a path to a MIDI or ABC file.
+    """Read a symusic Score from the bytes of a MIDI file or the path of a MIDI or ABC file.
 
-    Raises UnusableScore if symusic can't read it, or it is larger than the limits allow.
+    Raises UnusableScore if symusic can't read it or it exceeds the limits.
     """
     limits = limits or Limits()
     try:
@@ -96,22 +96,22 @@ def read_score(source: bytes | str | Path, limits: Limits | None = None) -> symu
 
 
 def _most_tracks(music: bytes) -> int:
-    """How many tracks a MIDI file can have: symusic makes one of each program in each chunk, some kilobytes each.
+    """An upper bound on a MIDI file's tracks: symusic makes one for each program in each chunk, some kilobytes each.
 
-    Bytes of texts that look like a change of program are counted too: the limit is far above what texts hold.
+    Bytes of texts that look like program changes are counted too; the limit is far above what texts contain.
     """
     program_changes = (np.frombuffer(music, dtype=np.uint8) & 0xF0) == 0xC0
     return music.count(b"MTrk") + int(program_changes.sum())
 
 
 def in_ticks(score: AnyScore) -> symusic.core.ScoreTick:
-    """The score itself, or one in quarters or seconds put in ticks."""
+    """The score in ticks, converted from quarters or seconds if necessary."""
     is_tick = isinstance(score, symusic.core.ScoreTick)
     return cast("symusic.core.ScoreTick", score if is_tick else score.to("tick"))
 
 
 def in_time_order(events: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Events by ascending time, those of one tick as they stood; a score made by hand may have them in any order."""
+    """Sort events by time, stably; in a score built in code they may be in any order."""
     times = events["time"]
     if (times[1:] >= times[:-1]).all():
         return events
@@ -120,19 +120,19 @@ def in_time_order(events: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def check_times(score: symusic.core.ScoreTick) -> None:
-    """Raise UnusableScore where the score's ticks are no measure of time."""
+    """Raise UnusableScore if the score's resolution or the times of its meters or tempos make no sense."""
     if score.tpq <= 0:
         raise UnusableScore("no_time", f"{score.tpq} ticks per quarter note")
-    for what, events in (("meters", score.time_signatures), ("tempos", score.tempos)):
+    for kind, events in (("meters", score.time_signatures), ("tempos", score.tempos)):
         earliest = events[0].time if len(events) == 1 else events.numpy()["time"].min(initial=0)
         if earliest < 0:
-            raise UnusableScore("no_time", f"{what} before tick 0: the file's times run over")
+            raise UnusableScore("no_time", f"{kind} before tick 0: the file's times overflow")
 
 
 def pitched_notes(score: symusic.core.ScoreTick, limits: Limits) -> PitchedNotes:
-    """The notes of a piano's range that sound, drum tracks left aside.
+    """The notes with a length, within the piano's range, outside drum tracks.
 
-    Raises UnusableScore if there is none, if the notes' times make no sense, or if they go beyond the limits.
+    Raises UnusableScore if there are none, if the notes' times make no sense, or if they exceed the limits.
     """
     lists, n_drums = [], 0
     for part in score.tracks:
@@ -143,9 +143,9 @@ def pitched_notes(score: symusic.core.ScoreTick, limits: Limits) -> PitchedNotes
     n_notes = n_drums + sum(map(len, lists))
     if n_notes > limits.notes:
         raise UnusableScore("too_many_notes", f"{n_notes:,} notes, the limit is {limits.notes:,}")
-    columns = [in_time_order(notes.numpy()) for notes in lists]
+    tracks = [in_time_order(notes.numpy()) for notes in lists]
     start, length, pitch, velocity = (
-        np.concatenate([_NOTHING, *(of_track[name] for of_track in columns)])
+        np.concatenate([_NOTHING, *(track[name] for track in tracks)])
         for name in ("time", "duration", "pitch", "velocity")
     )
     sounds = length > 0
@@ -159,7 +159,7 @@ def pitched_notes(score: symusic.core.ScoreTick, limits: Limits) -> PitchedNotes
         wanted = f"no pitched note of {LOWEST_PITCH}..{HIGHEST_PITCH} with a length"
         raise UnusableScore("no_notes", f"{wanted} ({others or 'no note at all'})")
     if start.min() < 0:
-        raise UnusableScore("no_time", "notes before tick 0: the file's times run over")
+        raise UnusableScore("no_time", "notes before tick 0: the file's times overflow")
     last_tick = int((start + length).max())
     if last_tick > limits.ticks:
         raise UnusableScore("too_many_ticks", f"{last_tick:,} ticks, the limit is {limits.ticks:,}")
@@ -167,11 +167,11 @@ def pitched_notes(score: symusic.core.ScoreTick, limits: Limits) -> PitchedNotes
 
 
 def seconds_at(score: symusic.core.ScoreTick, ticks: np.ndarray) -> np.ndarray:
-    """Seconds from tick 0 at each of a score's ticks, under its tempo map. float64, same shape.
+    """Seconds from tick 0 at each of the given ticks, under the score's tempo map. float64, same shape.
 
-    The conversion is symusic's own, so that bar lines and notes converted with `Score.to("second")` share one clock:
-    in single precision, 120 a minute before the first tempo, and of several tempos at one tick mostly the last, but
-    where there are dozens of tempos another one, as its sorting has it.
+    The conversion is symusic's own, so bar lines and notes converted with `Score.to("second")` share one clock: single
+    precision, 120 quarters a minute before the first tempo. Of several tempos at one tick the last applies, except that
+    with dozens of tempos symusic's sorting may put another one last.
     """
     times = ticks.astype(np.int32)
     filler = np.ones(len(times), dtype=np.int8)

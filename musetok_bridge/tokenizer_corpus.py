@@ -1,4 +1,4 @@
-"""Music for training a tokenizer: bars of words from a folder or zip of MIDI files, in batches, transposed."""
+"""Music for training a tokenizer: bars of words from a folder or zip of MIDI files, and their transposition."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PITCH_OF_ID[PITCH_IDS[LOWEST_PITCH : HIGHEST_PITCH + 1]] = np.arange(LOWEST_PIT
 
 @dataclass(frozen=True)
 class Corpus:
-    """Distinct bars to train on, and those of held-out songs that are not among them; int16 word ids each.
+    """Distinct training bars, and distinct bars of held-out songs that do not occur in training; int16 word ids.
 
     digest: sha256 over the files' digests, 64 hex digits.
     """
@@ -37,9 +37,9 @@ class Corpus:
 
 
 def midi_files(path: Path) -> Iterator[bytes]:
-    """The bytes of every MIDI file in a folder, its subfolders included, or in a zip; in the order of the names.
+    """The bytes of every MIDI file in a folder with its subfolders, or in a zip, sorted by name.
 
-    Raises UserError if the path is neither, holds none, or is damaged.
+    Raises UserError if the path is neither, contains no MIDI file, or is damaged.
     """
     music = RawData(path, "corpus.path")
     names = [name for name in music.names if name.lower().endswith(MIDI_SUFFIXES)]
@@ -49,9 +49,9 @@ def midi_files(path: Path) -> Iterator[bytes]:
 
 
 def read_corpus(path: Path, validation_share: float) -> Corpus:
-    """Convert all songs. A song is held out by the digest of its bytes, so that a larger corpus keeps the split.
+    """Convert all songs. A song's digest decides whether it is held out, so the split stays when the corpus grows.
 
-    Raises UserError if nothing is left to train on or to hold out.
+    Raises UserError if there is no bar to train on or none to validate with.
     """
     training: dict[bytes, np.ndarray] = {}
     held_out: dict[bytes, np.ndarray] = {}
@@ -79,7 +79,7 @@ def read_corpus(path: Path, validation_share: float) -> Corpus:
 
 
 def transpose_words(words: np.ndarray, semitones: int, rng: np.random.Generator) -> np.ndarray:
-    """Move each bar of (bars, words) by its own random number of semitones, as far as all its notes stay in range."""
+    """Transpose each bar of (bars, words) by a random number of semitones that keeps all its notes in range."""
     pitch = _PITCH_OF_ID[words]
     is_pitch = pitch >= 0
     down = np.minimum(np.where(is_pitch, pitch - LOWEST_PITCH, semitones).min(axis=1), semitones)
@@ -89,7 +89,7 @@ def transpose_words(words: np.ndarray, semitones: int, rng: np.random.Generator)
 
 
 def bar_notes(words: np.ndarray) -> set[tuple[str, str, str]]:
-    """The notes that the words of a bar write, each as its three words; incomplete ones are none."""
+    """The notes in the words of a bar, each as its three words; incomplete notes are ignored."""
     names = [WORDS[w] for w in words.tolist() if w != PAD]
     return {
         (beat, pitch, duration)

@@ -1,7 +1,7 @@
-"""The tokenizer as it is trained: bar encoder, residual quantizer with its losses, and a decoder; and how good it is.
+"""The tokenizer in training: bar encoder, residual quantizer with its losses, and a decoder; and its quality.
 
 The decoder reads a bar's words from left to right, with the bar's latent added through a linear map to the input of
-every layer, and predicts the next word. Its loss reaches the encoder straight through the quantizer.
+every layer, and predicts the next word. The gradient of its loss passes straight through the quantizer to the encoder.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WORDS_PER_BATCH = 8192
 
 
 class Decoder(nn.Module):
-    """Next words of a bar from its latent and the words before."""
+    """Predicts the next word of a bar from its latent and the words before."""
 
     def __init__(self, config: EncoderConfig, layers: int):
         super().__init__()
@@ -35,7 +35,7 @@ class Decoder(nn.Module):
         """x: embedded words (bars, words, d). latents: (bars, latent). Returns (bars, words, d)."""
         condition = self.seg_emb_proj(latents)[:, None]  # (bars, 1, d)
         for layer in self.decoder_layers:
-            x = layer(x + condition, None, causal=True)  # padding stands at the end: no word sees it
+            x = layer(x + condition, None, causal=True)  # padding is at the end, where no word attends to it
         return x
 
 
@@ -69,10 +69,10 @@ class Tokenizer(nn.Module):
         return next_word + quantizer_loss, next_word.detach()
 
     def _quantize_straight_through(self, vectors: Tensor, commitment: float) -> tuple[Tensor, Tensor]:
-        """Latents whose gradient passes to the vectors, and the quantizer's loss, a mean over the levels.
+        """Latents whose gradient passes to the vectors, and the quantizer's loss, summed over the levels.
 
-        Loss of a level (van den Oord et al. 2017): mean squared distance codeword -> stopped residual, plus
-        `commitment` times residual -> stopped codeword.
+        Loss of a level (van den Oord et al. 2017): mean squared distance of the codeword from the residual without its
+        gradient, plus `commitment` times that of the residual from the codeword without its gradient.
         """
         with torch.autocast(vectors.device.type, enabled=False):
             _, codewords = quantize(vectors, self.bar_transformer.codebooks())  # (bars, levels, latent)
@@ -84,10 +84,10 @@ class Tokenizer(nn.Module):
 
     @torch.no_grad()
     def fit_codebooks(self, vectors: Tensor) -> None:
-        """Shape each level's codewords like the residuals that it meets, given vectors (bars, latent) of real bars.
+        """Fit each level's codewords to the residuals that it quantizes, given vectors (bars, latent) of real bars.
 
-        The linear map becomes the square root of the residuals' covariance, times the scale among a few that brings
-        the codewords nearest. Without this a level of random codewords starts far from the residuals.
+        The linear map becomes the square root of the residuals' covariance, times the one of ten scales that brings the
+        codewords nearest. Without this, a level of random codewords starts far from the residuals.
         """
         residual = vectors
         for level in self.bar_transformer.levels:
@@ -106,7 +106,7 @@ class Tokenizer(nn.Module):
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """The most likely words of bars, one word after the other: latents (bars, latent) -> (bars, words), padded."""
+        """Decode bars greedily, one word after the other: latents (bars, latent) -> (bars, words), padded."""
         words = torch.full((len(latents), 1), BAR, device=latents.device)
         last = torch.tensor([EOS, *METER_ID.values()], device=latents.device)
         done = torch.zeros(len(latents), dtype=torch.bool, device=latents.device)
@@ -125,10 +125,10 @@ def measure_quality(model: Tokenizer, bars: list[np.ndarray], most: int, seed: i
     """Measure a tokenizer on held-out bars, in float32 and with the quantizer.
 
     next_word_loss: nats a word. next_word_accuracy: share of words predicted right from the true words before.
-    exact_notes: share of the notes that the decoder writes with the same position, pitch and duration, given the
-    latent only. written_notes_right: share of the notes that it writes that are in the bar. exact_bars: share of bars
-    that come back note for note. codebook_use and codebook_perplexity: share of a level's codewords that occur, and
-    the exponential of their entropy as a share of all, means over the levels.
+    exact_notes: share of a bar's notes that the decoder, given only the latent, writes with the same position, pitch
+    and duration. written_notes_right: share of the notes it writes that are in the bar. exact_bars: share of bars whose
+    notes are all reproduced and no others written. codebook_use and codebook_perplexity: share of a level's codewords
+    that occur, and the exponential of their entropy as a share of all codewords; means over the levels.
     """
     order = np.random.default_rng([seed, 4]).permutation(len(bars))[:most]
     bars = [bars[i] for i in order]
@@ -171,7 +171,7 @@ def measure_quality(model: Tokenizer, bars: list[np.ndarray], most: int, seed: i
 def codebook_use(codes: np.ndarray, size: int) -> tuple[float, float]:
     """Share of the codewords that occur, and their perplexity as a share of all; means over the levels.
 
-    codes: (bars, levels), each in 0..size - 1. The most that n bars can show is n / size.
+    codes: (bars, levels), each in 0..size - 1. For n bars both are at most n / size.
     """
     counts = np.stack([np.bincount(level, minlength=size) for level in codes.T])  # (levels, size)
     p = counts / counts.sum(axis=1, keepdims=True)

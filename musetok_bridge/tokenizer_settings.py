@@ -1,4 +1,4 @@
-"""The settings of `config/musetok.yaml`; what each means stands there."""
+"""The settings of `config/musetok.yaml`, which explains each of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .checkpoint import OFFICIAL_CHECKPOINT, EncoderConfig
 
 @dataclass(frozen=True)
 class DownloadSettings:
-    """Where MuseTok's release comes from and goes to."""
+    """The source and the target folder of MuseTok's release."""
 
     file_id: str
     dir: str | None
@@ -48,7 +48,7 @@ class SizeSettings:
     decoder_layers: Annotated[int, Range(1, 24)]
 
     def encoder_config(self) -> EncoderConfig:
-        """The encoder's part of the sizes."""
+        """The sizes of the encoder alone."""
         return EncoderConfig(
             self.layers, self.heads, self.width, self.feed_forward, self.latent, self.levels, self.codebook
         )
@@ -84,7 +84,7 @@ class QualitySettings:
 
 @dataclass(frozen=True)
 class OutputSettings:
-    """Where results go."""
+    """The folder for results."""
 
     dir: str
 

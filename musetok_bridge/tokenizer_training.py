@@ -1,7 +1,6 @@
-"""Training a tokenizer: batches, schedule, validation, early stop, and checkpoints to go on from.
+"""Training a tokenizer: batches, schedule, validation, early stopping, and checkpoints to resume from.
 
-Everything random is drawn from the seed and the step, so a run that was interrupted and goes on sees the batches that
-it would have seen.
+All randomness depends on the seed and the step only, so a resumed run sees the same batches as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ BARS_TO_FIT = 20_000  # bars whose vectors shape the codebooks before the quanti
 
 @dataclass
 class Progress:
-    """How far a training has come."""
+    """The state of a training run besides its weights. stale: validations since the best loss."""
 
     step: int = 0
     minutes: float = 0.0
@@ -46,9 +45,9 @@ class Progress:
 
 
 def train_tokenizer(settings: TokenizerSettings) -> Path:
-    """Train on the corpus of the settings, or go on from the last checkpoint; returns the encoder's file.
+    """Train on the corpus of the settings, or resume from the last checkpoint; returns the path of the encoder.
 
-    Writes encoder.safetensors (the best by validation), losses.csv, quality.json and run.json.
+    Writes encoder.safetensors (with the lowest validation loss), losses.csv, quality.json and run.json.
     """
     if settings.corpus.path is None:
         raise UserError("no music to train on: give --set corpus.path=FOLDER or ZIP of MIDI files")
@@ -123,7 +122,7 @@ def _train(model: Tokenizer, corpus: Corpus, settings: TokenizerSettings, out: P
 
 
 def learning_rate_share(progress: Progress, t: TrainingSettings) -> float:
-    """Share of the peak: a linear warm-up, then a cosine over the steps or the minutes, whichever is further on."""
+    """Learning rate as a share of its peak: linear warm-up, then a cosine that ends with the steps or minutes."""
     if progress.step < t.warmup_steps:
         return (progress.step + 1) / t.warmup_steps
     done = min(1.0, max(progress.step / t.max_steps, progress.minutes / t.max_minutes))
@@ -131,7 +130,7 @@ def learning_rate_share(progress: Progress, t: TrainingSettings) -> float:
 
 
 def training_batches(corpus: Corpus, t: TrainingSettings, first: int, device: torch.device) -> Iterator[Tensor]:
-    """Batches of transposed bars, (bars, words), without end, from batch number `first` on."""
+    """Endless batches of transposed bars, (bars, words), starting with batch number `first`."""
     lengths = np.array([len(bar) for bar in corpus.training])
     number = epoch = 0
     while True:
@@ -148,7 +147,7 @@ def training_batches(corpus: Corpus, t: TrainingSettings, first: int, device: to
 
 
 def validation_batches(corpus: Corpus, t: TrainingSettings, device: torch.device) -> list[Tensor]:
-    """The same held-out bars for every validation, as they are written, in padded batches."""
+    """Padded batches of held-out bars, the same for every validation, not transposed."""
     order = np.random.default_rng([t.seed, 2]).permutation(len(corpus.validation))[: t.validation_bars]
     bars = [corpus.validation[i] for i in order]
     batches = batches_by_length(np.array([len(bar) for bar in bars]), t.words_per_batch)
@@ -165,7 +164,7 @@ def _validate(model: Tokenizer, batches: list[Tensor], t: TrainingSettings, prog
         weights.append(int((words[:, 1:] != PAD).sum()))
     loss = float(np.average(losses, weights=weights))
     if not quantized:
-        progress.best_loss = math.inf  # losses without the quantizer are no measure for those with it
+        progress.best_loss = math.inf  # losses without the quantizer can't be compared with losses with it
     if loss < progress.best_loss:
         progress.best_loss, progress.stale = loss, 0
     else:
@@ -210,16 +209,16 @@ def _resume(
         return Progress()
     state = torch.load(path, map_location=device, weights_only=True)
     if state["training_of"] != identity:
-        raise UserError(f"{path}: from a training with other settings or music; give another output.dir, or remove it")
+        raise UserError(f"{path}: made with other settings or music; give another output.dir, or remove it")
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     progress = Progress(**state["progress"])
-    print(f"going on from step {progress.step:,} of {path}")
+    print(f"resuming from step {progress.step:,} of {path}")
     return progress
 
 
 def _identity(settings: TokenizerSettings, corpus: Corpus) -> dict[str, Any]:
-    """What must not change between a checkpoint and the run that goes on from it."""
+    """The settings and music that must be the same for a checkpoint and the run that resumes it."""
     free = ("max_steps", "max_minutes", "patience", "device", "validate_every")
     training = {name: value for name, value in asdict(settings.training).items() if name not in free}
     share = settings.corpus.validation_share

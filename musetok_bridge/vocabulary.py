@@ -1,7 +1,8 @@
-"""MuseTok's 167 REMI words and the tables that turn musical quantities into them.
+"""MuseTok's 167 REMI words and the tables that map musical quantities to them.
 
-Ids are places in the plain string sort of the words; the padding id follows the last word. Ticks are 480 per quarter
-note; a `Beat` word gives the onset within the bar in units of 40 ticks. Source: the vocabulary of MuseTok's release.
+A word's id is its index when the words are sorted as plain strings; the padding id follows the last word. Ticks are 480
+per quarter note; a `Beat` word is the onset within the bar in units of 40 ticks. Source: the vocabulary of MuseTok's
+release.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def _table(ids: dict[int, int], size: int) -> np.ndarray:
 
 
 def _nearest_beat_ids() -> np.ndarray:
-    """Id of the nearest position that has a word (the earlier of two as near), for each position of the longest bar."""
+    """Id of the nearest `Beat` word (of two equally near the earlier), for each position of the longest bar."""
     beats = np.array(_BEATS)
     positions = np.arange(LONGEST_BAR // POSITION_TICKS)
     nearest = beats[np.abs(positions[:, None] - beats).argmin(axis=1)]
@@ -63,7 +64,7 @@ def _nearest_beat_ids() -> np.ndarray:
 
 
 def _longest_fitting_duration_ids() -> np.ndarray:
-    """Id of the longest duration word within 0..1920 ticks; what is shorter than the shortest word takes that one."""
+    """Id of the longest duration word that fits into each of 0..1920 ticks; the shortest word where none fits."""
     durations = np.array(sorted(PLAIN_DURATIONS + TRIPLET_DURATIONS))
     fitting = durations[np.maximum(np.searchsorted(durations, np.arange(durations[-1] + 1), side="right") - 1, 0)]
     return np.array([WORD_ID[f"Note_Duration_{d}"] for d in fitting], dtype=np.int16)

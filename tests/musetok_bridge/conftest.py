@@ -14,7 +14,7 @@ TINY = EncoderConfig(layers=2, heads=4, width=32, feed_forward=64, latent=16, le
 
 
 def release_like(config=TINY):
-    """A whole tokenizer's state dict, decoder included; sinusoids where positions are."""
+    """A whole tokenizer's state dict with its decoder; the positions are sinusoids."""
     state = {}
     for name, shape in release_shapes(config).items():
         rng = np.random.default_rng(zlib.crc32(name.encode()))
@@ -22,14 +22,11 @@ def release_like(config=TINY):
         if "norm" in name and name.endswith("weight"):
             values = 1 + 0.1 * values
         state[name] = torch.from_numpy(values.astype(np.float32))
-    angle = np.arange(shape_of(config)[0])[:, None] / 10_000 ** (np.arange(0, config.width, 2) / config.width)
+    n_positions = release_shapes(config)["pe.pe"][0]
+    angle = np.arange(n_positions)[:, None] / 10_000 ** (np.arange(0, config.width, 2) / config.width)
     waves = np.stack([np.sin(angle), np.cos(angle)], axis=-1).reshape(-1, 1, config.width)
     state["pe.pe"] = torch.from_numpy(waves.astype(np.float32))
     return state
-
-
-def shape_of(config):
-    return release_shapes(config)["pe.pe"]
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What must hold of any meter map, tempo map and notes: where bars are, which notes they have, what a split changes."""
+"""Facts that hold for any meters, tempos and notes: where bars begin, which notes they hold, what splitting changes."""
 
 from fractions import Fraction
 
@@ -23,7 +23,7 @@ FAST = settings(max_examples=150, deadline=None)
 
 
 def midi(notes, meters=(), tempos=(), resolution=480):
-    """The bytes of a MIDI file, so that times are sorted and rounded as in any file."""
+    """The bytes of a MIDI file; its times are sorted and rounded as in any file."""
     return score_of(notes, sorted(meters), sorted(tempos), resolution).dumps_midi()
 
 
@@ -54,7 +54,7 @@ def test_bars_are_where_a_notation_program_draws_them(notes, meters, resolution)
 
 @FAST
 @given(ANY_NOTES, ANY_METERS)
-def test_every_bar_is_written_whole(notes, meters):
+def test_every_bar_has_all_its_words(notes, meters):
     bars = score_to_bars(midi(notes, meters))
     assert (np.diff(bars.offsets) == 2 + 3 * bars.n_notes + (np.arange(len(bars)) == len(bars) - 1)).all()
     assert (bars.words[bars.offsets[:-1]] == BAR).all() and bars.words[-1] == EOS
@@ -89,9 +89,7 @@ def test_every_note_lies_in_its_bar_within_the_grid(notes, meters, resolution):
     bars = score_to_bars(data)
     read = Score.from_midi(data).tracks[0].notes.numpy()
     assert bars.n_notes.sum() == len(read["time"])
-    slack = (
-        resolution / 8 + 1
-    )  # half a sixteenth, by which an onset may move to the next bar line, and a tick's rounding
+    slack = resolution / 8 + 1  # an onset may move to the next bar line by half a sixteenth, and rounding adds a tick
     edges = np.append(bars.start_tick, np.inf)
     for k in range(len(bars)):
         surely = ((read["time"] >= edges[k]) & (read["time"] < edges[k + 1] - slack)).sum()
@@ -100,7 +98,7 @@ def test_every_note_lies_in_its_bar_within_the_grid(notes, meters, resolution):
 
 
 def content(bars, first_bar=0, first_tick=0, words=lambda bar: bar):
-    """What each bar with notes holds, by its number: placement, and words but the EOS that only closes a piece."""
+    """Position, meter, number of notes and words of each bar with notes, by its number; without the closing EOS."""
     return {
         int(bars.bar_number[i]) + first_bar: (
             int(bars.start_tick[i]) + first_tick,
@@ -118,19 +116,19 @@ def seconds_of(bars, after=0.0):
 
 
 def split(notes, meters, tempos, at):
-    """The two files that come of cutting one at a tick: the second begins with the meter and tempo that ran there."""
+    """Cut a file in two at a tick; the second part begins with the meter and tempo in force there."""
 
-    def from_there_on(events, before_the_first):
+    def events_after(events, before_the_first):
         running = [event for event in sorted(events) if event[0] <= at][-1:] or [(0, *before_the_first)]
         return [(0, *running[0][1:])] + [(time - at, *values) for time, *values in events if time > at]
 
-    def until_there(events):
+    def events_before(events):
         return [event for event in events if event[0] < at]
 
     first_meter = min(meters)[1:]
-    first = (until_there(notes), [(0, *first_meter), *until_there(meters)], until_there(tempos))
+    first = (events_before(notes), [(0, *first_meter), *events_before(meters)], events_before(tempos))
     later_notes = [(time - at, *values) for time, *values in notes if time >= at]
-    return first, (later_notes, from_there_on(meters, first_meter), from_there_on(tempos, (120,)))
+    return first, (later_notes, events_after(meters, first_meter), events_after(tempos, (120,)))
 
 
 @FAST
@@ -158,7 +156,7 @@ def test_a_file_split_at_a_bar_line_gives_the_same_bars(notes, meter, tempos, n_
     whole = score_to_bars(score_of(notes, [(0, *meter)], tempos))
     first, second = (score_to_bars(score_of(*half)) for half in split(notes, [(0, *meter)], tempos, at))
 
-    def without_durations(words):  # a note may be cut by one beyond the split
+    def without_durations(words):  # a note may be cut by a note after the split
         return [w for w in words if not WORDS[w].startswith("Note_Duration")]
 
     halves = content(first, words=without_durations) | content(second, n_bars, at, without_durations)

@@ -54,7 +54,7 @@ def test_a_bar_of_five_four_keeps_its_2400_ticks():
     assert spell(bars[0])[-1] == "Time_Signature_6/4"
 
 
-def test_one_four_is_barred_anew_as_four_four():
+def test_one_four_is_rebarred_as_four_four():
     bars = score_to_bars(score_of([(0, 240, 60), (1920, 240, 62)], [(0, 1, 4)]))
     assert bars.start_tick.tolist() == [0, 1920]
     assert bars.meter == ["1/4", "1/4"]
@@ -94,11 +94,11 @@ def test_notes_left_out_are_counted():
         (score_of([(0, 480, 60)], ticks_per_quarter=0), "no_time"),
     ],
 )
-def test_what_gives_no_bars_says_why(source, reason):
+def test_an_unusable_score_is_refused_with_its_reason(source, reason):
     with pytest.raises(UnusableScore) as caught:
         score_to_bars(source)
     assert caught.value.reason == reason
-    assert pickle.loads(pickle.dumps(caught.value)).reason == reason  # it comes back whole from a worker process
+    assert pickle.loads(pickle.dumps(caught.value)).reason == reason  # as when it is sent back by a worker process
 
 
 SONG = [(480 * i, 480, 60) for i in range(16)]  # four bars, 7,680 ticks
@@ -126,12 +126,12 @@ def test_notes_in_drum_tracks_count_toward_the_limit_of_notes():
         score_to_bars(score_of(SONG, drums=[(0, 120, 36)]), limits=Limits(notes=16))
 
 
-def test_why_there_is_no_note_is_told_in_numbers():
+def test_a_score_without_usable_notes_says_how_many_were_left_out_and_why():
     with pytest.raises(UnusableScore, match=r"no_notes: .*\(2 drums, 1 out of range\)"):
         score_to_bars(score_of([(0, 480, 20)], drums=[(0, 120, 36), (480, 120, 36)]))
 
 
-def test_a_score_in_quarters_is_put_in_ticks(synthetic):
+def test_a_score_in_quarters_is_converted_to_ticks(synthetic):
     score = Score(synthetic / "random_mix.mid")
     assert score_to_bars(score.to("quarter")).words.tolist() == score_to_bars(score).words.tolist()
 
@@ -144,10 +144,10 @@ def test_bytes_path_and_score_give_the_same_bars(synthetic):
 
 def test_the_order_of_tracks_changes_no_note(synthetic):
     score = Score(synthetic / "two_tracks.mid")
-    turned = score.copy()
-    turned.tracks = type(score.tracks)(list(score.tracks)[::-1])
+    reversed_tracks = score.copy()
+    reversed_tracks.tracks = type(score.tracks)(list(score.tracks)[::-1])
     assert len(score.tracks) > 1
-    one, other = score_to_bars(score), score_to_bars(turned)
+    one, other = score_to_bars(score), score_to_bars(reversed_tracks)
     assert one.n_notes.tolist() == other.n_notes.tolist()
     assert [bar_notes(one[i]) for i in range(len(one))] == [bar_notes(other[i]) for i in range(len(other))]
 

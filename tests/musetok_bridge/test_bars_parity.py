@@ -1,4 +1,4 @@
-"""The words equal those of MuseTok's own conversion: small files that come with the tests, real songs beside them."""
+"""The words equal those of MuseTok's own conversion: small files that come with the tests, and real songs."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ import pytest
 from musetok_bridge import score_to_bars
 
 
-def test_every_synthetic_file_is_equal_to_the_word(synthetic):
+def test_every_synthetic_file_has_musetoks_words(synthetic):
     expected = json.loads((synthetic / "words.json").read_text())
     assert len(expected) == 32
     for name, answer in expected.items():
@@ -41,7 +41,7 @@ def find(songs, name):
 
 
 @pytest.mark.slow
-def test_every_real_song_is_equal_to_the_word(shared, real_songs):
+def test_every_real_song_has_musetoks_words(shared, real_songs):
     digests = json.loads((shared / "golden" / "words_sha.json").read_text())
     wrong = []
     for name, (n_bars, n_words, digest) in digests.items():
@@ -49,12 +49,12 @@ def test_every_real_song_is_equal_to_the_word(shared, real_songs):
         stored = bars.words.astype("<i2").tobytes() + bars.offsets[:-1].astype("<i4").tobytes()
         if (len(bars), len(bars.words), hashlib.sha256(stored).hexdigest()[:16]) != (n_bars, n_words, digest):
             wrong.append(name)
-    print(f"{len(digests) - len(wrong)} of {len(digests)} songs equal to the word")
+    print(f"{len(digests) - len(wrong)} of {len(digests)} songs have MuseTok's words")
     assert len(digests) > 1000
     assert wrong == []
 
 
-def test_real_songs_in_full(shared, real_songs):
+def test_real_songs_have_musetoks_words_one_by_one(shared, real_songs):
     stored = np.load(shared / "golden" / "words_real.npz")
     names = {key.rsplit("|", 1)[0] for key in stored.files}
     assert len(names) > 100

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from musetok_bridge import load_encoder, score_to_bars
-from musetok_bridge.bar_transformer import MARGIN, BarTransformer, Layer, nearly_another, quantize
+from musetok_bridge.bar_transformer import MARGIN, BarTransformer, Layer, near_code_boundary, quantize
 from musetok_bridge.checkpoint import encoder_tensors, save_encoder
 from musetok_bridge.encoder import DTYPES, TOKENS_PER_BATCH, SeenBars, batches_by_length, pad_words
 from musetok_bridge.vocabulary import MAX_BAR_WORDS, PAD
@@ -75,7 +75,7 @@ def test_the_result_does_not_depend_on_the_batch(tiny_checkpoint, songs):
 
 @pytest.fixture
 def set_threads():
-    """torch.set_num_threads, for one test."""
+    """torch.set_num_threads, whose effect ends with the test."""
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
@@ -87,9 +87,9 @@ def test_the_result_does_not_depend_on_the_number_of_threads(tiny_checkpoint, so
     threads_of_hidden = set()
     hidden = BarTransformer.hidden
 
-    def watched(self, *what):
+    def watched(self, *arguments):
         threads_of_hidden.add((threading.get_ident(), torch.get_num_threads()))
-        return hidden(self, *what)
+        return hidden(self, *arguments)
 
     monkeypatch.setattr(BarTransformer, "hidden", watched)
     encoded = {}
@@ -104,8 +104,8 @@ def test_the_result_does_not_depend_on_the_number_of_threads(tiny_checkpoint, so
         assert np.array_equal(codes, codes_of_3) and np.array_equal(latents, latents_of_3)
 
 
-def test_threads_are_given_back_when_encoding_fails(tiny_checkpoint, songs, monkeypatch, set_threads):
-    def failing(self, *what):
+def test_the_number_of_threads_is_restored_when_encoding_fails(tiny_checkpoint, songs, monkeypatch, set_threads):
+    def failing(self, *arguments):
         raise RuntimeError("out of memory")
 
     encoder = load_encoder(str(tiny_checkpoint))
@@ -117,7 +117,7 @@ def test_threads_are_given_back_when_encoding_fails(tiny_checkpoint, songs, monk
     encoder.encode(songs[0])
 
 
-def test_equal_bars_have_equal_latents_whatever_stands_around_them(tiny_checkpoint, songs):
+def test_equal_bars_have_equal_latents_whatever_their_neighbours(tiny_checkpoint, songs):
     encoder = load_encoder(str(tiny_checkpoint))
     seen = {}
     for bars, (_, latents) in zip(songs, encoder.encode(songs), strict=True):
@@ -133,9 +133,9 @@ def computed(monkeypatch):
     batches = []
     hidden = BarTransformer.hidden
 
-    def counted(self, words, *how):
+    def counted(self, words, *options):
         batches.append(words)
-        return hidden(self, words, *how)
+        return hidden(self, words, *options)
 
     monkeypatch.setattr(BarTransformer, "hidden", counted)
     return batches
@@ -144,9 +144,9 @@ def computed(monkeypatch):
 def test_projections_of_words_and_positions_add_up_to_those_of_their_sum(tiny_checkpoint, songs):
     network = load_encoder(str(tiny_checkpoint)).network
     words = torch.from_numpy(pad_words([songs[0][i][:MAX_BAR_WORDS] for i in range(len(songs[0]))]))
-    attention, (of_words, of_positions) = network.layers[0].self_attn, network.first_projections()
+    attention, (by_word, by_position) = network.layers[0].self_attn, network.first_projections()
     expected = F.linear(network.embed(words), attention.in_proj_weight, attention.in_proj_bias)
-    torch.testing.assert_close(of_words[words] + of_positions[: words.shape[1]], expected)
+    torch.testing.assert_close(by_word[words] + by_position[: words.shape[1]], expected)
 
 
 def test_hardly_any_padding_is_computed_and_no_bar_twice(tiny_checkpoint, songs, computed):
@@ -159,7 +159,7 @@ def test_hardly_any_padding_is_computed_and_no_bar_twice(tiny_checkpoint, songs,
     assert padding < 0.1 * sum(words.numel() for words in computed)
 
 
-def test_bars_that_were_seen_in_an_earlier_call_are_not_computed_again(tiny_checkpoint, songs, computed):
+def test_bars_of_an_earlier_call_are_not_computed_again(tiny_checkpoint, songs, computed):
     encoder = load_encoder(str(tiny_checkpoint))
     seen = SeenBars()
     first = encoder.encode(songs, seen)
@@ -171,7 +171,7 @@ def test_bars_that_were_seen_in_an_earlier_call_are_not_computed_again(tiny_chec
 
 
 @pytest.mark.parametrize("padded", [False, True])
-def test_a_layer_for_the_first_word_only_is_the_layer(padded):
+def test_a_layer_for_the_first_word_only_computes_the_same_output(padded):
     torch.manual_seed(0)
     layer = Layer(32, 4, 64).eval()
     x = torch.randn(3, 7, 32)
@@ -179,7 +179,7 @@ def test_a_layer_for_the_first_word_only_is_the_layer(padded):
     if padded:
         mask = (torch.arange(7) < torch.tensor([7, 4, 1])[:, None])[:, None, None, :]
     with torch.no_grad():
-        torch.testing.assert_close(layer.of_first(x, mask), layer(x, mask)[:, :1], atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(layer.first_word(x, mask), layer(x, mask)[:, :1], atol=1e-6, rtol=1e-5)
 
 
 def test_words_after_the_128th_are_not_read(tiny_checkpoint, synthetic, tiny_state):
@@ -198,17 +198,17 @@ def test_other_number_formats_stay_near_float32(tiny_checkpoint, songs):
     assert 0 < np.linalg.norm(mixed - exact) < np.linalg.norm(rough - exact) < 0.2 * np.linalg.norm(exact)
 
 
-def test_a_vector_near_the_plane_between_codewords_is_nearly_another():
+def test_a_vector_near_the_plane_between_codewords_is_near_a_code_boundary():
     levels = torch.tensor([[[-1.0, 0.0], [1.0, 0.0]], [[0.0, -0.25], [0.0, 0.25]]])
     vectors = torch.tensor([[0.5, 1.0], [MARGIN, 1.0], [-MARGIN / 2, 1.0], [2.0, 3 * MARGIN], [2.0, -MARGIN]])
     expected = [False, False, True, False, True]
-    assert nearly_another(vectors, levels).tolist() == expected
+    assert near_code_boundary(vectors, levels).tolist() == expected
     moved = vectors + 2 * MARGIN * torch.tensor([[-1.0], [1.0]])[:, None] * vectors.norm(dim=1, keepdim=True)
     other = (quantize(moved.flatten(0, 1), levels)[0] != quantize(vectors.repeat(2, 1), levels)[0]).any(dim=1)
     assert other.view(2, -1).any(dim=0)[torch.tensor(expected)].all()
 
 
-def test_mixed_reads_bars_again_whose_codes_hang_on_the_rounding(tiny_checkpoint, songs, monkeypatch):
+def test_mixed_reads_bars_again_whose_codes_depend_on_rounding(tiny_checkpoint, songs, monkeypatch):
     exact, mixed = (load_encoder(str(tiny_checkpoint), dtype=dtype) for dtype in ("float32", "mixed"))
     wanted = np.concatenate([latents for _, latents in exact.encode(songs)])
     distinct = {bars[i][:MAX_BAR_WORDS].tobytes() for bars in songs for i in range(len(bars))}
@@ -223,7 +223,7 @@ def test_mixed_reads_bars_again_whose_codes_hang_on_the_rounding(tiny_checkpoint
     assert others[0.0] > others[0.003] >= others[np.inf] == 0
 
 
-def test_safetensors_and_pt_are_one_encoder(tiny_checkpoint, tmp_path, songs):
+def test_safetensors_and_pt_hold_the_same_encoder(tiny_checkpoint, tmp_path, songs):
     config, tensors = encoder_tensors(tiny_checkpoint)
     save_encoder(tmp_path / "encoder.safetensors", config, tensors, {"note": "a copy"})
     from_pt, from_safetensors = load_encoder(str(tiny_checkpoint)), load_encoder(str(tmp_path / "encoder.safetensors"))
@@ -284,12 +284,12 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["no/such/file.pt", "unheard-of"])
-def test_an_encoder_that_is_not_there_is_named(name):
+def test_a_missing_encoder_is_named(name):
     with pytest.raises(UserError, match=name):
         load_encoder(name)
 
 
-def test_a_device_or_dtype_that_is_not_there_is_named(tiny_checkpoint):
+def test_an_unknown_device_or_dtype_is_named(tiny_checkpoint):
     with pytest.raises(UserError, match="cuda:99"):
         load_encoder(str(tiny_checkpoint), device="cuda:99")
     with pytest.raises(UserError, match="float16"):
@@ -327,7 +327,7 @@ def test_converting_scores_does_not_import_torch():
 
 @pytest.mark.parametrize("size", ["tiny", pytest.param("full", marks=pytest.mark.slow)])
 def test_latents_equal_musetoks_own_model(shared, size, tmp_path):
-    """The script beside the expected results writes the checkpoint that they were computed with."""
+    """A script in the folder of the expected results writes the checkpoint that they were computed with."""
     golden = shared / "golden"
     path = tmp_path / "model.pt"
     command = [sys.executable, str(golden / "make_musetok_checkpoint.py"), str(path)]

@@ -15,14 +15,14 @@ from musetok_bridge.meters import find_stretches, meter_changes, written_meter
         ((4, 8), (2, 4), Fraction(1, 2)),
         ((6, 16), (3, 8), Fraction(3, 8)),
         ((12, 16), (6, 8), Fraction(3, 4)),
-        ((1, 4), (4, 4), Fraction(1)),  # too short: barred anew
+        ((1, 4), (4, 4), Fraction(1)),  # too short: rebarred
         ((2, 8), (4, 4), Fraction(1)),
         ((5, 16), (4, 4), Fraction(1)),
-        ((5, 4), (6, 4), Fraction(5, 4)),  # the next longer, own length kept
+        ((5, 4), (6, 4), Fraction(5, 4)),  # written as the next longer meter, with its own length
         ((5, 8), (6, 8), Fraction(5, 8)),
         ((7, 8), (4, 4), Fraction(7, 8)),
         ((10, 8), (12, 8), Fraction(5, 4)),
-        ((65, 4), (4, 4), Fraction(1)),  # longer than all: barred anew
+        ((65, 4), (4, 4), Fraction(1)),  # longer than all: rebarred
     ],
 )
 def test_every_meter_is_written_as_one_of_the_vocabulary(notated, written, length):
@@ -53,7 +53,7 @@ def test_a_repeated_signature_changes_nothing():
     assert stretches((0, 4, 4), (100, 4, 4), (5000, 4, 4)).notated == ["4/4"]
 
 
-def test_a_change_cuts_the_running_bar_and_starts_a_new_one():
+def test_a_change_cuts_the_current_bar_and_starts_a_new_one():
     found = stretches((0, 4, 4), (2 * 1920 + 500, 3, 4))
     assert found.bar_start_ticks(np.arange(5)).tolist() == [0, 1920, 3840, 4340, 4340 + 1440]
     number, first, end = found.bar_of_ticks(np.array([3840, 4339, 4340]))
@@ -67,7 +67,7 @@ def test_bar_lines_are_exact_in_any_resolution():
     assert found.bar_start_ticks(np.arange(8)).tolist() == [0, 330, 660, 990, 1320, 1650, 1980, 1980 + 770]
 
 
-def test_a_signature_with_a_zero_is_no_meter():
+def test_a_signature_with_a_zero_is_ignored():
     assert stretches((0, 0, 4), (0, 4, 0), (10, 6, 8)).notated == ["6/8"]
 
 
@@ -77,7 +77,7 @@ def test_the_rhythm_of_a_stretch_is_counted_from_its_own_start():
     assert found.on_time_line(np.array([24, 25, 26, 27])).tolist() == [480, 500, 520, 540]
 
 
-def test_as_many_changes_as_a_hostile_file_may_hold_are_sorted_out_by_arrays():
+def test_the_many_changes_of_a_hostile_file_are_reduced_without_a_loop():
     times = np.repeat(np.arange(200_000), 2)
     changes = meter_changes(times, np.tile([3, 4], 200_000), np.full(400_000, 4))
     assert changes.tolist() == [[0, 4, 4]]

@@ -19,7 +19,7 @@ MEMBER = "ckpt/best_tokenizer/model.pt"
 
 @pytest.fixture
 def release(tiny_checkpoint, tmp_path):
-    """A zip in the release's layout, the generator beside the tokenizer."""
+    """A zip in the release's layout, with both tokenizer and generator."""
     path = tmp_path / "release.zip"
     with zipfile.ZipFile(path, "w") as zipped:
         zipped.write(tiny_checkpoint, MEMBER)
@@ -52,7 +52,7 @@ def test_a_given_zip_is_converted_without_a_connection(release, tmp_path, monkey
     assert release.exists()
 
 
-def test_a_download_goes_on_and_is_not_repeated(release, tmp_path, monkeypatch):
+def test_a_download_is_resumed_and_not_repeated(release, tmp_path, monkeypatch):
     calls = []
 
     def download(id, output, resume):
@@ -78,7 +78,7 @@ def test_without_a_connection_the_message_says_how_to_do_it_by_hand(tmp_path, mo
 
 
 @pytest.mark.parametrize("member", ["../../best_tokenizer/model.pt", "/tmp/elsewhere/best_tokenizer/model.pt"])
-def test_no_path_in_the_zip_leaves_the_folder(tiny_checkpoint, tmp_path, member):
+def test_no_path_in_the_zip_writes_outside_the_folder(tiny_checkpoint, tmp_path, member):
     path = tmp_path / "release.zip"
     with zipfile.ZipFile(path, "w") as zipped:
         zipped.write(tiny_checkpoint, member)
@@ -89,17 +89,17 @@ def test_no_path_in_the_zip_leaves_the_folder(tiny_checkpoint, tmp_path, member)
     assert everything == ["encoder.safetensors", "release.zip"]
 
 
-def test_wrong_shapes_are_named_and_nothing_is_left(release, tmp_path):
+def test_wrong_shapes_are_named_and_no_file_is_left(release, tmp_path):
     with pytest.raises(UserError, match="does not fit"):
         convert_release(release, tmp_path / "out")  # tiny is not the released size
     assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize("content", [b"<html>quota exceeded</html>", b"PK\x03\x04 cut short", b""])
-def test_what_is_no_zip_is_refused(tmp_path, content):
+def test_a_file_that_is_not_a_zip_is_refused(tmp_path, content):
     path = tmp_path / "release.zip"
     path.write_bytes(content)
-    with pytest.raises(UserError, match="not a whole zip"):
+    with pytest.raises(UserError, match="not a complete zip"):
         convert_release(path, tmp_path / "out", TINY)
 
 

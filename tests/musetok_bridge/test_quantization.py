@@ -10,7 +10,7 @@ def onsets(*starts):
     return quantize_onsets(np.array(starts), FOUR_FOUR)[0].tolist()
 
 
-def test_a_lone_onset_goes_to_the_nearest_sixteenth():
+def test_a_lone_onset_moves_to_the_nearest_sixteenth():
     assert onsets(59) == [0]
     assert onsets(61) == [120]
     assert onsets(170) == [120]
@@ -39,7 +39,7 @@ def test_a_member_of_a_run_opens_no_run_of_its_own():
     assert find_triplets(run, FOUR_FOUR)[0].tolist() == [True] * 6 + [False] * 2
 
 
-def test_the_nearest_duration_is_taken_and_the_first_listed_of_two():
+def test_the_nearest_duration_is_taken_and_of_two_equally_near_the_first_listed():
     length = np.array([-50, 0, 130, 180, 300, 5000])
     plain = quantize_durations(length, np.zeros(6, dtype=bool))
     triplet = quantize_durations(length, np.ones(6, dtype=bool))
@@ -47,7 +47,7 @@ def test_the_nearest_duration_is_taken_and_the_first_listed_of_two():
     assert triplet.tolist() == [80, 80, 120, 160, 320, 1920]
 
 
-def test_a_note_is_cut_where_a_later_shorter_one_begins():
+def test_a_note_is_cut_where_a_note_that_outlasts_it_begins():
     cut = cut_overlaps(np.array([0, 240, 480]), np.array([480, 120, 120]), FOUR_FOUR)
     assert cut.tolist() == [480, 120, 120]  # it ends where the last onset begins, and outlasts the second
     cut = cut_overlaps(np.array([0, 240, 480, 960]), np.array([360, 480, 120, 120]), FOUR_FOUR)

@@ -39,7 +39,7 @@ def test_a_melody_doubled_by_a_second_track_is_written_once():
     assert score_to_bars(score_of(melody, doubled)).n_notes.tolist() == [8]
 
 
-def test_of_doubled_notes_the_longest_stays_whichever_track_has_it():
+def test_of_doubled_notes_the_longest_is_kept_whichever_track_has_it():
     short, long = [(0, 240, 60)], [(0, 960, 60)]
     for tracks in ([short, long], [long, short]):
         assert spell(score_to_bars(score_of(*tracks), merge_doubled=True)[0]) == [(0, 60, 960)]
@@ -62,14 +62,14 @@ def test_a_full_bar_is_left_as_it_is():
     assert bars.n_notes.tolist() == [42, 1] and bars.left_out["thinned"] == 0
 
 
-def test_the_last_bar_has_room_for_one_note_less_as_it_ends_with_a_word_more():
+def test_the_last_bar_has_room_for_one_note_less_because_of_its_closing_word():
     bars = score_to_bars(score_of(chords(14, (48, 60, 72))), thin_long_bars=True)
     assert bars.n_notes.tolist() == [MAX_LAST_BAR_NOTES] == [41]
     assert bars.left_out["thinned"] == 1
     assert len(bars[0]) <= MAX_BAR_WORDS
 
 
-def test_inner_notes_go_and_the_outer_voices_stay():
+def test_inner_notes_are_removed_and_outer_voices_kept():
     bars = score_to_bars(score_of(chords(16, (48, 55, 60, 64, 72))), thin_long_bars=True)
     notes = spell(bars[0])
     assert len(notes) == 41 and bars.left_out["thinned"] == 80 - 41
@@ -78,15 +78,15 @@ def test_inner_notes_go_and_the_outer_voices_stay():
         assert max(pitches) == 72 and min(pitches) == 48
 
 
-def test_the_shortest_inner_notes_go_first():
+def test_the_shortest_inner_notes_are_removed_first():
     lengths = {48: 120, 55: 120, 60: 240, 64: 240, 72: 120}
     bars = score_to_bars(score_of(chords(11, lengths, lengths.get)), thin_long_bars=True)
     inner = [(pitch, duration) for _, pitch, duration in spell(bars[0]) if pitch not in (48, 72)]
     assert len(inner) == 41 - 22
-    assert {pitch for pitch, _ in inner} == {60, 64}  # all of 55, the shortest, are gone, and three more had to go
+    assert {pitch for pitch, _ in inner} == {60, 64}  # all of 55, the shortest, are removed, and three more
 
 
-def test_of_notes_as_short_those_of_the_thickest_chords_go():
+def test_of_equally_short_notes_those_of_the_thickest_chords_are_removed():
     thick, thin = [(0, 120, pitch) for pitch in range(40, 60)], chords(9, (48, 60, 72))
     later = [(start + 480, length, pitch) for start, length, pitch in thin]
     bars = score_to_bars(score_of([*thick, *later]), thin_long_bars=True)
@@ -94,7 +94,7 @@ def test_of_notes_as_short_those_of_the_thickest_chords_go():
     assert per_position.tolist() == [14] + [3] * 9
 
 
-def test_a_bar_of_too_many_outer_notes_keeps_its_melody():
+def test_a_bar_with_too_many_outer_notes_keeps_its_melody():
     notes = [(onset, 120, pitch) for onset in range(0, 4 * 960, 120) for pitch in (48, 72)]  # 4/2: 32 onsets, 64 notes
     bars = score_to_bars(score_of(notes, signatures=[(0, 4, 2)]), thin_long_bars=True)
     pitches = [pitch for _, pitch, _ in spell(bars[0])]
@@ -111,8 +111,8 @@ ANY_TRACKS = st.lists(
 
 @settings(max_examples=100, deadline=None)
 @given(ANY_TRACKS)
-@example([[(1021, 900, 30), (1021, 1, 30)]])  # of two last notes the longer stays, and ends a bar later
-def test_what_is_left_is_what_was_there_without_doubles_and_within_the_encoders_reach(tracks):
+@example([[(1021, 900, 30), (1021, 1, 30)]])  # the longer of the two last notes is kept, and ends a bar later
+def test_merging_and_thinning_only_remove_notes_and_no_more_than_needed(tracks):
     plain = score_to_bars(score_of(*tracks))
     merged = score_to_bars(score_of(*tracks), merge_doubled=True)
     thin = score_to_bars(score_of(*tracks), merge_doubled=True, thin_long_bars=True)
@@ -127,7 +127,7 @@ def test_what_is_left_is_what_was_there_without_doubles_and_within_the_encoders_
         if len(merged[i]) <= MAX_BAR_WORDS:
             assert thin[i].tolist() == merged[i].tolist()
         else:
-            assert len(thin[i]) > MAX_BAR_WORDS - 3  # no more is left out than has to be
+            assert len(thin[i]) > MAX_BAR_WORDS - 3  # no more is left out than necessary
 
 
 @settings(max_examples=100, deadline=None)
@@ -140,6 +140,6 @@ def test_merging_a_track_with_its_copy_gives_the_merged_track(notes):
 
 
 @pytest.mark.parametrize("option", ["merge_doubled", "thin_long_bars"])
-def test_one_voice_is_not_touched(synthetic, option):
+def test_one_voice_is_not_changed(synthetic, option):
     path = synthetic / "sixteenths.mid"
     assert score_to_bars(path, **{option: True}).words.tolist() == score_to_bars(path).words.tolist()

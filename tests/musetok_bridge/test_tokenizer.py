@@ -47,7 +47,7 @@ def test_training_learns_resumes_and_leaves_a_usable_encoder(synthetic, tmp_path
     assert len(np.unique(latents, axis=0)) > 1
 
 
-def test_a_checkpoint_of_other_settings_or_music_is_refused(synthetic, tmp_path):
+def test_a_checkpoint_made_with_other_settings_or_music_is_refused(synthetic, tmp_path):
     out = tmp_path / "out"
     train_tokenizer(settings_for(synthetic, out, "training.max_steps=10"))
     with pytest.raises(UserError, match=r"last\.pt"):
@@ -58,13 +58,13 @@ def test_a_checkpoint_of_other_settings_or_music_is_refused(synthetic, tmp_path)
         train_tokenizer(settings_for(other, out, "training.max_steps=10"))
 
 
-def test_a_finished_training_is_not_gone_on_with(synthetic, tmp_path):
+def test_a_finished_training_is_not_continued(synthetic, tmp_path):
     for _ in range(2):
         train_tokenizer(settings_for(synthetic, tmp_path, "training.max_steps=10"))
     assert (tmp_path / "losses.csv").read_text().count("\n") == 2
 
 
-def test_a_training_that_goes_on_sees_the_batches_it_would_have_seen(synthetic):
+def test_a_resumed_training_sees_the_same_batches_as_an_uninterrupted_one(synthetic):
     corpus = read_corpus(synthetic, 0.3)
     training = settings_for(synthetic, "unused").training
     through, later = (

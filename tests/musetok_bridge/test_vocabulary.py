@@ -1,7 +1,7 @@
 from musetok_bridge.vocabulary import BEAT_IDS, DURATION_IDS, PAD, PITCH_IDS, WORD_ID, WORDS
 
 
-def test_the_ids_stand_where_musetok_has_them():
+def test_words_have_musetoks_ids():
     assert (len(WORDS), PAD) == (167, 167)
     anchors = {"Bar_None": 0, "Beat_0": 1, "Beat_10": 2, "Beat_102": 3, "Beat_96": 53, "EOS_None": 54}
     anchors |= {"Note_Duration_120": 55, "Note_Duration_1440": 56, "Note_Duration_960": 66}

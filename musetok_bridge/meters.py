@@ -31,8 +31,8 @@ def written_meter(numerator: int, denominator: int) -> tuple[tuple[int, int], Fr
     """The meter of the vocabulary that a notated meter is written as, and the bar's length in whole notes.
 
     A meter of the vocabulary is written as itself, and another meter of the same length as that one (8/8 as 4/4). A
-    meter shorter than 2/4 or longer than every meter of the vocabulary is rebarred as 4/4. Any other is written as the
-    next longer meter but keeps its own length (5/4 is written 6/4). Among several meters of that length, the same
+    meter shorter than 2/4 or longer than every meter of the vocabulary is barred anew as 4/4. Any other is written as
+    the next longer meter but keeps its own length (5/4 is written 6/4). Among several meters of that length, the same
     denominator is preferred, then compound for compound meter, then the nearest denominator.
     """
     length = Fraction(numerator, denominator)

@@ -1,8 +1,7 @@
-"""Step 1: get EMOPIA and VGMIDI, check and count them, and write their labels as CSV.
+"""Step 1: download EMOPIA and VGMIDI, check and count them, and write their labels as CSV.
 
-Writes emopia_labels.csv, vgmidi_labels.csv, vgmidi_ratings.csv (every listener, bar by bar), what was left out and
-why, and the MIDI files under output.dir. Both datasets are downloaded unless emopia.path and vgmidi.path say where
-they lie.
+Writes to output.dir: emopia_labels.csv, vgmidi_labels.csv, vgmidi_ratings.csv (every rater, bar by bar), tables of what
+was left out and why, and the MIDI files. A dataset is not downloaded if emopia.path or vgmidi.path gives a local copy.
 """
 
 from pipeline.files import provenance, raw_data, write_json
@@ -25,7 +24,7 @@ def main(settings: PretrainSettings) -> None:
             rated = settings.vgmidi
             raw = raw_data(rated.path, rated.url, rated.md5, downloads, "vgmidi")
             counts[dataset] = prepare_vgmidi(raw, rated, folder)
-        print(f"{dataset}: " + "; ".join(f"{what}: {n:,}" for what, n in counts[dataset].items()))
+        print(f"{dataset}: " + "; ".join(f"{name}: {n:,}" for name, n in counts[dataset].items()))
         write_json(folder / "datasets.json", provenance(settings, counts=counts))
     print(f"labels and MIDI files: {folder.resolve()}")
 

@@ -1,7 +1,7 @@
-"""Step 2: the latents of every prepared piece, by the encoder model.encoder.
+"""Step 2: compute the latents of every prepared piece with the encoder model.encoder.
 
-Writes output.dir/latents/ENCODER/DATASET/PIECE.safetensors. What the same encoder made from the same MIDI file before
-is skipped; what another one made is written anew. A piece that can't be used is listed in failures.csv beside them.
+Writes output.dir/latents/ENCODER/DATASET/PIECE.safetensors. A file that the same encoder made from the same MIDI file
+is kept; any other is written again. Pieces that can't be used are listed in latents/ENCODER/failures.csv.
 """
 
 from musetok_bridge import load_encoder
@@ -15,7 +15,7 @@ def main(settings: PretrainSettings) -> None:
     encoder = load_encoder(settings.model.encoder, device=settings.model.device, dtype=settings.model.dtype)
     datasets = chosen(settings.data.datasets)
     counts, failures = extract_latents(settings.folder, datasets, encoder, settings.extract.batch_pieces)
-    print("; ".join(f"{what}: {n:,}" for what, n in counts.items()))
+    print("; ".join(f"{name}: {n:,}" for name, n in counts.items()))
     for row in failures.itertuples():
         print(f"left out: {row.dataset} {row.piece}: {row.reason}")
     print(f"latents: {latents_folder(settings.folder, encoder).resolve()}")

@@ -1,8 +1,8 @@
-"""Step 3: train a head on what step 2 made: the listener, or CustomMLP (train.head).
+"""Step 3: train a head on the files of step 2: the listener, or CustomMLP (train.head).
 
-Writes output.dir/head/head.safetensors and run.json. The listener learns from the splits listener.splits of EMOPIA, of
-VGMIDI or of both (data.train_on). CustomMLP learns from the split train, stops when the loss on the split val has not
-fallen for train.patience epochs, and leaves losses.csv beside the best epoch's weights.
+Writes output.dir/head/head.safetensors and run.json. The listener is trained on the splits listener.splits of
+EMOPIA, VGMIDI or both (data.train_on). CustomMLP is trained on the split train and stops when the loss on the split val
+has not fallen for train.patience epochs; the weights of the best epoch are kept, and losses.csv lists all losses.
 """
 
 from typing import Any
@@ -34,28 +34,28 @@ def main(settings: PretrainSettings) -> None:
 
 
 def train_the_listener(settings: PretrainSettings, encoder: BarEncoder) -> tuple[Model, bool, dict[str, Any]]:
-    """Train a listener; returns it, whether it reads latents, and facts for its file."""
+    """Train a listener; returns the model, whether it reads latents, and facts for its file."""
     splits = settings.listener.splits
     if not splits:
         raise SettingsError("'listener.splits' is empty: name one or more of train, val, test")
-    of = {d: load_rated_pieces(settings.folder, d, splits, encoder) for d in chosen(settings.data.train_on)}
+    pieces = {d: load_rated_pieces(settings.folder, d, splits, encoder) for d in chosen(settings.data.train_on)}
     model = train_listener(
-        [piece for pieces in of.values() for piece in pieces], settings.listener, settings.train.seed
+        [piece for rated in pieces.values() for piece in rated], settings.listener, settings.train.seed
     )
-    (settings.head_folder / "losses.csv").unlink(missing_ok=True)  # of a CustomMLP that stood here before
+    (settings.head_folder / "losses.csv").unlink(missing_ok=True)  # it may be left from a CustomMLP in this folder
     counts = "; ".join(
-        f"{d}: {len(pieces):,} pieces, {sum(len(p.rated) for p in pieces):,} bars" for d, pieces in of.items()
+        f"{d}: {len(rated):,} pieces, {sum(len(p.rated) for p in rated):,} bars" for d, rated in pieces.items()
     )
     print(counts)
     sd = ", ".join(f"{value:.3f}" for value in model.vgmidi.sd.tolist())
-    if "vgmidi" in of:
+    if "vgmidi" in pieces:
         print(f"standard deviation of its errors on games left out, valence and arousal: {sd}")
     facts = {"splits": "+".join(splits), "pieces": counts}
     return model, settings.listener.reads == "performance_and_latents", facts
 
 
 def train_custom_mlp(settings: PretrainSettings, encoder: BarEncoder) -> tuple[Model, bool, dict[str, Any]]:
-    """Train a CustomMLP; returns it, that it reads latents, and facts for its file."""
+    """Train a CustomMLP; returns the model, True (it reads latents), and facts for its file."""
     train, val = (
         [rated_bars(load_rated_pieces(settings.folder, d, [split], encoder)) for d in chosen(settings.data.train_on)]
         for split in ("train", "val")

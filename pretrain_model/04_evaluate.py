@@ -1,8 +1,8 @@
-"""Step 4: how well a head agrees with the ratings, on the splits evaluate.splits.
+"""Step 4: measure how well a head agrees with the ratings, on the splits evaluate.splits.
 
-Writes output.dir/evaluation.csv (error and correlation per bar, within pieces and per piece, beside a constant and one
-listener),
-evaluation.png (predicted against rated, last of the splits) and evaluation.json (what was evaluated).
+Writes to output.dir: evaluation.csv (error and correlation per bar, within pieces and per piece, for the head, a
+constant and one rater), evaluation.png (predicted against rated, for the last split) and evaluation.json (the settings
+and digests of the evaluation).
 """
 
 from musetok_bridge import load_encoder
@@ -20,13 +20,13 @@ def main(settings: PretrainSettings) -> None:
     folder = settings.folder
     name, trained = settings.evaluate.head, settings.head_folder / "head.safetensors"
     if name == "trained" and not trained.exists():
-        raise UserError(f"{trained} is not there: run pretrain_model/03_train.py first, or set evaluate.head")
+        raise UserError(f"{trained} does not exist: run pretrain_model/03_train.py first, or set evaluate.head")
     head = load_head(str(trained) if name == "trained" else name, device="cpu")
     encoder = load_encoder(settings.model.encoder, device=settings.model.device, dtype=settings.model.dtype)
     head.check_encoder(encoder)
     known = [split for split in settings.evaluate.splits if split in head.facts.get("splits", "").split("+")]
     if known:
-        print(f"note: this head was trained on {' and '.join(known)}: the figures there are of music that it knows")
+        print(f"note: this head was trained on {' and '.join(known)}: its figures on them are for music that it knows")
     datasets = chosen(settings.data.datasets)
     table, predicted = evaluate_head(head, folder, datasets, settings.evaluate.splits, encoder)
     write_table(folder / "evaluation.csv", table, decimals=6)

@@ -1,9 +1,9 @@
-"""Step 5: how well each kind of head does on music that it has not learned from, with confidence intervals.
+"""Step 5: measure how well each kind of head predicts music outside its training data, with confidence intervals.
 
-VGMIDI in folds by game, EMOPIA by its own splits (pretrain_model/cross_validation.py says how, and what is compared).
-Writes output.dir/cross_validation.csv (every figure with its 95 % interval), cross_validation_bars.csv (the predictions
-for every bar of VGMIDI, each by a model that had not seen its game) and cross_validation.json. Takes half an hour on
-two cores with all predictors, most of it for the listeners.
+VGMIDI in folds by game; EMOPIA in folds by song and by its own splits. pretrain_model/cross_validation.py describes the
+protocol and the predictors. Writes to output.dir: cross_validation.csv (every agreement with its 95 % interval),
+cross_validation_bars.csv (predictions for every bar of VGMIDI, each by a model that had not seen its game) and
+cross_validation.json. With all predictors it takes half an hour on two cores, mostly for the listeners.
 """
 
 import pandas as pd

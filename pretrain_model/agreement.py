@@ -1,12 +1,12 @@
 """How well predictions agree with ratings: metrics, and their bootstrap intervals over pieces.
 
 A metric takes two 1-d arrays of the same length, predicted and rated, without gaps, and returns a float. Both
-correlations are dimensionless. A spread below 1e-9 counts as none: it is what rounding leaves of a constant.
+correlations are dimensionless. A spread below 1e-9 counts as zero: it comes from rounding a constant.
 
-What is compared with intervals: for each piece one or more pairs (predicted, rated), each (bars, 2) with columns
-valence and arousal; a prediction may have their standard deviations as two more columns. A piece has several pairs
-where several listeners are compared. Intervals are of 95 %, by the percentile bootstrap (Efron, Annals of Statistics 7,
-1979): pieces are drawn with replacement, all bars of a piece together, since bars of one piece are not independent.
+Functions with intervals take, for each piece, one or more pairs (predicted, rated), each (bars, 2) with columns valence
+and arousal; a prediction may have their standard deviations as two more columns. A piece has several pairs when several
+raters are compared. Intervals are of 95 %, by the percentile bootstrap (Efron, Annals of Statistics 7, 1979): pieces
+are drawn with replacement, all bars of a piece together, since bars of one piece are not independent.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def mean_squared_error(predicted: Array, rated: Array) -> float:
 
 
 def pearson_r(predicted: Array, rated: Array) -> float:
-    """Pearson's correlation in [−1, 1]; nan where it is undefined, because one of the two is constant."""
+    """Pearson's correlation in [−1, 1]; nan if one of the two is constant, where it is undefined."""
     predicted, rated = _check(predicted, rated)
     if np.ptp(predicted) <= _NO_SPREAD or np.ptp(rated) <= _NO_SPREAD:
         return math.nan
@@ -56,7 +56,7 @@ def concordance(predicted: Array, rated: Array) -> float:
     """Lin's concordance correlation coefficient in [−1, 1] (Biometrics 45, 1989), with population moments.
 
     2 cov / (var + var + (difference of the means)²): 1 only for equality, so a shift or a wrong scale lowers it; its
-    amount never exceeds Pearson's. A constant prediction has 0. nan if both are the same constant.
+    absolute value never exceeds that of Pearson's r. A constant prediction has 0. nan if both are the same constant.
     """
     predicted, rated = _check(predicted, rated)
     constant = np.ptp(predicted) <= _NO_SPREAD or np.ptp(rated) <= _NO_SPREAD
@@ -66,13 +66,13 @@ def concordance(predicted: Array, rated: Array) -> float:
 
 
 def sign_accuracy(predicted: Array, rated: Array) -> float:
-    """Share of places where both are on the same side of zero; zero itself counts as positive."""
+    """Share of pairs of values with the same sign; zero counts as positive."""
     predicted, rated = _check(predicted, rated)
     return float(((predicted >= 0) == (rated >= 0)).mean())
 
 
 def quadrant_accuracy(predicted: Array, rated: Array) -> float:
-    """Share of points in the right quadrant of four: both (n, 2), columns valence and arousal, both signs right."""
+    """Share of points in the right quadrant, with both signs right. Both arrays (n, 2), columns valence and arousal."""
     if predicted.shape != rated.shape or predicted.ndim != 2 or predicted.shape[1] != 2 or not len(predicted):
         raise ValueError(f"points are (n, 2) in both, n at least 1, not {predicted.shape} and {rated.shape}")
     return float(((predicted >= 0) == (rated >= 0)).all(axis=1).mean())
@@ -95,7 +95,7 @@ _PERCENTILES = (2.5, 97.5)
 def rating_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
     """Pearson's r, Lin's concordance and mean absolute error per bar, within pieces and per piece.
 
-    Where predictions have standard deviations, also the share of bars that their intervals cover.
+    If predictions have standard deviations, also the share of bars that their intervals cover.
     """
     pairs = [pair for piece in pieces for pair in piece]
     predicted, rated = (np.concatenate([pair[k] for pair in pairs]) for k in (0, 1))
@@ -119,7 +119,7 @@ def rating_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
 
 
 def quadrant_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
-    """Share of clips whose mean has the right sign of valence and of arousal, and of those in the right quadrant."""
+    """Share of clips whose mean has the right sign of valence, of arousal, and of both (the right quadrant)."""
     pairs = [pair for piece in pieces for pair in piece]
     predicted, rated = (np.stack([pair[k][:, :2].mean(axis=0) for pair in pairs]) for k in (0, 1))
     found = {
@@ -130,7 +130,7 @@ def quadrant_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
 
 
 def with_intervals(measure: Measure, pieces: Sequence[Compared], resamples: int, seed: int) -> pd.DataFrame:
-    """Every agreement with its interval: level, dimension, metric, value, low, high, n (pieces)."""
+    """A table of every agreement with its interval: level, dimension, metric, value, low, high, n (pieces)."""
     draw = np.random.default_rng(seed)
     drawn = [measure([pieces[i] for i in draw.integers(0, len(pieces), len(pieces))]) for _ in range(resamples)]
     rows = []
@@ -143,9 +143,9 @@ def with_intervals(measure: Measure, pieces: Sequence[Compared], resamples: int,
 
 
 def one_rater(ratings: pd.DataFrame, pieces: Sequence[RatedPiece]) -> list[Compared]:
-    """Each listener's ratings of a piece beside the mean of the other listeners'.
+    """Pairs of each rater's ratings of a piece and the mean of the other raters'.
 
-    ratings: piece, listener, bar_number, valence, arousal. A piece that only one listener rated is left out.
+    ratings: columns piece, rater, bar_number, valence, arousal. A piece with only one rater is left out.
     """
     compared: list[Compared] = []
     for own in _by_rater(ratings, pieces):
@@ -155,7 +155,7 @@ def one_rater(ratings: pd.DataFrame, pieces: Sequence[RatedPiece]) -> list[Compa
 
 
 def half_of_raters(ratings: pd.DataFrame, pieces: Sequence[RatedPiece], seed: int) -> list[Compared]:
-    """The mean of a random half of a piece's listeners beside the mean of the other half; as one_rater."""
+    """Pairs of the mean of a random half of a piece's raters and the mean of the other half; as one_rater."""
     draw = np.random.default_rng(seed)
     compared: list[Compared] = []
     for own in _by_rater(ratings, pieces):
@@ -165,12 +165,12 @@ def half_of_raters(ratings: pd.DataFrame, pieces: Sequence[RatedPiece], seed: in
 
 
 def _by_rater(ratings: pd.DataFrame, pieces: Sequence[RatedPiece]) -> Iterator[np.ndarray]:
-    """The ratings of each piece that has two listeners or more: (listeners, bars, 2)."""
+    """The ratings of each piece that has two raters or more: (raters, bars, 2)."""
     by_piece = dict(list(ratings.groupby("piece")))
     for piece in pieces:
-        of_piece = by_piece[piece.name]
-        of_bars = of_piece[of_piece["bar_number"].isin(piece.made.bar_number[piece.rated])]
-        wide = of_bars.pivot(index="rater", columns="bar_number")
+        table = by_piece[piece.name]
+        table = table[table["bar_number"].isin(piece.made.bar_number[piece.rated])]
+        wide = table.pivot(index="rater", columns="bar_number")
         own = np.stack([wide[dimension].to_numpy() for dimension in DIMENSIONS], axis=2)
         if len(own) > 1:
             yield own

@@ -1,6 +1,6 @@
-"""What a model of a listener reads at a bar: the music heard so far, the whole piece, or how a bar stands out from it.
+"""What the listener reads for each bar: the music heard so far, the whole piece, and how the bar differs from it.
 
-Made of the values of a piece's bars in time order: performance features, and latents where they are read.
+Computed from the values of a piece's bars in time order: performance features, and latents if the listener reads them.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from musetok_bridge.scores import Limits
 from .features import bar_features
 from .time_averages import heard_mean, heard_sd, leaky_means
 
-ATTENTION = (4.0, 12.0)  # seconds: how long a bar stays in a listener's rating; 12 alone is best for the motion
+ATTENTION = (4.0, 12.0)  # seconds for which a bar influences a rating; 12 alone is best for the motion
 QUANTILES = (0.1, 0.9)
-_ONSET = (5.0, 15.0, 40.0)  # seconds: how the start of a piece wears off
-_ENDING = 8.0  # seconds: how its end comes near
+_ONSET = (5.0, 15.0, 40.0)  # seconds over which the start of a piece loses its influence
+_ENDING = 8.0  # seconds over which the approaching end is noticed
 
 
 @dataclass(frozen=True)
 class BarViews:
     """The views of a piece of n bars with k values each, float32.
 
-    heard: (n, 4 k + 3), the last seconds, mean and spread of all that was heard, and for how long; never looks ahead.
-    motion: (n, k + 7), how the last seconds differ from the piece as a whole, and where in the piece it is.
-    whole: (1, 4 k), mean, spread, a low and a high quantile over the piece.
+    heard: (n, 4 k + 3), means over the last seconds, mean and spread of everything heard so far, and the time since the
+    start; it never looks ahead. motion: (n, k + 7), how the last seconds differ from the whole piece, and the position
+    in the piece. whole: (1, 4 k), mean, spread, a low and a high quantile over the piece.
     """
 
     heard: np.ndarray
@@ -45,26 +45,26 @@ def view_bars(values: np.ndarray, edges: np.ndarray) -> BarViews:
     since_start = np.exp(-start[:, None] / np.array(_ONSET))
     ending = np.exp((start - length) / _ENDING)
     done = start / max(length, 1e-3)
-    place = np.stack([done, np.square(done), ending, np.full(len(start), np.log1p(length))], axis=1)
+    position = np.stack([done, np.square(done), ending, np.full(len(start), np.log1p(length))], axis=1)
     heard = (*lately, mean, sd, since_start)
-    motion = (lately[-1] - mean[-1], since_start, place)
+    motion = (lately[-1] - mean[-1], since_start, position)
     whole = (mean[-1:], sd[-1:], *_quantiles(values))
     return BarViews(*(np.concatenate(view, axis=1, dtype=np.float32) for view in (heard, motion, whole)))
 
 
 def _quantiles(values: np.ndarray) -> list[np.ndarray]:
-    """QUANTILES over the rows, (1, k) each, linear between two values as numpy's are; half the time of np.quantile."""
+    """QUANTILES over the rows, (1, k) each, interpolated linearly as np.quantile does, in half its time."""
     ascending = np.sort(values, axis=0)
-    places = [quantile * (len(values) - 1) for quantile in QUANTILES]
-    below = [int(place) for place in places]
-    above = [min(at + 1, len(values) - 1) for at in below]
+    ranks = [quantile * (len(values) - 1) for quantile in QUANTILES]
+    below = [int(rank) for rank in ranks]
+    above = [min(rank + 1, len(values) - 1) for rank in below]
     return [
-        ascending[None, a] + (place - a) * (ascending[None, b] - ascending[None, a])
-        for place, a, b in zip(places, below, above, strict=True)
+        ascending[None, a] + (rank - a) * (ascending[None, b] - ascending[None, a])
+        for rank, a, b in zip(ranks, below, above, strict=True)
     ]
 
 
 def view_song(score: symusic.core.ScoreTick, bars: Bars, limits: Limits | None = None) -> BarViews:
-    """The views of a song's performance: of the features of the bars that `score_to_bars` made of a score."""
+    """The views of a score's performance features. bars: the result of `score_to_bars` for the score."""
     features = bar_features(score, bars, limits)
     return view_bars(features.values, features.edges)

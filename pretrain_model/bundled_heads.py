@@ -1,7 +1,7 @@
-"""The heads that come with the project: which there are, what they read, and how well they agree with ratings.
+"""The heads that come with the project: their names, what they read, and how well they agree with ratings.
 
-All of it is in weights/agreement.json, beside the weights; MODEL_CARD.md and the data card of an export are made from
-it. Nothing here imports torch.
+The facts are in weights/agreement.json, in the folder of the weights; MODEL_CARD.md and the data card of an export are
+made from them. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ AGREEMENT_FILE = Path(__file__).resolve().parent / "weights" / "agreement.json"
 
 
 class Agreement(NamedTuple):
-    """A measure of agreement with its 95 % interval."""
+    """An agreement with its 95 % interval."""
 
     value: float
     low: float
     high: float
 
     def __str__(self) -> str:
-        """As 0.793 (0.738–0.842)."""
+        """The value with its interval, such as 0.793 (0.738–0.842)."""
         return f"{self.value:.3f} ({self.low:.3f}–{self.high:.3f})"
 
 
 @dataclass(frozen=True)
 class BundledHead:
-    """A head by its setting (name) and its row in the tables of agreement (predictor).
+    """A bundled head.
 
-    reads: in words. digest: of the weights, 64 hex digits.
+    name: its name in settings. predictor: its name in the tables of agreement. reads: what it reads, in words. digest:
+    of the weights, 64 hex digits.
     """
 
     name: str
@@ -40,22 +41,22 @@ class BundledHead:
     digest: str
 
     def agreement(self, dataset: str, level: str, dimension: str, metric: str) -> Agreement:
-        """How well it agrees with the ratings of a set; the arguments as in agreement.json."""
+        """Its agreement with the ratings of a dataset; arguments as in agreement.json."""
         return agreement_of(self.predictor, dataset, level, dimension, metric)
 
 
 def bundled_heads() -> list[BundledHead]:
-    """All of them, the default first."""
+    """All bundled heads, the default first."""
     return [BundledHead(**head) for head in _record()["heads"]]
 
 
 def bundled_head(digest: str) -> BundledHead | None:
-    """The head with this digest; None if it is none of the bundled ones."""
+    """The bundled head with this digest, or None."""
     return next((head for head in bundled_heads() if head.digest == digest), None)
 
 
 def agreement_of(predictor: str, dataset: str, level: str, dimension: str, metric: str) -> Agreement:
-    """How well a predictor agrees with the ratings of a set. Raises KeyError if that was not measured."""
+    """A predictor's agreement with the ratings of a dataset. Raises KeyError if it was not measured."""
     return _agreements()[predictor, dataset, level, dimension, metric]
 
 

@@ -1,23 +1,23 @@
-"""How well heads do on music that they have not learned from, by one protocol for all.
+"""How well heads predict music outside their training data, by the same protocol for all.
 
 VGMIDI's games and EMOPIA's songs are spread over folds; the pieces of a fold are predicted by a model trained on the
-other folds of both. The target for VGMIDI is the plain mean of all valid ratings. EMOPIA is scored twice: all clips in
-these folds (emopia_by_song), and its test split by a model trained on its other two and on all of VGMIDI (emopia), as
-others report it. Every interval is of 95 %, by the bootstrap over pieces (Efron), or songs for emopia_by_song: they are
-drawn with replacement, everything of one together, and the agreement is computed anew.
+other folds of both. The target for VGMIDI is the plain mean of all valid ratings. EMOPIA is evaluated
+twice: all clips in these folds (emopia_by_song), and its test split by a model trained on its other two splits and on
+all of VGMIDI (emopia), as in other publications. Every interval is of 95 %, by the bootstrap (Efron): pieces, or songs
+for emopia_by_song, are drawn with replacement, all bars of one together, and the agreement is computed again.
 
 Predictors:
 
-- constant: the mean rating of the training pieces, each counting the same; of EMOPIA the mean of its points. It differs
-  from fold to fold, low where the left-out games are rated high, which gives it a correlation below zero.
-- one_rater (VGMIDI): every single listener's ratings against the mean of all others'.
-- half_of_raters (VGMIDI): the mean of a random half of a piece's listeners against that of the other half. By
-  Spearman and Brown's formula the mean of all has the reliability 2 r / (1 + r), and no predictor can be expected above
-  the root of that.
+- constant: the mean rating of the training pieces, each with the same weight; for EMOPIA the mean of its points. It
+  differs from fold to fold, low where the left-out games are rated high, so its correlation is below zero.
+- one_rater (VGMIDI): every single rater's ratings against the mean of all others'.
+- half_of_raters (VGMIDI): the mean of a random half of a piece's raters against that of the other half. By Spearman and
+  Brown's formula the mean of all raters has the reliability 2 r / (1 + r), and no predictor's r can be expected to
+  exceed the root of that.
 - trees: extremely randomised trees (Geurts, Ernst and Wehenkel, Machine Learning 63, 2006) on the performance features
-  of the bar, of the last seconds and of all that was heard, and their mean over the piece.
-- custom_mlp: CustomMLP on the latents of single bars; games and songs of one part of the training data tell it when to
-  stop.
+  of the bar, of the last seconds and of everything heard so far, and their mean over the piece.
+- custom_mlp: CustomMLP on the latents of single bars; it stops by the loss on some games and songs set apart from the
+  training data.
 - listener_heard, listener_whole, listener_whole_and_latents: the listener with these settings.
 """
 
@@ -54,7 +54,7 @@ from .time_averages import heard_mean, leaky_means
 from .training import train_head
 
 COLUMNS = ["dataset", "level", "predictor", "dimension", "metric", "value", "low", "high", "n"]
-_STOP_FOLDS = 7  # one of so many parts of the training data tells CustomMLP when to stop
+_STOP_FOLDS = 7  # CustomMLP stops by the loss on one of this many parts of the training data
 _TREES, _LEAF, _FEATURES = 200, 5, 0.3
 
 Predict: TypeAlias = Callable[[RatedPiece], Points]
@@ -69,7 +69,7 @@ def cross_validate(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The table of COLUMNS for the predictors of the settings, and the predictions for every bar of VGMIDI.
 
-    ratings: piece, listener, bar_number, valence, arousal.
+    ratings: columns piece, rater, bar_number, valence, arousal.
     """
     learned, tested = ([p for p in emopia if (p.split == "test") == is_test] for is_test in (False, True))
     pieces = [*vgmidi, *emopia]
@@ -95,24 +95,24 @@ def cross_validate(
         predicted = predict_left_out(pieces, folds, train)
         compared = [(x, p.targets) for x, p in zip(predicted, pieces, strict=True)]
         add(name, "vgmidi", rating_agreement, [[pair] for pair in compared[: len(vgmidi)]])
-        of_clips = list(zip(compared[len(vgmidi) :], emopia, strict=True))
-        add(name, "emopia_by_song", quadrant_agreement, [[x for x, p in of_clips if p.group == song] for song in songs])
-        of_clip = train([*vgmidi, *learned])
-        add(name, "emopia", quadrant_agreement, [[(of_clip(p), p.targets)] for p in tested])
+        clips = list(zip(compared[len(vgmidi) :], emopia, strict=True))
+        add(name, "emopia_by_song", quadrant_agreement, [[x for x, p in clips if p.group == song] for song in songs])
+        predict = train([*vgmidi, *learned])
+        add(name, "emopia", quadrant_agreement, [[(predict(p), p.targets)] for p in tested])
         for k, dimension in enumerate(DIMENSIONS):
             predictions[f"{dimension}_{name}"] = np.concatenate(predicted[: len(vgmidi)])[:, k]
     return pd.concat(tables, ignore_index=True).reindex(columns=COLUMNS), predictions
 
 
 def fold_pieces(vgmidi: Sequence[RatedPiece], emopia: Sequence[RatedPiece], count: int) -> list[list[int]]:
-    """Indices into both sets, one after the other, of the pieces of each fold: no game and no song is in two."""
+    """The pieces of each fold, as indices into [*vgmidi, *emopia]; no game and no song is in two folds."""
     games = folds_by_group([p.group for p in vgmidi], [len(p.rated) for p in vgmidi], count)
     songs = folds_by_group([p.group for p in emopia], [1] * len(emopia), count)
     return [[*some, *(len(vgmidi) + i for i in others)] for some, others in zip(games, songs, strict=True)]
 
 
 def predict_left_out(pieces: Sequence[RatedPiece], folds: Sequence[Sequence[int]], train: Train) -> list[Points]:
-    """Predictions for the rated bars of every piece, each by a model that saw nothing of the piece's fold."""
+    """Predictions for the rated bars of every piece, each by a model trained without the piece's fold."""
     predicted: dict[int, Points] = {}
     for fold in folds:
         if fold:
@@ -122,7 +122,7 @@ def predict_left_out(pieces: Sequence[RatedPiece], folds: Sequence[Sequence[int]
 
 
 def _trainer(name: str, settings: PretrainSettings) -> Train:
-    """What trains a predictor; its name is one of the settings' but those of listeners."""
+    """The function that trains a predictor. name: one of the setting's predictors except those of raters."""
     if name.startswith("listener_"):
         context = "heard" if name == "listener_heard" else "whole"
         reads = "performance_and_latents" if name.endswith("_and_latents") else "performance"
@@ -157,13 +157,13 @@ def _train_trees(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Pr
 
 
 def train_mlp(settings: PretrainSettings, pieces: Sequence[RatedPiece], represent: Represent = whole_latent) -> Predict:
-    """Train CustomMLP on what stands for the bars of some pieces, a part of which tells it when to stop."""
+    """Train CustomMLP on a representation of the pieces' bars; it stops by the loss on a part of the pieces."""
     groups = [f"{p.dataset} {p.group}" for p in pieces]
     stop = set(folds_by_group(groups, [len(p.rated) for p in pieces], _STOP_FOLDS)[0])
     parts: list[list[RatedBars]] = []
     for is_val in (False, True):
         part = [p for i, p in enumerate(pieces) if (i in stop) == is_val]
-        parts.append([rated_bars(of_set, represent) for d in GROUP if (of_set := [p for p in part if p.dataset == d])])
+        parts.append([rated_bars(rated, represent) for d in GROUP if (rated := [p for p in part if p.dataset == d])])
     trained = train_head(parts[0], parts[1], settings.train)
 
     def predict(piece: RatedPiece) -> Points:
@@ -182,7 +182,7 @@ def _train_listener(settings: PretrainSettings, pieces: Sequence[RatedPiece]) ->
 
 
 def as_markdown(table: pd.DataFrame) -> str:
-    """The table of `cross_validate` in Markdown, one for each set: agreement on VGMIDI, accuracy on EMOPIA."""
+    """The result of `cross_validate` as Markdown, a table for each dataset: agreement on VGMIDI, accuracy on EMOPIA."""
     agreement = ["r", "ccc", "mae", "covered_50", "covered_90"]
     blocks = [("vgmidi", agreement), ("emopia_by_song", ["accuracy"]), ("emopia", ["accuracy"])]
     lines: list[str] = []

@@ -1,4 +1,4 @@
-"""A multi-layer perceptron that reads the latent of one bar and nothing else."""
+"""A multi-layer perceptron that reads only the latent of one bar."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class MLPConfig:
 class CustomMLP(nn.Module):
     """latent -> hidden layers with ReLU -> valence and arousal through tanh.
 
-    Latents are standardised first, by the mean and standard deviation of the training set, which the model carries. So
-    it does `sd`, (2,): the root mean squared error of valence and arousal on the validation bars.
+    Latents are standardised first, by the mean and standard deviation of the training set, which are stored in the
+    model. So is `sd`, (2,): the root mean squared error of valence and arousal on the validation bars.
     """
 
     kind: ClassVar = "custom_mlp"
@@ -54,9 +54,9 @@ class CustomMLP(nn.Module):
 
     @classmethod
     def load(cls, facts: Mapping[str, str], tensors: Mapping[str, np.ndarray], device: str) -> CustomMLP:
-        """A trained one, of the metadata and tensors of its file.
+        """A trained model, from the metadata and tensors of its file.
 
-        Raises KeyError, ValueError or RuntimeError if they are none, UserError if there is no such device.
+        Raises KeyError, ValueError or RuntimeError if they do not fit, UserError if the device is not available.
         """
         model = cls(MLPConfig(int(facts["width"]), cast(Size, facts["size"]), float(facts["dropout"])))
         model.load_state_dict({name: torch.from_numpy(values) for name, values in tensors.items()})
@@ -64,7 +64,7 @@ class CustomMLP(nn.Module):
 
     @torch.inference_mode()
     def predict(self, pieces: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Latents of pieces, (n, width) each -> valence, arousal and the sd of each, float32 (n, 4); all at once."""
+        """Latents of pieces, (n, width) each -> valence, arousal and their sds, float32 (n, 4), computed together."""
         if not pieces:
             return []
         latents = torch.from_numpy(np.concatenate(pieces).astype(np.float32, copy=False)).to(self.mean.device)
@@ -73,7 +73,7 @@ class CustomMLP(nn.Module):
         return np.split(predicted, np.cumsum([len(piece) for piece in pieces])[:-1])
 
     def set_scale(self, mean: Tensor, std: Tensor) -> None:
-        """Standardise latents by these, (width,) each; a dimension that never varies is only centred."""
+        """Set the mean and standard deviation, (width,) each; a dimension that never varies is only centred."""
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
 

@@ -27,10 +27,10 @@ _CLIP_NAME = re.compile(r"Q([1-4])_([\w-]+)_(\d+)\.mid")
 
 
 def prepare_emopia(raw: RawData, points: QuadrantPoints, folder: Path) -> dict[str, int]:
-    """Write the clips' MIDI files and labels under `folder`; return how many there are of what.
+    """Write the clips' MIDI files and labels under `folder`; return counts of clips and songs.
 
     emopia_labels.csv: clip, midi (path relative to `folder`), quadrant (1 to 4), valence and arousal in [−1, 1], song,
-    split. emopia_left_out.csv: clip, reason. Raises UserError if it isn't EMOPIA's layout.
+    split. emopia_left_out.csv: clip, reason. Raises UserError if the layout isn't EMOPIA's.
     """
     listed = _read_splits(raw)
     midis = {
@@ -39,7 +39,7 @@ def prepare_emopia(raw: RawData, points: QuadrantPoints, folder: Path) -> dict[s
     parsed = listed["clip_name"].str.extract(f"^{_CLIP_NAME.pattern}$")
     listed["song"] = parsed[1]
     reason = pd.Series("", index=listed.index)
-    reason[_in_a_lesser_split(listed)] = "song_in_two_splits"
+    reason[_outside_main_split(listed)] = "song_in_two_splits"
     reason[listed["clip_name"].duplicated()] = "listed_twice"
     reason[parsed[0].astype(float) != listed["4Q"]] = "quadrant_unclear"
     reason[~listed["clip_name"].isin(midis)] = "no_midi"
@@ -80,7 +80,7 @@ def _write_clips(
 
 
 def _read_splits(raw: RawData) -> pd.DataFrame:
-    """One row a listed clip: clip_name, 4Q, split."""
+    """One row for each listed clip: clip_name, 4Q, split."""
     tables = []
     for split in SPLITS:
         found = raw.find(f"split/{split}_clip.csv")
@@ -96,8 +96,8 @@ def _read_splits(raw: RawData) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _in_a_lesser_split(listed: pd.DataFrame) -> pd.Series:
-    """Which clips lie outside the split that holds most clips of their song: they would leak between splits."""
+def _outside_main_split(listed: pd.DataFrame) -> pd.Series:
+    """Which clips are outside the split with most clips of their song; they would leak between splits."""
     counts = listed.groupby(["song", "split"], as_index=False).size()
     home = counts.sort_values("size", kind="stable").drop_duplicates("song", keep="last").set_index("song")["split"]
     return listed["song"].notna() & (listed["song"].map(home) != listed["split"])

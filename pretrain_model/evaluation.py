@@ -1,14 +1,14 @@
-"""How good a head is: agreement with the ratings, compared with a constant and with one rater.
+"""How well a head agrees with the ratings, compared with a constant and with one rater.
 
-Per bar, per piece (the mean over a piece's bars) and, where bars have ratings of their own, within pieces (a bar's
+Measured per bar, per piece (the mean over a piece's bars) and, if bars are rated separately, within pieces (a bar's
 difference from that mean). Predictors:
 
 - head: the head's predictions.
 - constant: the mean target of the dataset's training bars. Its Pearson r is undefined (empty), its concordance 0.
 - one_rater (VGMIDI only): one rater's ratings against the mean of all others'; every metric is computed for each
-  rater's number over the pieces of the split and then averaged over the raters.
+  rater over the pieces of the split and then averaged over the raters.
 
-EMOPIA's clips also have accuracies, from the signs of a clip's mean: of valence, of arousal, and of the quadrant.
+For EMOPIA's clips also accuracies of valence, arousal and quadrant, from the signs of a clip's mean.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ COLUMNS = ["dataset", "split", "level", "predictor", "dimension", *METRICS, "acc
 
 Points = npt.NDArray[np.floating]  # (n, 2), columns valence and arousal
 _NAMES = {"emopia": "EMOPIA", "vgmidi": "VGMIDI"}
-_SPREAD = 0.06  # EMOPIA has four points only; its dots are spread this far sideways so that they can be told apart
+_SPREAD = 0.06  # EMOPIA has only four points; its dots are spread this far sideways so that they can be distinguished
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,10 @@ class SplitPrediction:
 def evaluate_head(
     head: Head, folder: Path, datasets: Sequence[str], splits: Sequence[str], encoder: NamedEncoder
 ) -> tuple[pd.DataFrame, list[SplitPrediction]]:
-    """The table of COLUMNS for a head and what it is compared with, and the head's predictions.
+    """The table of COLUMNS for a head and the other predictors, and the head's predictions.
 
-    folder: what 01_prepare_datasets.py and 02_extract_latents.py wrote. Raises UserError if latents or ratings lack.
+    folder: the output of 01_prepare_datasets.py and 02_extract_latents.py. Raises UserError if latents or ratings are
+    missing.
     """
     tables, predictions = [], []
     for dataset in datasets:
@@ -83,7 +84,7 @@ def predict_rated(head: Head, pieces: Sequence[RatedPiece]) -> Points:
 
 
 def by_piece(values: Points, piece: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
-    """Mean over the bars of each piece: (bars, 2) and the index of each bar's piece -> (pieces, 2)."""
+    """Mean over the bars of each piece, (bars, 2) -> (pieces, 2). piece: index of each bar's piece."""
     sums = np.stack([np.bincount(piece, weights=values[:, d]) for d in range(values.shape[1])], axis=1)
     return sums / np.bincount(piece)[:, None]
 
@@ -104,7 +105,7 @@ def evaluate_predictor(predicted: Points, bars: RatedBars, with_accuracy: bool) 
 
 
 def levels(predicted: Points, bars: RatedBars, within: bool) -> dict[str, tuple[Points, Points]]:
-    """Predictions and targets, (n, 2) each, per bar, per piece and, if so asked, within pieces."""
+    """Predictions and targets, (n, 2) each, per bar, per piece and, with `within`, within pieces."""
     per_piece = by_piece(predicted, bars.piece), by_piece(bars.targets, bars.piece)
     found: dict[str, tuple[Points, Points]] = {"bar": (predicted, bars.targets), "piece": per_piece}
     if within:
@@ -139,7 +140,7 @@ def evaluate_one_rater(ratings: pd.DataFrame, bars: RatedBars) -> pd.DataFrame:
 
 
 def plot_evaluation(panels: list[SplitPrediction], path: Path) -> None:
-    """Write the figure as PNG: a row a dataset, a column a dimension; bars as dots, pieces as circles."""
+    """Plot predicted against rated as PNG: a row per dataset, a column per dimension; bars are dots, pieces circles."""
     figure = Figure(figsize=(10, 4.8 * len(panels)), layout="constrained")
     axes = figure.subplots(len(panels), len(DIMENSIONS), squeeze=False)
     for row, panel in zip(axes, panels, strict=True):

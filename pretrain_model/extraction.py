@@ -1,7 +1,7 @@
-"""Latents and features of every prepared piece: MIDI -> bars -> one `.safetensors` file a piece.
+"""Latents and features of every prepared piece: MIDI -> bars -> one `.safetensors` file for each piece.
 
 Tensors of a file: latents float32 (n, width), codes int16 (n, levels), bar_number int32 (n), n_notes int32 (n),
-features float32 (n, features) and edges float64 (n + 1) as features.py has them, for the n bars of the piece. Metadata:
+features float32 (n, features) and edges float64 (n + 1) as in features.py, for the n bars of the piece. Metadata:
 encoder_digest, encoder_name and dtype (its number format), features (their version), midi_md5 (of the MIDI file's
 bytes), versions (JSON).
 """
@@ -35,7 +35,7 @@ LABELS = {"emopia": ("emopia_labels.csv", "clip"), "vgmidi": ("vgmidi_labels.csv
 
 @dataclass(frozen=True)
 class _Waiting:
-    """A piece that was converted and waits for the encoder."""
+    """A converted piece that is not encoded yet."""
 
     path: Path
     midi_md5: str
@@ -44,12 +44,12 @@ class _Waiting:
 
 
 def read_labels(folder: Path, dataset: str) -> pd.DataFrame:
-    """The table of labels that 01_prepare_datasets.py wrote, its column of pieces called `piece`."""
+    """The table of labels that 01_prepare_datasets.py wrote, with the column of pieces renamed `piece`."""
     file, column = LABELS[dataset]
     try:
         return pd.read_csv(folder / file, dtype={column: str}).rename(columns={column: "piece"})
     except FileNotFoundError:
-        raise UserError(f"{folder / file} is not there: run pretrain_model/01_prepare_datasets.py first") from None
+        raise UserError(f"{folder / file} does not exist: run pretrain_model/01_prepare_datasets.py first") from None
 
 
 def extract_latents(
@@ -57,8 +57,8 @@ def extract_latents(
 ) -> tuple[dict[str, int], pd.DataFrame]:
     """Write the latents of every labelled piece under `folder`/latents.
 
-    A file by the same encoder, in the same number format, from the same MIDI bytes stays; any other is written anew.
-    batch_pieces: pieces that the encoder gets at once. Returns counts, and a table of failures: dataset, piece, reason.
+    A file by the same encoder, in the same number format, from the same MIDI bytes is kept; any other is written again.
+    batch_pieces: pieces encoded at once. Returns counts, and a table of failures: dataset, piece, reason.
     """
     counts: Counter[str] = Counter()
     failures: list[tuple[str, str, str]] = []
@@ -94,12 +94,12 @@ def extract_latents(
 
 
 def _made_by(encoder: BarEncoder) -> dict[str, str]:
-    """What a piece's latents depend on besides its MIDI file."""
+    """The metadata that identify what made a piece's file, besides its MIDI file."""
     return {"encoder_digest": encoder.digest, "dtype": encoder.dtype, "features": FEATURES_VERSION}
 
 
 def _encode(waiting: list[_Waiting], encoder: BarEncoder) -> dict[str, int]:
-    """Encode and write a batch of pieces; return how many pieces and bars it were."""
+    """Encode and write a batch of pieces; return the number of pieces and bars."""
     encoded = encoder.encode([piece.bars for piece in waiting])
     for piece, (codes, latents) in zip(waiting, encoded, strict=True):
         metadata = _made_by(encoder) | {"midi_md5": piece.midi_md5, "encoder_name": encoder.name}
@@ -112,7 +112,7 @@ def _encode(waiting: list[_Waiting], encoder: BarEncoder) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class PieceLatents:
-    """The bars of a piece; see the module for shapes."""
+    """The bars of a piece; see the module's docstring for shapes."""
 
     latents: npt.NDArray[np.float32]
     codes: npt.NDArray[np.int16]
@@ -123,12 +123,12 @@ class PieceLatents:
 
 
 def latents_folder(folder: Path, encoder: NamedEncoder) -> Path:
-    """Where the latents by an encoder lie; a checkpoint given by its path is called by its file name."""
+    """The folder of an encoder's latents; a checkpoint given by its path is called by its file name."""
     return folder / "latents" / Path(encoder.name).stem
 
 
 def latents_path(folder: Path, encoder: NamedEncoder, dataset: str, piece: str) -> Path:
-    """Where the latents of a piece lie."""
+    """The path of a piece's latents."""
     return latents_folder(folder, encoder) / dataset / f"{piece}.safetensors"
 
 
@@ -138,13 +138,13 @@ def write_latents(path: Path, piece: PieceLatents, metadata: dict[str, str]) -> 
 
 
 def read_latents(path: Path) -> PieceLatents:
-    """Read a piece's file. Raises OSError or SafetensorError if it isn't there or isn't whole."""
+    """Read a piece's file. Raises OSError or SafetensorError if it is missing or damaged."""
     with safe_open(path, framework="numpy") as file:
         return PieceLatents(**{name: file.get_tensor(name) for name in PieceLatents.__dataclass_fields__})
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """What made a piece's file, without reading its tensors; empty if there is no readable file."""
+    """The metadata of a piece's file, without reading its tensors; empty if there is no readable file."""
     try:
         with safe_open(path, framework="numpy") as file:
             return dict(file.metadata() or {})

@@ -1,8 +1,8 @@
-"""What is heard of a bar beyond its notation: tempo, density, loudness, register, length, rhythm and harmony.
+"""Performance features of a bar: tempo, density, loudness, register, length, rhythm and harmony.
 
-MuseTok's words hold neither tempo nor loudness, and know no clock; these numbers do. They are of the notes that
-`score_to_bars` counts (pitched, of a piano's range, with a length), of all tracks together, whatever the tracks' order.
-A note belongs to the bar in which it starts. Arrays are over bars or over notes.
+MuseTok's words hold no tempo, no loudness and no time in seconds; these features do. They are computed from the notes
+that `score_to_bars` converts (pitched, in the piano's range, with a length), all tracks together, in any order of the
+tracks. A note belongs to the bar in which it starts. Arrays are over bars or over notes.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from .tonality import PITCH_CLASSES, TONAL, standardised, tonal_features
 
 PERFORMANCE = (
     "tempo",  # log2 of quarters a minute, mean over the bar
-    "notes_per_second",  # log(1 + x), as the next two
+    "notes_per_second",  # log(1 + x), as are the next two
     "onsets_per_second",
     "notes_per_quarter",
     "chord_size",  # notes per onset
     "off_grid",  # share of onsets off every twelfth of a quarter: high where there is no beat grid, as in recordings
     "off_beat",  # share of onsets off the quarters
-    "velocity",  # mean, as a share of 127; the next two too
+    "velocity",  # mean, as a share of 127, as are the next two
     "velocity_sd",
     "velocity_max",
     "loudness",  # log(1 + velocities of the notes that sound together), mean over the bar
-    "pitch",  # mean, in octaves above middle C; so the next three
+    "pitch",  # mean, in octaves above middle C, as are the next three
     "highest",
     "lowest",
     "melody",  # the highest note at each onset
@@ -48,16 +48,24 @@ PERFORMANCE = (
     "harmonic_change",  # 1 − correlation of pitch classes with the bar before
 )
 FEATURES = (*PERFORMANCE, *TONAL)
-VERSION = "2"  # of what the features mean: a head reads the version that it was trained on
-# a bar without notes has these of its own; of all others it keeps those of the bar before it
-_OF_SILENCE = {"tempo", "triple", "notes_per_second", "onsets_per_second", "notes_per_quarter", "loudness", "polyphony"}
-_HELD = np.array([name not in _OF_SILENCE for name in PERFORMANCE])
+VERSION = "2"  # changes with the meaning of the features; a head reads only the version that it was trained on
+# these features have values of their own in a bar without notes; the others keep those of the bar before it
+_DEFINED_IN_SILENCE = {
+    "tempo",
+    "triple",
+    "notes_per_second",
+    "onsets_per_second",
+    "notes_per_quarter",
+    "loudness",
+    "polyphony",
+}
+_HELD = np.array([name not in _DEFINED_IN_SILENCE for name in PERFORMANCE])
 MIDDLE_C = 60
 OCTAVE = 12
 SLOWEST, FASTEST = 20.0, 400.0  # quarters a minute
-SHORTEST, LONGEST = 0.02, 8.0  # seconds or quarters of a note that count
-GRID = 12  # parts of a quarter: sixteenths and triplets lie on it
-OFF_GRID = 1 / 48  # of a quarter
+SHORTEST, LONGEST = 0.02, 8.0  # limits of a note's length, seconds or quarters
+GRID = 12  # parts of a quarter; sixteenths and triplets lie on this grid
+OFF_GRID = 1 / 48  # quarters from the grid beyond which an onset counts as off it
 
 
 @dataclass(frozen=True)
@@ -72,13 +80,13 @@ class BarFeatures:
 
 
 def bar_features(score: symusic.core.ScoreTick, bars: Bars, limits: Limits | None = None) -> BarFeatures:
-    """The features of the bars that `score_to_bars` made of a score.
+    """The features of a score's bars. bars: the result of `score_to_bars` for the score.
 
-    A bar without notes has no density and sounds as the bar before it otherwise. Raises UnusableScore as
+    A bar without notes has zero density and keeps the other features of the bar before it. Raises UnusableScore as
     `score_to_bars` does.
     """
     notes, edges = _heard(score, bars, limits or Limits())
-    onsets = notes.only(distinct(notes.onset)[0])  # the first of an onset is its highest
+    onsets = notes.only(distinct(notes.onset)[0])  # the first note of an onset is its highest
     seconds = np.maximum(np.diff(edges), 1e-3)
     quarters = np.maximum(np.diff(np.append(bars.start_tick, bars.end_tick)) / score.tpq, 1e-3)
     pitch_classes = np.bincount(
@@ -102,10 +110,10 @@ def bar_features(score: symusic.core.ScoreTick, bars: Bars, limits: Limits | Non
 
 @dataclass(frozen=True)
 class _HeardNotes:
-    """Notes by start, then from high to low; arrays over notes but counts, which is over bars.
+    """Notes sorted by start, then from high to low; arrays over notes, except counts, which is over bars.
 
-    onset: index of the onset, notes that start together share one. start: quarters from tick 0. seconds, quarters: how
-    long it lasts. to_next: seconds to the next onset.
+    onset: index of the onset; notes that start together share one. start: quarters from tick 0. seconds, quarters:
+    length of the note. to_next: seconds to the next onset. counts: notes of each bar.
     """
 
     bar: np.ndarray
@@ -123,7 +131,7 @@ class _HeardNotes:
         return np.bincount(self.bar, weights=values, minlength=len(self.counts))
 
     def mean(self, values: np.ndarray) -> np.ndarray:
-        """Mean over the notes of each bar, 0 where there is none."""
+        """Mean over the notes of each bar, 0 for a bar without notes."""
         return self.sum(values) / np.maximum(self.counts, 1)
 
     def mean_and_sd(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -131,23 +139,23 @@ class _HeardNotes:
         mean = self.mean(values)
         return mean, np.sqrt(np.maximum(self.mean(np.square(values)) - np.square(mean), 0))
 
-    def extreme(self, of: np.ufunc, values: np.ndarray) -> np.ndarray:
-        """The maximum or the minimum over the notes of each bar, 0 where there is none."""
+    def extreme(self, ufunc: np.ufunc, values: np.ndarray) -> np.ndarray:
+        """The maximum or minimum (ufunc) over the notes of each bar, 0 for a bar without notes."""
         result, has_notes = np.zeros(len(self.counts)), np.flatnonzero(self.counts)
-        result[has_notes] = of.reduceat(values, self.bar.searchsorted(has_notes))
+        result[has_notes] = ufunc.reduceat(values, self.bar.searchsorted(has_notes))
         return result
 
-    def only(self, stays: np.ndarray) -> _HeardNotes:
-        """The notes at some indices."""
-        fields = {name: getattr(self, name)[stays] for name in self.__dataclass_fields__ if name != "counts"}
+    def only(self, indices: np.ndarray) -> _HeardNotes:
+        """The notes at the given indices."""
+        fields = {name: getattr(self, name)[indices] for name in self.__dataclass_fields__ if name != "counts"}
         return _HeardNotes(**fields, counts=np.bincount(fields["bar"], minlength=len(self.counts)))
 
 
 def _heard(score: symusic.core.ScoreTick, bars: Bars, limits: Limits) -> tuple[_HeardNotes, np.ndarray]:
-    """The notes that count, and the bar lines in seconds, (bars + 1).
+    """The notes to measure, and the bar lines in seconds, (bars + 1).
 
-    Tracks that double each other are one: of equal notes the longest, the loudest. A tempo without end lasts for as
-    long as single precision can say.
+    Notes of equal start and pitch are merged into one, with the greatest length and velocity. Infinite times are
+    replaced by the largest number of single precision.
     """
     pitched = pitched_notes(score, limits)
     key = pitched.start * N_PITCHES - pitched.pitch
@@ -183,7 +191,7 @@ def _is_triple(meter: str) -> bool:
 def _density(
     notes: _HeardNotes, onsets: _HeardNotes, seconds: np.ndarray, quarters: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """How much happens. seconds, quarters: (bars), how long the bars are."""
+    """Density features. seconds, quarters: (bars), lengths of the bars."""
     sounds = np.clip(notes.seconds, 0, LONGEST)
     return {
         "notes_per_second": np.log1p(notes.counts / seconds),
@@ -198,12 +206,12 @@ def _density(
 
 
 def _off(quarters: np.ndarray, parts: int) -> np.ndarray:
-    """How far, in quarters, each place is from the nearest multiple of a quarter's part."""
+    """Distance, in quarters, of each position from the nearest point of a grid with `parts` points a quarter."""
     return np.abs(quarters * parts - np.round(quarters * parts)) / parts
 
 
 def _sound(notes: _HeardNotes, onsets: _HeardNotes) -> dict[str, np.ndarray]:
-    """Loudness and register."""
+    """Features of velocity and register."""
     octaves, velocity = (notes.pitch - MIDDLE_C) / OCTAVE, notes.velocity / 127
     top = (onsets.pitch - MIDDLE_C) / OCTAVE
     mean_velocity, velocity_sd = notes.mean_and_sd(velocity)
@@ -222,7 +230,7 @@ def _sound(notes: _HeardNotes, onsets: _HeardNotes) -> dict[str, np.ndarray]:
 
 
 def _rhythm(notes: _HeardNotes, onsets: _HeardNotes) -> dict[str, np.ndarray]:
-    """How long the notes are, alone and against the time between onsets."""
+    """Features of note lengths, absolute and relative to the time between onsets."""
     return {
         "length_seconds": notes.mean(np.log2(np.clip(notes.seconds, SHORTEST, LONGEST))),
         "length_quarters": notes.mean(np.log2(np.clip(notes.quarters, SHORTEST, LONGEST))),
@@ -238,6 +246,6 @@ def _harmonic_change(pitch_classes: np.ndarray) -> np.ndarray:
 
 
 def _hold(performance: np.ndarray, has_notes: np.ndarray) -> None:
-    """Give bars without notes the values of the last bar that has some, in place."""
+    """Give bars without notes the values of the last bar with notes, in place."""
     last = np.maximum.accumulate(np.where(has_notes, np.arange(len(has_notes)), np.argmax(has_notes)))
     performance[:, _HELD] = performance[last][:, _HELD]

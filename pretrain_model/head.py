@@ -1,7 +1,7 @@
-"""A head: what turns the bars of a piece into valence and arousal. Its file, and its use.
+"""A head predicts valence and arousal from the bars of a piece. Here are its use and its file.
 
-There are two kinds: the listener (listener_model.py), which reads features of the performance, and latents too if it
-was trained so, in the context of the piece; and CustomMLP (custom_mlp.py), which reads the latent of one bar. Columns
+There are two kinds: the listener (listener_model.py), which reads performance features, and latents if trained so, in
+the context of the piece; and CustomMLP (custom_mlp.py), which reads the latent of one bar. Columns
 of every prediction are valence, then arousal, both in [−1, 1] (Russell's circumplex: valence from unpleasant to
 pleasant, arousal from calm to excited), then the standard deviation of each.
 """
@@ -42,28 +42,28 @@ BUNDLED_HEADS = {
 }
 
 Values = TypeVar("Values")
-Model: TypeAlias = "CustomMLP | ListenerModel"  # as they are trained
+Model: TypeAlias = "CustomMLP | ListenerModel"  # in training
 Performance: TypeAlias = BarFeatures | BarViews
 
 
 @dataclass(frozen=True)
 class HeadInput:
-    """What a head can read of the n bars of a piece; what it doesn't read may be None.
+    """What a head can read for the n bars of a piece; whatever it doesn't read may be None.
 
-    performance: features, or the views that are made of them. latents: float32 (n, width).
+    performance: features, or the views computed from them. latents: float32 (n, width).
     """
 
     performance: Performance | None
     latents: np.ndarray | None = None
 
     def views(self, with_latents: bool) -> BarViews:
-        """What a listener reads: of the features, with the latents behind them if so asked."""
+        """The views that a listener reads, from the features and, with `with_latents`, the latents."""
         if isinstance(self.performance, BarViews) and not with_latents:
             return self.performance
         return view_bars(self.values(with_latents), self._features.edges)
 
     def values(self, with_latents: bool) -> np.ndarray:
-        """The features of each bar, with the latents behind them if so asked. float32 (n, …)."""
+        """The features of each bar, followed by the latents if with_latents. float32 (n, …)."""
         values = self._features.values
         return np.concatenate([values, _needed(self.latents, "latents")], axis=1) if with_latents else values
 
@@ -73,7 +73,7 @@ class HeadInput:
 
 
 class NamedEncoder(Protocol):
-    """What is asked of an encoder here: a name and the digest of its weights."""
+    """An encoder as far as it matters here: its name and the digest of its weights."""
 
     @property
     def name(self) -> str:
@@ -88,8 +88,8 @@ class NamedEncoder(Protocol):
 class Head:
     """A head ready for use; `load_head` makes one.
 
-    encoder_digest: of the encoder on whose latents it was trained, empty if it reads none. facts: what its file says of
-    how it was made.
+    encoder_digest: of the encoder on whose latents it was trained, empty if it reads none. facts: the metadata of its
+    file on how it was made.
     """
 
     name: str
@@ -105,7 +105,7 @@ class Head:
 
     @property
     def performance(self) -> Callable[[symusic.core.ScoreTick, Bars, Limits], Performance] | None:
-        """What makes the performance that it needs of a song, as far as that can be done without latents."""
+        """The function that computes the performance input of a song, before latents are known; None if not needed."""
         if not isinstance(self.model, Listener):
             return None
         return bar_features if self.reads_latents else view_song
@@ -121,7 +121,7 @@ class Head:
         if self.reads_latents and encoder.digest != self.encoder_digest:
             raise UserError(
                 f"head {self.name!r} was trained on latents of encoder {self.encoder_digest[:12]}…, not of "
-                f"{encoder.name!r} ({encoder.digest[:12]}…): take the encoder that belongs to it, or train a head"
+                f"{encoder.name!r} ({encoder.digest[:12]}…): use that encoder, or train a head"
             )
 
 
@@ -143,10 +143,10 @@ def save_head(path: str | Path, model: Model, encoder_digest: str, facts: Mappin
 
 
 def load_head(name: str = "bundled", device: str = "cpu") -> Head:
-    """Load a head: one of BUNDLED_HEADS by its name, or the path of a `.safetensors` file that `save_head` wrote.
+    """Load a head. name: one of BUNDLED_HEADS, or the path of a `.safetensors` file that `save_head` wrote.
 
-    A CustomMLP computes on the device; a listener, which is a few small products a song, always on the CPU. Raises
-    UserError if there is no such file, it holds no head, or it reads features of another version.
+    A CustomMLP computes on the device; a listener, a few small products for each song, always on the CPU. Raises
+    UserError if the file does not exist, holds no head, or the head reads features of another version.
     """
     path = BUNDLED_HEADS.get(name, Path(name))
     if not path.is_file():
@@ -161,7 +161,9 @@ def load_head(name: str = "bundled", device: str = "cpu") -> Head:
     except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
         raise UserError(f"{path}: not a valence/arousal head ({first_line(error)})") from None
     if version != FEATURES_VERSION:
-        raise UserError(f"{path}: reads features of version {version}, here they are {FEATURES_VERSION}: train it anew")
+        raise UserError(
+            f"{path}: reads features of version {version}, here they are {FEATURES_VERSION}: train it again"
+        )
     return Head(name, tensors_digest(tensors), encoder_digest, model, facts)
 
 
@@ -170,7 +172,7 @@ def _loaded(facts: Mapping[str, str], tensors: Mapping[str, np.ndarray], device:
     if kind == "listener":
         return Listener.load(facts, tensors)
     if kind == "custom_mlp":
-        from .custom_mlp import CustomMLP  # and torch: where nothing needs it, it is not imported
+        from .custom_mlp import CustomMLP  # imports torch, which a listener does not need
 
         return CustomMLP.load(facts, tensors, device)
-    raise ValueError("its metadata name no kind of head, custom_mlp or listener")
+    raise ValueError("its metadata name no kind of head (custom_mlp or listener)")

@@ -1,16 +1,17 @@
-"""A model of a listener: valence and arousal of every bar from the music around it.
+"""The listener: a model that predicts valence and arousal of every bar from the music around it.
 
-Two sets of rated music say different things: VGMIDI how listeners' ratings run through a piece, EMOPIA only on which
-side of zero a clip lies. So there are two experts, each trained on its own set, and a gate that says which set a piece
+The two sets of rated music give different information: VGMIDI the raters' trajectories through a piece, EMOPIA only the
+signs of a clip. So there are two experts, each trained on its own set, and a gate that estimates which set a piece
 resembles (a mixture of experts: Jacobs, Jordan, Nowlan and Hinton, Neural Computation 3, 1991). An expert is the mean
-of a linear model and of small networks. With the context `whole` the linear model reads the whole piece, the mean over
-the bars is an expert's level for the piece, and a linear model of the motion adds how a bar differs from that. With
-`heard` both read what was heard up to the bar, and nothing later changes its numbers.
+of a linear model and of small networks. With the context `whole` the linear model reads the whole piece, the networks'
+outputs are averaged over its bars, and a linear model of the motion adds how each bar differs from the level of the
+piece. With `heard` both read only the music up to the bar, so nothing later changes its prediction.
 
-Each prediction has a standard deviation: of VGMIDI's expert what its errors on pieces of left-out games were, of
-EMOPIA's one with which the signs of left-out songs are as probable as they were right, and how far the two differ.
+Each prediction has a standard deviation. It combines that of VGMIDI's expert, measured by its errors on games left out
+of training, that of EMOPIA's expert, under which the signs of left-out songs are likeliest, and the difference between
+the two experts.
 
-Here is what is trained; listener_numpy.py does the same with the trained weights, without torch.
+This module is for training; listener_numpy.py computes the same from the trained weights without torch.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from .listener_numpy import CLIP, Context, Listener
 
 @dataclass(frozen=True)
 class ListenerConfig:
-    """Shape of a listener. width: values of a bar that it reads. context: whole or heard. networks: of each expert.
+    """Shape of a listener. width: values it reads for each bar. context: whole or heard. networks: in each expert.
 
-    hidden: units of each network. dropout_in, dropout: in training, of what a network reads and of its hidden units.
+    hidden: hidden units of each network. dropout_in, dropout: in training, of a network's input and hidden units.
     """
 
     width: int
@@ -43,7 +44,7 @@ class ListenerConfig:
 
 
 class Scale(nn.Module):
-    """Standardises by a mean and a spread that it carries, and cuts off at CLIP."""
+    """Standardises values by a stored mean and spread, and clips them at CLIP."""
 
     mean: Tensor
     std: Tensor
@@ -54,7 +55,7 @@ class Scale(nn.Module):
         self.register_buffer("std", torch.ones(width))
 
     def set(self, mean: Tensor, std: Tensor) -> None:
-        """Standardise by these, (width,) each; what hardly varies is only centred."""
+        """Set the mean and standard deviation, (width,) each; values that hardly vary are only centred."""
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
 
@@ -100,9 +101,9 @@ class Networks(nn.Module):
 
 
 class Expert(nn.Module):
-    """Valence and arousal as one of the rated sets has them: `linear_gain` * linear + `networks_gain` * networks.
+    """Valence and arousal on the scale of one rated set: `linear_gain` * linear + `networks_gain` * networks.
 
-    sd: (2,), standard deviation of its errors on music that it wasn't trained on.
+    sd: (2,), standard deviation of its errors on music outside its training data.
     """
 
     linear_gain: Tensor
@@ -120,9 +121,9 @@ class Expert(nn.Module):
 
 @dataclass(frozen=True)
 class Views:
-    """What the listener reads of the n bars of some pieces: heard (n, …), motion (n, …), whole (pieces, …).
+    """The input of the listener for the n bars of some pieces: heard (n, …), motion (n, …), whole (pieces, …).
 
-    piece: int64 (n), which of the pieces a bar belongs to; no piece is without bars.
+    piece: int64 (n), index of each bar's piece; every piece has at least one bar.
     """
 
     heard: Tensor
@@ -132,7 +133,7 @@ class Views:
 
     @classmethod
     def of(cls, pieces: Sequence[BarViews]) -> Views:
-        """The views of pieces, side by side."""
+        """The views of several pieces, concatenated."""
         heard, motion, whole = (
             torch.from_numpy(np.concatenate([getattr(piece, view) for piece in pieces]))
             for view in ("heard", "motion", "whole")
@@ -140,14 +141,14 @@ class Views:
         piece = np.repeat(np.arange(len(pieces)), [len(piece.heard) for piece in pieces])
         return cls(heard, motion, whole, torch.from_numpy(piece))
 
-    def mean_of_pieces(self, of_bars: Tensor) -> Tensor:
-        """(n, k) -> (pieces, k)."""
-        total = torch.zeros(len(self.whole), of_bars.shape[1]).index_add(0, self.piece, of_bars)
+    def mean_of_pieces(self, values: Tensor) -> Tensor:
+        """Mean over the bars of each piece: (n, k) -> (pieces, k)."""
+        total = torch.zeros(len(self.whole), values.shape[1]).index_add(0, self.piece, values)
         return total / torch.bincount(self.piece, minlength=len(self.whole))[:, None]
 
 
 class ListenerModel(nn.Module):
-    """Two experts, a gate and, with the context `whole`, the motion."""
+    """Two experts, a gate and, with the context `whole`, a model of the motion."""
 
     kind: ClassVar = "listener"
 
@@ -163,15 +164,15 @@ class ListenerModel(nn.Module):
         self.motion = Linear(motion, 2) if config.context == "whole" else None
 
     def without_torch(self) -> Listener:
-        """The same weights for use, in NumPy."""
+        """The same weights in NumPy, for prediction."""
         return Listener({name: values.numpy() for name, values in self.state_dict().items()}, self.config.context)
 
     def linear_view(self, views: Views) -> Tensor:
-        """What linear models and the gate read: (pieces, …) with the context whole, (n, …) with heard."""
+        """The input of the linear models and the gate: (pieces, …) with the context whole, (n, …) with heard."""
         return views.whole if self.config.context == "whole" else views.heard
 
     def rate(self, expert: Expert, views: Views) -> Tensor:
-        """An expert's ratings: (pieces, 2) with the context whole, (n, 2), of the bars, with heard."""
+        """An expert's predictions: (pieces, 2) with the context whole, (n, 2) for the bars with heard."""
         networks = expert.networks(views.heard)  # (n, 2)
         if self.config.context == "whole":
             networks = views.mean_of_pieces(networks)
@@ -179,7 +180,7 @@ class ListenerModel(nn.Module):
 
     def forward(self, views: Views) -> tuple[Tensor, Tensor]:
         """Valence and arousal in [−1, 1] of the bars, (n, 2), and their standard deviations, (n, 2)."""
-        share = torch.sigmoid(self.gate(self.linear_view(views)))  # (pieces or n, 1): how much it resembles EMOPIA
+        share = torch.sigmoid(self.gate(self.linear_view(views)))  # (pieces or n, 1): weight of EMOPIA's expert
         vgmidi, emopia = self.rate(self.vgmidi, views), self.rate(self.emopia, views)
         rating = (1 - share) * vgmidi + share * emopia  # (pieces or n, 2)
         variance = (1 - share) * self.vgmidi.sd**2 + share * self.emopia.sd**2
@@ -190,7 +191,7 @@ class ListenerModel(nn.Module):
         return rating.clamp(-1, 1), variance.sqrt()
 
     def moving(self, views: Views) -> Tensor:
-        """How bars differ from the level of their piece, (n, 2), mean 0; 0 with the context heard, which has none."""
+        """How bars differ from the level of their piece, (n, 2), with mean 0; all 0 with the context heard."""
         if self.motion is None:
             return torch.zeros(len(views.motion), 2)
         motion = self.motion(views.motion)

@@ -1,7 +1,7 @@
-"""A trained listener at work: what listener_model.py computes, in NumPy, one piece at a time.
+"""Prediction with a trained listener in NumPy, one piece at a time; it computes the same as listener_model.py.
 
-To import torch takes longer than to annotate a song. And as pieces do not meet in a product, a song's numbers don't
-depend, even in their last digits, on the songs that are annotated with it.
+Importing torch takes longer than annotating a song. And since no matrix product mixes pieces, the predictions for a
+song do not depend, even in their last digits, on the other songs annotated with it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from .bar_context import BarViews, view_bars
 
 Context = Literal["whole", "heard"]
-CLIP = 4.0  # standard deviations: beyond, a feature is outside what was learned from
+CLIP = 4.0  # standard deviations; a feature beyond is outside the training data and is clipped
 EXPERTS = ("vgmidi", "emopia")
 
 
@@ -29,19 +29,19 @@ class Listener:
 
     @classmethod
     def load(cls, facts: Mapping[str, str], tensors: Mapping[str, np.ndarray]) -> Listener:
-        """A trained one, of the metadata and tensors of its file. Raises KeyError or ValueError if they are none."""
+        """A trained listener from its file's metadata and tensors. Raises KeyError or ValueError if they don't fit."""
         if facts["context"] not in get_args(Context):
             raise ValueError(f"its context is {facts['context']!r}")
         listener = cls(tensors, cast(Context, facts["context"]))
         silence = np.zeros((1, int(facts["width"])))
-        listener.predict(view_bars(silence, np.array([0.0, 1.0])))  # so that a tensor that doesn't fit is found here
+        listener.predict(view_bars(silence, np.array([0.0, 1.0])))  # raises here if a tensor doesn't fit
         return listener
 
     def predict(self, views: BarViews) -> np.ndarray:
         """Valence and arousal in [−1, 1] of a piece's bars, and their standard deviations: float32 (n, 4)."""
-        of_piece = views.whole if self.context == "whole" else views.heard
-        share = (1 + np.tanh(self._linear("gate", of_piece) / 2)) / 2  # (1 or n, 1): how much it resembles EMOPIA
-        vgmidi, emopia = (self._rate(expert, of_piece, views.heard) for expert in EXPERTS)  # (1 or n, 2)
+        view = views.whole if self.context == "whole" else views.heard
+        share = (1 + np.tanh(self._linear("gate", view) / 2)) / 2  # (1 or n, 1): weight of EMOPIA's expert
+        vgmidi, emopia = (self._rate(expert, view, views.heard) for expert in EXPERTS)  # (1 or n, 2)
         vgmidi_sd, emopia_sd = (self.weights[f"{expert}.sd"] for expert in EXPERTS)  # (2,)
         rating = (1 - share) * vgmidi + share * emopia
         variance = (1 - share) * vgmidi_sd**2 + share * emopia_sd**2 + share * (1 - share) * (vgmidi - emopia) ** 2
@@ -50,14 +50,14 @@ class Listener:
             rating = rating + motion - motion.mean(axis=0)
         return np.concatenate([rating.clip(-1, 1), np.broadcast_to(np.sqrt(variance), rating.shape)], axis=1)
 
-    def _rate(self, expert: str, of_piece: np.ndarray, heard: np.ndarray) -> np.ndarray:
-        """An expert's ratings: (1, 2) with the context whole, (n, 2) with heard."""
+    def _rate(self, expert: str, view: np.ndarray, heard: np.ndarray) -> np.ndarray:
+        """An expert's predictions: (1, 2) with the context whole, (n, 2) with heard."""
         layers = self._networks[expert]
         units = self._scaled(f"{expert}.networks", heard) @ layers.hidden + layers.hidden_bias  # (networks, n, hidden)
         networks = (np.maximum(units, 0) @ layers.out + layers.out_bias).mean(axis=0)  # (n, 2)
         if self.context == "whole":
             networks = networks.mean(axis=0, keepdims=True)
-        linear = self._linear(f"{expert}.linear", of_piece)
+        linear = self._linear(f"{expert}.linear", view)
         return self.weights[f"{expert}.linear_gain"] * linear + self.weights[f"{expert}.networks_gain"] * networks
 
     def _linear(self, name: str, view: np.ndarray) -> np.ndarray:
@@ -72,7 +72,7 @@ class Listener:
 
 
 class _Layers(NamedTuple):
-    """Both layers of an expert's networks, side by side.
+    """Both layers of all networks of an expert, stacked.
 
     hidden: (networks, width, hidden). hidden_bias: (networks, 1, hidden). out: (networks, hidden, 2). out_bias:
     (networks, 1, 2).

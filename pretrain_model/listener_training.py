@@ -1,13 +1,14 @@
-"""Training of a listener: each expert on its own rated set, the gate on both, and the sizes of its errors.
+"""Training of a listener: each expert on its own rated set, the gate on both, and the size of its errors.
 
-Linear models are ridge regressions on VGMIDI's ratings and logistic regressions on the signs of EMOPIA's quadrants; so
-are the small networks' losses. Every piece counts the same, however long. A quadrant says no more than two signs: its
-expert's scores are given the spread that VGMIDI's ratings have from piece to piece.
+The linear models are ridge regressions on VGMIDI's ratings and logistic regressions on the signs of EMOPIA's quadrants;
+the networks use the corresponding losses, squared error and log loss. Every piece has the same weight, however long. A
+quadrant gives only two signs, so the outputs of EMOPIA's expert are scaled to the spread of VGMIDI's ratings from piece
+to piece.
 
-The sizes of the errors are measured on games and songs that were left out of training. VGMIDI's expert: models trained
-without some of the games rate these games, and the standard deviation is the one of the normal distribution whose
-intervals of 50 % and 90 % cover as many of the bars. EMOPIA's quadrants give no sizes: its standard deviation is the
-one with which the signs of left-out songs are as likely as possible.
+The size of the errors is measured on games and songs left out of training. For VGMIDI's expert, models trained without
+some games predict these games, and the standard deviation is that of the normal distribution whose intervals of 50 %
+and 90 % cover these shares of the bars. EMOPIA's quadrants give no size of an error, so the standard deviation of its
+expert is the one under which the signs of left-out songs are likeliest.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from .listener_model import Linear, ListenerConfig, ListenerModel, Networks, Sca
 from .pretrain_settings import ListenerSettings
 from .rated_pieces import GROUP, RatedPiece
 
-SPREAD = (0.23, 0.25)  # of VGMIDI's ratings from piece to piece, valence and arousal, where it isn't trained on
-_ALWAYS = 20.0  # a gate that is open or shut: sigmoid(20) is 1 in single precision
+SPREAD = (0.23, 0.25)  # valence and arousal of VGMIDI from piece to piece; used when trained without VGMIDI
+_ALWAYS = 20.0  # bias of a gate with only one expert: sigmoid(20) is 1 in single precision
 FOLDS = 5
 _COVERED = torch.tensor([0.5, 0.9], dtype=torch.float64)
 _DEVIATIONS = torch.special.ndtri((1 + _COVERED) / 2)  # half widths of these intervals: 0.67 and 1.64
@@ -37,9 +38,9 @@ _DEVIATIONS = torch.special.ndtri((1 + _COVERED) / 2)  # half widths of these in
 
 @dataclass(frozen=True)
 class SeenPiece:
-    """A rated piece as the listener reads it: views of the m rated bars and of the whole piece.
+    """A rated piece as input for training: views of the m rated bars and of the whole piece.
 
-    group: the game or song. targets: float32 (m, 2), ratings in [−1, 1], or signs, 0 or 1, the same for all bars.
+    group: its game or song. targets: float32 (m, 2), ratings in [−1, 1], or signs as 0 or 1, equal for all bars.
     """
 
     group: str
@@ -48,13 +49,13 @@ class SeenPiece:
 
     @classmethod
     def of(cls, piece: RatedPiece, settings: ListenerSettings) -> SeenPiece:
-        """The views of a rated piece; of EMOPIA's points only the signs are taken."""
+        """The views and targets of a rated piece; of EMOPIA's points only the signs are used."""
         views = Views.of([piece.input.views(settings.reads == "performance_and_latents")])
-        at = torch.from_numpy(piece.rated)
+        rated = torch.from_numpy(piece.rated)
         targets = piece.targets if piece.dataset == "vgmidi" else (piece.targets >= 0).astype(np.float32)
         return cls(
             piece.group,
-            Views(views.heard[at], views.motion[at], views.whole, views.piece[at]),
+            Views(views.heard[rated], views.motion[rated], views.whole, views.piece[rated]),
             torch.from_numpy(targets),
         )
 
@@ -68,11 +69,11 @@ def fit_listener(
 ) -> ListenerModel:
     """Fit a listener on pieces of VGMIDI, clips of EMOPIA or both; one set may be empty.
 
-    The sizes of its errors are not known yet: `train_listener` of listener_calibration measures them.
+    The size of its errors is not set here: `train_listener` measures it.
     """
     draw = torch.Generator().manual_seed(seed)
     spread = torch.tensor(SPREAD)
-    with torch.random.fork_rng(devices=[]):  # leaves the caller's random numbers alone
+    with torch.random.fork_rng(devices=[]):  # keeps the caller's random state
         torch.manual_seed(seed)
         model = ListenerModel(config)
         if rated:
@@ -103,22 +104,22 @@ def _motion(views: Views) -> Tensor:
 
 
 def _rows(pieces: Sequence[SeenPiece], view: Callable[[Views], Tensor], centred: bool = False) -> _Rows:
-    """A view of all pieces; where it has one row a piece, that row meets the mean of the piece's targets.
+    """A view of all pieces with targets; if it has one row per piece, the target is the mean over the piece.
 
-    centred: targets less their mean over the piece.
+    centred: subtract from the targets their mean over the piece.
     """
     views, targets, weights = [], [], []
     for piece in pieces:
         rows, mean = view(piece.views), piece.targets.mean(dim=0, keepdim=True)
-        of_piece = len(rows) == 1 < len(piece.targets)
+        one_row = len(rows) == 1 < len(piece.targets)
         views.append(rows)
-        targets.append(mean if of_piece else piece.targets - mean if centred else piece.targets)
+        targets.append(mean if one_row else piece.targets - mean if centred else piece.targets)
         weights.append(torch.full((len(rows),), 1 / len(rows)))
     return _Rows(torch.cat(views), torch.cat(targets), torch.cat(weights))
 
 
 def _fit_scale(scale: Scale, data: _Rows) -> Tensor:
-    """Set the scale by the rows' weighted mean and spread; returns the rows on it."""
+    """Set the scale to the rows' weighted mean and spread; returns the scaled rows."""
     share = (data.weights / data.weights.sum()).double()[:, None]
     mean = (share * data.rows).sum(dim=0)
     scale.set(mean, (share * (data.rows - mean) ** 2).sum(dim=0).sqrt())
@@ -126,7 +127,7 @@ def _fit_scale(scale: Scale, data: _Rows) -> Tensor:
 
 
 def _fit_ridge(linear: Linear, data: _Rows, penalty: float) -> None:
-    """Least squares with `penalty` times the squared coefficients beside the weighted sum of squared errors."""
+    """Fit by least squares: the weighted squared errors plus `penalty` times the squared coefficients."""
     x = _fit_scale(linear.scale, data).double().numpy()
     fitted = Ridge(alpha=penalty).fit(x, data.targets.double().numpy(), sample_weight=data.weights.double().numpy())
     with torch.no_grad():
@@ -135,10 +136,10 @@ def _fit_ridge(linear: Linear, data: _Rows, penalty: float) -> None:
 
 
 def _fit_logistic(linear: Linear, data: _Rows, penalty: float) -> None:
-    """Logistic regression of each sign, `penalty` times half the squared coefficients beside the weighted log loss."""
+    """Fit a logistic regression of each sign: weighted log loss plus `penalty` / 2 times the squared coefficients."""
     x = _fit_scale(linear.scale, data).numpy()
     for k, sign in enumerate((data.targets > 0.5).numpy().T):
-        if sign.all() or not sign.any():  # nothing to tell apart
+        if sign.all() or not sign.any():  # only one sign occurs
             coefficients, bias = np.zeros(x.shape[1]), math.copysign(1.0, sign[0] - 0.5)
         else:
             fitted = LogisticRegression(C=1 / penalty, max_iter=2000).fit(x, sign, sample_weight=data.weights.numpy())
@@ -159,9 +160,9 @@ def _fit_networks(
     settings: ListenerSettings,
     draw: torch.Generator,
 ) -> None:
-    """Fit the members, each from other beginnings and on other bars, by `loss` on targets of mean 0 and spread 1.
+    """Fit each network from its own initial weights and on its own bars, by `loss` on targets of mean 0 and spread 1.
 
-    Signs stay as they are. Bars are drawn so that every piece is as likely as any other.
+    Targets that are signs are not rescaled. Bars are drawn so that all pieces are equally likely.
     """
     data = _rows(pieces, lambda views: views.heard)
     x = _fit_scale(networks.scale, data)
@@ -189,15 +190,15 @@ def _fit_networks(
 
 @torch.no_grad()
 def _give_spread(model: ListenerModel, clips: Sequence[SeenPiece], spread: Tensor) -> None:
-    """Scale both halves of EMOPIA's expert: its ratings then vary from clip to clip as VGMIDI's from piece to piece."""
+    """Scale both parts of EMOPIA's expert to vary from clip to clip as VGMIDI's ratings do from piece to piece."""
     linear = torch.stack([model.emopia.linear(model.linear_view(clip.views)).mean(dim=0) for clip in clips])
     networks = torch.stack([model.emopia.networks(clip.views.heard).mean(dim=0) for clip in clips])
-    for gain, scores in ((model.emopia.linear_gain, linear), (model.emopia.networks_gain, networks)):
-        gain.copy_(0.5 * spread / scores.std(dim=0, correction=0).clamp(min=1e-3))
+    for gain, outputs in ((model.emopia.linear_gain, linear), (model.emopia.networks_gain, networks)):
+        gain.copy_(0.5 * spread / outputs.std(dim=0, correction=0).clamp(min=1e-3))
 
 
 def _fit_gate(model: ListenerModel, rated: Sequence[SeenPiece], clips: Sequence[SeenPiece], penalty: float) -> None:
-    """Tell clips of EMOPIA from pieces of VGMIDI, both sets as likely beforehand."""
+    """Fit the gate to distinguish EMOPIA's clips from VGMIDI's pieces, with the same weight for both sets."""
     if not rated or not clips:
         with torch.no_grad():
             model.gate.layer.weight.zero_()
@@ -212,7 +213,7 @@ def _fit_gate(model: ListenerModel, rated: Sequence[SeenPiece], clips: Sequence[
 
 
 def train_listener(pieces: Sequence[RatedPiece], settings: ListenerSettings, seed: int) -> ListenerModel:
-    """Train a listener on pieces of VGMIDI, of EMOPIA or of both, and size its errors."""
+    """Train a listener on pieces of VGMIDI, EMOPIA or both, and measure the size of its errors."""
     seen = {dataset: [SeenPiece.of(p, settings) for p in pieces if p.dataset == dataset] for dataset in GROUP}
     rated, clips = seen["vgmidi"], seen["emopia"]
     config = ListenerConfig(
@@ -223,21 +224,21 @@ def train_listener(pieces: Sequence[RatedPiece], settings: ListenerSettings, see
         dropout_in=settings.dropout_in,
         dropout=settings.dropout,
     )
-    errors, scores, signs = [], [], []
-    of_rated, of_clips = (_folds(pieces) for pieces in (rated, clips))
-    for k in tqdm(range(FOLDS), desc="sizing the errors", unit="fold", leave=False):
-        kept = [_without(pieces, folds[k]) for pieces, folds in ((rated, of_rated), (clips, of_clips))]
+    errors, outputs, signs = [], [], []
+    rated_folds, clip_folds = (_folds(pieces) for pieces in (rated, clips))
+    for k in tqdm(range(FOLDS), desc="measuring the errors", unit="fold", leave=False):
+        kept = [_without(pieces, folds[k]) for pieces, folds in ((rated, rated_folds), (clips, clip_folds))]
         if bool(kept[0]) < bool(rated) or bool(kept[1]) < bool(clips):
             continue  # a set of one game or song leaves nothing to learn from
         model = fit_listener(kept[0], kept[1], config, settings, seed)
-        errors += [_rate_bars(model, rated[i].views) - rated[i].targets for i in of_rated[k]]
-        scores += [model.rate(model.emopia, clips[i].views).mean(dim=0) for i in of_clips[k]]
-        signs += [clips[i].targets[0] for i in of_clips[k]]
+        errors += [_rate_bars(model, rated[i].views) - rated[i].targets for i in rated_folds[k]]
+        outputs += [model.rate(model.emopia, clips[i].views).mean(dim=0) for i in clip_folds[k]]
+        signs += [clips[i].targets[0] for i in clip_folds[k]]
     model = fit_listener(rated, clips, config, settings, seed)
     if errors:
         model.vgmidi.sd.copy_(_sd_of_errors(torch.cat(errors)))
-    if scores:
-        model.emopia.sd.copy_(_sd_of_signs(torch.stack(scores), torch.stack(signs)))
+    if outputs:
+        model.emopia.sd.copy_(_sd_of_signs(torch.stack(outputs), torch.stack(signs)))
     return model
 
 
@@ -250,29 +251,30 @@ def _without(pieces: Sequence[SeenPiece], left_out: list[int]) -> list[SeenPiece
 
 
 def _rate_bars(model: ListenerModel, views: Views) -> Tensor:
-    """The rating of every bar by VGMIDI's expert, with the motion where there is one: (n, 2)."""
+    """The prediction of VGMIDI's expert for every bar, with the motion if the model has one: (n, 2)."""
     return model.rate(model.vgmidi, views) + model.moving(views)
 
 
 def _sd_of_errors(errors: Tensor) -> Tensor:
-    """errors: (bars, 2) -> (2,), the mean over both intervals of the standard deviation that fits it."""
+    """errors: (bars, 2) -> (2,), the standard deviation that fits each interval, averaged over both intervals."""
     sizes = torch.quantile(errors.double().abs(), _COVERED, dim=0)  # (intervals, 2)
     return (sizes / _DEVIATIONS[:, None]).mean(dim=0)
 
 
-def _sd_of_signs(scores: Tensor, signs: Tensor) -> Tensor:
-    """The standard deviation with which Φ(score / sd) makes the signs the likeliest; each (clips, 2) -> (2,)."""
+def _sd_of_signs(outputs: Tensor, signs: Tensor) -> Tensor:
+    """The standard deviation under which Φ(output / sd) makes the signs likeliest; each (clips, 2) -> (2,)."""
     candidates = torch.logspace(-2, 1, 301)
-    right = (2 * signs - 1) * scores  # (clips, 2)
+    right = (2 * signs - 1) * outputs  # (clips, 2)
     likelihood = torch.special.log_ndtr(right[None] / candidates[:, None, None]).sum(dim=1)  # (candidates, 2)
     return candidates[likelihood.argmax(dim=0)]
 
 
 def folds_by_group(groups: Sequence[str], sizes: Sequence[int], n_folds: int) -> list[list[int]]:
-    """Cut pieces into folds of about the same size: lists of indices, together every piece once.
+    """Divide pieces into folds of about the same size: lists of indices that contain every piece once.
 
-    groups: of each piece. sizes: of each piece, say its bars. The largest groups are placed first, each into the fold
-    that is smallest by then, so the folds depend on the data alone. With fewer groups than folds some are empty.
+    groups: the group of each piece. sizes: the size of each piece, for example its bars. The largest groups are
+    assigned first, each to the fold that is smallest at the time, so the folds depend on the data alone. With fewer
+    groups than folds some folds are empty.
     """
     size: dict[str, int] = {}
     for group, n in zip(groups, sizes, strict=True):

@@ -1,7 +1,7 @@
-"""MODEL_CARD.md, from its template and from what stands beside the weights in agreement.json.
+"""MODEL_CARD.md, from its template and from weights/agreement.json.
 
-python -m pretrain_model.model_card                            writes MODEL_CARD.md anew
-python -m pretrain_model.model_card cross_validation.csv       first takes over what 05_cross_validate.py measured
+python -m pretrain_model.model_card                            writes MODEL_CARD.md again
+python -m pretrain_model.model_card cross_validation.csv       first copies the results of 05_cross_validate.py
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _COLUMNS = ("dataset", "level", "predictor", "dimension", "metric", "value", "lo
 
 
 def model_card(record: dict[str, Any]) -> str:
-    """The card as Markdown. record: what agreement.json holds."""
-    # nothing in it comes from strangers, and it is Markdown, so nothing is escaped
+    """The card as Markdown. record: the content of agreement.json."""
+    # the card is Markdown and holds no outside text, so nothing is escaped
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=False,
@@ -44,20 +44,20 @@ def model_card(record: dict[str, Any]) -> str:
 
 
 def with_measured(record: dict[str, Any], table: pd.DataFrame) -> dict[str, Any]:
-    """The record with the agreement that 05_cross_validate.py measured in place of what it had."""
+    """The record with its agreement replaced by what 05_cross_validate.py measured."""
     known = table[table["value"].notna()].round({"value": _DECIMALS, "low": _DECIMALS, "high": _DECIMALS})
     return record | {"agreement": known[list(_COLUMNS)].to_dict("records")}
 
 
 def as_json(record: dict[str, Any]) -> str:
-    """The record as text, a line for each measure of agreement, so that changes can be read."""
+    """The record as JSON with one line for each agreement, so that a diff can be read."""
     rows = ",\n    ".join(json.dumps(row, ensure_ascii=False) for row in record["agreement"])
     others = json.dumps({key: value for key, value in record.items() if key != "agreement"}, indent=2)
     return f'{others[:-2]},\n  "agreement": [\n    {rows}\n  ]\n}}\n'
 
 
 def main() -> None:
-    """Write the card, and before it the record if there is something new."""
+    """Update the record if a table is given, then write the card."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", nargs="?", type=Path, help="cross_validation.csv, as 05_cross_validate.py writes it")
     arguments = parser.parse_args()

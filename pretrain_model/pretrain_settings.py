@@ -1,4 +1,4 @@
-"""The settings of the five scripts of this phase; meanings, units and defaults stand in config/pretrain.yaml."""
+"""The settings of the five scripts of this phase; config/pretrain.yaml has meanings, units and defaults."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Point = Annotated[tuple[float, float], Range(-1, 1)]
 
 @dataclass(frozen=True)
 class OutputSettings:
-    """Where results go."""
+    """The folder for results."""
 
     dir: str
 
@@ -43,7 +43,7 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class QuadrantPoints:
-    """The point (valence, arousal) in [−1, 1]² that stands for each of EMOPIA's quadrants."""
+    """The point (valence, arousal) in [−1, 1]² used as the rating of each of EMOPIA's quadrants."""
 
     Q1: Point
     Q2: Point
@@ -53,7 +53,7 @@ class QuadrantPoints:
 
 @dataclass(frozen=True)
 class EmopiaSettings:
-    """Where EMOPIA comes from and what a quadrant means."""
+    """The source of EMOPIA and the points of its quadrants."""
 
     path: str | None
     url: str
@@ -63,7 +63,7 @@ class EmopiaSettings:
 
 @dataclass(frozen=True)
 class VgmidiSettings:
-    """Where VGMIDI comes from, how measures meet bars, and how games are split."""
+    """The source of VGMIDI, how its measures are aligned with bars, and how games are split."""
 
     path: str | None
     url: str
@@ -92,7 +92,7 @@ class ExtractSettings:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Which head is trained; all but the first and the seed is for CustomMLP."""
+    """Which head is trained; all settings except head and seed are for CustomMLP."""
 
     head: Literal["listener", "custom_mlp"]
     size: Literal["small", "normal", "large"]
@@ -109,7 +109,7 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class ListenerSettings:
-    """How the listener, train.head listener, is trained."""
+    """How the listener (train.head: listener) is trained."""
 
     splits: tuple[Split, ...]
     reads: Literal["performance", "performance_and_latents"]
@@ -129,7 +129,7 @@ class ListenerSettings:
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    """Which head is evaluated, on what."""
+    """Which head is evaluated, and on which splits."""
 
     head: str
     splits: tuple[Split, ...]
@@ -137,7 +137,7 @@ class EvaluateSettings:
 
 @dataclass(frozen=True)
 class CrossValidateSettings:
-    """What 05_cross_validate.py compares, and how sure it wants to be."""
+    """What 05_cross_validate.py compares, its folds and its bootstrap samples."""
 
     predictors: tuple[Predictor, ...]
     folds: Annotated[int, Range(2, 20)]
@@ -161,12 +161,12 @@ class PretrainSettings:
 
     @property
     def folder(self) -> Path:
-        """The prepared folder: labels, MIDI files and everything made from them."""
+        """The output folder: labels, MIDI files and everything made from them."""
         return Path(self.output.dir)
 
     @property
     def head_folder(self) -> Path:
-        """Where 03_train.py writes the head and its record."""
+        """The folder to which 03_train.py writes the head and its record."""
         return self.folder / "head"
 
 

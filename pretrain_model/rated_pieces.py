@@ -1,8 +1,8 @@
-"""Rated music for training and evaluation: what 02_extract_latents.py made, with the ratings of 01_prepare_datasets.py.
+"""Rated music for training and evaluation: files of 02_extract_latents.py with ratings of 01_prepare_datasets.py.
 
-Targets are (valence, arousal) in [−1, 1]: the listeners' mean for a bar of VGMIDI, the point of its clip's quadrant for
-every bar of EMOPIA. CustomMLP learns from bars one by one, without the music around them: there arrays are over bars,
-pieces one after the other, bars of a piece ascending.
+Targets are (valence, arousal) in [−1, 1]: the raters' mean for a bar of VGMIDI, the point of the clip's quadrant for
+every bar of EMOPIA. CustomMLP is trained on single bars; for it, arrays are over the bars of all pieces, one piece
+after the other, the bars of a piece in ascending order.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .features import VERSION as FEATURES_VERSION
 from .features import BarFeatures
 from .head import HeadInput, NamedEncoder
 
-GROUP = {"emopia": "song", "vgmidi": "game"}  # pieces of one may not be both learned from and predicted
+GROUP = {"emopia": "song", "vgmidi": "game"}  # pieces of one group may not be in both training and test data
 Represent: TypeAlias = "Callable[[RatedPiece], npt.NDArray[np.float32]]"
 
 
@@ -34,8 +34,8 @@ Represent: TypeAlias = "Callable[[RatedPiece], npt.NDArray[np.float32]]"
 class RatedPiece:
     """A piece of n bars, m of which are rated.
 
-    group: its game or song. split: train, val or test. made: what is known of its bars. rated: int64 (m), indices of
-    the rated bars, ascending. targets: float32 (m, 2).
+    group: its game or song. split: train, val or test. made: latents and features of its bars. rated: int64 (m),
+    indices of the rated bars, ascending. targets: float32 (m, 2).
     """
 
     dataset: str
@@ -48,15 +48,15 @@ class RatedPiece:
 
     @property
     def input(self) -> HeadInput:
-        """What a head can read of all its bars."""
+        """The input of a head, for all its bars."""
         return HeadInput(BarFeatures(self.made.edges, self.made.features), self.made.latents)
 
 
 def load_rated_pieces(folder: Path, dataset: str, splits: Collection[str], encoder: NamedEncoder) -> list[RatedPiece]:
-    """Read the pieces of some splits, by name, that have both ratings and latents by `encoder`.
+    """Read the pieces of some splits that have both ratings and latents by `encoder`, sorted by name.
 
-    A piece without a file (it failed in 02_extract_latents.py) is passed over. Raises UserError if none is left, or if
-    a file is by another encoder or holds other features.
+    A piece without a file (it failed in 02_extract_latents.py) is skipped. Raises UserError if no piece is left, or if
+    a file was made by another encoder or holds another version of the features.
     """
     labels = read_labels(folder, dataset)
     wanted = {"encoder_digest": encoder.digest, "features": FEATURES_VERSION}
@@ -67,8 +67,8 @@ def load_rated_pieces(folder: Path, dataset: str, splits: Collection[str], encod
         if not made_by:
             continue
         if not made_by.items() >= wanted.items():
-            what = "by another encoder" if made_by.get("encoder_digest") != encoder.digest else "of another version"
-            raise UserError(f"{path} is {what}: run pretrain_model/02_extract_latents.py again")
+            fault = "by another encoder" if made_by.get("encoder_digest") != encoder.digest else "of another version"
+            raise UserError(f"{path} is {fault}: run pretrain_model/02_extract_latents.py again")
         made = read_latents(path)
         rated, targets = _rate(made, label)
         group, split = (str(label[column].iloc[0]) for column in (GROUP[dataset], "split"))
@@ -91,7 +91,7 @@ def _rate(made: PieceLatents, label: pd.DataFrame) -> tuple[np.ndarray, np.ndarr
 
 @dataclass(frozen=True)
 class RatedBars:
-    """Bars of one dataset and split.
+    """Rated bars of pieces of one dataset.
 
     latents: float32 (n, width). targets: float32 (n, 2). bar_number: int32 (n). piece: (n,) index into `pieces`.
     dataset: emopia or vgmidi.
@@ -109,14 +109,14 @@ class RatedBars:
 
 
 def whole_latent(piece: RatedPiece) -> npt.NDArray[np.float32]:
-    """The latents of a piece's bars, of all levels, (n, width)."""
+    """The latents of a piece's bars, summed over all levels, (n, width)."""
     return piece.made.latents
 
 
 def rated_bars(pieces: Sequence[RatedPiece], represent: Represent = whole_latent) -> RatedBars:
     """The rated bars of pieces.
 
-    represent: what stands for the bars of a piece, in place of their latents: a piece -> float32 (n, width).
+    represent: a function from a piece to the vectors of its bars, float32 (n, width), used as `latents`.
     """
     sizes = [len(piece.rated) for piece in pieces]
     return RatedBars(
@@ -139,8 +139,8 @@ def load_rated_bars(
 class BarDataset(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
     """Rated bars of one or more datasets, as (latent, target, weight, whether only the target's signs count).
 
-    Each dataset has the same share of the whole weight, spread evenly over its bars, and the mean weight is 1: so
-    neither of two datasets drowns the other, whichever has more bars. A list of indices gives a batch.
+    Each dataset has the same share of the total weight, spread evenly over its bars, and the mean weight is 1, so a
+    large dataset does not dominate a small one. A list of indices returns a batch.
     """
 
     def __init__(self, parts: Sequence[RatedBars], quadrants: str = "points"):

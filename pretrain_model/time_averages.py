@@ -1,7 +1,7 @@
-"""Averages of what bars hold over the time that a listener has heard.
+"""Averages of the values of bars over the music heard so far.
 
-A listener's rating follows the music with a lag of some seconds, so what counts at a bar is an average over the bars
-before it: one whose weights fade exponentially (a leaky integrator), or one over all that was heard. Arrays are over
+Human ratings follow the music with a lag of some seconds, so the values of a bar are averaged with those of the bars
+before it: with weights that fade exponentially (a leaky integrator), or over everything heard so far. Arrays are over
 the bars of one piece in time order: values (n, k), edges (n + 1) the bar lines in seconds, ascending.
 """
 
@@ -11,19 +11,19 @@ from collections.abc import Iterable
 
 import numpy as np
 
-_BLOCK = 48  # bars averaged at once: the work grows with its square, the number of steps falls with it
+_BLOCK = 48  # bars averaged at once; the work grows with its square, the number of loops falls
 _NOT_AHEAD = np.tri(_BLOCK)
-_LEAST_SECONDS = 1e-3  # a bar's weight where its tempo leaves no time at all
+_LEAST_SECONDS = 1e-3  # least duration of a bar, so that a bar without duration has a weight
 
 
 def leaky_means(values: np.ndarray, edges: np.ndarray, windows: Iterable[float]) -> list[np.ndarray]:
-    """Means over the bars so far, in which a bar's weight fades to 1/e in so many seconds. Returns (n, k) a window."""
+    """Means over the bars so far, (n, k) for each window: the seconds in which a bar's weight fades to 1/e."""
     durations = _durations(edges)
     age = np.cumsum(durations)
     means = []
     for seconds in windows:
         mean = np.empty(values.shape)
-        fresh = -np.expm1(-durations / seconds)  # how much of what was there a bar replaces
+        fresh = -np.expm1(-durations / seconds)  # the share of the running mean that a bar replaces
         fresh[0] = 1.0
         for i in range(0, len(values), _BLOCK):
             block = slice(i, i + _BLOCK)
@@ -36,14 +36,14 @@ def leaky_means(values: np.ndarray, edges: np.ndarray, windows: Iterable[float])
 
 
 def heard_mean(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Mean by time over all that was heard up to the end of each bar. Returns (n, k); the last row is of the piece."""
+    """Mean over the time from the start to the end of each bar, (n, k); the last row is the mean of the piece."""
     seconds = _durations(edges)[:, None]
     return np.cumsum(values * seconds, axis=0) / np.cumsum(seconds, axis=0)
 
 
 def heard_sd(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Standard deviation by time over all that was heard up to the end of each bar. Returns (n, k)."""
-    centred = values - values.mean(axis=0)  # squares of large numbers would lose the digits that count
+    """Standard deviation over the time from the start to the end of each bar, (n, k)."""
+    centred = values - values.mean(axis=0)  # squares of large numbers would lose precision
     variance = heard_mean(np.square(centred), edges) - np.square(heard_mean(centred, edges))
     return np.sqrt(np.maximum(variance, 0))
 

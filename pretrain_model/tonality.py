@@ -1,4 +1,4 @@
-"""Key, mode and harmony of bars, from how long each pitch class sounds.
+"""Key, mode and harmony of bars, from the durations of the pitch classes.
 
 Keys are found with Krumhansl and Kessler's profiles (Psychological Review 89, 1982): the key whose profile correlates
 best with the pitch classes. A listener hears a bar in the key of the bars before it, so a bar's pitch classes are also
@@ -35,22 +35,22 @@ _CHORDS = {  # semitones above the root
 }
 _LESS_THE_MEAN = np.eye(PITCH_CLASSES) - 1 / PITCH_CLASSES
 _HIGHER = np.concatenate([np.roll(np.eye(PITCH_CLASSES), interval, axis=0) for interval in _INTERVALS], axis=1)
-_IN_USE = 0.02  # share of a bar's sound from which on a pitch class counts
+_IN_USE = 0.02  # least share of a bar's sound for a pitch class to count as used
 
 TONAL = (
-    # how much better the best major key fits than the best minor one (difference of correlations), and how well the
-    # best fits: in the bar, over the last seconds, in all that was heard
-    *(f"{what}_{window}" for window in ("bar", *_RUNNING, "heard") for what in ("mode", "clarity")),
-    *(f"degree_{k}" for k in _DEGREES),  # share of the bar's sound that is so many semitones above the running tonic
+    # mode: correlation of the best major key less that of the best minor key; clarity: correlation of the best key;
+    # both for the bar, for the last seconds and for everything heard so far
+    *(f"{name}_{window}" for window in ("bar", *_RUNNING, "heard") for name in ("mode", "clarity")),
+    *(f"degree_{k}" for k in _DEGREES),  # share of the bar's sound k semitones above the running tonic
     "key_distance",  # 1 − correlation of the bar's pitch classes with those of the last seconds
-    *(f"interval_{k}" for k in _INTERVALS),  # share of pairs of pitch classes so many semitones apart
-    *(f"chord_{name}" for name in _CHORDS),  # how well the best such chord fits the bar, a correlation
-    "pitch_classes",  # how many are in use, as a share of 12
+    *(f"interval_{k}" for k in _INTERVALS),  # share of pairs of pitch classes k semitones apart
+    *(f"chord_{name}" for name in _CHORDS),  # correlation of the bar with the best chord of this kind
+    "pitch_classes",  # number of pitch classes in use, as a share of 12
 )
 
 
 class Key(NamedTuple):
-    """The best key of each profile: mode and clarity as in TONAL, tonic as a pitch class from C."""
+    """The best key of each profile: mode and clarity as in TONAL, tonic as a pitch class (0 is C)."""
 
     mode: np.ndarray
     clarity: np.ndarray
@@ -58,14 +58,14 @@ class Key(NamedTuple):
 
 
 def standardised(profiles: np.ndarray) -> np.ndarray:
-    """Profiles (…, 12) less their mean, of length 1, so that dot products are correlations; a flat one is all zero."""
+    """Profiles (…, 12) centred and scaled to length 1, so that dot products are correlations; a flat one becomes 0."""
     centred = profiles @ _LESS_THE_MEAN
     length = np.sqrt(np.einsum("...i,...i->...", centred, centred))[..., None]
     return centred / np.where(length > 1e-9, length, np.inf)
 
 
 def _on_every_root(profile: np.ndarray) -> np.ndarray:
-    """A profile from its tonic or root upwards, (12,), on each pitch class from C: (12, 12), standardised."""
+    """A profile from its tonic or root upwards, (12,), moved to each pitch class from C: (12, 12), standardised."""
     return standardised(np.stack([np.roll(profile, root) for root in range(PITCH_CLASSES)]))
 
 
@@ -76,7 +76,7 @@ _CHORD_PROFILES = np.concatenate(
 
 
 def find_key(profiles: np.ndarray) -> Key:
-    """The key of each profile (…, 12), how long each pitch class sounds, from C."""
+    """The best key of each profile (…, 12), the durations of the pitch classes from C."""
     unit = standardised(profiles)
     major, minor = unit @ _MAJOR_KEYS.T, unit @ _MINOR_KEYS.T  # (…, 12): by tonic
     best_major, best_minor = major.max(axis=-1), minor.max(axis=-1)
@@ -85,7 +85,7 @@ def find_key(profiles: np.ndarray) -> Key:
 
 
 def tonal_features(pitch_classes: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """What the pitch classes of a piece's bars tell: (n, len(TONAL)).
+    """The features TONAL of a piece's bars: (n, len(TONAL)).
 
     pitch_classes: (n, 12), seconds for which each sounds, from C. edges: (n + 1), bar lines in seconds, ascending.
     """
@@ -95,12 +95,12 @@ def tonal_features(pitch_classes: np.ndarray, edges: np.ndarray) -> np.ndarray:
     unit = standardised(pitch_classes)
     total = pitch_classes.sum(axis=1, keepdims=True)
     share = pitch_classes / np.where(total > 0, total, np.inf)
-    of_degree = (find_key(lately).tonic[:, None] + np.array(_DEGREES)) % PITCH_CLASSES
+    degrees = (find_key(lately).tonic[:, None] + np.array(_DEGREES)) % PITCH_CLASSES
     higher = (share @ _HIGHER).reshape(len(share), len(_INTERVALS), PITCH_CLASSES)  # [:, k]: each interval k higher
     chords = (unit @ _CHORD_PROFILES.T).reshape(len(unit), len(_CHORDS), PITCH_CLASSES)
     columns = [
         *(values for window in zip(keys.mode, keys.clarity, strict=True) for values in window),
-        *np.take_along_axis(share, of_degree, axis=1).T,
+        *np.take_along_axis(share, degrees, axis=1).T,
         1 - (unit * standardised(lately)).sum(axis=1),
         *np.einsum("nki,ni->kn", higher, share),
         *chords.max(axis=2).T,

@@ -1,7 +1,7 @@
 """Training of CustomMLP: weighted squared (or smooth absolute) error, AdamW, early stopping on the validation loss.
 
-On the CPU: it is small, and there the same seed gives the same weights to the bit. Latents are standardised by
-the mean and spread of the training bars, which become part of it.
+It is trained on the CPU: it is small, and there the same seed gives identical weights. Latents are standardised by the
+mean and spread of the training bars, which become part of the model.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from .custom_mlp import CustomMLP, MLPConfig
 from .pretrain_settings import TrainSettings
 from .rated_pieces import BarDataset, RatedBars
 
-_LEAST_SPREAD = 1e-6  # below it a dimension of the latent counts as constant: rounding must not be blown up
+_LEAST_SPREAD = 1e-6  # below it a dimension of the latent counts as constant, so that rounding errors are not amplified
 
 
 @dataclass(frozen=True)
 class TrainedHead:
-    """The model of the best epoch; losses: one row an epoch (epoch from 1, train_loss, val_loss)."""
+    """The model of the best epoch. losses: one row per epoch (epoch from 1, train_loss, val_loss)."""
 
     model: CustomMLP
     losses: pd.DataFrame
@@ -40,10 +40,10 @@ class TrainedHead:
 def train_head(train: Sequence[RatedBars], val: Sequence[RatedBars], settings: TrainSettings) -> TrainedHead:
     """Train a head on the bars of one or more datasets; BarDataset says how they are weighted.
 
-    Raises UserError if the loss runs away.
+    Raises UserError if the loss diverges.
     """
     train_bars, val_bars = (BarDataset(parts, settings.quadrants) for parts in (train, val))
-    with torch.random.fork_rng(devices=[]):  # leaves the caller's random numbers alone
+    with torch.random.fork_rng(devices=[]):  # keeps the caller's random state
         torch.manual_seed(settings.seed)
         model = CustomMLP(MLPConfig(train_bars.latents.shape[1], settings.size, settings.dropout))
         spread, mean = torch.std_mean(train_bars.latents.double(), dim=0, correction=0)  # each (width,)
@@ -105,11 +105,11 @@ def _validate(model: CustomMLP, bars: BarDataset, loss: str) -> float:
 def bar_loss(predicted: Tensor, targets: Tensor, loss: str, only_signs: Tensor) -> Tensor:
     """The loss of each bar, mean over valence and arousal: (n, 2), (n, 2) -> (n,). loss: mse or smooth_l1.
 
-    only_signs: (n,), bars of which only the targets' signs count. A prediction tanh(z) says of a sign that it is as
-    probable as (1 + tanh(z)) / 2, which is the logistic function of 2 z; the loss is minus the log of that.
+    only_signs: (n,), whether only the signs of a bar's targets count. A prediction tanh(z) gives the positive sign the
+    probability (1 + tanh(z)) / 2, the logistic function of 2 z; the loss is minus the log of the true sign's.
     """
     compare = F.mse_loss if loss == "mse" else F.smooth_l1_loss
-    of_values = compare(predicted, targets, reduction="none")
+    value_loss = compare(predicted, targets, reduction="none")
     probability = (1 + torch.where(targets >= 0, predicted, -predicted)) / 2
-    of_signs = -probability.clamp(min=1e-6).log()
-    return torch.where(only_signs[:, None], of_signs, of_values).mean(dim=1)
+    sign_loss = -probability.clamp(min=1e-6).log()
+    return torch.where(only_signs[:, None], sign_loss, value_loss).mean(dim=1)

@@ -2,8 +2,8 @@
 
 `annotations/vgmidi_raw_{1,2}.json` hold `pieces[id]` with `midi`, `measures` and `duration` in seconds, and
 `annotations[id_k]` with `valence` and `arousal`, one number in [−1, 1] per measure, from rater k. The ids of the two
-files are independent, so a piece is called by both: `1_piece0`. A MIDI file is called
-`Series_Platform_Game_Title.mid`, which gives the game that splits go by.
+files are independent, so a piece is named after its file and its id: `1_piece0`. A MIDI file is named
+`Series_Platform_Game_Title.mid`; splits are made by this game.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class VgmidiPiece:
 
     @property
     def game(self) -> str:
-        """The game's name, from the name of the MIDI file; empty if that has another form."""
+        """The game, from the name of the MIDI file; empty if the name has another form."""
         parts = self.midi.removesuffix(".mid").split("_", 3)
         return parts[2] if len(parts) == 4 else ""
 
     def check(self, midis: Container[str]) -> None:
-        """Raise NotAligned if the piece lacks what it takes; midis: the names of the MIDI files that there are."""
+        """Raise NotAligned if its MIDI file, game or ratings are missing. midis: names of the available MIDI files."""
         if self.midi not in midis:
             raise NotAligned("no_midi")
         if not self.game:
@@ -64,22 +64,22 @@ class VgmidiPiece:
 
 
 def split_of(game: str, seed: int, val_share: float, test_share: float) -> str:
-    """train, val or test for a game.
+    """The split of a game: train, val or test.
 
-    It depends on the game's name and the seed alone: a head trained on part of the data meets none of its training
-    games among the test games of the whole data.
+    It depends on the game's name and the seed alone, so no training game of a head trained on part of the data is a
+    test game of the whole data.
     """
-    place = int.from_bytes(hashlib.sha256(f"{seed}:{game}".encode()).digest()[:8], "big") / 2**64
-    return "test" if place < test_share else "val" if place < test_share + val_share else "train"
+    fraction = int.from_bytes(hashlib.sha256(f"{seed}:{game}".encode()).digest()[:8], "big") / 2**64
+    return "test" if fraction < test_share else "val" if fraction < test_share + val_share else "train"
 
 
 def prepare_vgmidi(raw: RawData, settings: VgmidiSettings, folder: Path) -> dict[str, int]:
-    """Write MIDI files, labels and ratings under `folder`; return how many there are of what.
+    """Write MIDI files, labels and ratings under `folder`; return counts.
 
     vgmidi_labels.csv, one row a bar: piece, game, midi (path relative to `folder`), bar_number, valence_mean,
     valence_sd, arousal_mean, arousal_sd (plain mean and population standard deviation over all valid raters),
     n_ratings, split, aligned (number or time). vgmidi_ratings.csv: piece, rater, bar_number, valence, arousal.
-    vgmidi_left_out.csv: piece, midi, reason. Raises UserError if it isn't VGMIDI's layout.
+    vgmidi_left_out.csv: piece, midi, reason. Raises UserError if the layout isn't VGMIDI's.
     """
     counts: Counter[str] = Counter()
     labels, ratings, left_out = [], [], []
@@ -89,7 +89,7 @@ def prepare_vgmidi(raw: RawData, settings: VgmidiSettings, folder: Path) -> dict
             rated.check(midis)
             content = raw.read(midis[rated.midi])
             playing = _play(content)
-            how, weights = align(playing, rated.measures, rated.duration, settings.alignment)
+            aligned, weights = align(playing, rated.measures, rated.duration, settings.alignment)
         except (NotAligned, UnusableScore) as error:
             reason = f"unusable_midi_{error.reason}" if isinstance(error, UnusableScore) else str(error)
             left_out.append((rated.piece, rated.midi, reason))
@@ -99,23 +99,23 @@ def prepare_vgmidi(raw: RawData, settings: VgmidiSettings, folder: Path) -> dict
             temporary.write_bytes(content)
         split = split_of(rated.game, settings.split_seed, settings.val_share, settings.test_share)
         by_bar = np.einsum("bm,lmd->lbd", weights, rated.ratings)  # (raters, bars, 2)
-        labels.append(_label_rows(rated, target, playing.bar_number, by_bar).assign(split=split, aligned=how))
+        labels.append(_label_rows(rated, target, playing.bar_number, by_bar).assign(split=split, aligned=aligned))
         ratings.append(_rating_rows(rated, playing.bar_number, by_bar))
     if not labels:
         raise UserError(f"{raw.path}: no rated piece with a MIDI file inside; is this VGMIDI, with labelled/midi?")
     table = pd.concat(labels, ignore_index=True)
-    without = pd.DataFrame(left_out, columns=["piece", "midi", "reason"])
+    left_out_table = pd.DataFrame(left_out, columns=["piece", "midi", "reason"])
     write_table(folder / LABELS_FILE, table)
     write_table(folder / RATINGS_FILE, pd.concat(ratings, ignore_index=True))
-    write_table(folder / LEFT_OUT_FILE, without)
-    return _count(table, without) | dict(counts)
+    write_table(folder / LEFT_OUT_FILE, left_out_table)
+    return _count(table, left_out_table) | dict(counts)
 
 
 def _count(labels: pd.DataFrame, left_out: pd.DataFrame) -> dict[str, int]:
-    """What there is of pieces, games and bars, in all, by alignment and by split; and what was left out, by reason."""
+    """The number of pieces, games and bars in total, by alignment and by split, and of pieces left out by reason."""
     counts = {"pieces": labels["piece"].nunique(), "games": labels["game"].nunique(), "bars": len(labels)}
-    for how, part in labels.groupby("aligned"):
-        counts[f"pieces aligned by {how}"] = part["piece"].nunique()
+    for aligned, part in labels.groupby("aligned"):
+        counts[f"pieces aligned by {aligned}"] = part["piece"].nunique()
     for split, part in labels.groupby("split"):
         counts[f"games in {split}"] = part["game"].nunique()
         counts[f"pieces in {split}"] = part["piece"].nunique()
@@ -126,7 +126,7 @@ def _count(labels: pd.DataFrame, left_out: pd.DataFrame) -> dict[str, int]:
 
 
 def _rated_pieces(raw: RawData, counts: Counter[str]) -> Iterator[VgmidiPiece]:
-    """The pieces of both files in order, with their valid ratings; the others go into `counts`."""
+    """The pieces of both files in order, with their valid ratings; valid and invalid ratings are added to `counts`."""
     found = [(file, names[0]) for file in _ANNOTATIONS if (names := raw.find(f"annotations/{file}"))]
     if not found:
         raise UserError(
@@ -172,7 +172,7 @@ def _parse(
 
 
 def _valid_rating(annotation: Any, measures: int) -> npt.NDArray[np.float64] | None:
-    """One rater's ratings as (measures, 2), or None if there are too many, too few, or not all in [−1, 1]."""
+    """One rater's ratings as (measures, 2), or None if their number is wrong or not all are in [−1, 1]."""
     try:
         values = np.asarray([annotation["valence"], annotation["arousal"]], dtype=np.float64).T
     except (KeyError, TypeError, ValueError):
@@ -181,7 +181,7 @@ def _valid_rating(annotation: Any, measures: int) -> npt.NDArray[np.float64] | N
 
 
 def _play(content: bytes) -> Playing:
-    """The file's bars, and when its last note ends, in quarter notes and in seconds. Raises UnusableScore."""
+    """The file's bars, and the end of its last note in quarter notes and seconds. Raises UnusableScore."""
     score = read_score(content)
     bars = score_to_bars(score)
     notes = [track.notes.numpy() for track in score.tracks]

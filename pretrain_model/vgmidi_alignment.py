@@ -1,17 +1,17 @@
-"""Which measure of VGMIDI's listeners belongs to which bar of the MIDI file.
+"""Which measure of VGMIDI's ratings belongs to which bar of the MIDI file.
 
-What the listeners rated is known from the tool that they used (github lucasnfe/adl-music-annotation) and can be checked
-on the data. A piece's `measures` is the length of its MIDI file in quarter notes, divided by four and rounded up,
-whatever the meter. A rating given at time t of the audio went to entry floor(t / duration × measures), so a measure is
-not a bar of the score but an equal slice of the playing time. The audio was rendered from the MIDI file, so its
-`duration` is the file's own, up to whole seconds in the first set and to silence before the end of the track.
+The meaning of a measure is known from the tool that the raters used (github lucasnfe/adl-music-annotation) and can be
+checked on the data. A piece's `measures` is the length of its MIDI file in quarter notes, divided by four and rounded
+up, whatever the meter. A rating given at time t of the audio went to entry floor(t / duration × measures), so a measure
+is not a bar of the score but one of equal slices of the playing time. The audio was rendered from the MIDI file, so its
+`duration` is that of the file, apart from truncation to whole seconds in the first set and silence at a track's end.
 
-Two ways follow from a measure to a bar:
+So there are two ways to align measures with bars:
 
-- by number: measure k is bar k. Right where bars are four quarters long and the tempo is steady, and a good
-  approximation elsewhere if the counts are equal.
+- by number: measure k is bar k. Right if bars are four quarters long and the tempo is steady, and otherwise a
+  good approximation if the counts are equal.
 - by time: a bar takes the mean of the slices that it overlaps, weighted by the overlap. Right if the MIDI file is the
-  one that was rated, which is shown by its measures (length in quarters) and its duration (length in seconds).
+  one that was rated, which is checked by its measures (length in quarters) and its duration (length in seconds).
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ import numpy as np
 import numpy.typing as npt
 
 QUARTERS_PER_MEASURE = 4
-# A last note may sound a moment past its bar: this part of a measure doesn't open another one.
+# The last note may sound slightly past its bar; this share of a measure does not count as another measure.
 _MEASURE_SLACK = 0.05
-# How much the audio may be shorter than the notes: durations were cut to whole seconds in the first set, and where many
-# tempos stand at one tick their order is open, which moves the end by some thousandths.
+# How much shorter the audio may be than the notes: durations were cut to whole seconds in the first set, and if many
+# tempos share one tick their order is undefined, which moves the end by a few thousandths.
 _SECONDS_SHORTER = 1.0
 _SHARE_SHORTER = 0.005
-_SHARE_LONGER = 0.15  # and longer: a track may end in silence after its last note
+_SHARE_LONGER = 0.15  # how much longer the audio may be: a track may end in silence after its last note
 
 
 @dataclass(frozen=True)
 class Playing:
-    """The bars of a MIDI file as they are played.
+    """The bars of a MIDI file in playing time.
 
-    bar_number: (n,) ascending; start_seconds: (n,) ascending; end_quarters, end_seconds: when the last note ends.
+    bar_number, start_seconds: (n,) ascending. end_quarters, end_seconds: end of the last note.
     """
 
     bar_number: npt.NDArray[np.integer]
@@ -46,15 +46,15 @@ class Playing:
 
 
 class NotAligned(Exception):
-    """The measures can't be shown to belong to the bars; the message is one word for the reason."""
+    """The measures can't be shown to belong to the bars; the message is one word, the reason."""
 
 
 def align(
     playing: Playing, measures: int, duration: float, prefer: Literal["number", "time", "equal_only"]
 ) -> tuple[str, npt.NDArray[np.float64]]:
-    """How a piece was aligned ("number" or "time"), and weights (n bars, measures) whose rows sum to 1.
+    """Align a piece: returns "number" or "time", and weights (n bars, measures) whose rows sum to 1.
 
-    measures: how many the listeners rated; duration: length of the audio in seconds; prefer: see config/pretrain.yaml.
+    measures: number of rated measures. duration: length of the audio in seconds. prefer: see config/pretrain.yaml.
     Raises NotAligned.
     """
     equal = int(playing.bar_number[-1]) + 1 == measures
@@ -71,7 +71,7 @@ def align(
 
 
 def _doubt(playing: Playing, measures: int, duration: float) -> str | None:
-    """Why the MIDI file may not be the one that was rated, None if it is."""
+    """Why the MIDI file may not be the one that was rated; None if it is."""
     length = playing.end_quarters / QUARTERS_PER_MEASURE
     if not measures - 1 < length <= measures + _MEASURE_SLACK:
         return "measures_of_another_length"
@@ -95,7 +95,9 @@ def _by_time(playing: Playing, measures: int, duration: float) -> npt.NDArray[np
     end = np.append(start[1:], max(start[-1], min(total, last_end)))
     overlap = np.minimum(end[:, None], edges[1:]) - np.maximum(start[:, None], edges[:-1])  # (n, measures)
     overlap = np.maximum(overlap, 0)
-    # A bar without extent in time (the last one, opened by a note's very end) takes the slice that it stands in.
-    nowhere = overlap.sum(axis=1) <= 0
-    overlap[nowhere, np.clip(np.searchsorted(edges, start[nowhere], "right") - 1, 0, measures - 1)] = 1
+    # A bar without duration (a last bar in which a note only just ends) takes the slice that contains its start.
+    without_duration = overlap.sum(axis=1) <= 0
+    overlap[
+        without_duration, np.clip(np.searchsorted(edges, start[without_duration], "right") - 1, 0, measures - 1)
+    ] = 1
     return overlap / overlap.sum(axis=1, keepdims=True)

@@ -54,7 +54,7 @@ def test_a_bar_of_five_four_keeps_its_2400_ticks():
     assert spell(bars[0])[-1] == "Time_Signature_6/4"
 
 
-def test_one_four_is_rebarred_as_four_four():
+def test_one_four_is_barred_anew_as_four_four():
     bars = score_to_bars(score_of([(0, 240, 60), (1920, 240, 62)], [(0, 1, 4)]))
     assert bars.start_tick.tolist() == [0, 1920]
     assert bars.meter == ["1/4", "1/4"]

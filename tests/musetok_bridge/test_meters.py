@@ -15,14 +15,14 @@ from musetok_bridge.meters import find_stretches, meter_changes, written_meter
         ((4, 8), (2, 4), Fraction(1, 2)),
         ((6, 16), (3, 8), Fraction(3, 8)),
         ((12, 16), (6, 8), Fraction(3, 4)),
-        ((1, 4), (4, 4), Fraction(1)),  # too short: rebarred
+        ((1, 4), (4, 4), Fraction(1)),  # too short: barred anew
         ((2, 8), (4, 4), Fraction(1)),
         ((5, 16), (4, 4), Fraction(1)),
         ((5, 4), (6, 4), Fraction(5, 4)),  # written as the next longer meter, with its own length
         ((5, 8), (6, 8), Fraction(5, 8)),
         ((7, 8), (4, 4), Fraction(7, 8)),
         ((10, 8), (12, 8), Fraction(5, 4)),
-        ((65, 4), (4, 4), Fraction(1)),  # longer than all: rebarred
+        ((65, 4), (4, 4), Fraction(1)),  # longer than all: barred anew
     ],
 )
 def test_every_meter_is_written_as_one_of_the_vocabulary(notated, written, length):

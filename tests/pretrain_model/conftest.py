@@ -36,7 +36,7 @@ def piano_midi(
 
 @dataclass
 class CountingEncoder:
-    """Latents that are plain statistics of a bar's words; remembers how many pieces it was given."""
+    """An encoder whose latents are simple statistics of a bar's words; it counts the pieces that it encodes."""
 
     digest: str = "a" * 64
     name: str = "stand-in"
@@ -74,7 +74,7 @@ def make_encoder() -> type[CountingEncoder]:
 
 @pytest.fixture
 def emopia_zip(tmp_path: Path) -> Path:
-    """Twelve good clips of six songs, arousal heard as notes a beat, and one clip of every kind that is left out."""
+    """Twelve valid clips of six songs, with more notes a beat if arousal is high, and one clip of each invalid kind."""
     clips = {
         split: [f"Q{q}_{split}song{q % 2}_{k}.mid" for q, k in ((1, 0), (2, 1), (3, 2), (4, 3))]
         for split in ("train", "val", "test")
@@ -97,7 +97,7 @@ def emopia_zip(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def vgmidi_folder(tmp_path: Path) -> Path:
-    """Eight games with a piece of four measures each, three listeners, and ratings of both kinds that don't count."""
+    """Eight games with a piece of four measures each, rated by three raters, and some invalid ratings."""
     root = tmp_path / "vgmidi-main" / "labelled"
     (root / "midi").mkdir(parents=True)
     (root / "annotations").mkdir()
@@ -106,14 +106,14 @@ def vgmidi_folder(tmp_path: Path) -> Path:
         midi = f"Series_NES_Game {k}_A Title_with Underscore.mid"
         (root / "midi" / midi).write_bytes(piano_midi(16, 1 + k % 4))
         pieces[f"piece{k}"] = {"audio": "a.wav", "duration": 8, "measures": 4, "midi": midi, "name": "A Title"}
-        for listener, shift in enumerate((-0.1, 0.0, 0.4), start=1):
+        for rater, shift in enumerate((-0.1, 0.0, 0.4), start=1):
             valence = [round(0.05 * k + shift + 0.01 * m, 2) for m in range(4)]
             arousal = [round(0.2 * (k % 4) - 0.3 + shift, 2)] * 4
-            annotations[f"piece{k}_{listener}"] = {"valence": valence, "arousal": arousal, "isKnown": 0}
+            annotations[f"piece{k}_{rater}"] = {"valence": valence, "arousal": arousal, "isKnown": 0}
     annotations["piece0_4"] = {"valence": [0.1] * 3, "arousal": [0.1] * 4}  # one measure short
     annotations["piece0_5"] = {"valence": [0.1] * 5, "arousal": [0.1] * 5}  # one measure long
     annotations["piece0_6"] = {"valence": [1.5] * 4, "arousal": [0.1] * 4}  # off the scale
-    annotations["piece99_1"] = {"valence": [0.1] * 4, "arousal": [0.1] * 4}  # of no listed piece
+    annotations["piece99_1"] = {"valence": [0.1] * 4, "arousal": [0.1] * 4}  # its piece is not listed
     record = {"pieces": pieces, "annotations": annotations}
     (root / "annotations" / "vgmidi_raw_1.json").write_text(json.dumps(record))
     (root / "annotations" / "vgmidi_raw_2.json").write_text(json.dumps({"pieces": {}, "annotations": {}}))

@@ -1,4 +1,4 @@
-"""Facts about the measures of agreement."""
+"""Facts about the metrics of agreement."""
 
 import math
 
@@ -37,7 +37,7 @@ def test_equal_series_agree_perfectly() -> None:
     assert mean_absolute_error(rated, rated) == mean_squared_error(rated, rated) == 0
 
 
-def test_a_shift_costs_concordance_what_lins_formula_says() -> None:
+def test_a_shift_lowers_concordance_as_in_lins_formula() -> None:
     rated = np.array([-0.5, 0.0, 0.2, 0.9])
     variance, shift = rated.var(), 0.3
     assert pearson_r(rated + shift, rated) == pytest.approx(1)
@@ -54,7 +54,7 @@ def test_half_the_swing_keeps_correlation_and_loses_concordance() -> None:
 
 def test_a_constant_has_no_correlation_and_zero_concordance() -> None:
     rated = np.array([-0.5, 0.0, 0.2, 0.9])
-    constant = np.full(4, 0.1) + np.array([0, 1e-17, 0, -1e-17])  # what rounding leaves of a mean
+    constant = np.full(4, 0.1) + np.array([0, 1e-17, 0, -1e-17])  # rounding errors of a mean
     assert math.isnan(pearson_r(constant, rated))
     assert concordance(constant, rated) == 0
     assert math.isnan(concordance(constant, constant))
@@ -74,6 +74,6 @@ def test_accuracies_count_signs() -> None:
 
 
 @pytest.mark.parametrize("predicted", [np.array([0.1]), np.array([0.1, math.nan]), np.zeros((2, 1)), np.array([])])
-def test_what_cannot_be_compared_is_refused(predicted: np.ndarray) -> None:
+def test_arrays_that_cannot_be_compared_are_refused(predicted: np.ndarray) -> None:
     with pytest.raises(ValueError, match="predicted and rated"):
         pearson_r(predicted, np.array([0.1, 0.2]))

@@ -1,4 +1,4 @@
-"""Figures and intervals: known answers, and intervals that are as wide as the pieces are few."""
+"""Agreement and intervals: known answers, and intervals that narrow with more pieces."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_shift_of_each_piece_is_no_error_within_pieces() -> None:
     assert scores["bar", "valence", "mae"] == pytest.approx(0.1)
 
 
-def test_intervals_of_the_right_width_cover_what_they_say() -> None:
+def test_intervals_of_the_right_width_cover_their_share() -> None:
     scores = rating_agreement(compared(400, 0.15, sd=0.15))
     for dimension in ("valence", "arousal"):
         assert scores["bar", dimension, "covered_50"] == pytest.approx(0.5, abs=0.02)

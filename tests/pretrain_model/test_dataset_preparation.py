@@ -1,4 +1,4 @@
-"""From the authors' files to labels: what counts, what is left out, and what no archive may do."""
+"""From the authors' files to labels: what is used, what is left out, and that no archive writes outside its folder."""
 
 import json
 import shutil
@@ -65,7 +65,7 @@ def test_vgmidi_label_is_the_plain_mean_and_spread_of_the_valid_ratings(vgmidi_f
     assert counts["ratings left out, unlisted piece"] == 1
 
 
-def test_the_listeners_ratings_average_to_the_label(vgmidi_folder, settings, tmp_path) -> None:
+def test_the_raters_ratings_average_to_the_label(vgmidi_folder, settings, tmp_path) -> None:
     prepare_vgmidi(RawData(vgmidi_folder, "vgmidi.path"), settings.vgmidi, tmp_path)
     means = pd.read_csv(tmp_path / "vgmidi_ratings.csv").groupby(["piece", "bar_number"])["arousal"].mean()
     labels = pd.read_csv(tmp_path / "vgmidi_labels.csv").set_index(["piece", "bar_number"])["arousal_mean"]
@@ -83,7 +83,7 @@ def test_waltz_measured_in_fours_is_aligned_by_time(vgmidi_folder, settings, mak
     assert bars["valence_mean"].is_monotonic_increasing
 
 
-def test_a_piece_that_cannot_be_shown_right_is_left_out_with_its_reason(
+def test_a_piece_that_cannot_be_aligned_is_left_out_with_its_reason(
     vgmidi_folder, settings, make_midi, tmp_path
 ) -> None:
     midis = sorted((vgmidi_folder / "labelled" / "midi").iterdir())
@@ -105,8 +105,8 @@ def test_a_games_split_does_not_depend_on_the_other_games() -> None:
     assert splits != [split_of(game, 8, 0.2, 0.1) for game in games]
 
 
-def test_no_path_in_an_archive_leaves_the_folder(vgmidi_folder, settings, make_midi, tmp_path) -> None:
-    """A member and an annotation that both point outside: the file lands under its last name, inside."""
+def test_no_path_in_an_archive_writes_outside_the_folder(vgmidi_folder, settings, make_midi, tmp_path) -> None:
+    """A member and an annotation that both point outside: the file is written inside, under its last name."""
     evil = "../../labelled/midi/Series_NES_Evil_Escape.mid"
     path = tmp_path / "evil.zip"
     record = {
@@ -148,7 +148,7 @@ def test_a_finished_download_is_not_repeated(emopia_zip, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", None])
-def test_what_is_no_archive_is_one_line(tmp_path, content) -> None:
+def test_a_file_that_is_not_an_archive_is_reported_in_one_line(tmp_path, content) -> None:
     path = tmp_path / "data.zip"
     if content is not None:
         path.write_bytes(content)
@@ -156,7 +156,7 @@ def test_what_is_no_archive_is_one_line(tmp_path, content) -> None:
         RawData(path, "vgmidi.path")
 
 
-def test_another_dataset_is_recognised_as_such(emopia_zip, vgmidi_folder, settings, tmp_path) -> None:
+def test_another_dataset_is_refused(emopia_zip, vgmidi_folder, settings, tmp_path) -> None:
     with pytest.raises(UserError, match="split/train_clip"):
         prepare_emopia(RawData(vgmidi_folder, "emopia.path"), settings.emopia.points, tmp_path)
     with pytest.raises(UserError, match="vgmidi_raw_1"):

@@ -1,4 +1,4 @@
-"""Evaluation: what a perfect head, a constant and a rater agree."""
+"""Evaluation: the agreement of a perfect head, a constant and a rater."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ POINTS = np.array([[0.8, 0.6], [-0.6, 0.8], [-0.8, -0.4], [0.4, -0.6]], dtype=np
 
 @pytest.fixture
 def clips() -> RatedBars:
-    """Eight clips, two a quadrant, of one to eight bars."""
+    """Eight clips of one to eight bars, two in each quadrant."""
     piece = np.repeat(np.arange(8), np.arange(1, 9))
     numbers = np.concatenate([np.arange(n, dtype=np.int32) for n in range(1, 9)])
     targets = POINTS[piece % 4]
@@ -25,7 +25,7 @@ def agreement(table: pd.DataFrame, level: str, dimension: str) -> pd.Series:
     return table[(table["level"] == level) & (table["dimension"] == dimension)].iloc[0]
 
 
-def test_perfect_predictions_score_perfectly(clips) -> None:
+def test_perfect_predictions_agree_perfectly(clips) -> None:
     table = evaluate_predictor(clips.targets, clips, with_accuracy=True)
     for level in ("bar", "piece"):
         for dimension in ("valence", "arousal"):
@@ -86,7 +86,7 @@ def test_raters_who_agree_are_perfect() -> None:
     assert agreement(table, "bar", "arousal")["mae"] == pytest.approx(0)
 
 
-def test_a_rater_is_compared_with_the_others_without_himself() -> None:
+def test_a_rater_is_compared_with_the_others_only() -> None:
     table = evaluate_one_rater(*raters({1: [0, 1], 2: [0, 1], 3: [1, 0]}))
     # raters 1 and 2 against the constant (½, ½): r undefined; rater 3 against (0, 1): r = −1, error 1
     row = agreement(table, "bar", "valence")
@@ -102,7 +102,7 @@ def test_only_the_bars_of_the_split_count() -> None:
     assert evaluate_one_rater(pd.concat([table, elsewhere]), bars).equals(first)
 
 
-def test_the_plot_is_a_picture_of_every_dataset(clips, tmp_path) -> None:
+def test_the_plot_has_a_row_for_every_dataset(clips, tmp_path) -> None:
     panels = [SplitPrediction(name, "test", clips, clips.targets) for name in ("emopia", "vgmidi")]
     plot_evaluation(panels, tmp_path / "plots" / "evaluation.png")
     content = (tmp_path / "plots" / "evaluation.png").read_bytes()

@@ -1,4 +1,4 @@
-"""Features say what a musician would: twice as fast is an octave of tempo, a doubled part is heard once."""
+"""Features agree with a musician: twice as fast is an octave of tempo, and a doubled part counts once."""
 
 from __future__ import annotations
 
@@ -78,15 +78,15 @@ def test_chords_are_counted_by_onset_and_the_melody_is_their_top() -> None:
     assert np.expm1(found["polyphony"]) == pytest.approx([3, 3])
 
 
-def test_played_off_the_grid_is_told_from_sixteenths_and_triplets() -> None:
+def test_playing_off_the_grid_differs_from_sixteenths_and_triplets() -> None:
     draw = np.random.default_rng(0)
     free = [(int(t), 100, 60, 80) for t in np.sort(draw.integers(0, 480 * 64, 500))]
     straight = [(120 * i, 100, 60, 80) for i in range(64)] + [(160 * i, 100, 60, 80) for i in range(48, 96)]
     assert heard(played(straight))["off_grid"].max() == 0
-    assert heard(played(free))["off_grid"].mean() == pytest.approx(0.5, abs=0.1)  # half of all places are off
+    assert heard(played(free))["off_grid"].mean() == pytest.approx(0.5, abs=0.1)  # half of all onsets are off the grid
 
 
-def test_meters_of_three_are_told_from_meters_of_two() -> None:
+def test_meters_of_three_differ_from_meters_of_two() -> None:
     for meter, triple in (((3, 4), 1), ((6, 8), 1), ((4, 4), 0), ((2, 4), 0)):
         assert set(heard(played(scale(), meter=meter))["triple"]) == {triple}
 
@@ -98,7 +98,7 @@ def test_a_silent_bar_has_no_density_and_sounds_as_the_one_before() -> None:
     assert found["velocity"] == pytest.approx(np.array([100, 100, 100, 50]) / 127)
 
 
-def test_the_order_of_the_tracks_and_doubled_tracks_are_not_heard() -> None:
+def test_the_order_of_tracks_and_doubled_tracks_change_nothing() -> None:
     score = played(scale())
     score.tracks.append(played(scale(8, 50, 240, 40)).tracks[0])
     score.tracks.append(played(scale(12, 90, 300, 50)).tracks[0])

@@ -1,4 +1,4 @@
-"""Extraction: every labelled piece once, nothing twice, a bad piece costs itself only."""
+"""Extraction: every labelled piece is encoded once, and a bad piece is the only one lost."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def test_a_piece_on_disk_has_the_bars_of_its_midi(prepared, encoder) -> None:
         assert len(metadata["midi_md5"]) == 32
 
 
-def test_what_is_done_is_not_encoded_again(prepared, encoder) -> None:
+def test_a_finished_piece_is_not_encoded_again(prepared, encoder) -> None:
     extract_latents(prepared, ["vgmidi"], encoder, 2)
     latents_path(prepared, encoder, "vgmidi", "1_piece3").unlink()
     encoder.pieces_encoded = 0
@@ -66,7 +66,7 @@ def test_other_weights_or_another_midi_are_encoded_again(prepared, encoder, make
     assert len(read_latents(latents_path(prepared, retrained, "vgmidi", "1_piece2")).latents) == 5
 
 
-def test_half_a_file_is_written_anew(prepared, encoder) -> None:
+def test_a_damaged_file_is_written_again(prepared, encoder) -> None:
     extract_latents(prepared, ["vgmidi"], encoder, 10)
     path = latents_path(prepared, encoder, "vgmidi", "1_piece0")
     whole, latents = path.read_bytes(), read_latents(path).latents
@@ -81,7 +81,7 @@ def test_the_encoder_gets_batches_across_pieces(prepared, encoder) -> None:
     assert encoder.batches == [2, 2, 1]
 
 
-def test_a_bad_piece_costs_only_itself(prepared, encoder) -> None:
+def test_a_bad_piece_is_the_only_one_lost(prepared, encoder) -> None:
     (prepared / "midi" / "1.mid").write_bytes(b"not music")
     (prepared / "midi" / "4.mid").unlink()
     counts, failures = extract_latents(prepared, ["vgmidi"], encoder, 2)
@@ -91,7 +91,7 @@ def test_a_bad_piece_costs_only_itself(prepared, encoder) -> None:
     assert load_rated_bars(prepared, "vgmidi", "train", encoder).pieces == ("1_piece0", "1_piece2", "1_piece3")
 
 
-def test_ratings_meet_latents_by_bar_number(prepared, encoder) -> None:
+def test_ratings_and_latents_are_matched_by_bar_number(prepared, encoder) -> None:
     extract_latents(prepared, ["vgmidi"], encoder, 10)
     bars = load_rated_bars(prepared, "vgmidi", "train", encoder)
     assert bars.bar_number.tolist() == [0, 2] * 5
@@ -107,7 +107,7 @@ def test_latents_of_another_encoder_are_refused(prepared, encoder, make_encoder)
         load_rated_bars(prepared, "vgmidi", "train", make_encoder(digest="b" * 64))
 
 
-def test_steps_left_out_are_named(tmp_path, prepared, encoder) -> None:
+def test_a_missing_step_is_named(tmp_path, prepared, encoder) -> None:
     with pytest.raises(UserError, match="01_prepare_datasets"):
         extract_latents(tmp_path, ["emopia"], encoder, 10)
     with pytest.raises(UserError, match="02_extract_latents"):

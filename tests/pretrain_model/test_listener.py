@@ -1,4 +1,4 @@
-"""The listener learns what it is told, keeps both rated sets apart, and knows how far it may be wrong."""
+"""The listener learns known ratings, keeps both rated sets apart, and estimates the size of its errors."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ N_FEATURES, N_BARS = 6, 24
 def piece(dataset: str, k: int, noise: float = 0.1, n: int = N_BARS) -> RatedPiece:
     """Valence is the first feature, arousal the second, both of the whole piece and of the last bars.
 
-    The third feature tells the sets apart; of EMOPIA's signs that of valence is turned, as if it were
-    another music.
+    The third feature distinguishes the sets; the sign of valence is reversed for EMOPIA, as if its music
+    differed.
     """
     draw = np.random.default_rng(1000 * k + (dataset == "emopia"))
     level, emopia = draw.uniform(-0.5, 0.5, 2), dataset == "emopia"
@@ -82,7 +82,7 @@ def saved(model, tmp_path: Path, encoder_digest: str = ""):
     return load_head(str(tmp_path / "head.safetensors"))
 
 
-def test_it_follows_ratings_and_tells_quadrants_of_pieces_it_never_saw(listener, tmp_path) -> None:
+def test_it_predicts_ratings_and_quadrants_of_pieces_it_never_saw(listener, tmp_path) -> None:
     head = saved(listener, tmp_path)
     rated, clips = ([piece(dataset, k) for k in range(200, 240)] for dataset in ("vgmidi", "emopia"))
     predicted = np.concatenate([p[:, :2] for p in head.predict([p.input for p in rated])])
@@ -93,7 +93,7 @@ def test_it_follows_ratings_and_tells_quadrants_of_pieces_it_never_saw(listener,
     assert np.mean([np.all(s == (p.targets[0] >= 0)) for s, p in zip(signs, clips, strict=True)]) > 0.8
 
 
-def test_its_intervals_cover_as_many_bars_as_they_say(listener, tmp_path) -> None:
+def test_its_intervals_cover_their_share_of_the_bars(listener, tmp_path) -> None:
     head = saved(listener, tmp_path)
     rated = [piece("vgmidi", k) for k in range(300, 400)]
     predicted = np.concatenate(head.predict([p.input for p in rated]))
@@ -102,7 +102,7 @@ def test_its_intervals_cover_as_many_bars_as_they_say(listener, tmp_path) -> Non
     assert np.mean(deviations < 1.6449) == pytest.approx(0.9, abs=0.08)
 
 
-def test_heard_never_changes_by_what_comes_later(heard_listener, tmp_path) -> None:
+def test_with_context_heard_later_music_changes_nothing(heard_listener, tmp_path) -> None:
     head = saved(heard_listener, tmp_path)
     whole = piece("vgmidi", 500).input
     assert isinstance(whole.performance, BarFeatures)
@@ -110,7 +110,7 @@ def test_heard_never_changes_by_what_comes_later(heard_listener, tmp_path) -> No
     np.testing.assert_allclose(head.predict([whole])[0][:10], head.predict([first])[0], atol=1e-5)
 
 
-def test_predictions_stay_in_range_for_music_unlike_any(listener, tmp_path) -> None:
+def test_predictions_stay_in_range_for_extreme_features(listener, tmp_path) -> None:
     head = saved(listener, tmp_path)
     for scale in (0.0, 1e6, -1e6):
         features = BarFeatures(np.zeros(6), np.full((5, N_FEATURES), scale, np.float32))
@@ -129,12 +129,12 @@ def test_other_music_in_the_same_call_changes_nothing(listener, tmp_path) -> Non
     assert head.predict([]) == []
 
 
-def test_it_says_without_torch_what_it_was_trained_to_say(listener) -> None:
+def test_it_predicts_the_same_without_torch(listener) -> None:
     views = [piece(dataset, k, n=3 + k).input.views(with_latents=False) for dataset in GROUP for k in range(5)]
     trained = torch.cat(listener(Views.of(views)), dim=1).numpy()
-    at_work = np.concatenate([listener.without_torch().predict(of_piece) for of_piece in views])
-    assert at_work.dtype == np.float32
-    np.testing.assert_allclose(at_work, trained, atol=2e-6)
+    in_numpy = np.concatenate([listener.without_torch().predict(piece_views) for piece_views in views])
+    assert in_numpy.dtype == np.float32
+    np.testing.assert_allclose(in_numpy, trained, atol=2e-6)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_it_says_without_torch_what_it_was_trained_to_say(listener) -> None:
         ("emopia.sd", np.ones(2, np.float32), {"kind": "oracle"}, "no kind of head"),
     ],
 )
-def test_a_file_that_holds_no_listener_is_refused(tensor, value, fact, told, tmp_path) -> None:
+def test_a_file_without_a_valid_listener_is_refused(tensor, value, fact, told, tmp_path) -> None:
     with safe_open(BUNDLED_HEADS["bundled"], framework="numpy") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         facts = dict(file.metadata()) | fact
@@ -167,7 +167,7 @@ def test_one_set_is_enough(dataset, pieces, settings, tmp_path) -> None:
     assert ((means >= 0) == (rated >= 0)).mean() > 0.75
 
 
-def test_latents_are_read_if_so_set_and_then_bind_the_head_to_their_encoder(pieces, settings, tmp_path) -> None:
+def test_a_listener_trained_on_latents_requires_them(pieces, settings, tmp_path) -> None:
     both = replace(settings, reads="performance_and_latents", steps=20)
     head = saved(train_listener(pieces[:9], both, seed=0), tmp_path, encoder_digest="a" * 64)
     given = piece("vgmidi", 1).input
@@ -177,7 +177,7 @@ def test_latents_are_read_if_so_set_and_then_bind_the_head_to_their_encoder(piec
         head.predict([replace(given, latents=None)])
 
 
-def test_training_leaves_the_callers_random_numbers_alone(pieces, settings) -> None:
+def test_training_keeps_the_callers_random_state(pieces, settings) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -185,7 +185,7 @@ def test_training_leaves_the_callers_random_numbers_alone(pieces, settings) -> N
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_a_custom_mlp_says_its_validation_error_of_every_bar(tmp_path) -> None:
+def test_a_custom_mlp_predicts_its_validation_error_for_every_bar(tmp_path) -> None:
     model = CustomMLP(MLPConfig(3, "small", 0.0))
     model.sd.copy_(torch.tensor([0.2, 0.3]))
     head = saved(model, tmp_path, encoder_digest="a" * 64)

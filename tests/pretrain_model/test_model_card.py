@@ -1,4 +1,4 @@
-"""MODEL_CARD.md follows from what stands beside the weights, and so does what is quoted of it."""
+"""MODEL_CARD.md, and the agreement quoted elsewhere, follow from the record in the folder of the weights."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def test_the_card_is_up_to_date() -> None:
     assert CARD.read_text(encoding="utf-8") == model_card(RECORD)
 
 
-def test_the_record_names_the_weights_that_are_bundled() -> None:
+def test_the_record_has_the_digests_of_the_bundled_weights() -> None:
     assert load_encoder("bundled").digest == RECORD["encoder"]["digest"]
     assert len({head.digest for head in bundled_heads()}) == 3
 
 
-def test_the_record_is_written_as_it_stands() -> None:
+def test_the_record_is_written_back_unchanged() -> None:
     assert as_json(RECORD) == TEXT
 
 
-def test_what_was_measured_takes_the_place_of_what_was_known() -> None:
+def test_new_measurements_replace_the_old_agreement() -> None:
     row = {"dataset": "vgmidi", "level": "bar", "predictor": "trees", "dimension": "valence", "metric": "r"}
     table = pd.DataFrame([{**row, "value": 0.12345, "low": 0.1, "high": 0.2, "n": 9}, {**row, "value": float("nan")}])
     measured = with_measured(RECORD, table)

@@ -1,4 +1,4 @@
-"""What the bundled head must know of music, shown on the bundled samples."""
+"""Musical facts that the bundled head must reproduce on the bundled samples."""
 
 from __future__ import annotations
 

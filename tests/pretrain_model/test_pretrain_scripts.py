@@ -1,4 +1,4 @@
-"""The four scripts in a row, as a user runs them, with an encoder that needs no weights."""
+"""The numbered scripts in order, as a user runs them, with an encoder that needs no weights."""
 
 import json
 import runpy
@@ -18,7 +18,7 @@ SCRIPTS = PROJECT_ROOT / "pretrain_model"
 
 @pytest.fixture
 def run(monkeypatch, encoder, tmp_path, emopia_zip, vgmidi_folder):
-    """Run a numbered script in this process with some settings on top of those that the small datasets need."""
+    """Run a numbered script in this process, with the settings for the small datasets and some more."""
     monkeypatch.setattr(musetok_bridge, "load_encoder", lambda *_, **__: encoder, raising=False)
 
     def run_script(name: str, *settings: str) -> None:
@@ -45,7 +45,7 @@ def run(monkeypatch, encoder, tmp_path, emopia_zip, vgmidi_folder):
 
 
 @pytest.mark.parametrize("head", ["listener", "custom_mlp"])
-def test_from_archives_to_figures(run, tmp_path, encoder, capsys, head) -> None:
+def test_from_archives_to_an_evaluation(run, tmp_path, encoder, capsys, head) -> None:
     out = tmp_path / "out"
     for script in ("01_prepare_datasets.py", "02_extract_latents.py", "03_train.py", "04_evaluate.py"):
         run(script, f"train.head={head}")
@@ -66,7 +66,7 @@ def test_from_archives_to_figures(run, tmp_path, encoder, capsys, head) -> None:
         assert record["best_epoch"] == losses.set_index("epoch")["val_loss"].idxmin()
     else:
         assert not loaded.reads_latents
-    assert ("music that it knows" in printed) == (head == "listener")  # which learned from val too
+    assert ("music that it knows" in printed) == (head == "listener")  # the listener is trained on val too
     assert (out / "evaluation.png").stat().st_size > 10_000
 
 
@@ -98,7 +98,7 @@ def test_heads_are_compared_on_games_that_they_have_not_seen(run, tmp_path, caps
     assert "| per bar | trees | arousal |" in capsys.readouterr().out
 
 
-def test_a_step_left_out_is_one_line_and_a_failure(run, capsys) -> None:
+def test_a_missing_step_is_an_error_of_one_line(run, capsys) -> None:
     with pytest.raises(SystemExit) as caught:
         run("03_train.py")
     assert caught.value.code == 1

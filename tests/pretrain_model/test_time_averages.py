@@ -1,4 +1,4 @@
-"""Averages over what was heard: a listener never hears ahead, and forgets at the rate that is said."""
+"""Averages over the music heard so far: they never look ahead, and fade at the given rate."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def test_long_bars_weigh_more_in_what_was_heard() -> None:
 
 
 @given(pieces)
-def test_nothing_is_heard_ahead(piece) -> None:
+def test_later_bars_change_nothing(piece) -> None:
     values, edges = piece
     half = (len(values) + 1) // 2
     whole, first = view_bars(values, edges).heard, view_bars(values[:half], edges[: half + 1]).heard
@@ -67,7 +67,7 @@ def test_a_piece_played_twice_as_slowly_is_the_same_as_a_whole(piece) -> None:
 
 
 @given(pieces)
-def test_quantiles_are_as_numpy_has_them(piece) -> None:
+def test_quantiles_equal_numpys(piece) -> None:
     values, edges = piece
-    of_piece = view_bars(values, edges).whole[0, 6:].reshape(2, 3)
-    np.testing.assert_allclose(of_piece, np.quantile(values, QUANTILES, axis=0), atol=1e-6)
+    quantiles = view_bars(values, edges).whole[0, 6:].reshape(2, 3)
+    np.testing.assert_allclose(quantiles, np.quantile(values, QUANTILES, axis=0), atol=1e-6)

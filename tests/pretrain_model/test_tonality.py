@@ -1,4 +1,4 @@
-"""Keys: scales and cadences are heard in their keys, wherever they are played."""
+"""Keys: scales and cadences are found in their keys, in any transposition."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ MAJOR_SCALE, MINOR_SCALE = [0, 2, 4, 5, 7, 9, 11], [0, 2, 3, 5, 7, 8, 11]
 
 
 def cadence(third: int) -> np.ndarray:
-    """Four bars of a second each, tonic, subdominant, dominant, tonic; the thirds of the first two as given."""
+    """Four bars of one second: tonic, subdominant, dominant, tonic. third: semitones in all chords but the dominant."""
     bars = np.zeros((4, 12))
     for bar, chord in zip(bars, ([0, third, 7], [5, 5 + third, 0], [7, 11, 2], [0, third, 7]), strict=True):
         bar[chord] = 1.0

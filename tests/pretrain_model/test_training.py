@@ -1,4 +1,4 @@
-"""Training: repeatable, stops at its best, and lets neither dataset drown the other."""
+"""Training: it is repeatable, keeps the best epoch, and gives both datasets the same weight."""
 
 from dataclasses import replace
 
@@ -34,7 +34,7 @@ def weights_of(trained) -> dict[str, torch.Tensor]:
     return trained.model.state_dict()
 
 
-def test_the_same_seed_gives_the_same_head_to_the_bit(settings) -> None:
+def test_the_same_seed_gives_an_identical_head(settings) -> None:
     train, val = [rated_bars(400, 1)], [rated_bars(100, 2)]
     first, second = (train_head(train, val, settings) for _ in range(2))
     assert first.losses.equals(second.losses)
@@ -43,7 +43,7 @@ def test_the_same_seed_gives_the_same_head_to_the_bit(settings) -> None:
     assert not other.losses.equals(first.losses)
 
 
-def test_training_leaves_the_callers_random_numbers_alone(settings) -> None:
+def test_training_keeps_the_callers_random_state(settings) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -52,7 +52,7 @@ def test_training_leaves_the_callers_random_numbers_alone(settings) -> None:
 
 
 @pytest.mark.parametrize("loss", ["mse", "smooth_l1"])
-def test_a_head_learns_what_the_latents_say(settings, loss) -> None:
+def test_a_head_learns_known_directions_of_the_latents(settings, loss) -> None:
     trained = train_head([rated_bars(2000, 1)], [rated_bars(200, 2)], replace(settings, loss=loss))
     test = rated_bars(300, 3)
     with torch.no_grad():
@@ -68,7 +68,7 @@ def test_the_kept_weights_are_those_of_the_lowest_validation_loss(settings) -> N
     trained = train_head(train, val, replace(settings, max_epochs=500, patience=8, dropout=0.0, learning_rate=1e-2))
     losses = trained.losses.set_index("epoch")["val_loss"]
     assert trained.best_epoch == losses.idxmin()
-    assert len(losses) == trained.best_epoch + 8  # it stopped when patience was over
+    assert len(losses) == trained.best_epoch + 8  # it stopped after `patience` epochs
     with torch.no_grad():
         predicted = trained.model(torch.from_numpy(val[0].latents))
         only_signs = torch.zeros(len(predicted), dtype=torch.bool)
@@ -81,7 +81,7 @@ def test_the_scale_is_that_of_the_training_bars(settings) -> None:
     scale = weights_of(train_head([train], [rated_bars(100, 2)], replace(settings, max_epochs=1)))
     np.testing.assert_allclose(scale["mean"], train.latents.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(scale["std"][:7], train.latents[:, :7].std(axis=0), rtol=1e-5)
-    assert scale["std"][7] == 1  # a dimension that never changes is not blown up
+    assert scale["std"][7] == 1  # a dimension that never changes is only centred
 
 
 def test_two_datasets_weigh_the_same_whatever_their_size() -> None:
@@ -92,8 +92,8 @@ def test_two_datasets_weigh_the_same_whatever_their_size() -> None:
     assert torch.equal(BarDataset([large]).weights, torch.ones(990))
 
 
-def test_a_small_dataset_is_heard_beside_a_large_one(settings) -> None:
-    """Both want another level for the same latent: with equal weight the head settles half-way."""
+def test_a_small_dataset_counts_as_much_as_a_large_one(settings) -> None:
+    """The datasets have different levels for the same latent: with equal weight the head settles half-way."""
     low, high = rated_bars(980, 1), rated_bars(20, 2)
     for part, level in ((low, -0.5), (high, 0.5)):
         part.latents[:] = 1
@@ -111,14 +111,14 @@ def test_a_batch_is_a_list_of_bars() -> None:
     assert (latents.shape, targets.shape, weights.shape) == ((2, 8), (2, 2), (2,))
 
 
-def test_smooth_l1_is_kinder_to_outliers_than_mse() -> None:
+def test_smooth_l1_penalises_outliers_less_than_mse() -> None:
     predicted, far, near = torch.tensor([[0.9, 0.9]]), torch.tensor([[-0.9, -0.9]]), torch.tensor([[0.5, 0.5]])
     assert bar_loss(predicted, far, "smooth_l1", NO_SIGNS).item() == pytest.approx(1.8 - 0.5)
     assert bar_loss(predicted, far, "mse", NO_SIGNS).item() == pytest.approx(1.8**2)
     assert bar_loss(predicted, near, "smooth_l1", NO_SIGNS).item() == pytest.approx(0.4**2 / 2)
 
 
-def test_a_loss_that_runs_away_is_one_line(settings) -> None:
+def test_a_diverging_loss_is_reported_in_one_line(settings) -> None:
     broken = rated_bars(50, 1)
     broken.latents[0, 0] = np.inf
     with pytest.raises(UserError, match=r"train\.learning_rate"):
@@ -126,14 +126,14 @@ def test_a_loss_that_runs_away_is_one_line(settings) -> None:
 
 
 def test_where_only_signs_count_the_loss_is_that_of_their_probability() -> None:
-    """A prediction of 0.6 gives a positive sign 0.8: its loss is −log 0.8, of the other sign −log 0.2."""
+    """A prediction of 0.6 gives the positive sign a probability of 0.8: its loss is −log 0.8, the other's −log 0.2."""
     predicted = torch.tensor([[0.6, 0.6], [0.6, 0.6]])
     signs = torch.tensor([[0.8, 0.6], [0.8, -0.6]])
     losses = bar_loss(predicted, signs, "mse", torch.ones(2, dtype=torch.bool))
     assert losses.tolist() == pytest.approx([-np.log(0.8), -(np.log(0.8) + np.log(0.2)) / 2], rel=1e-5)
 
 
-def test_points_of_quadrants_say_how_far_and_signs_only_which_way(settings) -> None:
+def test_points_of_quadrants_set_the_level_and_signs_only_the_side(settings) -> None:
     clips = replace(rated_bars(2000, 1), dataset="emopia")
     clips.targets[:] = np.sign(clips.targets) * 0.2
     test = rated_bars(300, 3)

@@ -1,4 +1,4 @@
-"""Measures of the listeners against bars of the file: time is what they share."""
+"""The alignment of rated measures with bars of the file, which share only their time."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_a_bar_of_eight_quarters_takes_the_mean_of_two_measures() -> None:
 
 
 def test_a_slow_bar_takes_more_of_the_playing_time() -> None:
-    """Two bars, the second twice as slow: the listeners' two halves of the time meet in the middle of it."""
+    """Two bars, the second twice as slow: the boundary of the two rated measures lies within the second bar."""
     slower = Playing(np.array([0, 1]), np.array([0.0, 2.0]), 8.0, 6.0)
     _, weights = align(slower, 2, 6.0, "time")
     np.testing.assert_allclose(weights, [[1, 0], [0.25, 0.75]], atol=1e-12)

@@ -1,11 +1,11 @@
-"""What each part of the listener brings: linear models, networks, the motion within a piece, both rated sets.
+"""How much each part of the listener contributes: linear models, networks, motion within a piece, both rated sets.
 
     python benchmarks/listener_parts.py --set output.dir=output/pretrain
 
-Reads what pretrain_model/02_extract_latents.py wrote. The protocol is that of pretrain_model/05_cross_validate.py:
-VGMIDI in folds by game, EMOPIA by song. The parts are those of one fitted model, with the context whole, looked at one
-by one. The rows after them leave groups of features out, by giving every bar the same value, and fit anew; the last
-ones learn from a part of the games and songs only.
+Reads the output of pretrain_model/02_extract_latents.py. The protocol is that of pretrain_model/05_cross_validate.py:
+VGMIDI in folds by game, EMOPIA by song. The first rows evaluate single parts of one fitted model with the context
+whole. The next rows leave out groups of features, by giving every bar the same value, and fit again; the last rows fit
+on a share of the games and songs.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ SHARES = (0.25, 0.5, 0.75)
 
 
 def without(piece: RatedPiece, names: Sequence[str]) -> RatedPiece:
-    """The piece with some features the same for every bar."""
+    """The piece with the named features set to 0 in every bar."""
     features = piece.made.features.copy()
     features[:, [FEATURES.index(name) for name in names]] = 0
     return replace(piece, made=replace(piece.made, features=features))
@@ -64,7 +64,7 @@ def measure(
 ) -> dict[str, list[float]]:
     """For each part: r of valence and arousal per bar, within pieces and per piece, and EMOPIA's accuracies.
 
-    share: of the games and songs of the other folds that are learned from.
+    share: share of the games and songs of the other folds used for training.
     """
     listener = replace(settings.listener, context="whole", reads="performance")
     config = ListenerConfig(

@@ -1,12 +1,12 @@
-"""A long run: memory and open files over time, how busy the machine is, what it writes, and how fast it resumes.
+"""A long run: memory and open files over time, processor use, size of the output, and time to resume.
 
     python benchmarks/long_run.py --data DIR --songs 20000 --out FOLDER
 
-The music is repeated under new md5s until there are so many songs, and annotated by 01_annotate.py in a process of its
-own, which is looked at once a second: the memory of it and all its conversion processes (proportional set size, so
-that shared pages count once), their open files, and the processor time they have taken. Then the last tenth of the
-parts is taken away and the same command given again: how long until it begins its first part, and whether the parts
-come out as they were. FOLDER gets memory.csv and memory.png; `--set` goes on to 01_annotate.py. Linux only.
+The music is repeated under new md5s until the number of songs is reached, and annotated by 01_annotate.py in a separate
+process. Once a second it is measured: the memory of it and all its conversion processes (proportional set size, so that
+shared pages count once), their open files, and their processor time. Then the last tenth of the parts is removed and
+the command is run again, to measure the time until it begins its first part and to check that the parts are the same
+as before. Writes memory.csv and memory.png to FOLDER; `--set` is passed on to 01_annotate.py. Linux only.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from pipeline.annotations import RECORDS, TABLES, finished_parts, record_path, t
 from pipeline.records import PartRecord, read_record
 from pipeline.settings import PROJECT_ROOT, UserError
 
-TICKS = os.sysconf("SC_CLK_TCK")  # of processor time, a second
+TICKS = os.sysconf("SC_CLK_TCK")  # ticks of processor time per second
 
 
 def processes(root: int) -> list[int]:
-    """A process and all that came from it."""
+    """The ids of a process and all its descendants."""
     found = [root]
     for pid in found:
         for children in Path(f"/proc/{pid}/task").glob("*/children"):
@@ -40,8 +40,8 @@ def processes(root: int) -> list[int]:
     return found
 
 
-def looked_at(pid: int) -> tuple[float, float, int]:
-    """Memory in MB, processor time in seconds and open files of a process; nothing of one that has ended."""
+def resources(pid: int) -> tuple[float, float, int]:
+    """Memory in MB, processor time in seconds and open files of a process; zeros if it has ended."""
     try:
         memory = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -52,12 +52,12 @@ def looked_at(pid: int) -> tuple[float, float, int]:
 
 
 def watch(command: list[str]) -> pd.DataFrame:
-    """Run a command; a row a second: seconds, memory_mb and open_files of all, cpu_main and cpu_workers so far."""
+    """Run a command; one row a second: seconds, memory_mb and open_files of all processes, cpu_main and cpu_workers."""
     rows = []
     began = time.perf_counter()
     with subprocess.Popen(command) as running:
         while running.poll() is None:
-            main, *workers = (looked_at(pid) for pid in processes(running.pid))
+            main, *workers = (resources(pid) for pid in processes(running.pid))
             rows.append(
                 {
                     "seconds": time.perf_counter() - began,
@@ -74,10 +74,10 @@ def watch(command: list[str]) -> pd.DataFrame:
 
 
 def resumed(command: list[str], folder: Path) -> tuple[int, int, float, bool]:
-    """Take the last tenth of the parts away and run the command again.
+    """Remove the last tenth of the parts and run the command again.
 
-    Returns how many parts stayed, how many were taken away, the seconds from the command to the first line of a new
-    part's table, and whether the tables that were made again are those that were taken away.
+    Returns the number of parts kept, the number removed, the seconds from the command to the start of the first new
+    table, and whether the new tables equal the removed ones.
     """
     done = sorted(finished_parts(folder))
     again = done[len(done) * 9 // 10 :]
@@ -95,7 +95,7 @@ def resumed(command: list[str], folder: Path) -> tuple[int, int, float, bool]:
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
-    """The curve of the memory."""
+    """Plot memory over time."""
     figure = Figure(figsize=(8, 3.5), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(table["seconds"], table["memory_mb"], color="#0072b2")
@@ -105,7 +105,7 @@ def draw(table: pd.DataFrame, path: Path) -> None:
 
 
 def main() -> None:
-    """Read the command line, run, and say what was seen."""
+    """Read the command line, run, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="a data set or folder; default: the bundled samples")
     parser.add_argument("--split", default="train", help="train, validation or test; default train")
@@ -133,22 +133,22 @@ def main() -> None:
     table.round(2).to_csv(out / "memory.csv", index=False)
     draw(table, out / "memory.png")
     # from when all processes have started to when the first of them ends
-    at_work = table[(table["seconds"] > 5) & (table.index <= table["cpu_workers"].idxmax())]
-    spent = at_work.iloc[-1] - at_work.iloc[0]
+    busy = table[(table["seconds"] > 5) & (table.index <= table["cpu_workers"].idxmax())]
+    spent = busy.iloc[-1] - busy.iloc[0]
     cores = os.cpu_count() or 1
     took, main_busy, workers_busy = spent["seconds"], spent["cpu_main"], spent["cpu_workers"]
     seconds, memory = table["seconds"].max(), table["memory_mb"]
     print(f"{arguments.songs:,} songs in {seconds:.0f} s, {arguments.songs / seconds:.0f} a second")
     print(f"memory: at most {memory.max():.0f} MB, median {memory.median():.0f} MB")
-    if took > 0:  # not in a run that is over before it is under way
+    if took > 0:  # a very short run has no such interval
         print(f"busy: {(main_busy + workers_busy) / took / cores:.0%} of {cores} cores; of one core the main process")
         print(f"{main_busy / took:.0%}, the processes that convert {workers_busy / took:.0%}")
     print(f"open files of all processes: at most {table['open_files'].max()}")
-    written = (f"{kind} {len(of)} files, {sum(of) / 1e6:,.1f} MB" for kind, of in sizes.items())
+    written = (f"{kind} {len(files)} files, {sum(files) / 1e6:,.1f} MB" for kind, files in sizes.items())
     print(f"the output folder: {'; '.join(written)}")
     print(f"resuming with {kept} parts done: {seconds_to_resume:.1f} s to the first of {made_again} new ones, ", end="")
-    print("which are what they were" if same else "WHICH ARE NOT WHAT THEY WERE")
-    print(f"the curve is in {out / 'memory.png'}")
+    print("which are the same as before" if same else "WHICH ARE NOT THE SAME AS BEFORE")
+    print(f"the plot of the memory is {out / 'memory.png'}")
 
 
 if __name__ == "__main__":

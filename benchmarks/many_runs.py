@@ -1,10 +1,10 @@
-"""What it costs to share the work: one run, several runs in one folder, and a Ray cluster of this machine alone.
+"""The cost of sharing the work: one run, several runs in one folder, and a Ray cluster on this machine.
 
     python benchmarks/many_runs.py --data DIR --songs 20000
 
-The music is repeated under new md5s until there are so many songs, and annotated by each way in its turn, all with as
-many converting processes as there are cores. Prints the seconds of each, start included, the ratio to one run's, and
-whether the tables are the same.
+The music is repeated under new md5s until the number of songs is reached, and annotated in each way, always with as
+many converting processes as cores. Prints the seconds of each including its start, the ratio to one run, and whether
+the tables are the same.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from pipeline.settings import PROJECT_ROOT, UserError
 CORES = os.cpu_count() or 1
 ONE_EACH = ("compute.workers=1",)
 RAY = ("compute.engine=ray", "ray.cpus_per_task=1", *ONE_EACH)
-WAYS: dict[str, tuple[int, tuple[str, ...]]] = {  # how many runs, and their settings
+WAYS: dict[str, tuple[int, tuple[str, ...]]] = {  # number of runs, and their settings
     f"one run, {CORES} processes convert": (1, (f"compute.workers={CORES}",)),
     f"{CORES} runs share the folder, 1 process converts in each": (CORES, ONE_EACH),
     f"Ray, {CORES} tasks at once, 1 process converts in each": (1, RAY),
 }
 
 
-def seconds_of(n_runs: int, settings: list[str]) -> float:
-    """The seconds that so many equal runs take, side by side. Raises CalledProcessError if one fails."""
+def run_seconds(n_runs: int, settings: list[str]) -> float:
+    """The seconds that n_runs equal runs take at the same time. Raises CalledProcessError if one fails."""
     script = str(PROJECT_ROOT / "process_gigamidi" / "01_annotate.py")
     command = [sys.executable, script, *(word for setting in settings for word in ("--set", setting))]
     began = time.perf_counter()
@@ -60,7 +60,7 @@ def main() -> None:
             first: tuple[float, list[str]] | None = None
             for number, (way, (n_runs, settings)) in enumerate(WAYS.items()):
                 out = Path(folder, f"out-{number}")
-                seconds = seconds_of(n_runs, [f"dataset.path={songs}", f"output.dir={out}", *settings])
+                seconds = run_seconds(n_runs, [f"dataset.path={songs}", f"output.dir={out}", *settings])
                 tables = [file_digest(path) for path in sorted(out.rglob("*.csv"))]
                 first = first or (seconds, tables)
                 same = "the same" if tables == first[1] else "NOT THE SAME"

@@ -1,4 +1,4 @@
-"""The music that is measured: a data set that the command line names, or the bundled samples."""
+"""The music for the benchmarks: a data set given on the command line, or the bundled samples."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROW_GROUP = 500  # songs
 
 @contextmanager
 def music_folder(data: str | None) -> Iterator[str]:
-    """`data` itself, or a folder with the bundled samples as a data set, which is there while the context lasts."""
+    """`data` itself; if it is None, a temporary folder with the bundled samples as a data set."""
     if data:
         yield data
         return
@@ -34,7 +34,7 @@ def music_folder(data: str | None) -> Iterator[str]:
 
 
 def repeat_music(data: str, split: str, n_songs: int, folder: Path) -> None:
-    """Write a folder of Parquet with so many songs: those of the data over and over, each time under another md5."""
+    """Write n_songs songs as Parquet to a folder: the songs of the data set repeated, each time under another md5."""
     where = [f"dataset.path={data}", f"dataset.split={split}"]
     source = open_source(load_settings(AnnotationSettings, "gigamidi.yaml", overrides=where).dataset)
     songs = [

@@ -1,11 +1,11 @@
-"""What real files hold, and what becomes of it: meters, doubled notes, full bars, notes left out, failures.
+"""What real files contain, and how it is converted: meters, doubled notes, full bars, notes left out, failures.
 
     python benchmarks/real_files.py --data DIR --split train
 
 DIR is a data set in the Hub's layout, a folder of Parquet files or a folder of MIDI files. Without --data the bundled
-samples are counted. Each song is converted as config/gigamidi.yaml has it, and again without its options for several
-tracks, which shows what they change. Everything happens in this process, without the limits of time and memory that
-guard 01_annotate.py: a file that crashes symusic ends the count.
+samples are counted. Each song is converted with the options of config/gigamidi.yaml for several tracks and again
+without them, which shows their effect. Everything runs in this process, without the limits of time and memory of
+01_annotate.py: a file that crashes symusic ends the count.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from process_gigamidi.annotation_settings import AnnotationSettings, BarSettings
 from process_gigamidi.conversion import Failure, convert_song
 from process_gigamidi.gigamidi_source import open_source
 
-FEWEST_BARS = 10  # of a meter that gets a row of its own
+FEWEST_BARS = 10  # for a meter to get a row of its own
 STEPS = {
     "as it is": BarSettings(merge_doubled=False, thin_long_bars=False),
     "merged": BarSettings(merge_doubled=True, thin_long_bars=False),
@@ -37,7 +37,7 @@ STEPS = {
 
 
 class Census:
-    """Counts over songs: `files`, `bars` and `notes` by what they hold or what became of them, `failures` by reason."""
+    """Counts over songs: `files`, `bars` and `notes` by property, such as a meter, and `failures` by reason."""
 
     def __init__(self) -> None:
         self.files: Counter[str] = Counter()
@@ -46,7 +46,7 @@ class Census:
         self.failures: Counter[str] = Counter()
 
     def count(self, music: bytes | None, settings: AnnotationSettings) -> None:
-        """Convert a song step by step, and count."""
+        """Convert a song with each of STEPS and add it to the counts."""
         self.files["all"] += 1
         for step, options in STEPS.items():
             outcome = convert_song(music, options, settings.limits, perform=None)
@@ -67,10 +67,10 @@ class Census:
             self._add(f"meter {meter}", bars=n_bars)
         self._add("outside", bars=sum(n for meter, n in meters.items() if fate_of(meter) != "itself"))
 
-    def _add(self, what: str, bars: int = 0, notes: int = 0) -> None:
-        self.files[what] += bool(bars or notes)
-        self.bars[what] += bars
-        self.notes[what] += notes
+    def _add(self, key: str, bars: int = 0, notes: int = 0) -> None:
+        self.files[key] += bool(bars or notes)
+        self.bars[key] += bars
+        self.notes[key] += notes
 
     def report(self) -> None:
         """Print the tables."""
@@ -84,24 +84,24 @@ class Census:
         for why, fate in zip(WHY_LEFT_OUT, ["left out"] * 3 + ["the longest stays", "left out"], strict=True):
             print(self._row(why, f"notes: {why.replace('_', ' ')}", fate))
         print("\n| meter outside the vocabulary | files | bars | written as |\n|---|---|---|---|")
-        meters = [what.split()[1] for what, _ in self.bars.most_common() if what.startswith("meter ")]
+        meters = [key.split()[1] for key, _ in self.bars.most_common() if key.startswith("meter ")]
         fates = {meter: fate_of(meter) for meter in meters}
         for meter in meters:
             if fates[meter] != "itself" and self.bars[f"meter {meter}"] >= FEWEST_BARS:
                 counts = f"{self.files[f'meter {meter}']:,} | {self.bars[f'meter {meter}']:,}"
                 print(f"| {meter} | {counts} | {fates[meter]} |")
-        for anew, fate in ((True, "barred anew as 4/4"), (False, "another meter's word, its own length")):
+        for barred_anew, fate in ((True, "barred anew as 4/4"), (False, "another meter's word, its own length")):
             rare = [meter for meter in meters if self.bars[f"meter {meter}"] < FEWEST_BARS and fates[meter] != "itself"]
-            rare = [f"meter {meter}" for meter in rare if fates[meter].startswith("barred anew") == anew]
-            files, bars = (sum(count[what] for what in rare) for count in (self.files, self.bars))
+            rare = [f"meter {meter}" for meter in rare if fates[meter].startswith("barred anew") == barred_anew]
+            files, bars = (sum(count[key] for key in rare) for count in (self.files, self.bars))
             if rare:
                 print(f"| {len(rare)} more | {files:,} | {bars:,} | {fate} |")
         print(f"\nfailures: {', '.join(f'{why} {n:,}' for why, n in self.failures.most_common()) or 'none'}")
 
-    def _row(self, what: str, name: str, fate: str) -> str:
-        share = 100 * self.files[what] / max(1, self.files["all"])
-        counts = " | ".join(f"{n:,}" if n else "" for n in (self.bars[what], self.notes[what]))
-        return f"| {name or what} | {self.files[what]:,} ({share:.1f} %) | {counts} | {fate} |"
+    def _row(self, key: str, name: str, fate: str) -> str:
+        share = 100 * self.files[key] / max(1, self.files["all"])
+        counts = " | ".join(f"{n:,}" if n else "" for n in (self.bars[key], self.notes[key]))
+        return f"| {name or key} | {self.files[key]:,} ({share:.1f} %) | {counts} | {fate} |"
 
 
 def fate_of(meter: str) -> str:

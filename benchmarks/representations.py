@@ -1,14 +1,14 @@
-"""What of an encoder a head should read: codes or latents, how many levels, before or after quantization; which loss.
+"""Which output of an encoder a head should read: codes or latents, of how many levels, quantized or not; which loss.
 
     python benchmarks/representations.py --set output.dir=output/pretrain
 
-Reads what pretrain_model/01_prepare_datasets.py and 02_extract_latents.py wrote, trains CustomMLP with the settings
-(config/pretrain.yaml, the same --config and --set; model.encoder=official for MuseTok's) on each representation of a
-bar, by the protocol of pretrain_model/05_cross_validate.py, and prints a table:
+Reads the output of pretrain_model/01_prepare_datasets.py and 02_extract_latents.py, trains CustomMLP on each
+representation of a bar by the protocol of pretrain_model/05_cross_validate.py, and prints a table. The settings are
+those of config/pretrain.yaml (--config and --set work as there; model.encoder=official for MuseTok's). Representations:
 
 - the latent of the first k levels, the sum of the first k codewords, and the codes themselves as one-hot vectors;
-- the vector before quantization, and the encoder's output before that is projected to the latent's width;
-- the latent with another loss, and with the signs of EMOPIA's quadrants in place of points.
+- the vector before quantization, and the encoder's output before it is projected to the latent's width;
+- the latent with another loss, and with the signs of EMOPIA's quadrants instead of points.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def unquantized(encoder: BarEncoder, bars: Bars) -> tuple[np.ndarray, np.ndarray
     return hidden, vectors
 
 
-def unquantized_of_all(settings: PretrainSettings, encoder: BarEncoder) -> tuple[Represent, Represent]:
+def unquantized_pieces(settings: PretrainSettings, encoder: BarEncoder) -> tuple[Represent, Represent]:
     """The encoder's output and the vector before quantization, of every piece."""
     found: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
     for dataset in ("emopia", "vgmidi"):
@@ -84,7 +84,7 @@ def main(settings: PretrainSettings) -> None:
         load_rated_pieces(settings.folder, dataset, ("train", "val", "test"), encoder)
         for dataset in ("vgmidi", "emopia")
     )
-    hidden, vectors = unquantized_of_all(settings, encoder)
+    hidden, vectors = unquantized_pieces(settings, encoder)
     levels = [k for k in (1, 2, 4, 8, 16, 32) if k <= encoder.levels]
     kinds: dict[str, tuple[Represent, dict[str, Any]]] = {
         **{f"latent, {k} of {encoder.levels} levels": (first_levels(encoder, k), {}) for k in levels},
@@ -92,7 +92,7 @@ def main(settings: PretrainSettings) -> None:
         f"encoder's output, {encoder.network.config.width} wide": (hidden, {}),
         "latent, smooth L1": (whole_latent, {"loss": "smooth_l1"}),
         "latent, signs for quadrants": (whole_latent, {"quadrants": "signs"}),
-        "codes, one-hot": (one_hot_codes(encoder), {}),  # last: it takes as long as all the others
+        "codes, one-hot": (one_hot_codes(encoder), {}),  # last, since it takes as long as all the others
     }
     pieces, folds = [*vgmidi, *emopia], fold_pieces(vgmidi, emopia, settings.cross_validate.folds)
     print("| representation | valence r per bar | arousal r per bar | valence r per piece | arousal r per piece "

@@ -1,21 +1,21 @@
-"""How fast the annotation is, each figure beside something that is run in the same process.
+"""The speed of the annotation, each measurement compared with a reference run in the same process.
 
     python benchmarks/speed.py --data DIR --split train --limit 400
 
 DIR is a data set in the Hub's layout, a folder of Parquet files or a folder of MIDI files; without --data the bundled
 samples are measured. Four tables:
 
-conversion  parsing and conversion as a multiple of symusic's parsing of the same bytes, and of songs 1, 4, 16 … times
-            as long the time a note
+conversion  parsing and conversion as a multiple of symusic's parsing of the same bytes, and the time per note for a
+            song repeated 1, 4, 16 … times
 encoding    bars a second as a multiple of torch.nn.TransformerEncoder with the same weights, padded to 128 words, one
-            song at a time, as MuseTok's own code does it; what each step from there to ours brings; and the rate at
-            which the processor does nothing but the matrix products that are left. Number formats that it has no
-            instructions for are left out
-formats     how far other number formats move the predictions of the head `bundled_mlp` (with the bundled encoder)
+            song at a time, as in MuseTok's own code; the gain of each step from there to our encoder; and the rate of
+            the remaining matrix products alone. Number formats without instructions on this processor are left out
+formats     how much other number formats change the predictions of the head `bundled_mlp` (with the bundled encoder)
 stages      each stage of an annotation alone, in one process, and its share, for a head with and without an encoder
 
-Seconds depend on the machine, ratios and shares much less; each figure is a median over repeats, and what is compared
-takes turns. `--encoder released` measures an encoder of the released size, with seeded weights: only its sizes matter.
+Seconds depend on the machine, ratios and shares much less; each result is a median over repeats, and the compared
+works take turns. `--encoder released` measures an encoder of the released size with seeded weights, since only its
+sizes matter.
 """
 
 from __future__ import annotations
@@ -63,14 +63,14 @@ from process_gigamidi.gigamidi_source import open_source
 from process_gigamidi.part_files import complete_part, part_tables
 from process_gigamidi.song_rows import Row
 
-LENGTHS = (1, 4, 16, 64)  # times a song is played
+LENGTHS = (1, 4, 16, 64)  # repetitions of a song
 LARGE_BATCH = 16_384  # words
 ALONE = "only the matrix products of the line below"
 PADDED = "torch.nn.TransformerEncoder, padded to 128, a song at a time"
 
 
 def in_turns(works: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
-    """Median seconds of each work, one run of each after the other, after a first round that does not count."""
+    """Median seconds of each work. The works take turns; a first round is not counted."""
     seconds: list[list[float]] = [[] for _ in works]
     for turn in range(repeats + 1):
         for work, taken in zip(works, seconds, strict=True):
@@ -82,7 +82,7 @@ def in_turns(works: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
 
 
 def measure_conversion(rows: Sequence[Row], options: dict[str, bool], repeats: int) -> None:
-    """Conversion of all songs against symusic's parsing, and the time a note of ever longer songs."""
+    """Compare converting all songs with symusic's parsing, and measure the time per note of ever longer songs."""
     music = [row.music for row in rows if row.music]
     parse, convert = in_turns(
         [
@@ -97,7 +97,7 @@ def measure_conversion(rows: Sequence[Row], options: dict[str, bool], repeats: i
     print(f"| symusic's parsing | {1000 * parse / len(music):.3f} | 1.0 |")
     print(f"| parsing and conversion | {1000 * convert / len(music):.3f} | {convert / parse:.1f} |")
 
-    scores = [played(read_score(music[len(music) // 2]), times) for times in LENGTHS]
+    scores = [repeated(read_score(music[len(music) // 2]), times) for times in LENGTHS]
     taken = in_turns([partial(score_to_bars, score, **options) for score in scores], repeats)
     print("\n| notes of a song | ms | µs a note |\n|---|---|---|")
     for score, seconds in zip(scores, taken, strict=True):
@@ -105,13 +105,13 @@ def measure_conversion(rows: Sequence[Row], options: dict[str, bool], repeats: i
         print(f"| {notes:,} | {1000 * seconds:.2f} | {1e6 * seconds / notes:.2f} |")
 
 
-def played(score: symusic.core.ScoreTick, times: int) -> symusic.core.ScoreTick:
-    """A score so many times over, one after the other."""
+def repeated(score: symusic.core.ScoreTick, times: int) -> symusic.core.ScoreTick:
+    """A score repeated a number of times."""
     longer = score.copy()
-    for track, of_one in zip(longer.tracks, score.tracks, strict=True):
-        notes = of_one.notes.numpy()
+    for track, once in zip(longer.tracks, score.tracks, strict=True):
+        notes = once.notes.numpy()
         columns = {name: np.tile(values, times) for name, values in notes.items()}
-        columns["time"] += np.repeat(np.arange(times, dtype=np.int32) * score.end(), len(of_one.notes))
+        columns["time"] += np.repeat(np.arange(times, dtype=np.int32) * score.end(), len(once.notes))
         track.notes = symusic.Note.from_numpy(**columns)
     return longer
 
@@ -124,8 +124,8 @@ def released_size(dtype: str) -> BarEncoder:
     return bar_encoder("released size", "", network, torch.device("cpu"), dtype)
 
 
-def torchs_own(encoder: BarEncoder) -> nn.Module:
-    """torch's transformer with the weights of an encoder's."""
+def torch_transformer(encoder: BarEncoder) -> nn.Module:
+    """torch's own transformer with the weights of an encoder."""
     c = encoder.network.config
     layer = nn.TransformerEncoderLayer(c.width, c.heads, c.feed_forward, batch_first=True)
     transformer = nn.TransformerEncoder(layer, c.layers, enable_nested_tensor=False).eval()
@@ -134,7 +134,7 @@ def torchs_own(encoder: BarEncoder) -> nn.Module:
 
 
 def padded(bars: Bars) -> Tensor:
-    """All bars of a song, filled up to 128 words: (n, 128)."""
+    """All bars of a song, padded to 128 words: (n, 128)."""
     words = torch.full((len(bars), MAX_BAR_WORDS), PAD)
     for i in range(len(bars)):
         own = torch.from_numpy(bars[i][:MAX_BAR_WORDS].astype(np.int64))
@@ -142,22 +142,22 @@ def padded(bars: Bars) -> Tensor:
     return words
 
 
-def of_one_length(bars: Sequence[np.ndarray]) -> list[Tensor]:
-    """Bars of words in batches of one length."""
+def equal_length_batches(bars: Sequence[np.ndarray]) -> list[Tensor]:
+    """Bars of words in batches of equal length."""
     lengths = np.array([len(bar) for bar in bars])
     batches = batches_by_length(lengths, LARGE_BATCH, stretch=1.0)
     return [torch.from_numpy(np.stack([bars[i] for i in batch]).astype(np.int64)) for batch in batches]
 
 
 def products(network: BarTransformer, n_words: int) -> list[Tensor]:
-    """Multiplications by a layer's matrices as `encode` does them for so many words, and nothing else of it."""
+    """Only the multiplications by a layer's matrices that `encode` does for n_words words."""
     layer, config = network.layers[0], network.config
     x = torch.ones(TOKENS_PER_BATCH["cpu"], config.width)
     inner = torch.ones(len(x), config.feed_forward)
     maps = [layer.self_attn.out_proj, layer.linear1, layer.linear2]
 
     @torch.inference_mode()
-    def of_a_batch(_: int) -> Tensor:
+    def multiply_batch(_: int) -> Tensor:
         last = x
         for i in range(config.layers - 1):
             if i:
@@ -166,12 +166,12 @@ def products(network: BarTransformer, n_words: int) -> list[Tensor]:
         return last
 
     with one_thread_per_core() as threads:
-        return list(threads.map(of_a_batch, range(-(-n_words // len(x)))))
+        return list(threads.map(multiply_batch, range(-(-n_words // len(x)))))
 
 
 def steps(encoder: BarEncoder, songs: Sequence[Bars]) -> dict[str, Callable[[], list[Tensor]]]:
-    """Ways to the vectors before quantization of all bars, from torch's own padded transformer to nearly ours."""
-    network, transformer = encoder.network, torchs_own(encoder)
+    """Ways to compute the vectors of all bars before quantization, from torch's padded transformer to nearly ours."""
+    network, transformer = encoder.network, torch_transformer(encoder)
     bars = [song[i][:MAX_BAR_WORDS] for song in songs for i in range(len(song))]
     distinct = [np.frombuffer(bar, dtype=np.int16) for bar in {bar.tobytes(): None for bar in bars}]
 
@@ -184,26 +184,26 @@ def steps(encoder: BarEncoder, songs: Sequence[Bars]) -> dict[str, Callable[[], 
     def torch_padded(words: Tensor) -> Tensor:
         return transformer(network.embed(words), src_key_padding_mask=words == PAD)[:, 0]
 
-    one_length, distinct_of_one_length = of_one_length(bars), of_one_length(distinct)
+    batches, distinct_batches = equal_length_batches(bars), equal_length_batches(distinct)
     first = network.first_projections()
     return {
         PADDED: lambda: [torch_padded(padded(song)) for song in songs],
         "our layers, padded to 128, a song at a time": lambda: [
             all_words(words, (words != PAD)[:, None, None, :]) for words in map(padded, songs)
         ],
-        "… batches of one length, no padding": lambda: [all_words(words, None) for words in one_length],
-        "… last layer for one word": lambda: [network.hidden(words, padded=False) for words in one_length],
-        "… equal bars once": lambda: [network.hidden(words, padded=False) for words in distinct_of_one_length],
+        "… batches of one length, no padding": lambda: [all_words(words, None) for words in batches],
+        "… last layer for one word": lambda: [network.hidden(words, padded=False) for words in batches],
+        "… equal bars once": lambda: [network.hidden(words, padded=False) for words in distinct_batches],
         "… first layer's projections from tables": lambda: [
-            network.hidden(words, padded=False, first=first) for words in distinct_of_one_length
+            network.hidden(words, padded=False, first=first) for words in distinct_batches
         ],
-        ALONE: lambda: products(network, sum(words.numel() for words in distinct_of_one_length)),
+        ALONE: lambda: products(network, sum(words.numel() for words in distinct_batches)),
     }
 
 
 @torch.inference_mode()
 def measure_encoding(songs: Sequence[Bars], name: str, repeats: int) -> None:
-    """From torch's own transformer, padded, to our encoder, step by step, in bars a second."""
+    """Bars per second, step by step from torch's own padded transformer to our encoder."""
     make = released_size if name == "released" else partial(load_encoder, name, "cpu")
     ours = {dtype: make(dtype=dtype) for dtype in fast_dtypes(torch.device("cpu"))}
     works: dict[str, Callable[[], Any]] = dict(steps(ours["float32"], songs))
@@ -224,9 +224,9 @@ def measure_encoding(songs: Sequence[Bars], name: str, repeats: int) -> None:
 
 
 def measure_formats(songs: Sequence[Bars]) -> None:
-    """How far other number formats in the encoder move the predictions of a head on latents."""
+    """How much other number formats of the encoder change the predictions of a head that reads latents."""
     head = load_head("bundled_mlp")
-    predicted, read = {}, {}  # read: how many bars the network read, of mixed the one in float32
+    predicted, read = {}, {}  # read: bars read by the network; for mixed, by its float32 copy
     for dtype in DTYPES:
         encoder = load_encoder("bundled", dtype=dtype)
         network = encoder.exact or encoder.network
@@ -248,7 +248,7 @@ def measure_formats(songs: Sequence[Bars]) -> None:
 def measure_stages(
     rows: Sequence[Row], read: float, columns: Sequence[str], settings: AnnotationSettings, repeats: int
 ) -> None:
-    """Every stage alone, for the default head and for one on latents."""
+    """Every stage alone, for the default head and for a head that reads latents."""
     options = asdict(settings.bars)
     scores = [read_score(row.music or b"") for row in rows]
     songs = [score_to_bars(score, **options) for score in scores]
@@ -290,7 +290,7 @@ def measure_stages(
 
 
 def measure(arguments: argparse.Namespace, data: str) -> None:
-    """Read the music and print the tables that are asked for."""
+    """Read the music and print the chosen tables."""
     where = [f"dataset.path={data}", f"dataset.split={arguments.split}"]
     settings = load_settings(AnnotationSettings, "gigamidi.yaml", overrides=where)
     source = open_source(settings.dataset)
@@ -319,7 +319,7 @@ def main() -> None:
     parser.add_argument("--data", help="a data set or folder; default: the bundled samples")
     parser.add_argument("--split", default="train", help="train, validation or test; default train")
     parser.add_argument("--limit", type=int, default=400, help="songs; default 400")
-    parser.add_argument("--repeats", type=int, default=7, help="runs of each work, of slow ones at most 3; default 7")
+    parser.add_argument("--repeats", type=int, default=7, help="runs of each work, at most 3 of slow ones; default 7")
     parser.add_argument("--what", nargs="+", choices=tables, default=tables, help="which tables; default all")
     parser.add_argument("--encoder", default="bundled", help="for encoding: bundled, official, a path, or released")
     parser.add_argument("--encoded-songs", type=int, default=40, help="songs, of those, to encode; default 40")

@@ -1,10 +1,10 @@
-"""How the statistics grow with the number of bars: seconds and memory, over and over the annotations of real songs.
+"""How time and memory of the statistics grow with the number of bars, on repeated annotations of real songs.
 
     python benchmarks/statistics_at_size.py --annotations DIR --bars 2500000 5000000 10000000 20000000
 
-DIR is a folder that 01_annotate.py wrote. Its parts are repeated under new md5s until there are so many bars, and
-01_statistics.py runs on them as a user starts it. Time and memory are of that process, its start included; memory is
-the most that it took.
+DIR is a folder that 01_annotate.py wrote. Its parts are repeated under new md5s until the number of bars is
+reached, and 01_statistics.py runs on them as a user starts it. Time and peak memory are those of that process,
+including its start.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pipeline.settings import PROJECT_ROOT, UserError
 
 
 def repeated(parts: list[Part], folder: Path, least_bars: int) -> int:
-    """Write the parts over and over until there are so many bars; returns the number of bars."""
+    """Write the parts repeatedly until there are at least least_bars bars; returns the number of bars."""
     for kind in ("bars", "songs"):
         (folder / kind).mkdir(parents=True)
     n_bars = number = turn = 0
@@ -45,7 +45,7 @@ def repeated(parts: list[Part], folder: Path, least_bars: int) -> int:
 
 
 def measured(folder: Path) -> tuple[float, float]:
-    """Run 01_statistics.py on a folder; returns seconds and the most memory in 10^6 bytes."""
+    """Run 01_statistics.py on a folder; returns seconds and peak memory in 10^6 bytes."""
     script = PROJECT_ROOT / "analyze_emotion_annotations" / "01_statistics.py"
     where = ["--set", f"input.dir={folder}", "--set", f"output.dir={folder / 'analysis'}"]
     began = time.perf_counter()
@@ -66,8 +66,8 @@ def main() -> None:
         parts, _ = finished_parts(arguments.annotations)
         print("| bars | CSV, MB | s | µs a bar | memory, MB |\n|---|---|---|---|---|")
         for least in arguments.bars:
-            with tempfile.TemporaryDirectory() as place:
-                folder = Path(place) / "annotations"
+            with tempfile.TemporaryDirectory() as temporary:
+                folder = Path(temporary) / "annotations"
                 n_bars = repeated(parts, folder, least)
                 size = sum(path.stat().st_size for path in folder.glob("*/*.csv")) / 1e6
                 seconds, memory = measured(folder)

@@ -2,10 +2,10 @@
 
     python samples/make_dataset.py --out DIR
 
-DIR then holds what `datasets.load_dataset(DIR, "v2.0.0", split="train", streaming=True)` reads: `README.md` with the
-configurations, `v2.0.0/{train,validation,test}/*.parquet` with every column of that release, and `v1.0.0/*.parquet`.
-As on the Hub, the old release v1.0.0 is what comes without a name. Titles and composers are those in the ABC files;
-split and style come from `styles.csv`. The same pieces give the same files, byte for byte, under the same versions
+DIR then holds the files that `datasets.load_dataset(DIR, "v2.0.0", split="train", streaming=True)` reads: `README.md`
+with the configurations, `v2.0.0/{train,validation,test}/*.parquet` with every column of that release, and
+`v1.0.0/*.parquet`. As on the Hub, the old release v1.0.0 is loaded if no name is given. Titles and composers are those
+in the ABC files; split and style come from `styles.csv`. The same pieces give identical files under the same versions
 of symusic and pyarrow.
 
 Source of the columns: the data set card of Metacreation/GigaMIDI.
@@ -29,7 +29,7 @@ from pipeline.settings import UserError
 
 SAMPLES = Path(__file__).resolve().parent
 SPLITS = ("validation", "test", "train")
-# Small enough that the train split has several files of several row groups, which is what streaming meets on the Hub.
+# Small enough that the train split has several files of several row groups, as on the Hub.
 ROWS_PER_FILE = 8
 ROWS_PER_GROUP = 3
 
@@ -75,7 +75,7 @@ COLUMNS_V2 = pa.schema(
     ]
 )
 COLUMNS_V1 = pa.schema([("md5", pa.string()), ("music", pa.binary())])
-# Nothing in the samples was searched for loops or expressive playing: these columns are empty lists, not null.
+# The samples have no annotations of loops or expressive playing; these columns are empty lists, not null.
 SEARCHED_FOR = tuple(
     n for n in COLUMNS_V2.names if n == "NOMML" or n.startswith("loop_") or n.endswith("__expressive_")
 )
@@ -98,31 +98,31 @@ Public-domain pieces in the layout of the GigaMIDI repository, made by `samples/
 def read_styles(folder: Path) -> list[dict[str, str]]:
     """The rows of `styles.csv` (file, split, style, mood), one for every ABC file of the folder, by file name.
 
-    Raises UserError where the table and the folder disagree.
+    Raises UserError if the table and the folder disagree.
     """
     with open(folder / "styles.csv", newline="", encoding="utf-8") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: row["file"])
     listed, present = [row["file"] for row in rows], sorted(path.name for path in folder.glob("*.abc"))
     if listed != present:
         odd = sorted(set(listed) ^ set(present)) or sorted({name for name in listed if listed.count(name) > 1})
-        raise UserError(f"{folder / 'styles.csv'}: give each .abc file beside it one row; look at {', '.join(odd)}")
+        raise UserError(f"{folder / 'styles.csv'}: give each .abc file of its folder one row; look at {', '.join(odd)}")
     for row in rows:
         if row["split"] not in SPLITS:
-            raise UserError(f"{folder / 'styles.csv'}: split of {row['file']} is none of {', '.join(SPLITS)}")
+            raise UserError(f"{folder / 'styles.csv'}: split of {row['file']} is not one of {', '.join(SPLITS)}")
     return rows
 
 
 def abc_field(text: str, field: str) -> str | None:
-    """The first information field of an ABC tune, e.g. "T" for its title; None where it has none."""
+    """The first information field of an ABC tune, e.g. "T" for its title; None if it has none."""
     return next((line[2:].strip() for line in text.splitlines() if line.startswith(f"{field}:")), None)
 
 
 def make_row(path: Path, styles: list[str]) -> dict[str, Any]:
-    """One piece as a row of v2.0.0: its MIDI bytes, what can be counted in them, title, composer and styles."""
+    """One piece as a row of v2.0.0: its MIDI bytes, counts of their content, title, composer and styles."""
     text = path.read_text(encoding="utf-8")
     written: Any = symusic.Score.from_abc(text)
     music = written.dumps_midi()
-    score: Any = symusic.Score.from_midi(music)  # what a reader of the data set sees
+    score: Any = symusic.Score.from_midi(music)  # what a reader of the data set gets
     notes = [track.notes.numpy() for track in score.tracks]
     duration = np.concatenate([part["duration"] for part in notes])  # ticks
     velocity = np.concatenate([part["velocity"] for part in notes])
@@ -174,7 +174,7 @@ def _write_parquet(rows: list[dict[str, Any]], columns: pa.Schema, path: Path) -
 
 
 def main() -> None:
-    """Read the command line, write the data set, say where it is."""
+    """Read the command line, write the data set, print its path."""
     parser = argparse.ArgumentParser(description="Make a small data set in the Hub's layout from the sample pieces.")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder to write the data set to")
     out = parser.parse_args().out

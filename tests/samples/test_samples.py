@@ -1,4 +1,4 @@
-"""The sample pieces are correct notation, and the data set made of them reads as GigaMIDI does."""
+"""The sample pieces are correct notation, and the data set made from them can be read like GigaMIDI."""
 
 import csv
 import hashlib
@@ -21,7 +21,7 @@ from pipeline.settings import PROJECT_ROOT
 SAMPLES = PROJECT_ROOT / "samples"
 PIECES = sorted(SAMPLES.glob("*.abc"))
 
-# What the samples use of ABC: a meter, a triplet of three notes, a note, chord or rest with its length, a bar line.
+# The parts of ABC in the samples: a meter, a triplet of three notes, a note, chord or rest with its length, a bar line.
 TOKEN = re.compile(
     r"\[M:(?P<meter>\d+/\d+)\]|(?P<triplet>\(3)|(?P<bar>\|[\]|]?)"
     r"|(?:\[[^\]:]+\]|[_^=]*[A-Ga-g][,']*|z)(?P<up>\d*)(?P<slash>/?)(?P<down>\d*)|-|\s+"
@@ -35,7 +35,7 @@ def header(text: str, field: str) -> str:
 
 
 def bars_by_voice(text: str) -> dict[str, list[tuple[Fraction, Fraction]]]:
-    """Of every bar of each voice its meter and what its notes add up to, in whole notes."""
+    """For each voice, the meter of every bar and the total length of its notes, in whole notes."""
     unit = Fraction(header(text, "L"))
     meter = dict.fromkeys(re.findall(r"^V:(\d+)", text, re.MULTILINE), Fraction(header(text, "M")))
     bars = defaultdict(list)
@@ -73,7 +73,7 @@ def test_there_are_many_meters_and_a_change_of_meter():
     meters = [{meter for bars in bars_by_voice(p.read_text("utf-8")).values() for meter, _ in bars} for p in PIECES]
     assert len(PIECES) >= 16
     assert {Fraction(m) for m in ("2/4", "3/4", "4/4", "3/8", "9/8", "5/4", "6/4")} <= set.union(*meters)
-    assert any(len(of_one) > 1 for of_one in meters)
+    assert any(len(in_piece) > 1 for in_piece in meters)
 
 
 @pytest.mark.parametrize("path", PIECES, ids=lambda path: path.stem)
@@ -87,9 +87,9 @@ def test_every_bar_is_full_in_every_voice(path: Path):
 
 
 @pytest.mark.parametrize("path", PIECES, ids=lambda path: path.stem)
-def test_symusic_reads_the_bars_that_are_written(path: Path, capfd: pytest.CaptureFixture[str]):
+def test_symusic_reads_the_written_bars(path: Path, capfd: pytest.CaptureFixture[str]):
     score = symusic.Score(path)
-    assert capfd.readouterr() == ("", "")  # abc2midi, which symusic reads with, complains there of bars not full
+    assert capfd.readouterr() == ("", "")  # abc2midi, which symusic uses, would complain there of incomplete bars
     voices = bars_by_voice(path.read_text("utf-8"))
     assert len(score.tracks) == len(voices)
     bars = voices["1"]
@@ -101,7 +101,7 @@ def test_symusic_reads_the_bars_that_are_written(path: Path, capfd: pytest.Captu
     }
 
 
-def test_symusic_complains_of_a_bar_that_is_short(capfd: pytest.CaptureFixture[str]):
+def test_symusic_complains_of_a_short_bar(capfd: pytest.CaptureFixture[str]):
     text = (SAMPLES / "ode_to_joy.abc").read_text("utf-8")
     symusic.Score.from_abc(text.replace("A G F E |", "A G F |", 1))
     assert "time units" in "".join(capfd.readouterr())
@@ -178,7 +178,7 @@ def test_the_same_pieces_give_the_same_bytes(sample_dataset: Path, tmp_path: Pat
         assert (tmp_path / path.relative_to(sample_dataset)).read_bytes() == path.read_bytes()
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path):
+def test_an_unwritable_folder_is_reported_in_one_line(tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
     out = tmp_path / "file" / "set"
     done = run_script("samples/make_dataset.py", "--out", out)

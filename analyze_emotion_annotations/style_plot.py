@@ -172,7 +172,8 @@ def place_labels(axes: Axes, points: np.ndarray, names: Sequence[str], size: flo
     """Write each name at the nearest free position around its point, with a thin line to the point.
 
     points: (n, 2) in data units, once the limits of the axes are set; size: of the type, in points. A name without a
-    free position is left out; the legend has it.
+    free position is left out; the legend has it. Libraries such as adjustText move labels apart step by step and draw
+    those that still overlap; here no two ever do.
     """
     renderer = cast(FigureCanvasAgg, axes.figure.canvas).get_renderer()
     pixels_a_point = renderer.points_to_pixels(1.0)

@@ -13,7 +13,7 @@ a run that is still working or was stopped.
 
 Every column is defined here once: its name, how it is written and read, its unit and its meaning. The writer of the
 tables, their readers (pandas, DuckDB, Arrow), the published data set, docs/columns.md and the data card all use these
-definitions. `python -m pipeline.annotations` prints docs/columns.md.
+definitions.
 """
 
 from __future__ import annotations
@@ -299,35 +299,3 @@ def begun_parts(folder: Path) -> set[int]:
 def _numbers(folder: Path, suffix: str) -> set[int]:
     found = (re.fullmatch(rf"part-(\d{{5,}}){re.escape(suffix)}", path.name) for path in folder.glob("part-*"))
     return {int(name[1]) for name in found if name}
-
-
-def columns_in_markdown(columns: Sequence[Column]) -> str:
-    """The given columns as a Markdown table."""
-    rows = [f"| `{c.name}` | {c.kind.words} | {c.unit} | {c.meaning} |" for c in columns]
-    return "\n".join(["| column | type | unit and range | meaning |", "|---|---|---|---|", *rows])
-
-
-def document() -> str:
-    """The text of docs/columns.md."""
-    sections = (
-        "# The columns of the annotations",
-        "Made by `python -m pipeline.annotations` from `pipeline/annotations.py`, where every column is defined once.",
-        "`process_gigamidi/01_annotate.py` writes them as CSV, `publish_annotations/01_export.py` as Parquet with the "
-        "types below. In CSV valence, arousal and their deviations have four decimals, seconds three; lists are JSON.",
-        "## `bars/*.csv`: a row for each bar\n",
-        columns_in_markdown(BARS),
-        "## `songs/*.csv`: a row for each song\n",
-        columns_in_markdown(SONGS),
-        "Then come those of the following columns that the data set has, copied unchanged:\n",
-        columns_in_markdown(DESCRIPTIVE),
-        "## `failures/*.csv`: a row for each song that could not be annotated\n",
-        columns_in_markdown(FAILURES),
-        "## Published `songs`: the lists over bars\n",
-        "The published `songs` have, between the columns of the song and those copied from the data set:\n",
-        columns_in_markdown([column for column in published_songs(()) if column.of_bars]),
-    )
-    return "\n\n".join(section.strip("\n") for section in sections) + "\n"
-
-
-if __name__ == "__main__":
-    print(document(), end="")

@@ -1,8 +1,9 @@
 """Settings of a phase: YAML file and command line in, one frozen dataclass out.
 
-Every phase has one YAML file in `config/`, which holds the default of every setting. A user's own file need only
-name what differs; `--set key.sub=value` changes single settings on top. The result is checked: an unknown key, a
-wrong type or a value out of range raises `UserError` with one line that names the key and the file.
+Every phase has one YAML file in `config/`, which holds the default of every setting. A user's own file names only the
+settings that differ; `--set key.sub=value` changes single settings on top. The result is checked: an unknown key, a
+wrong type or a value out of range raises `UserError` with one line that names the key and the file. (Libraries for
+settings, such as pydantic, report errors in several lines, in terms of classes and without the file.)
 
 Conventions: nested sections are nested frozen dataclasses; the type of a field is `bool`, `int`, `float`, `str`, a
 `Literal` of strings, `X | None`, a `tuple[X, ...]` or a fixed `tuple[X, Y]`; a number's range is written with its type,
@@ -134,7 +135,7 @@ def run_command(
         epilog=f"The settings and their defaults ({default_path.name}):\n\n"
         + (default_path.read_text(encoding="utf-8") if default_path.exists() else ""),
     )
-    parser.add_argument("--config", metavar="FILE", help="YAML file; it need only name what differs from the defaults")
+    parser.add_argument("--config", metavar="FILE", help="YAML file with the settings that differ from the defaults")
     parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="change one setting, e.g. section.key=value"
     )

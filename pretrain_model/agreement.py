@@ -130,7 +130,11 @@ def quadrant_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
 
 
 def with_intervals(measure: Measure, pieces: Sequence[Compared], resamples: int, seed: int) -> pd.DataFrame:
-    """A table of every agreement with its interval: level, dimension, metric, value, low, high, n (pieces)."""
+    """A table of every agreement with its interval: level, dimension, metric, value, low, high, n (pieces).
+
+    The interval is the bootstrap's over pieces. One resample of the pieces serves all agreements at once, where
+    `scipy.stats.bootstrap` would draw and measure anew for each.
+    """
     draw = np.random.default_rng(seed)
     drawn = [measure([pieces[i] for i in draw.integers(0, len(pieces), len(pieces))]) for _ in range(resamples)]
     rows = []

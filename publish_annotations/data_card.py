@@ -19,7 +19,8 @@ from huggingface_hub import DatasetCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.annotations import BARS, CURATED_STYLES, DIMENSIONS, QUADRANTS, columns_in_markdown, published_songs
+from pipeline.annotations import BARS, CURATED_STYLES, DIMENSIONS, QUADRANTS, published_songs
+from pipeline.columns_document import columns_in_markdown
 from pipeline.records import Totals
 from pretrain_model.bundled_heads import BundledHead, agreement_of, bundled_head
 from process_gigamidi.annotation_settings import DatasetSettings

@@ -26,7 +26,6 @@ from pipeline.annotations import (
     as_text,
     begun_parts,
     csv_field,
-    document,
     finished_parts,
     four_decimals,
     is_finished,
@@ -37,6 +36,7 @@ from pipeline.annotations import (
     style_names,
     table_path,
 )
+from pipeline.columns_document import document
 from pipeline.records import Totals, finish_part, read_record, read_run
 from pipeline.settings import PROJECT_ROOT, UserError
 

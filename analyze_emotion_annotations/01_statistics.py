@@ -15,7 +15,7 @@ from analyze_emotion_annotations.analysis_settings import SETTINGS_FILE, Analysi
 from analyze_emotion_annotations.plot_canvas import save_plot
 from analyze_emotion_annotations.plots import plots_of
 from pipeline.files import write_json
-from pipeline.settings import run_script
+from pipeline.settings import counted, run_script
 
 
 def main(settings: AnalysisSettings) -> None:
@@ -32,7 +32,7 @@ def main(settings: AnalysisSettings) -> None:
     print("In brackets: 95 % intervals over songs.")
     if analysis.unfinished_parts:
         where = settings.input.dir
-        print(f"\n{analysis.unfinished_parts} unfinished part(s) of {where} left out: its run is not complete")
+        print(f"\n{counted(analysis.unfinished_parts, 'unfinished part')} of {where} left out: its run is not complete")
     print("\ntables:  ", "\n          ".join(map(str, tables)))
     print("plots:   ", "\n          ".join(map(str, plots)))
 

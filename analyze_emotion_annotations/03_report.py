@@ -13,7 +13,7 @@ from analyze_emotion_annotations.analysis_settings import SETTINGS_FILE, Analysi
 from analyze_emotion_annotations.report_content import report_of
 from analyze_emotion_annotations.report_page import render
 from pipeline.files import atomic_write
-from pipeline.settings import run_script
+from pipeline.settings import counted, run_script
 
 
 def main(settings: AnalysisSettings) -> None:
@@ -26,7 +26,7 @@ def main(settings: AnalysisSettings) -> None:
         temporary.write_text(page, encoding="utf-8")
     if analysis.unfinished_parts:
         where = settings.input.dir
-        print(f"{analysis.unfinished_parts} unfinished part(s) of {where} left out: its run is not complete")
+        print(f"{counted(analysis.unfinished_parts, 'unfinished part')} of {where} left out: its run is not complete")
     print(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB); open it in a browser")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from pipeline.annotations import LEFT_OUT, RUN_RECORD
 from pipeline.files import file_digest, provenance, write_table
 from pipeline.settings import one_line
 
@@ -80,7 +81,7 @@ def analyse(settings: AnalysisSettings) -> Analysis:
 
 def provenance_of(settings: AnalysisSettings, analysis: Analysis) -> dict[str, object]:
     """What an analysis was made from: settings, versions, counts, and the digest of the annotations' run record."""
-    run_record = Path(settings.input.dir) / "run.json"
+    run_record = Path(settings.input.dir) / RUN_RECORD
     return provenance(
         settings,
         annotations_run_sha256=file_digest(run_record) if run_record.exists() else None,
@@ -93,12 +94,11 @@ def provenance_of(settings: AnalysisSettings, analysis: Analysis) -> dict[str, o
 
 def _left_out(db: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     """The number of notes that are in no bar, and of songs that have such notes, by reason."""
-    prefix = "left_out_"
-    columns = [column for column in song_columns(db) if column.startswith(prefix)]
+    columns = [column for column in song_columns(db) if column.startswith(LEFT_OUT)]
     rows = [
         db.sql(
-            f"SELECT '{column.removeprefix(prefix)}' AS why, count(*) FILTER (n > 0) AS n_songs, "
-            f'coalesce(sum(n), 0)::BIGINT AS n_notes FROM (SELECT TRY_CAST("{column}" AS BIGINT) AS n FROM songs)'
+            f"SELECT '{column.removeprefix(LEFT_OUT)}' AS why, count(*) FILTER (n > 0) AS n_songs, "
+            f'coalesce(sum(n), 0)::BIGINT AS n_notes FROM (SELECT "{column}" AS n FROM songs)'
         ).df()
         for column in columns
     ]

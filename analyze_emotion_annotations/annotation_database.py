@@ -2,7 +2,7 @@
 
 Its tables are filled from the CSV parts, about a hundred megabytes at a time:
 
-songs       song (0, 1, … in the order of the parts), part, md5, and the columns of the songs tables, as text
+songs       song (0, 1, … in the order of the parts), part, md5, and the columns of the songs tables
 bars        song, bar_index (0, 1, … within the song), v, a: valence and arousal in units of 1 / UNITS
 song_sums   a row for each song with bars: n, the number of bars; v1, v2, a1, a2, sums and sums of squares of v and a;
             q1 … q4, the number of bars in each quadrant; pairs, the number of successive bars, and dv, da, the sums of

@@ -17,7 +17,7 @@ import pandas as pd
 
 from pipeline.annotations import DIMENSIONS, RECORDS, begun_parts, finished_parts, kind_of, table_path
 from pipeline.records import read_run
-from pipeline.settings import UserError, one_line
+from pipeline.settings import UserError, first_line, one_line
 
 from .song_curves import Song
 
@@ -43,7 +43,7 @@ def parts_of(folder: Path) -> tuple[list[Part], int]:
     read_run(folder)  # refuses tables of another format
     finished = finished_parts(folder)
     if not finished:
-        raise UserError(f"{folder}: no finished part (no record in {RECORDS}/); run {annotate}")
+        raise UserError(f"{folder}: no finished part (no record in {RECORDS}/, next to the tables); run {annotate}")
     parts = [Part(table_path(folder, "bars", part), table_path(folder, "songs", part)) for part in sorted(finished)]
     return parts, len(begun_parts(folder) - finished)
 
@@ -156,8 +156,7 @@ def _readable(path: Path) -> Iterator[None]:
     except pd.errors.EmptyDataError:
         raise UserError(f"{path}: the file is empty, without even a header; delete it and annotate again") from None
     except (OSError, ValueError) as error:  # a ParserError is a ValueError
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{path}: can't be read as a table of annotations: {reason}") from None
+        raise UserError(f"{path}: can't be read as a table of annotations: {first_line(error)}") from None
 
 
 def find_songs(parts: Sequence[Part], md5s: Sequence[str], first: int) -> list[Song]:

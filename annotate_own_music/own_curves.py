@@ -50,8 +50,8 @@ class CurvePlots:
         return save_plot(plot_song(as_song(song), self._plot.dpi), self._folder, name, self._plot.formats)
 
 
-def plot_name(called: str) -> str:
+def plot_name(name: str) -> str:
     """The file name of a song's plot, without suffix: the song's name, made valid on any file system."""
-    stem = called.removesuffix(Path(called).suffix)
+    stem = name.removesuffix(Path(name).suffix)
     name = "".join(letter if letter.isalnum() or letter in _KEPT else "_" for letter in stem)
     return name.encode()[:_LONGEST_NAME].decode(errors="ignore").strip("._ ") or "song"

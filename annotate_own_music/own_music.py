@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.annotations import FORMAT, RUN_RECORD, TABLES, table_path
+from pipeline.annotations import FORMAT, RUN_RECORD, TABLES, record_path, table_path
 from pipeline.files import provenance, write_json
 from pipeline.records import digest_of, finish_part
 from pipeline.settings import UserError, one_line
@@ -138,9 +138,11 @@ def own_tables(folder: Path, n_files: int, settings: AnnotationSettings, models:
     if any(folder.glob("*/part-*")) and not _is_own(folder):
         raise UserError(f"--csv: {folder} holds tables that 01_annotate.py made; choose another folder")
     decides = {"format": FORMAT, **models.digests}
-    write_json(folder / RUN_RECORD, provenance(settings, **{_OWN_FILES: n_files}, decides=decides))
     with new_tables(folder, 0, ("title",)) as tables:
         yield tables
+        # the tables are replaced when this block ends: records of earlier ones must not outlive them
+        record_path(folder, 0).unlink(missing_ok=True)
+        write_json(folder / RUN_RECORD, provenance(settings, **{_OWN_FILES: n_files}, decides=decides))
     finish_part(folder, 0, digest_of(decides), tables.totals)
 
 

@@ -6,7 +6,6 @@ bars have equal latents, and each distinct bar is encoded only once.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ import torch
 from torch import Tensor
 
 from pipeline.files import tensors_digest
-from pipeline.settings import UserError
+from pipeline.settings import UserError, note
 
 from .bar_transformer import BarTransformer, near_code_boundary, quantize
 from .bars import Bars
@@ -208,7 +207,7 @@ def load_encoder(name: str = "bundled", device: str = "cpu", dtype: str = "float
         raise UserError(f"dtype {dtype!r} is not known: one of {', '.join(DTYPES)}")
     torch_device = choose_device(device)
     if dtype not in fast_dtypes(torch_device):
-        print(f"note: this processor has no bfloat16 instructions: {dtype} is slower than float32", file=sys.stderr)
+        note(f"this processor has no bfloat16 instructions: {dtype} is slower than float32")
     config, tensors = encoder_tensors(find_checkpoint(name))
     network = BarTransformer(config)
     network.load_state_dict({key: torch.from_numpy(values) for key, values in tensors.items()})

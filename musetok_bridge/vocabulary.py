@@ -73,4 +73,3 @@ def _longest_fitting_duration_ids() -> np.ndarray:
 BEAT_IDS = _nearest_beat_ids()  # by position in 40-tick steps
 DURATION_IDS = _longest_fitting_duration_ids()  # by ticks
 PITCH_IDS = _table({p: WORD_ID[f"Note_Pitch_{p}"] for p in range(LOWEST_PITCH, HIGHEST_PITCH + 1)}, N_PITCHES)
-PITCHES = {word_id: pitch for pitch, word_id in enumerate(PITCH_IDS) if word_id >= 0}

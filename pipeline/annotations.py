@@ -96,13 +96,13 @@ COPIED_COUNTS = Kind("int64", is_list=True)
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table. unit: unit and range. of_bars: for a published list, the column of bars that it holds."""
+    """A column of a table. unit: unit and range. listed_column: the column of bars that a published list holds."""
 
     name: str
     kind: Kind
     unit: str
     meaning: str
-    of_bars: str | None = None
+    listed_column: str | None = None
 
 
 MD5 = Column("md5", TEXT, "32 hex digits", "the MIDI file, by the md5 of its bytes")
@@ -205,7 +205,7 @@ def published_songs(described: Sequence[str]) -> tuple[Column, ...]:
             name=f"bar_{column.name}" if column.name in taken else column.name,
             kind=replace(column.kind, is_list=True),
             meaning=f"for each bar: {column.meaning}",
-            of_bars=column.name,
+            listed_column=column.name,
         )
         for column in BARS[1:]
     )
@@ -213,9 +213,11 @@ def published_songs(described: Sequence[str]) -> tuple[Column, ...]:
 
 
 def written(kind: Kind, values: Iterable[Any]) -> list[str]:
-    """The values of a column as CSV fields; each distinct text is quoted only once."""
+    """The values of a column as CSV fields; equal texts are converted only once."""
     if kind == RATING and isinstance(values, np.ndarray):
         return four_decimals(values)
+    if kind == COUNT and isinstance(values, np.ndarray):
+        return list(map(str, values.tolist()))
     if kind.decimals is not None or kind == COUNT:
         return [cell(kind, value) for value in (values.tolist() if isinstance(values, np.ndarray) else values)]
     fields: dict[Any, str] = {}
@@ -225,7 +227,7 @@ def written(kind: Kind, values: Iterable[Any]) -> list[str]:
 
 
 def cell(kind: Kind, value: Any) -> str:
-    """One value as the text of a cell: no minus sign before a zero, a list as JSON, None or NaN as an empty text."""
+    """One value as the text of a cell: a real number without a minus sign before a zero, anything else as_text."""
     if kind.decimals is not None:
         return f"{value:z.{kind.decimals}f}"
     return as_text(value)

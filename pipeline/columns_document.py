@@ -30,7 +30,7 @@ def document() -> str:
         columns_in_markdown(FAILURES),
         "## Published `songs`: the lists over bars\n",
         "The published `songs` have, between the columns of the song and those copied from the data set:\n",
-        columns_in_markdown([column for column in published_songs(()) if column.of_bars]),
+        columns_in_markdown([column for column in published_songs(()) if column.listed_column]),
     )
     return "\n\n".join(section.strip("\n") for section in sections) + "\n"
 

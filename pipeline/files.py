@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_PACKAGES = ("valence-arousal", "symusic", "torch", "numpy", "safetensors", "datasets", "pandas")
+_PACKAGES = (  # whose versions may change a result
+    "valence-arousal",
+    *("symusic", "torch", "numpy", "safetensors", "datasets", "pandas", "pyarrow", "duckdb", "scikit-learn", "scipy"),
+)
 MAX_MEMBER_BYTES = 256 * 1024**2  # far above the largest file that is read (a few MB); a guard against zip bombs
 DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)  # RuntimeError: encrypted
 _CHUNK_BYTES = 1 << 20

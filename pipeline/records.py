@@ -101,13 +101,27 @@ def read_run(folder: Path) -> dict[str, Any] | None:
         raise UserError(f"{path}: can't be read ({error.strerror or error})") from error
     except ValueError:
         record = None
-    if not isinstance(record, dict) or not isinstance(record.get("settings"), dict):
-        raise UserError(f"{path}: not a record of an annotation; take another folder")
-    decides = record.setdefault("decides", {})
-    found = decides.get("format", 1) if isinstance(decides, dict) else 1
+    parts = [record.get("settings"), record.setdefault("decides", {})] if isinstance(record, dict) else [None]
+    if not isinstance(record, dict) or not all(isinstance(part, dict) for part in parts):
+        raise UserError(f"{path}: not a record of an annotation; restore it, or take another folder")
+    found = record["decides"].get("format", 1)
     if found != FORMAT:
         raise UserError(
             f"{path}: the tables here are of format {found}, this version reads and writes format {FORMAT}: "
             "annotate into another output.dir, or use the version that made them (versions in run.json)"
+        )
+    return record
+
+
+def read_dataset_run(folder: Path) -> dict[str, Any] | None:
+    """As `read_run`, for a folder that 01_annotate.py made: the record also has `parts`, their number, and `totals`.
+
+    Raises UserError if it was made by another command.
+    """
+    record = read_run(folder)
+    if record is not None and not (isinstance(record.get("parts"), int) and "totals" in record):
+        raise UserError(
+            f"{folder / RUN_RECORD}: not written by process_gigamidi/01_annotate.py (no number of parts in it); "
+            "annotate into another folder with that script"
         )
     return record

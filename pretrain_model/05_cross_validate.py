@@ -6,15 +6,13 @@ cross_validation_bars.csv (predictions for every bar of VGMIDI, each by a model 
 cross_validation.json. With all predictors it takes half an hour on two cores, mostly for the listeners.
 """
 
-import pandas as pd
-
 from musetok_bridge import load_encoder
 from pipeline.files import provenance, write_json, write_table
 from pipeline.settings import SettingsError, run_script
 from pretrain_model.cross_validation import as_markdown, cross_validate
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
 from pretrain_model.rated_pieces import load_rated_pieces
-from pretrain_model.vgmidi import RATINGS_FILE
+from pretrain_model.vgmidi import read_ratings
 
 SPLITS = ("train", "val", "test")
 
@@ -26,7 +24,7 @@ def main(settings: PretrainSettings) -> None:
     folder = settings.folder
     encoder = load_encoder(settings.model.encoder, device=settings.model.device, dtype=settings.model.dtype)
     vgmidi, emopia = (load_rated_pieces(folder, dataset, SPLITS, encoder) for dataset in ("vgmidi", "emopia"))
-    ratings = pd.read_csv(folder / RATINGS_FILE, dtype={"piece": str})
+    ratings = read_ratings(folder)
     table, predictions = cross_validate(vgmidi, emopia, ratings, settings)
     write_table(folder / "cross_validation.csv", table, decimals=6)
     write_table(folder / "cross_validation_bars.csv", predictions, decimals=6)

@@ -29,7 +29,7 @@ from pipeline.files import atomic_write
 from .agreement import concordance, mean_absolute_error, mean_squared_error, pearson_r, quadrant_accuracy, sign_accuracy
 from .head import Head, NamedEncoder
 from .rated_pieces import RatedBars, RatedPiece, load_rated_pieces, rated_bars
-from .vgmidi import RATINGS_FILE
+from .vgmidi import read_ratings
 
 METRICS = {"mae": mean_absolute_error, "mse": mean_squared_error, "pearson_r": pearson_r, "ccc": concordance}
 COLUMNS = ["dataset", "split", "level", "predictor", "dimension", *METRICS, "accuracy", "n"]
@@ -60,7 +60,7 @@ def evaluate_head(
     tables, predictions = [], []
     for dataset in datasets:
         clips = dataset == "emopia"
-        ratings = None if clips else pd.read_csv(folder / RATINGS_FILE)
+        ratings = None if clips else read_ratings(folder)
         train = load_rated_pieces(folder, dataset, ["train"], encoder)
         mean = np.concatenate([piece.targets for piece in train]).mean(axis=0)
         for split in splits:

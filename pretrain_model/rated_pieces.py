@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from pipeline.annotations import DIMENSIONS
 from pipeline.settings import UserError
 
 from .extraction import PieceLatents, latents_path, read_labels, read_latents, read_metadata
@@ -83,7 +84,7 @@ def load_rated_pieces(folder: Path, dataset: str, splits: Collection[str], encod
 def _rate(made: PieceLatents, label: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the rated bars and their targets."""
     if "bar_number" not in label:  # one rating for the whole clip
-        targets = np.repeat(label[["valence", "arousal"]].to_numpy(np.float32), len(made.bar_number), axis=0)
+        targets = np.repeat(label[list(DIMENSIONS)].to_numpy(np.float32), len(made.bar_number), axis=0)
         return np.arange(len(made.bar_number)), targets
     _, rated, row = np.intersect1d(made.bar_number, label["bar_number"].to_numpy(), return_indices=True)
     return rated, label[["valence_mean", "arousal_mean"]].to_numpy(np.float32)[row]
@@ -127,13 +128,6 @@ def rated_bars(pieces: Sequence[RatedPiece], represent: Represent = whole_latent
         pieces=tuple(piece.name for piece in pieces),
         dataset=pieces[0].dataset,
     )
-
-
-def load_rated_bars(
-    folder: Path, dataset: str, split: str, encoder: NamedEncoder, represent: Represent = whole_latent
-) -> RatedBars:
-    """The rated bars of a split; see load_rated_pieces."""
-    return rated_bars(load_rated_pieces(folder, dataset, [split], encoder), represent)
 
 
 class BarDataset(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):

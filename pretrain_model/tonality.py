@@ -1,7 +1,7 @@
 """Key, mode and harmony of bars, from the durations of the pitch classes.
 
 Keys are found with Krumhansl and Kessler's profiles (Psychological Review 89, 1982): the key whose profile correlates
-best with the pitch classes. A listener hears a bar in the key of the bars before it, so a bar's pitch classes are also
+best with the pitch classes. People hear a bar in the key of the bars before it, so a bar's pitch classes are also
 counted as degrees of a running key. Nothing here changes when a piece is transposed.
 """
 

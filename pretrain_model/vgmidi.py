@@ -24,13 +24,14 @@ from tqdm import tqdm
 from musetok_bridge import UnusableScore, score_to_bars
 from musetok_bridge.scores import read_score, seconds_at
 from pipeline.files import RawData, atomic_write, write_table
-from pipeline.settings import UserError
+from pipeline.settings import UserError, first_line
 
 from .pretrain_settings import VgmidiSettings
 from .vgmidi_alignment import NotAligned, Playing, align
 
 LABELS_FILE = "vgmidi_labels.csv"
 RATINGS_FILE = "vgmidi_ratings.csv"
+_PREPARE = "pretrain_model/01_prepare_datasets.py"
 LEFT_OUT_FILE = "vgmidi_left_out.csv"
 _ANNOTATIONS = ("vgmidi_raw_1.json", "vgmidi_raw_2.json")
 _DECIMALS = 6  # the raw ratings have two
@@ -109,6 +110,21 @@ def prepare_vgmidi(raw: RawData, settings: VgmidiSettings, folder: Path) -> dict
     write_table(folder / RATINGS_FILE, pd.concat(ratings, ignore_index=True))
     write_table(folder / LEFT_OUT_FILE, left_out_table)
     return _count(table, left_out_table) | dict(counts)
+
+
+def read_ratings(folder: Path) -> pd.DataFrame:
+    """The single ratings that `prepare_vgmidi` wrote: piece, rater, bar_number, valence, arousal.
+
+    Raises UserError if they are missing or were written by an earlier version.
+    """
+    path = folder / RATINGS_FILE
+    try:
+        table = pd.read_csv(path, dtype={"piece": str})
+    except (OSError, ValueError) as error:  # pandas' errors are ValueErrors
+        raise UserError(f"{path}: can't be read ({first_line(error)}); run {_PREPARE}") from None
+    if "rater" not in table:
+        raise UserError(f"{path}: no column rater, so an earlier version wrote it; run {_PREPARE} again")
+    return table
 
 
 def _count(labels: pd.DataFrame, left_out: pd.DataFrame) -> dict[str, int]:

@@ -46,7 +46,7 @@ class Converted(NamedTuple):
     """A song as bars.
 
     duration_seconds: the end of the last event under the tempo map, or the start of the last bar if that is later (an
-    onset just before a bar line is rounded into the next bar). performance: what the head reads beside the words.
+    onset just before a bar line is rounded into the next bar). performance: what the head reads of the song, if any.
     """
 
     bars: Bars

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from pipeline.annotations import FORMAT, RECORDS, RUN_RECORD, is_finished
 from pipeline.files import provenance, write_json
-from pipeline.records import Totals, read_run
+from pipeline.records import Totals, read_dataset_run
 from pipeline.settings import UserError, counted, note, say
 
 from .annotation_settings import AnnotationSettings
@@ -55,7 +55,7 @@ def with_pinned_revision(settings: AnnotationSettings) -> AnnotationSettings:
     Raises UserError if the Hub doesn't answer or run.json can't be read.
     """
     dataset = settings.dataset
-    record = read_run(settings.folder) if dataset.path is None and dataset.revision is None else None
+    record = read_dataset_run(settings.folder) if dataset.path is None and dataset.revision is None else None
     begun_with = record["decides"].get("dataset.revision") if record else None
     return replace(settings, dataset=replace(dataset, revision=begun_with) if begun_with else pinned(dataset))
 
@@ -69,7 +69,7 @@ def begin_or_continue(settings: AnnotationSettings, decides: Mapping[str, Any], 
     try:
         (folder / RECORDS).mkdir(parents=True, exist_ok=True)
         with FileLock(folder / RECORDS / ".run.lock", timeout=SECONDS_TO_BEGIN):
-            record = read_run(folder)
+            record = read_dataset_run(folder)
             if record is None:
                 if any(path.is_file() for path in folder.glob("*/part-*")):
                     raise UserError(
@@ -90,7 +90,7 @@ def begin_or_continue(settings: AnnotationSettings, decides: Mapping[str, Any], 
 
 def write_totals(settings: AnnotationSettings, totals: Totals) -> None:
     """Write the totals of all parts into run.json. Raises UserError if that fails."""
-    record = read_run(settings.folder)
+    record = read_dataset_run(settings.folder)
     if record and record["totals"] != asdict(totals):
         try:
             write_json(settings.folder / RUN_RECORD, record | {"totals": asdict(totals)})

@@ -105,9 +105,11 @@ def _about_the_hub(error: BaseException, settings: DatasetSettings) -> str | Non
     if isinstance(error, hub.RevisionNotFoundError) or (not_found and text.startswith("Revision")):
         return f"dataset.revision: {settings.name} has no revision {settings.revision!r}; null takes the newest"
     if status == 401 and not isinstance(error, hub.RepositoryNotFoundError):
-        return f"{settings.name}: the Hub refuses the token: run `hf auth login` again, or mend HF_TOKEN"
+        return f"{settings.name}: the Hub refuses the token: run `hf auth login` again, or correct HF_TOKEN"
     if isinstance(error, hub.RepositoryNotFoundError) or not_found:
-        return f"dataset.name: no {settings.name} on the Hub, or none that you may see: mend it, or run `hf auth login`"
+        return (
+            f"dataset.name: no {settings.name} on the Hub, or none that you may see: correct it or run `hf auth login`"
+        )
     if status is not None:
         return f"{settings.name}: the Hub answers with error {status}"
     if isinstance(error, (ConnectionError, TimeoutError, hub.LocalEntryNotFoundError, hub.HTTPError)):

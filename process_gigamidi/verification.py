@@ -29,7 +29,7 @@ from pipeline.annotations import (
     table_path,
 )
 from pipeline.files import file_digest
-from pipeline.records import PartRecord, Totals, digest_of, read_record, read_run
+from pipeline.records import PartRecord, Totals, digest_of, read_dataset_run, read_record
 from pipeline.settings import UserError, first_line, load_settings, settings_as_dict, settings_from
 
 from .annotation_settings import SETTINGS_FILE, AnnotationSettings
@@ -69,7 +69,7 @@ def verify(settings: AnnotationSettings) -> Verification:
 
     Raises UserError if the folder has no run.json, or the dataset that it was made from can't be read.
     """
-    record = read_run(settings.folder)
+    record = read_dataset_run(settings.folder)
     if record is None:
         raise UserError(f"output.dir: {settings.folder} has no {RUN_RECORD}, so it can't be checked")
     begun_with = settings_from(AnnotationSettings, record["settings"], str(settings.folder / RUN_RECORD))

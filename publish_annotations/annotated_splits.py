@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.annotations import RUN_RECORD, SONGS, finished_parts, names, table_path
-from pipeline.records import PartRecord, Totals, digest_of, read_record, read_run
+from pipeline.records import PartRecord, Totals, digest_of, read_dataset_run, read_record
 from pipeline.settings import UserError, counted, load_settings, settings_from
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 from process_gigamidi.verification import annotate_command
@@ -72,7 +72,7 @@ def verify_command(folder: Path) -> str:
 def _annotated_split(folder: Path) -> AnnotatedSplit:
     defaults = load_settings(AnnotationSettings, SETTINGS_FILE)
     here = replace(defaults, output=replace(defaults.output, dir=str(folder)))
-    run = read_run(Path(folder))
+    run = read_dataset_run(folder)
     if run is None:
         raise UserError(
             f"export.folders: {folder} holds no {RUN_RECORD}; annotate into it first: {annotate_command(here)}"

@@ -22,6 +22,7 @@ from markupsafe import Markup
 from pipeline.annotations import BARS, CURATED_STYLES, DIMENSIONS, QUADRANTS, published_songs
 from pipeline.columns_document import columns_in_markdown
 from pipeline.records import Totals
+from pipeline.settings import one_line
 from pretrain_model.bundled_heads import BundledHead, agreement_of, bundled_head
 from process_gigamidi.annotation_settings import DatasetSettings
 
@@ -141,9 +142,7 @@ def data_card(settings: ExportSettings, published: Sequence[PublishedSplit]) -> 
 
 def plain(text: str) -> Markup:
     """Someone else's text, escaped so that Markdown shows it literally: one line of at most LONGEST characters."""
-    text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    text = text if len(text) <= LONGEST else text[: LONGEST - 1].rstrip() + "…"
-    return Markup(_MEANT.sub(r"\\\1", text))
+    return Markup(_MEANT.sub(r"\\\1", one_line(text, LONGEST)))
 
 
 def card_metadata(settings: CardSettings, splits: Sequence[PublishedSplit]) -> str:

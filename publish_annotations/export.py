@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from filelock import FileLock, Timeout
 from huggingface_hub import HfApi
 from huggingface_hub import errors as hub
@@ -33,7 +32,7 @@ from .export_settings import ExportSettings
 from .parquet_files import PublishedSplit, publish_split
 
 CARD = "README.md"
-FORMAT = 2  # of the published tables; 1 called the error of a prediction valence_sd
+EXPORT_FORMAT = 2  # of the published tables; 1 called the error of a prediction valence_sd
 RECORD = "export.json"  # marks a folder as an export and lists its files
 COMMIT_MESSAGE = "Valence and arousal of every bar"
 AGAIN = "the same command continues from what is there"
@@ -82,9 +81,9 @@ def _record(settings: ExportSettings, published: Sequence[PublishedSplit], files
     for path_or_purpose in ("folders", "dir", "repo", "private"):
         del export[path_or_purpose]
     return {
-        "format": FORMAT,
+        "format": EXPORT_FORMAT,
         "settings": {"export": export, "card": settings_as_dict(settings.card)},
-        "versions": versions() | {"pyarrow": pa.__version__},
+        "versions": versions(),
         "splits": {
             split.split.name: {
                 "run": digest_of(split.split.decides),

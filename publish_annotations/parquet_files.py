@@ -46,7 +46,7 @@ def row_groups(split: AnnotatedSplit, most_bars: int) -> Iterator[RowGroup]:
     """
     columns = published_songs(split.described)
     bars = _Rows(_read(split, "bars", BARS), schema_of(BARS))
-    in_csv = [column for column in columns if column.of_bars is None]
+    in_csv = [column for column in columns if column.listed_column is None]
     for songs in _grouped(_read(split, "songs", in_csv), most_bars):
         try:
             group = _joined_group(split, songs, bars.take(int(_n_bars(songs).sum())), columns)
@@ -105,8 +105,8 @@ def _joined_group(split: AnnotatedSplit, songs: pa.Table, bars: pa.Table, column
     offsets = pa.array(np.append(0, np.cumsum(n_bars)), pa.int32())
     arrays = [
         _as_published(songs[column.name].combine_chunks(), column)
-        if column.of_bars is None
-        else pa.ListArray.from_arrays(offsets, bars[column.of_bars].combine_chunks())
+        if column.listed_column is None
+        else pa.ListArray.from_arrays(offsets, bars[column.listed_column].combine_chunks())
         for column in columns
     ]
     return RowGroup(pa.Table.from_arrays(arrays, schema=schema_of(columns)), bars)

@@ -30,7 +30,7 @@ function shown(text, instead) {
 // Number formats by decimals and sign, kept because making one takes far longer than using it.
 const formats = [];
 
-// As 3,299 or \u22120.21; a number that rounds to zero has no sign.
+// As 3,299 or −0.21; a number that rounds to zero has no sign.
 function fixed(number, decimals, sign = "negative") {
   const digits = { minimumFractionDigits: decimals, maximumFractionDigits: decimals, signDisplay: sign };
   const cache = (formats[decimals] ??= {});

@@ -73,7 +73,7 @@ def test_a_report_of_unfinished_annotations(annotations, library, tmp_path, run_
     done = run_here("03_report.py", *settings_words(f"input.dir={folder}", "output.dir=results", "plot.dpi=50"))
     assert done.returncode == 0 and done.stderr == ""
     assert files_in(tmp_path / "results") == {"report.html"}
-    assert "1 unfinished part(s)" in done.stdout and "results/report.html" in done.stdout
+    assert "1 unfinished part of" in done.stdout and "results/report.html" in done.stdout
     page = (tmp_path / "results" / "report.html").read_text(encoding="utf-8")
     assert "20 songs" in page and page.count("data:image/png;base64,") == 5
 
@@ -123,6 +123,7 @@ def test_wrong_settings_are_refused_in_one_line(one_line, tmp_path, script):
     for text, *said in (
         ("styles: {colum: x}", "styles.colum", "mine.yaml"),
         ("features: {density_edges: [4, 4]}", "features.density_edges"),
+        ("songs: {midi: mine.mid}", "songs.midi", "known here", "md5"),  # once was; annotate_own_music draws such files
         ("styles: [", "mine.yaml", "not valid YAML"),
     ):
         mine.write_text(text)

@@ -50,7 +50,7 @@ def test_a_part_without_one_of_its_tables_is_named(annotations):
     assert "songs/part-00001.csv" in refusal(table_of, folder)
 
 
-@pytest.mark.parametrize("decides", [{"format": 2}, {}, None, [1], "all"])
+@pytest.mark.parametrize("decides", [{"format": 2}, {"format": "3"}, {}])
 def test_tables_of_another_format_are_refused_in_one_line(annotations, decides):
     folder = annotations([({"name": "a"}, BARS)])
     (folder / "run.json").write_text(json.dumps({"settings": {}, "decides": decides}))

@@ -264,3 +264,4 @@ def test_a_run_record_with_unknown_content_is_shown_unchanged(annotations, unill
     _, report = reported(folder)
     assert [row["what"] for row in table_of(report, "made-by")] == ["format"]
     assert json.loads(report.made_with)["annotations"] == run
+    assert "\ufffd&lt;/script&gt;" in render(report)

@@ -13,7 +13,7 @@ from pipeline.files import RawData, raw_data
 from pipeline.settings import UserError, load_settings
 from pretrain_model.emopia import prepare_emopia
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
-from pretrain_model.vgmidi import prepare_vgmidi, split_of
+from pretrain_model.vgmidi import RATINGS_FILE, prepare_vgmidi, read_ratings, split_of
 
 
 @pytest.fixture
@@ -70,6 +70,24 @@ def test_the_raters_ratings_average_to_the_label(vgmidi_folder, settings, tmp_pa
     means = pd.read_csv(tmp_path / "vgmidi_ratings.csv").groupby(["piece", "bar_number"])["arousal"].mean()
     labels = pd.read_csv(tmp_path / "vgmidi_labels.csv").set_index(["piece", "bar_number"])["arousal_mean"]
     np.testing.assert_allclose(means.sort_index(), labels.sort_index(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "can't be read"),
+        ("", "can't be read"),
+        ("piece,listener,bar_number,valence,arousal\n", "no column rater"),
+    ],
+)
+def test_ratings_that_are_missing_or_older_are_refused_with_the_step_to_run(tmp_path, content, reason) -> None:
+    if content is not None:
+        (tmp_path / RATINGS_FILE).write_text(content)
+    with pytest.raises(
+        UserError, match=rf"{RATINGS_FILE}: {reason}.*; run pretrain_model/01_prepare_datasets.py"
+    ) as said:
+        read_ratings(tmp_path)
+    assert "\n" not in str(said.value)
 
 
 def test_waltz_measured_in_fours_is_aligned_by_time(vgmidi_folder, settings, make_midi, tmp_path) -> None:

@@ -9,7 +9,12 @@ import pytest
 from musetok_bridge import score_to_bars
 from pipeline.settings import UserError
 from pretrain_model.extraction import extract_latents, latents_path, read_latents, read_metadata
-from pretrain_model.rated_pieces import load_rated_bars
+from pretrain_model.rated_pieces import NamedEncoder, RatedBars, load_rated_pieces, rated_bars
+
+
+def train_bars(folder: Path, encoder: NamedEncoder) -> RatedBars:
+    """The rated bars of VGMIDI's train split."""
+    return rated_bars(load_rated_pieces(folder, "vgmidi", ["train"], encoder))
 
 
 @pytest.fixture
@@ -88,12 +93,12 @@ def test_a_bad_piece_is_the_only_one_lost(prepared, encoder) -> None:
     assert counts["pieces encoded"] == 3
     assert failures["piece"].tolist() == ["1_piece1", "1_piece4"]
     assert failures["reason"].tolist() == ["unreadable", "FileNotFoundError"]
-    assert load_rated_bars(prepared, "vgmidi", "train", encoder).pieces == ("1_piece0", "1_piece2", "1_piece3")
+    assert train_bars(prepared, encoder).pieces == ("1_piece0", "1_piece2", "1_piece3")
 
 
 def test_ratings_and_latents_are_matched_by_bar_number(prepared, encoder) -> None:
     extract_latents(prepared, ["vgmidi"], encoder, 10)
-    bars = load_rated_bars(prepared, "vgmidi", "train", encoder)
+    bars = train_bars(prepared, encoder)
     assert bars.bar_number.tolist() == [0, 2] * 5
     np.testing.assert_allclose(bars.targets[:, 1], [0, -0.2] * 5, atol=1e-6)
     np.testing.assert_allclose(bars.targets[:, 0], np.repeat(np.arange(5) * 0.1, 2), atol=1e-6)
@@ -104,11 +109,11 @@ def test_ratings_and_latents_are_matched_by_bar_number(prepared, encoder) -> Non
 def test_latents_of_another_encoder_are_refused(prepared, encoder, make_encoder) -> None:
     extract_latents(prepared, ["vgmidi"], encoder, 10)
     with pytest.raises(UserError, match=r"another encoder.*02_extract_latents"):
-        load_rated_bars(prepared, "vgmidi", "train", make_encoder(digest="b" * 64))
+        train_bars(prepared, make_encoder(digest="b" * 64))
 
 
 def test_a_missing_step_is_named(tmp_path, prepared, encoder) -> None:
     with pytest.raises(UserError, match="01_prepare_datasets"):
         extract_latents(tmp_path, ["emopia"], encoder, 10)
     with pytest.raises(UserError, match="02_extract_latents"):
-        load_rated_bars(prepared, "vgmidi", "train", encoder)
+        train_bars(prepared, encoder)

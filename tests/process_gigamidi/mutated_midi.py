@@ -119,7 +119,7 @@ MUTATIONS: tuple[Mutation, ...] = (
 )
 
 
-def mend(music: bytes) -> bytes:
+def with_true_lengths(music: bytes) -> bytes:
     """Give every track its true length and an end, so that a reader reaches the broken bytes inside it."""
     header, *tracks = music.split(b"MTrk")
     bodies = [track[4:].removesuffix(b"\x00\xff\x2f\x00") + b"\x00\xff\x2f\x00" for track in tracks]
@@ -129,7 +129,7 @@ def mend(music: bytes) -> bytes:
 def mutations(files: Sequence[bytes], n: int, seed: int) -> Iterator[bytes]:
     """n mutations of the files, the same for the same seed.
 
-    Each kind as often, one in four of them two kinds at once, two in three with their chunks mended.
+    Each kind as often, one in four of them two kinds at once, two in three with their true lengths again.
     """
     rng = np.random.default_rng(seed)
     for i in range(n):
@@ -137,7 +137,7 @@ def mutations(files: Sequence[bytes], n: int, seed: int) -> Iterator[bytes]:
         music = MUTATIONS[i % len(MUTATIONS)](music, files, rng)
         if music and rng.random() < 0.25:
             music = MUTATIONS[int(rng.integers(len(MUTATIONS)))](music, files, rng)
-        yield mend(music) if rng.random() < 2 / 3 else music
+        yield with_true_lengths(music) if rng.random() < 2 / 3 else music
 
 
 def midi_file(*tracks: bytes, division: int = 480) -> bytes:
@@ -150,18 +150,18 @@ def midi_file(*tracks: bytes, division: int = 480) -> bytes:
 NOTE = b"\x00\x90\x3c\x50\x60\x3c\x00"  # a sixteenth
 
 
-def worst_files(most_bytes: int, most_notes: int, most_bars: int) -> Iterator[tuple[str, bytes]]:
+def worst_files(max_bytes: int, max_notes: int, max_bars: int) -> Iterator[tuple[str, bytes]]:
     """Files at or just beyond the limits that cause as much work as possible: (description, bytes)."""
 
     def filled(event: bytes, start: bytes = b"") -> bytes:
-        return start + event * ((most_bytes - 100 - len(start)) // len(event))
+        return start + event * ((max_bytes - 100 - len(start)) // len(event))
 
     chord = b"".join(bytes([0, 30 + i, 80]) for i in range(40)) + b"\x78\x1e\x00"
     chord += b"".join(bytes([0, 31 + i, 0]) for i in range(39))
     meters = b"\x01\xff\x58\x04\x03\x02\x18\x08\x01\xff\x58\x04\x04\x02\x18\x08"
     yield "as many notes as the bytes hold", midi_file(filled(b"\x01\x3c\x50\x01\x3c\x00", b"\x00\x90\x3c\x50"))
-    yield "as many notes as are allowed", midi_file(NOTE + b"\x01\x3c\x50\x01\x3c\x00" * (most_notes - 1))
-    yield "as many, in chords of forty", midi_file(NOTE + chord * (most_notes // 40 - 1))
+    yield "as many notes as are allowed", midi_file(NOTE + b"\x01\x3c\x50\x01\x3c\x00" * (max_notes - 1))
+    yield "as many, in chords of forty", midi_file(NOTE + chord * (max_notes // 40 - 1))
     yield "notes that are never closed", midi_file(filled(b"\x00\x3c\x50", b"\x00\x90\x3c\x50"))
     yield "notes all open at once", midi_file(NOTE + b"\x00\x3c\x50" * 140_000 + b"\x01\x3c\x00" * 140_000)
     yield "notes of no length", midi_file(filled(b"\x00\x3c\x50\x00\x3c\x00", b"\x00\x90\x3c\x50"))
@@ -169,14 +169,14 @@ def worst_files(most_bytes: int, most_notes: int, most_bars: int) -> Iterator[tu
     yield "pitch bends", midi_file(filled(b"\x01\x10\x10", b"\x00\xe0\x10\x10"), NOTE)
     yield "pedals", midi_file(filled(b"\x01\x40\x00\x01\x40\x7f", b"\x00\xb0\x40\x7f"), NOTE)
     yield "meter changes", midi_file(filled(meters), NOTE)
-    bars = most_bars // 2 - 1
+    bars = max_bars // 2 - 1
     yield "as many meter changes as are allowed", midi_file(meters * bars, NOTE + b"\x01\x3c\x50\x01\x3c\x00" * bars)
     yield "meters of one tick", midi_file(filled(b"\x00" + meters[1:8]), NOTE)
     yield "tempos", midi_file(filled(b"\x01\xff\x51\x03\x07\xa1\x20"), NOTE)
     yield "lyrics", midi_file(filled(b"\x00\xff\x05\x01a"), NOTE)
     yield "tracks", midi_file(*[NOTE] * 30_000)
     yield "too many tracks", midi_file(*[NOTE] * 65_535)
-    length = most_bytes - 200
+    length = max_bytes - 200
     in_sevens = bytes([0x80 | length >> 21, 0x80 | length >> 14 & 0x7F, 0x80 | length >> 7 & 0x7F, length & 0x7F])
     programs = b"".join(bytes([0, 0xC0 | c, p, 0, 0x90 | c, 60, 80, 1, 60, 0]) for p in range(128) for c in range(16))
     yield "tracks by program", midi_file(*[programs] * 14)

@@ -29,7 +29,7 @@ def test_every_row_is_in_exactly_one_of_songs_and_failures(hub_copy: Path, tmp_p
     assert failures["reason"].str.split(":").str[0].tolist()[3] == "no_notes"
 
 
-def test_songs_and_bars_stand_in_the_order_of_the_dataset(finished: Path) -> None:
+def test_songs_and_bars_are_in_the_order_of_the_dataset(finished: Path) -> None:
     songs, bars = read(finished, "songs"), read(finished, "bars")
     failed = set(read(finished, "failures")["md5"])
     expected = [row["md5"] for row in rows_of(mixed_songs()) if row["md5"] not in failed]
@@ -167,7 +167,7 @@ def test_a_finished_folder_is_not_read_again(hub_copy: Path, tmp_path: Path, mon
     ],
 )
 @pytest.mark.usefixtures("models")
-def test_other_settings_do_not_go_on_in_the_same_folder(
+def test_other_settings_are_refused_in_the_same_folder(
     hub_copy: Path, finished: Path, tmp_path: Path, override: str, named: str
 ) -> None:
     shutil.copytree(finished, tmp_path / "out")
@@ -178,7 +178,7 @@ def test_other_settings_do_not_go_on_in_the_same_folder(
 
 
 @pytest.mark.parametrize("part", ["encoder", "head"])
-def test_other_weights_do_not_go_on_in_the_same_folder(
+def test_other_weights_are_refused_in_the_same_folder(
     hub_copy: Path, finished: Path, tmp_path: Path, models: SimpleNamespace, part: str
 ) -> None:
     shutil.copytree(finished, tmp_path / "out")

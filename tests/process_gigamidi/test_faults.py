@@ -69,7 +69,7 @@ def test_runs_killed_at_random_moments_leave_what_one_run_makes(many_rows: Path,
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.usefixtures("models")
-def test_a_run_killed_before_or_after_any_move_of_a_file_is_taken_up(hub_copy: Path, tmp_path: Path) -> None:
+def test_a_run_killed_before_or_after_any_move_of_a_file_is_continued(hub_copy: Path, tmp_path: Path) -> None:
     annotate(settings_for(hub_copy, tmp_path / "whole"))
     n_moves = 1 + 4 * 4 + 1  # run.json, four files of each of four parts, run.json with the totals
     assert kill_runs(hub_copy, tmp_path, "each") == 2 * n_moves
@@ -165,7 +165,7 @@ def shell(words: list[str]) -> str:
     return " ".join(f"'{word}'" for word in words)
 
 
-def test_a_disk_that_is_full_ends_the_run_with_one_line_and_a_larger_one_goes_on(
+def test_a_full_disk_ends_the_run_in_one_line_and_a_larger_one_continues_it(
     many_rows: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
     annotate_there = shell(command(many_rows, tmp_path / "disk" / "out"))

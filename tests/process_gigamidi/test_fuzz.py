@@ -65,7 +65,7 @@ def test_the_worst_files_stay_within_the_memory_that_a_file_may_take(what: str, 
     assert peak < PEAK_MB
 
 
-def test_the_checks_see_what_is_wrong(synthetic: Path) -> None:
+def test_the_checks_find_wrong_bars(synthetic: Path) -> None:
     music = (synthetic / "two_tracks.mid").read_bytes()
     bars = score_to_bars(music)
     assert all(holds for _, holds in facts(bars, music))

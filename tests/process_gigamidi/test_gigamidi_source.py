@@ -47,7 +47,7 @@ def test_without_the_readme_the_folder_of_the_configuration_is_read(hub_copy: Pa
 
 
 @pytest.mark.parametrize("groups", [1, 2, 3, 7, 100])
-def test_parts_are_so_many_row_groups_whatever_is_read_before(hub_copy: Path, groups: int) -> None:
+def test_parts_are_a_fixed_number_of_row_groups_whatever_is_read_before(hub_copy: Path, groups: int) -> None:
     source = open_source(local(hub_copy), groups)
     sizes = [4, 4, 2, 4, 4, 4, 1]  # of the row groups of both files
     expected = [sum(sizes[first : first + groups]) for first in range(0, 7, groups)]

@@ -159,7 +159,7 @@ def test_a_server_that_goes_and_comes_back_costs_nothing(reference: Reference, t
 
 
 @pytest.mark.parametrize("fault", one_quick(FAULTS[::2], Fault("status", 500)))
-def test_a_fault_that_stays_ends_the_run_with_one_line_and_the_next_run_goes_on(
+def test_a_fault_that_stays_ends_the_run_in_one_line_and_the_next_run_continues(
     reference: Reference, tmp_path: Path, fault: Fault
 ) -> None:
     with FakeHub(reference.folder) as hub:

@@ -70,7 +70,7 @@ def test_a_run_waits_for_the_parts_of_others_and_takes_what_they_leave(
     assert list(parts_to_do(range(4), ours)) == [1, 3, 2]
 
 
-def test_without_locks_a_run_says_so_and_goes_on(
+def test_without_locks_a_run_prints_a_note_and_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def no_locks(*_: object, **__: object) -> None:

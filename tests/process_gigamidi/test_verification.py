@@ -62,7 +62,7 @@ def test_a_finished_folder_has_nothing_wrong(made: AnnotationSettings) -> None:
 
 
 @pytest.mark.parametrize("lost", [f"{kind}/part-00001.csv" for kind in TABLES] + ["parts/part-00001.json"])
-def test_what_is_missing_is_named_and_repaired(made: AnnotationSettings, lost: str) -> None:
+def test_a_missing_file_is_named_and_repaired(made: AnnotationSettings, lost: str) -> None:
     whole = tables(made.folder)
     (made.folder / lost).unlink()
     verification = verify(made)
@@ -152,7 +152,7 @@ def test_a_part_of_another_run_is_found(made: AnnotationSettings, hub_copy: Path
     assert found(made) == ["part 00001: made with other settings, weights or data than run.json says"]
 
 
-def test_what_a_killed_run_left_and_what_is_too_much_is_found(made: AnnotationSettings) -> None:
+def test_leftovers_of_a_killed_run_and_surplus_parts_are_found(made: AnnotationSettings) -> None:
     (made.folder / "bars" / ".part-00002.csv.77.partial").touch()
     for kind in TABLES:
         table_path(made.folder, kind, 9).touch()
@@ -191,7 +191,7 @@ def test_another_dataset_is_refused_and_a_moved_one_is_not(
         verify(settings_for(moved, made.folder))
 
 
-def test_a_folder_that_is_none_of_annotations_is_one_line(tmp_path: Path) -> None:
+def test_a_folder_without_annotations_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has no run.json"):
         verify(settings_for(tmp_path, tmp_path))
 

@@ -47,7 +47,7 @@ def test_answers_come_in_the_order_of_the_songs(workers: int) -> None:
     assert answers(songs, workers) == [song.decode() for song in songs]
 
 
-def test_a_song_that_ends_its_process_is_told_by_how_and_its_neighbours_are_converted() -> None:
+def test_a_song_that_ends_its_process_fails_with_the_cause_and_its_neighbours_are_converted() -> None:
     songs = [b"a", b"die 7", b"b", b"die 9", b"die 9", b"c"]
     assert answers(songs) == [
         "a",
@@ -73,7 +73,7 @@ def test_a_process_that_is_handed_no_more_songs_ends_by_itself() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux holds a process to its memory")
-def test_a_song_that_eats_memory_is_told_so_and_its_neighbours_are_converted() -> None:
+def test_a_song_that_fills_the_memory_fails_as_too_large_and_its_neighbours_are_converted() -> None:
     assert answers([b"a", b"eat", b"b"]) == ["a", "too_large: over 100 MB of memory", "b"]
 
 
@@ -115,7 +115,7 @@ def test_a_song_that_hangs_is_given_up() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to see the processes")
-def test_a_process_that_hangs_in_native_code_ends_though_nobody_minds_it_any_more() -> None:
+def test_a_process_that_hangs_in_native_code_ends_even_if_the_main_process_is_gone() -> None:
     minder = subprocess.Popen([sys.executable, __file__], stdout=subprocess.PIPE, text=True)
     assert minder.stdout and minder.stdout.readline() == "hanging\n"
     children = [

@@ -159,9 +159,9 @@ def test_pandas_reads_all_files_of_a_split_at_once(annotations: list[Path], tmp_
 
 def test_every_column_of_the_tables_is_published() -> None:
     columns = published_songs(names(DESCRIPTIVE))
-    numbers_of_songs = [column.name for column in columns if column.of_bars is None]
+    numbers_of_songs = [column.name for column in columns if column.listed_column is None]
     assert numbers_of_songs == [*names(SONGS), *names(DESCRIPTIVE)]
-    assert [column.of_bars for column in columns if column.of_bars] == list(names(BARS)[1:])
+    assert [column.listed_column for column in columns if column.listed_column] == list(names(BARS)[1:])
     assert len({column.name for column in columns}) == len(columns)
 
 

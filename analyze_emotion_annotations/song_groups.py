@@ -116,10 +116,10 @@ def _tempo(columns: Sequence[str]) -> str:
 
 def _name_styles(db: duckdb.DuckDBPyConnection, column: str) -> None:
     cells = db.sql(f"SELECT DISTINCT coalesce(\"{column}\", '') AS cell FROM songs").fetchall()
-    names = pd.DataFrame(
+    styles = pd.DataFrame(
         [(cell, name) for (cell,) in cells for name in style_names(cell) or [NO_STYLE]], columns=["cell", "name"]
     )
-    db.register("names_of_cells", names)
+    db.register("names_of_cells", styles)
     db.execute(
         f"""
         INSERT INTO named
@@ -131,20 +131,20 @@ def _name_styles(db: duckdb.DuckDBPyConnection, column: str) -> None:
 
 
 def _name_classes(
-    db: duckdb.DuckDBPyConnection, grouping: str, number: str, edges: Sequence[float], names: Sequence[str]
+    db: duckdb.DuckDBPyConnection, grouping: str, number: str, edges: Sequence[float], class_names: Sequence[str]
 ) -> None:
     cases = " ".join(f"WHEN x < {edge} THEN {i}" for i, edge in enumerate(edges))
     db.execute(
         f"""
         INSERT INTO named
         SELECT song, $grouping, 'feature', coalesce($names[class_index + 1], '{UNKNOWN}'),
-               coalesce(class_index, {len(names)})
+               coalesce(class_index, {len(class_names)})
         FROM (
             SELECT song, CASE WHEN x IS NULL THEN NULL {cases} ELSE {len(edges)} END AS class_index
             FROM (SELECT song, {number} AS x FROM songs JOIN song_sums USING (song))
         )
         """,
-        {"grouping": grouping, "names": list(names)},
+        {"grouping": grouping, "names": list(class_names)},
     )
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 PREDICTED = (*DIMENSIONS, "valence_error_sd", "arousal_error_sd")
 _WEIGHTS = Path(__file__).resolve().parent / "weights"
-BUNDLED_HEADS = {
+BUNDLED_FILES = {
     "bundled": _WEIGHTS / "bundled_head.safetensors",  # the listener, context whole
     "bundled_heard": _WEIGHTS / "bundled_heard_head.safetensors",  # the listener, context heard
     "bundled_mlp": _WEIGHTS / "bundled_mlp_head.safetensors",  # CustomMLP on latents of the bundled encoder
@@ -143,14 +143,14 @@ def save_head(path: str | Path, model: Model, encoder_digest: str, facts: Mappin
 
 
 def load_head(name: str = "bundled", device: str = "cpu") -> Head:
-    """Load a head. name: one of BUNDLED_HEADS, or the path of a `.safetensors` file that `save_head` wrote.
+    """Load a head. name: one of BUNDLED_FILES, or the path of a `.safetensors` file that `save_head` wrote.
 
     A CustomMLP computes on the device; a listener, a few small products for each song, always on the CPU. Raises
     UserError if the file does not exist, holds no head, or the head reads features of another version.
     """
-    path = BUNDLED_HEADS.get(name, Path(name))
+    path = BUNDLED_FILES.get(name, Path(name))
     if not path.is_file():
-        known = ", ".join(BUNDLED_HEADS)
+        known = ", ".join(BUNDLED_FILES)
         raise UserError(f"head {name!r}: no file {path}; give one of {known}, or the path of a head.safetensors")
     try:
         with safe_open(path, framework="numpy") as file:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from musetok_bridge.encoder import BarEncoder
 
     from .song_rows import Row
-    from .worker_processes import Song
+    from .worker_processes import ConvertedRow
 
 
 class Annotated(NamedTuple):
@@ -46,7 +46,7 @@ class PredictedSongs(NamedTuple):
     """Songs of one part. predicted: for each that was converted (n, 4), with the columns head.PREDICTED."""
 
     part: int
-    songs: list[Song]
+    songs: list[ConvertedRow]
     predicted: list[np.ndarray]
     ends_part: bool
 
@@ -121,7 +121,7 @@ def predict_songs(
     # from the processes that convert.
     with closing(converted), threadpool_limits(1, "blas") if models.encoder is None else nullcontext():
         read = models.reader()
-        songs: list[Song] = []
+        songs: list[ConvertedRow] = []
         n_bars = 0
         for part, more, ends_part in converted:
             songs += more

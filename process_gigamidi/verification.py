@@ -132,14 +132,14 @@ def _problems_of_part(folder: Path, part: int, run: str, record: PartRecord, sou
     if (record.run, record.part) != (run, part):
         yield "made with other settings, weights or data than run.json says"
     tables = {}
-    for kind in TABLES:
-        path = table_path(folder, kind, part)
+    for table in TABLES:
+        path = table_path(folder, table, part)
         if not path.exists():
-            yield f"{kind} missing"
-        elif file_digest(path) != record.sha256[kind]:
-            yield f"{kind} changed since they were written"
+            yield f"{table} missing"
+        elif file_digest(path) != record.sha256[table]:
+            yield f"{table} changed since they were written"
         else:
-            tables[kind] = pd.read_csv(path, dtype={"md5": str}, keep_default_na=False)
+            tables[table] = pd.read_csv(path, dtype={"md5": str}, keep_default_na=False)
     if len(tables) == len(TABLES):
         yield from _check_tables(tables["bars"], tables["songs"], tables["failures"], record.totals)
         yield from _check_rows(tables["songs"]["md5"], tables["failures"]["md5"], source.md5s(part))
@@ -147,10 +147,10 @@ def _problems_of_part(folder: Path, part: int, run: str, record: PartRecord, sou
 
 def _check_tables(bars: pd.DataFrame, songs: pd.DataFrame, failures: pd.DataFrame, totals: Totals) -> Iterator[str]:
     """Problems of a part's tables, each by itself and compared with the others."""
-    for kind, table in {"bars": bars, "songs": songs, "failures": failures}.items():
-        columns = names(TABLES[kind])
+    for name, table in {"bars": bars, "songs": songs, "failures": failures}.items():
+        columns = names(TABLES[name])
         if tuple(table.columns[: len(columns)]) != columns:
-            yield f"{kind}: the columns are not {', '.join(columns)}"
+            yield f"{name}: the columns are not {', '.join(columns)}"
             return
     if (len(songs), len(bars), len(failures)) != (totals.songs, totals.bars, totals.failures):
         yield "the number of rows in its tables is not that in its record"
@@ -202,7 +202,7 @@ def _check_folder(folder: Path, n_parts: int) -> Iterator[Finding]:
     """Files in the folder that belong to no part of the dataset."""
     for part in sorted(finished_parts(folder)):
         if part >= n_parts:
-            paths = (record_path(folder, part), *(table_path(folder, kind, part) for kind in TABLES))
+            paths = (record_path(folder, part), *(table_path(folder, table, part) for table in TABLES))
             yield Finding(f"part {part:05d}: the dataset has no such part", paths, again=False)
     for path in sorted(folder.rglob("*.partial")):
         yield Finding(f"{path}: left by a run that was stopped, unless one is running now", (path,), again=False)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .conversion import Convert
     from .song_rows import Row
 
-    Song: TypeAlias = tuple[Row, Converted | Failure]
+    ConvertedRow: TypeAlias = tuple[Row, Converted | Failure]
 
 
 SONGS_PER_TASK = 16  # enough that sending a task costs little compared to doing it
@@ -64,7 +64,7 @@ class SongsOfPart(NamedTuple):
     """The rows of a task, each with the result of its conversion."""
 
     part: int
-    songs: list[Song]
+    songs: list[ConvertedRow]
     ends_part: bool
 
 

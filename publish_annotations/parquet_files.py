@@ -112,8 +112,8 @@ def _joined_group(split: AnnotatedSplit, songs: pa.Table, bars: pa.Table, column
     return RowGroup(pa.Table.from_arrays(arrays, schema=schema_of(columns)), bars)
 
 
-def _read(split: AnnotatedSplit, kind: str, columns: Sequence[Column]) -> Iterator[pa.Table]:
-    """The rows of all parts' tables of a kind, one block of text at a time.
+def _read(split: AnnotatedSplit, table: str, columns: Sequence[Column]) -> Iterator[pa.Table]:
+    """The rows of all parts of a table, one block of text at a time.
 
     Raises UserError, before any of its rows, for a table that was changed since it was written.
     """
@@ -123,9 +123,9 @@ def _read(split: AnnotatedSplit, kind: str, columns: Sequence[Column]) -> Iterat
         column_types=types, include_columns=list(types), null_values=[""], strings_can_be_null=True
     )
     for record in split.records:
-        path = table_path(split.folder, kind, record.part)
+        path = table_path(split.folder, table, record.part)
         try:
-            if file_digest(path) != record.sha256[kind]:
+            if file_digest(path) != record.sha256[table]:
                 raise _invalid(split, f"{path.relative_to(split.folder)} was changed since it was written")
             with pa.csv.open_csv(path, convert_options=options) as blocks:
                 for block in blocks:
@@ -144,12 +144,12 @@ def _n_bars(songs: pa.Table) -> np.ndarray:
 
 def _as_published(cells: pa.Array, column: Column) -> pa.Array:
     """A column that was read from CSV, in its published type. Each distinct text of a list is parsed once."""
-    kind = arrow_type(column)
+    as_type = arrow_type(column)
     if not column.kind.is_list:
-        return cells.cast(kind)
+        return cells.cast(as_type)
     texts = cells.dictionary_encode()
-    whole_numbers = pa.types.is_integer(kind.value_type)
-    lists = pa.array([_list_members(text, whole_numbers) for text in texts.dictionary.to_pylist()], kind)
+    whole_numbers = pa.types.is_integer(as_type.value_type)
+    lists = pa.array([_list_members(text, whole_numbers) for text in texts.dictionary.to_pylist()], as_type)
     return lists.take(texts.indices)
 
 

@@ -13,7 +13,7 @@ from small_dataset import tables
 from musetok_bridge import load_encoder, score_to_bars
 from musetok_bridge.checkpoint import BUNDLED_CHECKPOINT
 from pipeline.settings import PROJECT_ROOT
-from pretrain_model.head import BUNDLED_HEADS, load_head
+from pretrain_model.head import BUNDLED_FILES, load_head
 
 SAMPLES = sorted((PROJECT_ROOT / "samples").glob("*.abc"))
 
@@ -43,11 +43,11 @@ def test_every_sample_has_its_bars_in_order_and_in_range(folder):
     assert len(songs) == 16 and len(read(folder, "failures")) == 0  # the train split
     assert songs["n_bars"].sum() == len(bars)
     assert bars[["valence", "arousal"]].abs().max().max() <= 1
-    for md5, of_song in bars.groupby("md5", sort=False):
-        assert (np.diff(of_song["bar_number"]) == 1).all()
-        assert (np.diff(of_song["start_seconds"]) > 0).all()
+    for md5, song_bars in bars.groupby("md5", sort=False):
+        assert (np.diff(song_bars["bar_number"]) == 1).all()
+        assert (np.diff(song_bars["start_seconds"]) > 0).all()
         song = songs.set_index("md5").loc[md5]
-        assert of_song["valence"].mean() == pytest.approx(song["valence_mean"], abs=1e-3)
+        assert song_bars["valence"].mean() == pytest.approx(song["valence_mean"], abs=1e-3)
 
 
 def test_pieces_differ_from_each_other_and_within(folder):
@@ -91,8 +91,8 @@ def test_as_processes_the_scripts_write_the_same(folder, tmp_path, synthetic):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, ""), script
     assert tables(tmp_path / "own" / "annotations") == tables(folder / "annotations")
-    of_styles = [where / "analysis" / "statistics_by_style.csv" for where in (tmp_path / "own", folder)]
-    assert of_styles[0].read_bytes() == of_styles[1].read_bytes()
+    style_tables = [where / "analysis" / "statistics_by_style.csv" for where in (tmp_path / "own", folder)]
+    assert style_tables[0].read_bytes() == style_tables[1].read_bytes()
     assert (tmp_path / "own" / "analysis" / "report.html").is_file()
     assert (tmp_path / "own" / "export" / "README.md").is_file()
     assert (tmp_path / "own" / "curves" / "random_mix.png").is_file()
@@ -101,7 +101,7 @@ def test_as_processes_the_scripts_write_the_same(folder, tmp_path, synthetic):
 def test_the_bundled_weights_are_small_and_belong_together():
     assert BUNDLED_CHECKPOINT.stat().st_size <= 12_000_000
     encoder = load_encoder("bundled")
-    for name, path in BUNDLED_HEADS.items():
+    for name, path in BUNDLED_FILES.items():
         assert path.stat().st_size <= 12_000_000
         load_head(name).check_encoder(encoder)
 

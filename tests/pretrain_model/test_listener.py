@@ -16,7 +16,7 @@ from pretrain_model import head as head_module
 from pretrain_model.custom_mlp import CustomMLP, MLPConfig
 from pretrain_model.extraction import PieceLatents
 from pretrain_model.features import VERSION, BarFeatures
-from pretrain_model.head import BUNDLED_HEADS, HeadInput, load_head, save_head
+from pretrain_model.head import BUNDLED_FILES, HeadInput, load_head, save_head
 from pretrain_model.listener_model import Views
 from pretrain_model.listener_training import folds_by_group, train_listener
 from pretrain_model.pretrain_settings import SETTINGS_FILE, ListenerSettings, PretrainSettings
@@ -148,7 +148,7 @@ def test_it_predicts_the_same_without_torch(listener) -> None:
     ],
 )
 def test_a_file_without_a_valid_listener_is_refused(tensor, value, fact, told, tmp_path) -> None:
-    with safe_open(BUNDLED_HEADS["bundled"], framework="numpy") as file:
+    with safe_open(BUNDLED_FILES["bundled"], framework="numpy") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         facts = dict(file.metadata()) | fact
     tensors |= {tensor: value}

@@ -13,11 +13,17 @@ from crashing_reader import convert_with_crashing_reader
 from small_dataset import read, rows_of, settings_for, song, write_parquet
 from symusic import Note, Score, Track
 
-from musetok_bridge.scores import Limits
+from musetok_bridge.scores import WHY_LEFT_OUT, Limits
+from pipeline.annotations import LEFT_OUT, SONGS, names
 from pipeline.settings import load_settings
 from process_gigamidi import conversion, prediction
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
+
+
+def test_every_reason_for_leaving_out_a_note_has_a_column() -> None:
+    columns = [name for name in names(SONGS) if name.startswith(LEFT_OUT)]
+    assert columns == [f"{LEFT_OUT}{reason}" for reason in WHY_LEFT_OUT]
 
 
 @pytest.mark.usefixtures("models")

@@ -18,7 +18,7 @@ from small_dataset import mixed_songs, settings_for, song
 from small_release import STYLES, annotate_split, csv_rows, export_settings, published, say_made_from
 
 from pretrain_model.bundled_heads import AGREEMENT_FILE, BundledHead, bundled_head, bundled_heads
-from pretrain_model.head import BUNDLED_HEADS, load_head
+from pretrain_model.head import BUNDLED_FILES, load_head
 from process_gigamidi.annotation import annotate
 from publish_annotations.data_card import plain
 from publish_annotations.export import export
@@ -159,7 +159,7 @@ def test_no_path_of_this_machine_is_published(release: Path, annotations: list[P
 
 
 def test_bundled_heads_are_known_by_their_digests() -> None:
-    assert [head.name for head in bundled_heads()] == list(BUNDLED_HEADS)
+    assert [head.name for head in bundled_heads()] == list(BUNDLED_FILES)
     for head in bundled_heads():
         assert load_head(head.name).digest == head.digest
         assert bundled_head(head.digest) == head

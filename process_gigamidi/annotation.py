@@ -1,4 +1,7 @@
-"""One run of 01_annotate.py: annotates the parts that are not finished, on this machine or on a cluster."""
+"""One run of 01_annotate.py: annotates the parts that are not finished, on this machine or on a cluster.
+
+It stands above both engines, annotator.py and ray_engine.py, since a task of the cluster uses the first as well.
+"""
 
 from __future__ import annotations
 

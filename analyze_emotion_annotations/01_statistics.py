@@ -14,13 +14,17 @@ from analyze_emotion_annotations.analysis import analyse, provenance_of, summary
 from analyze_emotion_annotations.analysis_settings import SETTINGS_FILE, AnalysisSettings
 from analyze_emotion_annotations.plot_canvas import save_plot
 from analyze_emotion_annotations.plots import plots_of
+from pipeline.annotations import begun_parts
 from pipeline.files import write_json
-from pipeline.settings import counted, run_script
+from pipeline.settings import UserError, counted, run_script
 
 
 def main(settings: AnalysisSettings) -> None:
     """Analyse the annotations, write tables and plots, and print where they are."""
-    analysis, output = analyse(settings), Path(settings.output.dir)
+    output = Path(settings.output.dir)
+    if begun_parts(output):
+        raise UserError(f"output.dir: {output} holds annotations, whose run.json would be lost; choose another folder")
+    analysis = analyse(settings)
     tables = write_results(analysis, output)
     plots = [
         path

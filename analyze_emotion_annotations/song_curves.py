@@ -143,7 +143,7 @@ def _draw_curves(panel: Axes, song: Song, position: np.ndarray, end: float) -> N
         # not clipped, so that a line at −1 or 1 keeps its whole width
         panel.plot(x, y, color=colour, linewidth=width, label=dimension, clip_on=False)
         right = float(x[-1])
-    panel.set(ylim=(-1, 1), xlim=(0, right), yticks=(-1, -0.5, 0, 0.5, 1))
+    panel.set(ylim=(-1, 1), xlim=(0, right or 1), yticks=(-1, -0.5, 0, 0.5, 1))
     panel.tick_params(labelsize=11)
     panel.spines[["top", "right"]].set_visible(False)
 

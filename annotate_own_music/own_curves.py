@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, count
 from pathlib import Path
 
 from analyze_emotion_annotations.analysis_settings import SETTINGS_FILE, AnalysisSettings
@@ -44,8 +45,9 @@ class CurvePlots:
     def draw(self, song: Annotated) -> list[Path]:
         """Draw a song and return the paths of its plots. Raises OSError if they can't be written."""
         name = plot_name(song.row.name)
-        if name.casefold() in self._taken:
-            name = f"{name}-{song.row.md5[:8]}"
+        longer = f"{name}-{song.row.md5[:8]}"
+        candidates = chain([name, longer], (f"{longer}-{n}" for n in count(2)))
+        name = next(candidate for candidate in candidates if candidate.casefold() not in self._taken)
         self._taken.add(name.casefold())
         return save_plot(plot_song(as_song(song), self._plot.dpi), self._folder, name, self._plot.formats)
 

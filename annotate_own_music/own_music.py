@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.annotations import FORMAT, RUN_RECORD, TABLES, record_path, table_path
+from pipeline.annotations import FORMAT, RUN_RECORD, TABLES, begun_parts, record_path, table_path
 from pipeline.files import provenance, write_json
 from pipeline.records import digest_of, finish_part
 from pipeline.settings import UserError, one_line
@@ -132,11 +132,11 @@ def _complain(line: str) -> None:
 def own_tables(folder: Path, n_files: int, settings: AnnotationSettings, models: Models) -> Iterator[PartTables]:
     """Yield tables to fill, which get their final names when the block ends without an error.
 
-    n_files: the number of files annotated, for run.json. Raises UserError if the folder has tables that another
-    command made, OSError if it can't be written to.
+    n_files: the number of files annotated, for run.json. Raises UserError if the folder has results of another
+    command, OSError if it can't be written to.
     """
-    if any(folder.glob("*/part-*")) and not _is_own(folder):
-        raise UserError(f"--csv: {folder} holds tables that 01_annotate.py made; choose another folder")
+    if ((folder / RUN_RECORD).exists() or begun_parts(folder)) and not _is_own(folder):
+        raise UserError(f"--csv: {folder} holds the results of another command; choose another folder")
     decides = {"format": FORMAT, **models.digests}
     with new_tables(folder, 0, ("title",)) as tables:
         yield tables
@@ -152,6 +152,7 @@ def own_table_paths(folder: Path) -> list[Path]:
 
 
 def _is_own(folder: Path) -> bool:
-    with suppress(OSError, ValueError):
-        return _OWN_FILES in json.loads((folder / RUN_RECORD).read_text(encoding="utf-8"))
+    with suppress(OSError, ValueError, RecursionError):
+        record = json.loads((folder / RUN_RECORD).read_text(encoding="utf-8"))
+        return isinstance(record, dict) and _OWN_FILES in record
     return False

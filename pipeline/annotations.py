@@ -196,9 +196,9 @@ def songs_columns(described: Sequence[str]) -> tuple[Column, ...]:
 def published_songs(described: Sequence[str]) -> tuple[Column, ...]:
     """The columns of the published songs: SONGS, then each column of BARS as a list, then the descriptive columns.
 
-    A list whose name is also a column of SONGS gets the prefix `bar_`.
+    A list whose name is also that of another column gets the prefix `bar_`.
     """
-    taken = names(SONGS)
+    taken = names((*SONGS, *DESCRIPTIVE))
     lists = (
         replace(
             column,
@@ -227,8 +227,8 @@ def written(kind: Kind, values: Iterable[Any]) -> list[str]:
 
 
 def cell(kind: Kind, value: Any) -> str:
-    """One value as the text of a cell: a real number without a minus sign before a zero, anything else as_text."""
-    if kind.decimals is not None:
+    """One value as the text of a cell: no minus sign before a zero, None and NaN as an empty text."""
+    if kind.decimals is not None and value is not None and value == value:
         return f"{value:z.{kind.decimals}f}"
     return as_text(value)
 

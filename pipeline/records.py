@@ -11,7 +11,7 @@ from typing import Any
 
 from .annotations import FORMAT, RUN_RECORD, TABLES, record_path, table_path
 from .files import file_digest, write_json
-from .settings import UserError
+from .settings import UserError, one_line
 
 
 @dataclass
@@ -82,7 +82,7 @@ def read_record(folder: Path, part: int) -> PartRecord:
         )
         digests = {table: found["sha256"][table] for table in TABLES}
         return PartRecord(int(found["part"]), str(found["run"]), totals, digests)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise UserError(f"{path}: not the record of a part; remove it, and 01_annotate.py makes it again") from None
 
 
@@ -99,15 +99,15 @@ def read_run(folder: Path) -> dict[str, Any] | None:
         return None
     except OSError as error:
         raise UserError(f"{path}: can't be read ({error.strerror or error})") from error
-    except ValueError:
+    except (ValueError, RecursionError):
         record = None
-    parts = [record.get("settings"), record.setdefault("decides", {})] if isinstance(record, dict) else [None]
-    if not isinstance(record, dict) or not all(isinstance(part, dict) for part in parts):
+    if not isinstance(record, dict) or not all(isinstance(record.get(key), dict) for key in ("decides", "settings")):
         raise UserError(f"{path}: not a record of an annotation; restore it, or take another folder")
     found = record["decides"].get("format", 1)
     if found != FORMAT:
         raise UserError(
-            f"{path}: the tables here are of format {found}, this version reads and writes format {FORMAT}: "
+            f"{path}: the tables here are of format {one_line(repr(found), 20)}, "
+            f"this version reads and writes format {FORMAT}: "
             "annotate into another output.dir, or use the version that made them (versions in run.json)"
         )
     return record
@@ -119,9 +119,12 @@ def read_dataset_run(folder: Path) -> dict[str, Any] | None:
     Raises UserError if it was made by another command.
     """
     record = read_run(folder)
-    if record is not None and not (isinstance(record.get("parts"), int) and "totals" in record):
+    if record is None:
+        return None
+    complete = type(record.get("parts")) is int and isinstance(record.get("versions"), dict)
+    if not complete or not isinstance(record.get("totals", 0), dict | None):
         raise UserError(
-            f"{folder / RUN_RECORD}: not written by process_gigamidi/01_annotate.py (no number of parts in it); "
+            f"{folder / RUN_RECORD}: not a record that process_gigamidi/01_annotate.py wrote; "
             "annotate into another folder with that script"
         )
     return record

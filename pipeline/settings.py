@@ -96,7 +96,7 @@ def load_settings(
             raise SettingsError(f"--set {override}: write it as --set section.key=value")
         try:
             value = yaml.safe_load(text) if text else None
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: no such date, for instance
             value = text
         nested: Any = value
         for part in reversed(key.strip().split(".")):
@@ -172,10 +172,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: can't be read as a settings file ({type(error).__name__})") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise SettingsError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)})") from None
+        problem = getattr(error, "problem", None) or first_line(error)
+        raise SettingsError(f"{path}{line}: not valid YAML ({problem})") from None
     if values is None:
         return {}
     if not isinstance(values, dict):

@@ -25,6 +25,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from pipeline.settings import UserError
+
 from .listener_model import Linear, ListenerConfig, ListenerModel, Networks, Scale, Views
 from .pretrain_settings import ListenerSettings
 from .rated_pieces import GROUP, RatedPiece
@@ -213,9 +215,14 @@ def _fit_gate(model: ListenerModel, rated: Sequence[SeenPiece], clips: Sequence[
 
 
 def train_listener(pieces: Sequence[RatedPiece], settings: ListenerSettings, seed: int) -> ListenerModel:
-    """Train a listener on pieces of VGMIDI, EMOPIA or both, and measure the size of its errors."""
+    """Train a listener on pieces of VGMIDI, EMOPIA or both, and measure the size of its errors.
+
+    Raises UserError if no piece is of one of these sets, for which it has experts.
+    """
     seen = {dataset: [SeenPiece.of(p, settings) for p in pieces if p.dataset == dataset] for dataset in GROUP}
     rated, clips = seen["vgmidi"], seen["emopia"]
+    if not rated and not clips:
+        raise UserError("data.train_on: a listener learns from vgmidi and emopia only; set train.head to custom_mlp")
     config = ListenerConfig(
         width=pieces[0].input.values(settings.reads == "performance_and_latents").shape[1],
         context=settings.context,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.files import atomic_write
-from pipeline.settings import PROJECT_ROOT
+from pipeline.settings import PROJECT_ROOT, UserError, first_line
 
 from .bundled_heads import AGREEMENT_FILE
 from .cross_validation import as_markdown
@@ -44,9 +46,26 @@ def model_card(record: dict[str, Any]) -> str:
 
 
 def with_measured(record: dict[str, Any], table: pd.DataFrame) -> dict[str, Any]:
-    """The record with its agreement replaced by what 05_cross_validate.py measured."""
+    """The record with its agreement replaced by what 05_cross_validate.py measured.
+
+    Raises UserError if the table is not one of that script or lacks a figure that the record has.
+    """
+    missing = [column for column in _COLUMNS if column not in table]
+    if missing:
+        raise UserError(f"column {', '.join(missing)} is missing: not a table of pretrain_model/05_cross_validate.py")
     known = table[table["value"].notna()].round({"value": _DECIMALS, "low": _DECIMALS, "high": _DECIMALS})
-    return record | {"agreement": known[list(_COLUMNS)].to_dict("records")}
+    agreement = known[list(_COLUMNS)].to_dict("records")
+    lost = {_figure(row) for row in record["agreement"]} - {_figure(row) for row in agreement}
+    if lost:
+        raise UserError(
+            f"the table lacks {len(lost)} figures that the card has, such as {' '.join(min(lost))}: "
+            "run 05_cross_validate.py with all predictors"
+        )
+    return record | {"agreement": agreement}
+
+
+def _figure(row: Mapping[Any, Any]) -> tuple[str, ...]:
+    return tuple(str(row[key]) for key in _COLUMNS[:5])
 
 
 def as_json(record: dict[str, Any]) -> str:
@@ -63,7 +82,10 @@ def main() -> None:
     arguments = parser.parse_args()
     record = json.loads(AGREEMENT_FILE.read_text(encoding="utf-8"))
     if arguments.table:
-        record = with_measured(record, pd.read_csv(arguments.table))
+        try:
+            record = with_measured(record, pd.read_csv(arguments.table))
+        except (UserError, OSError, ValueError) as error:  # pandas' errors are ValueErrors
+            sys.exit(f"error: {arguments.table}: {first_line(error)}")
         with atomic_write(AGREEMENT_FILE) as temporary:
             temporary.write_text(as_json(record), encoding="utf-8")
     with atomic_write(CARD) as temporary:

@@ -56,7 +56,7 @@ def test_tables_of_an_older_format_are_refused(script: str, here: Path) -> None:
 def test_tables_of_ones_own_files_are_refused_where_a_dataset_is_needed(script: str, here: Path) -> None:
     ran = run_script("annotate_own_music/01_annotate_file.py", "a.mid", "--no-plots", "--csv", "folder", folder=here)
     assert ran.returncode == 0, ran.stderr
-    assert "run.json: not written by process_gigamidi/01_annotate.py" in refusal(script, here)
+    assert "run.json: not a record that process_gigamidi/01_annotate.py wrote" in refusal(script, here)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"settings": {}, "decides": []}', '{"settings": []}'])

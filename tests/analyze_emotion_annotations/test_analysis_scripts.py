@@ -166,6 +166,14 @@ def test_an_output_folder_that_is_a_file_is_refused(one_line, annotations, tmp_p
     assert (tmp_path / "taken").read_text() == "a file"
 
 
+def test_statistics_are_not_written_into_a_folder_of_annotations(one_line, annotations):
+    folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
+    before = (folder / "run.json").read_bytes() if (folder / "run.json").exists() else None
+    line = one_line(1, "01_statistics.py", *settings_words(f"input.dir={folder}", f"output.dir={folder}"))
+    assert f"output.dir: {folder} holds annotations" in line
+    assert before == ((folder / "run.json").read_bytes() if before is not None else None)
+
+
 def test_a_damaged_run_record_stops_the_report(one_line, annotations, tmp_path):
     folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
     (folder / "run.json").write_text("{")

@@ -130,6 +130,20 @@ def test_plots_have_the_names_of_the_songs_and_none_replaces_another(music, tmp_
     assert annotated([music / "meter_3_4.mid", music / "below" / "x.mid"], plots=tmp_path / "curves")
     names = sorted(path.name for path in (tmp_path / "curves").iterdir())
     assert names == ["meter_3_4.png", "meter_3_4.svg", "x.png", "x.svg"]
+    for odd in ("y*.mid", "y?.mid", "y|.mid"):
+        shutil.copy(music / "meter_3_4.mid", tmp_path / odd)
+    assert annotated(sorted(tmp_path.glob("*.mid")), plots=tmp_path / "more")
+    assert len(list((tmp_path / "more").glob("*.png"))) == 3
+
+
+@pytest.mark.parametrize("record", ["{}", "null", "3", '"own_files"', "[" * 100_000, "{"])
+def test_the_results_of_another_command_are_not_overwritten(music, tmp_path, record):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "run.json").write_text(record)
+    with pytest.raises(UserError, match=r"--csv: .*taken holds the results of another command"):
+        annotated([music], csv=tmp_path / "taken")
+    assert [path.name for path in (tmp_path / "taken").iterdir()] == ["run.json"]
+    assert (tmp_path / "taken" / "run.json").read_text() == record
 
 
 @pytest.mark.parametrize(

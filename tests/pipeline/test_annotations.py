@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import duckdb
@@ -20,11 +21,14 @@ from pipeline.annotations import (
     FAILURES,
     FORMAT,
     QUADRANTS,
+    RATING,
+    SECONDS,
     SONGS,
     TABLES,
     Column,
     as_text,
     begun_parts,
+    cell,
     csv_field,
     finished_parts,
     four_decimals,
@@ -65,6 +69,20 @@ def test_the_document_of_the_columns_is_up_to_date() -> None:
 def test_a_column_is_named_once_in_its_table() -> None:
     for columns in (*TABLES.values(), published_songs(names(DESCRIPTIVE))):
         assert len(set(names(columns))) == len(columns)
+    every_column = (*BARS, *SONGS, *FAILURES, *DESCRIPTIVE)
+    assert len({(column.name, column.kind) for column in every_column}) == len(set(names(every_column)))
+
+
+def test_a_column_of_bars_named_like_a_descriptive_one_is_published_under_another_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipeline.annotations.BARS", (*BARS, Column("tempo", SECONDS, "", "")))
+    published = names(published_songs(names(DESCRIPTIVE)))
+    assert "tempo" in published and "bar_tempo" in published and len(set(published)) == len(published)
+
+
+def test_a_missing_number_is_an_empty_cell() -> None:
+    assert [cell(RATING, value) for value in (None, float("nan"), -0.00001, 0.5)] == ["", "", "0.0000", "0.5000"]
 
 
 @pytest.mark.parametrize("column", [*BARS, *SONGS, *FAILURES, *DESCRIPTIVE], ids=lambda column: column.name)
@@ -108,10 +126,11 @@ def test_a_part_is_finished_when_its_record_exists(tmp_path: Path) -> None:
     assert read_record(tmp_path, 3) == record
 
 
-@pytest.mark.parametrize("made_by", [1, 2, 4])
-def test_a_folder_of_another_format_is_refused_in_one_line(tmp_path: Path, made_by: int) -> None:
-    (tmp_path / "run.json").write_text(json.dumps({"settings": {}, "decides": {"format": made_by}}))
-    with pytest.raises(UserError, match=f"format {made_by}, this version reads and writes format {FORMAT}") as raised:
+@pytest.mark.parametrize("made_by", [*range(1, FORMAT), FORMAT + 1, str(FORMAT), "3\n\x1b[2J"])
+def test_a_folder_of_another_format_is_refused_in_one_line(tmp_path: Path, made_by: object) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"settings": {}, "versions": {}, "decides": {"format": made_by}}))
+    told = re.escape(f"format {made_by!r}, this version reads and writes format {FORMAT}")
+    with pytest.raises(UserError, match=told) as raised:
         read_run(tmp_path)
     assert "\n" not in str(raised.value)
 

@@ -65,6 +65,7 @@ def test_a_file_overrides_defaults_and_the_command_line_overrides_both(tmp_path)
         ("point=[1]", "'point' takes 2 values, not 1"),
         ("dry=1", "'dry' is 1, which is not true or false"),
         ("dry", "--set section.key=value"),
+        ("training.steps=2020-13-01", "'training.steps' is '2020-13-01', which is not a whole number"),
     ],
 )
 def test_a_wrong_setting_is_named_in_one_line(override, told):
@@ -74,7 +75,9 @@ def test_a_wrong_setting_is_named_in_one_line(override, told):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["training: [1", "just text", "training: {steps: many}", "stepz: 3"])
+@pytest.mark.parametrize(
+    "text", ["training: [1", "just text", "training: {steps: many}", "stepz: 3", "names: 2020-13-01", "[" * 10_000]
+)
 def test_an_invalid_file_is_named(tmp_path, text):
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(SettingsError, match=r"mine\.yaml"):

@@ -167,6 +167,11 @@ def test_one_set_is_enough(dataset, pieces, settings, tmp_path) -> None:
     assert ((means >= 0) == (rated >= 0)).mean() > 0.75
 
 
+def test_a_listener_learns_from_no_other_set(pieces, settings) -> None:
+    with pytest.raises(UserError, match=r"data.train_on: .*vgmidi and emopia only"):
+        train_listener([replace(p, dataset="mine") for p in pieces], settings, seed=0)
+
+
 def test_a_listener_trained_on_latents_requires_them(pieces, settings, tmp_path) -> None:
     both = replace(settings, reads="performance_and_latents", steps=20)
     head = saved(train_listener(pieces[:9], both, seed=0), tmp_path, encoder_digest="a" * 64)

@@ -113,7 +113,7 @@ def test_what_ends_a_task_ends_the_run_with_one_line(
 def test_another_head_on_a_machine_of_the_cluster_is_found_out(
     cluster: cluster_utils.Cluster, hub_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("process_gigamidi.annotation.digest_of", lambda _: "0" * 64)  # here, not on the nodes
+    monkeypatch.setattr("process_gigamidi.annotator.digest_of", lambda _: "0" * 64)  # here, not on the nodes
     with pytest.raises(UserError, match="this machine has other weights, or another copy of the dataset"):
         annotate(on(cluster, hub_copy, tmp_path / "out"))
 

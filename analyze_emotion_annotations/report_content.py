@@ -23,7 +23,7 @@ from .report_tables import (
     song_table,
     text_table,
 )
-from .song_curves import Song
+from .song_curves import Song, signed
 from .song_groups import NO_STYLE
 from .songs_to_look_at import TYPICAL
 
@@ -58,8 +58,8 @@ def _overview(analysis: Analysis, folder: Path) -> Section:
     facts = [
         ("songs", f"{int(row['n_songs']):,}"),
         ("bars", f"{int(row['n_bars']):,}"),
-        ("mean valence", f"{row['valence_mean']:+.2f}"),
-        ("mean arousal", f"{row['arousal_mean']:+.2f}"),
+        ("mean valence", signed(row["valence_mean"])),
+        ("mean arousal", signed(row["arousal_mean"])),
         ("songs that could not be annotated", f"{sum(failure_counts(folder).values()):,}"),
     ]
     if analysis.unfinished_parts:

@@ -168,5 +168,10 @@ def _summary(song: Song) -> str:
     facts = [f"{len(song.valence):,} bar{'s'[: len(song.valence) != 1]}"]
     if np.isfinite(song.duration_seconds):
         facts.append(f"{song.duration_seconds:,.0f} seconds")
-    facts += [f"mean {dimension} {getattr(song, dimension).mean():+z.2f}" for dimension, *_ in _CURVES]
+    facts += [f"mean {dimension} {signed(getattr(song, dimension).mean())}" for dimension, *_ in _CURVES]
     return "   ·   ".join(facts)
+
+
+def signed(value: float) -> str:
+    """A value of valence or arousal for readers: two decimals, always with a sign, as +0.21 or −0.21."""
+    return f"{value:+z.2f}".replace("-", "−")

@@ -114,12 +114,7 @@ BARS = (
     Column("start_tick", COUNT, "ticks, 0 or more", "where the bar begins, in the file's own resolution"),
     Column("start_seconds", SECONDS, "seconds, 0 or more", "the same under the file's tempo map, three decimals"),
     Column("meter", TEXT, "such as 3/4", "the bar's meter as notated"),
-    Column(
-        "n_notes",
-        COUNT,
-        "notes, 0 or more",
-        "notes that begin in the bar; a bar with 0 is predicted from its neighbours",
-    ),
+    Column("n_notes", COUNT, "notes, 0 or more", "notes that begin in the bar; with 0, predicted from its neighbours"),
     Column("valence_error_sd", RATING, "0 or more", "expected standard deviation of the error of valence"),
     Column("arousal_error_sd", RATING, "0 or more", "expected standard deviation of the error of arousal"),
 )

@@ -15,6 +15,7 @@ from analyze_emotion_annotations import report_content
 from analyze_emotion_annotations.analysis import provenance_of
 from analyze_emotion_annotations.report_content import report_of
 from analyze_emotion_annotations.report_page import render
+from analyze_emotion_annotations.song_curves import signed
 from pipeline.annotations import FORMAT, INSTRUMENT_CATEGORY, record_path
 from pipeline.settings import UserError
 
@@ -73,7 +74,8 @@ def test_the_report_of_a_library(annotations, library):
     facts = dict(section_of(report, "overview").facts)
     bars = np.concatenate([ratings for _, ratings in library])
     assert facts["songs"] == "60" and facts["bars"] == f"{n_bars:,}"
-    assert facts["mean valence"] == f"{bars[:, 0].mean():+.2f}"
+    assert facts["mean valence"] == signed(bars[:, 0].mean())
+    assert [signed(value) for value in (0.214, -0.216, -0.001)] == ["+0.21", "−0.22", "+0.00"]
     assert set(page.data["songs"]) == set(found.songs["md5"])
     for table in song_tables(report):
         assert set(table.song_of_row) <= set(page.data["songs"])  # every row has a curve

@@ -25,6 +25,7 @@ import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -139,11 +140,7 @@ FAILURES = (
     Column("stage", TEXT, "read, parse, convert or predict", "where the song failed"),
     Column("reason", TEXT, "one line", "why: one word for the kind of failure, a colon, and the details"),
 )
-TABLES = {
-    "bars": BARS,
-    "failures": FAILURES,
-    "songs": SONGS,
-}  # the order in which a part's tables are finished
+TABLES = {"bars": BARS, "failures": FAILURES, "songs": SONGS}  # in the order in which a part's are finished
 
 # Columns that describe songs, copied from the data set if its release has them.
 CURATED_STYLES = "music_styles_curated"
@@ -167,10 +164,7 @@ DESCRIPTIVE = (
 KINDS = {column.name: column.kind for column in (*BARS, *SONGS, *FAILURES, *DESCRIPTIVE)}
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")  # a line break or a null in a title breaks some readers of CSV
-_WRITTEN_UP_TO = 2  # the texts of smaller numbers are kept ready; larger ones are rare
-_FOUR_DECIMALS = np.array(
-    [f"{part / 10_000:z.4f}" for part in range(-_WRITTEN_UP_TO * 10_000, _WRITTEN_UP_TO * 10_000 + 1)], dtype=object
-)
+_WRITTEN_UP_TO = 2  # the texts of smaller numbers are kept; larger ones are rare
 
 
 def names(columns: Iterable[Column]) -> tuple[str, ...]:
@@ -183,9 +177,9 @@ def kind_of(column: str) -> Kind:
     return KINDS.get(column, TEXT)
 
 
-def songs_columns(described: Sequence[str]) -> tuple[Column, ...]:
-    """The columns of a table of songs. described: names of the descriptive columns that the songs have."""
-    return (*SONGS, *(column for column in DESCRIPTIVE if column.name in described))
+def descriptive_columns(described: Sequence[str]) -> tuple[Column, ...]:
+    """The descriptive columns that songs have, which follow SONGS in a table. described: their names."""
+    return tuple(column for column in DESCRIPTIVE if column.name in described)
 
 
 def published_songs(described: Sequence[str]) -> tuple[Column, ...]:
@@ -204,17 +198,19 @@ def published_songs(described: Sequence[str]) -> tuple[Column, ...]:
         )
         for column in BARS[1:]
     )
-    return (*SONGS, *lists, *songs_columns(described)[len(SONGS) :])
+    return (*SONGS, *lists, *descriptive_columns(described))
 
 
 def written(kind: Kind, values: Iterable[Any]) -> list[str]:
     """The values of a column as CSV fields; equal texts are converted only once."""
-    if kind == RATING and isinstance(values, np.ndarray):
-        return four_decimals(values)
-    if kind == COUNT and isinstance(values, np.ndarray):
-        return list(map(str, values.tolist()))
-    if kind.decimals is not None or kind == COUNT:
-        return [cell(kind, value) for value in (values.tolist() if isinstance(values, np.ndarray) else values)]
+    if isinstance(values, np.ndarray):
+        if kind == RATING:
+            return four_decimals(values)
+        values = values.tolist()
+        if kind == COUNT:
+            return list(map(str, values))
+    if kind.decimals is not None:
+        return [cell(kind, value) for value in values]
     fields: dict[Any, str] = {}
     return [
         fields[value] if value in fields else fields.setdefault(value, csv_field(as_text(value))) for value in values
@@ -233,7 +229,13 @@ def four_decimals(values: np.ndarray) -> list[str]:
     if not (np.abs(values) < _WRITTEN_UP_TO).all():
         return [f"{value:z.4f}" for value in values.tolist()]
     parts = np.rint(values.astype(np.float64) * 10_000).astype(np.int64)
-    return _FOUR_DECIMALS[parts + _WRITTEN_UP_TO * 10_000].tolist()
+    return _texts_of_four_decimals()[parts + _WRITTEN_UP_TO * 10_000].tolist()
+
+
+@cache  # made when something is first written: most programs that import the contract only read
+def _texts_of_four_decimals() -> np.ndarray:
+    end = _WRITTEN_UP_TO * 10_000
+    return np.array([f"{part / 10_000:z.4f}" for part in range(-end, end + 1)], dtype=object)
 
 
 def csv_field(text: str) -> str:

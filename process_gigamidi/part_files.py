@@ -19,14 +19,14 @@ import numpy as np
 from musetok_bridge.bars import Bars
 from pipeline.annotations import (
     BARS,
-    DESCRIPTIVE,
     FAILURES,
     LEFT_OUT,
+    SONGS,
     TABLES,
     cell,
+    descriptive_columns,
     names,
     record_path,
-    songs_columns,
     table_path,
     written,
 )
@@ -76,11 +76,11 @@ class PartTables:
 
     def __init__(self, files: Mapping[str, TextIO], described: Sequence[str]):
         self.totals = Totals()
-        self._songs_columns = songs_columns(described)
+        self._descriptive = descriptive_columns(described)
         self._bars = files["bars"]
         self._csv = {table: csv.writer(file, lineterminator="\n") for table, file in files.items()}
         self._csv["bars"].writerow(names(BARS))
-        self._csv["songs"].writerow(names(self._songs_columns))
+        self._csv["songs"].writerow(names((*SONGS, *self._descriptive)))
         self._csv["failures"].writerow(names(FAILURES))
 
     def add(self, song: Annotated | Failed) -> None:
@@ -99,8 +99,9 @@ class PartTables:
         fields = [written(column.kind, values[column.name]) for column in BARS]
         # Rows of bars are joined here, three times as fast as by the csv module: nine rows in ten are bars.
         self._bars.writelines(f"{','.join(row)}\n" for row in zip(*fields, strict=True))
-        song = dict.fromkeys(names(DESCRIPTIVE)) | {**described} | song_values(md5, bars, duration_seconds, predicted)
-        self._csv["songs"].writerow([cell(column.kind, song[column.name]) for column in self._songs_columns])
+        song = song_values(md5, bars, duration_seconds, predicted)
+        row = [cell(column.kind, song[column.name]) for column in SONGS]
+        self._csv["songs"].writerow(row + [cell(c.kind, described.get(c.name)) for c in self._descriptive])
         self.totals.add(Totals(songs=1, bars=len(bars)))
 
     def add_failure(self, md5: str, stage: str, reason: str) -> None:

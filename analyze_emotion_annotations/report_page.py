@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
+
+from pipeline.templates import template_environment
 
 from .song_curves import Song
 
@@ -132,15 +134,7 @@ def _environment() -> Environment:
         is_foreign = isinstance(value, str) and not isinstance(value, Markup)
         return _UNPRINTABLE.sub("\ufffd", value) if is_foreign else value
 
-    environment = Environment(
-        loader=FileSystemLoader(_FILES),
-        autoescape=True,
-        finalize=printable,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = template_environment(_FILES, finalize=printable)
     environment.filters |= {
         "identifier": _identifier,
         "data_address": _data_address,

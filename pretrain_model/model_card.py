@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from pipeline.files import atomic_write
 from pipeline.settings import PROJECT_ROOT, UserError, first_line
+from pipeline.templates import template_environment
 
 from .bundled_heads import AGREEMENT_FILE
 from .cross_validation import as_markdown
@@ -30,18 +31,11 @@ _COLUMNS = ("dataset", "level", "predictor", "dimension", "metric", "value", "lo
 
 def model_card(record: dict[str, Any]) -> str:
     """The card as Markdown. record: the content of agreement.json."""
-    # the card is Markdown and holds no outside text, so nothing is escaped
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=False,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template(TEMPLATE).render(
+    template = template_environment(Path(__file__).parent).get_template(TEMPLATE)
+    return template.render(
         encoder=record["encoder"],
         digests={head["name"]: head["digest"] for head in record["heads"]},
-        agreement=as_markdown(pd.DataFrame(record["agreement"])).strip(),
+        agreement=Markup(as_markdown(pd.DataFrame(record["agreement"])).strip()),
     )
 
 

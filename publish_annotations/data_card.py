@@ -16,13 +16,14 @@ from datasets import DatasetInfo, Features, SplitDict, SplitInfo
 from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCardData
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from pipeline.annotations import BARS, CURATED_STYLES, DIMENSIONS, QUADRANTS, published_songs
 from pipeline.columns_document import columns_in_markdown
 from pipeline.records import Totals
 from pipeline.settings import one_line
+from pipeline.templates import template_environment
 from pretrain_model.bundled_heads import BundledHead, agreement_of, bundled_head
 from process_gigamidi.annotation_settings import DatasetSettings
 
@@ -174,13 +175,7 @@ def card_metadata(settings: CardSettings, splits: Sequence[PublishedSplit]) -> s
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment(Path(__file__).parent)
     environment.filters |= {"plain": plain, "thousands": "{:,}".format}
     environment.globals |= {
         "agreement_of": agreement_of,

@@ -19,11 +19,10 @@ from scipy.ndimage import gaussian_filter1d
 from pipeline.annotations import DIMENSIONS, QUADRANTS
 
 from .group_statistics import STEP, Distributions
-from .plot_canvas import FAINT, new_figure
+from .plot_canvas import DARK, FAINT, new_figure
 from .style_plot import DrawnStyle
 
 GROUND = "cividis"  # a colour map whose lightness rises evenly for every kind of colour vision
-_DARK = "#404040"
 _SMOOTHED_BY = 0.02  # standard deviation of the normal distribution that smooths a ridgeline, in valence or arousal
 _FEWEST_SONGS = 10  # with fewer songs a style has no band: it would be so wide that it covers the others
 _MARKED_EVERY = 4  # every fourth point of a line has its style's symbol
@@ -65,7 +64,7 @@ def plot_planes(styles: Sequence[DrawnStyle], distributions: Distributions, dpi:
     figure.supylabel("arousal  (calm to excited)", fontsize=12, x=0.2 / width)
     figure.text(0.75 / width, 1 - 0.35 / height, "Where the bars of each style lie", fontsize=14)
     note = "Lighter cells hold more bars; each panel has its own scale. Circle: mean."
-    figure.text(0.75 / width, 0.1 / height, note, fontsize=9, color=_DARK)
+    figure.text(0.75 / width, 0.1 / height, note, fontsize=9, color=DARK)
     return figure
 
 
@@ -101,7 +100,7 @@ def plot_ridgelines(styles: Sequence[DrawnStyle], distributions: Distributions, 
         )
     figure.text(0.03, 1 - 0.4 / height, "How the bars of each style are spread", fontsize=14)
     note = f"Lines: quartiles and median. Smoothed (standard deviation {_SMOOTHED_BY:g}); all ridges are equally high."
-    figure.text(0.03, 0.12 / height, note, fontsize=10, color=_DARK)
+    figure.text(0.03, 0.12 / height, note, fontsize=10, color=DARK)
     return figure
 
 
@@ -215,5 +214,5 @@ def plot_trajectories(styles: Sequence[DrawnStyle], trajectories: pd.DataFrame, 
     figure.text(0.065, 0.93, "How a song moves from its first bar to its last", fontsize=14)
     band = f"Band: its 95 % interval, for {_FEWEST_SONGS} songs or more."
     note = f"Line: mean over songs (number of songs in brackets). {band}"
-    figure.text(0.065, 0.02, note, fontsize=10, color=_DARK)
+    figure.text(0.065, 0.02, note, fontsize=10, color=DARK)
     return figure

@@ -14,13 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.settings import one_line
+from pipeline.settings import counted, one_line
 
-from .plot_canvas import BLUE, FAINT, GREY, VERMILLION, new_figure
+from .plot_canvas import BLUE, DARK, FAINT, GREY, VERMILLION, new_figure
 
 _CURVES = (("valence", BLUE, "unpleasant", "pleasant"), ("arousal", VERMILLION, "calm", "excited"))
 _BAND = 0.17  # opacity that keeps both bands visible where they overlap
-_DARK = "#404040"
 _LEFT, _WIDTH = 0.065, 0.915  # left edge and width of all panels, as shares of the figure
 _CURVES_HEIGHT, _NOTES_HEIGHT, _BETWEEN = 0.26, 0.05, 0.03
 
@@ -91,8 +90,8 @@ def plot_song(song: Song, dpi: int) -> Figure:
     over_seconds.set_xlabel("seconds", fontsize=12)
     name = " – ".join(filter(None, (one_line(song.artist, 25), one_line(song.title, 50)))) or song.md5
     figure.text(_LEFT, 0.962, name, fontsize=15, parse_math=False)
-    figure.text(_LEFT, 0.926, _summary(song), fontsize=11, color=_DARK)
-    figure.text(_LEFT, 0.015, f"md5 {song.md5}", fontsize=10, color=_DARK, parse_math=False)
+    figure.text(_LEFT, 0.926, _summary(song), fontsize=11, color=DARK)
+    figure.text(_LEFT, 0.015, f"md5 {song.md5}", fontsize=10, color=DARK, parse_math=False)
     _explain(figure, song)
     return figure
 
@@ -120,7 +119,7 @@ def _draw_over(
     panel = figure.add_axes((_LEFT, bottom, _WIDTH, _NOTES_HEIGHT), sharex=curves)
     x, y = steps(position, song.bar_number, end, notes)
     panel.fill_between(x, 0, y, color=GREY, linewidth=0)
-    panel.set_title(notes_title, loc="left", fontsize=10, pad=3, color=_DARK)
+    panel.set_title(notes_title, loc="left", fontsize=10, pad=3, color=DARK)
     highest = float(np.nanmax(notes, initial=0))
     panel.set(ylim=(0, highest or 1), yticks=(0, highest))
     panel.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 10 else f"{value:.2g}")
@@ -161,11 +160,11 @@ def _explain(figure: Figure, song: Song) -> None:
             "bands: ± one standard deviation of the prediction's error, which about two bars in three stay within; "
             "cut off at −1 and 1"
         )
-        figure.text(_LEFT, 0.04, meaning, fontsize=10, color=_DARK)
+        figure.text(_LEFT, 0.04, meaning, fontsize=10, color=DARK)
 
 
 def _summary(song: Song) -> str:
-    facts = [f"{len(song.valence):,} bar{'s'[: len(song.valence) != 1]}"]
+    facts = [counted(len(song.valence), "bar")]
     if np.isfinite(song.duration_seconds):
         facts.append(f"{song.duration_seconds:,.0f} seconds")
     facts += [f"mean {dimension} {signed(getattr(song, dimension).mean())}" for dimension, *_ in _CURVES]

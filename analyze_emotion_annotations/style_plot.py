@@ -21,11 +21,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pipeline.annotations import DIMENSIONS, QUADRANTS
-from pipeline.settings import UserError, one_line
+from pipeline.settings import UserError, counted, one_line
 
 from .plot_canvas import (
     BLACK,
     BLUE,
+    DARK,
     FAINT,
     GREEN,
     GREY,
@@ -70,7 +71,7 @@ def plot_styles(styles: Sequence[DrawnStyle], column: str, dpi: int) -> Figure:
     title = "all songs" if column == ALL else f"by style ({column})"
     figure.text(0.075, 0.945, f"Valence and arousal of bars, {title}", fontsize=14, parse_math=False)
     note = "Symbol: mean over bars. Cross: lower to upper quartile. A song with several styles counts in each."
-    figure.text(0.075, 0.025, note, fontsize=10, color="#404040")
+    figure.text(0.075, 0.025, note, fontsize=10, color=DARK)
     return figure
 
 
@@ -126,7 +127,7 @@ class DrawnStyle:
     @property
     def songs(self) -> str:
         """The number of its songs, as text with the unit."""
-        return f"{self.row['n_songs']:,} song{'s'[: self.row['n_songs'] != 1]}"
+        return counted(self.row["n_songs"], "song")
 
     @property
     def symbol(self) -> dict[str, Any]:
@@ -198,7 +199,7 @@ def place_labels(axes: Axes, points: np.ndarray, names: Sequence[str], size: flo
             ha="center",
             va="center",
             zorder=4,
-            arrowprops={"arrowstyle": "-", "color": "#404040", "linewidth": 0.8, "shrinkA": 0, "shrinkB": 4},
+            arrowprops={"arrowstyle": "-", "color": DARK, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 4},
         )
         text.set(parse_math=False, path_effects=_HALO)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.settings import one_line
+from pipeline.settings import counted, one_line
 from process_gigamidi.prediction import Annotated
 
 MOST_ROWS = 40  # of a song's table, so that it fits on a screen; --bars prints more
@@ -57,7 +57,7 @@ def heading(song: Annotated) -> list[str]:
     """Lines with a song's name, length and means, and the number of its notes that are in no bar."""
     bars, seconds = song.bars, song.duration_seconds
     valence, arousal, *_ = song.predicted.mean(axis=0)
-    n_bars = f"{len(bars):,} bar{'s'[: len(bars) != 1]}"
+    n_bars = counted(len(bars), "bar")
     means = f"mean valence {valence:+z.2f}, mean arousal {arousal:+z.2f}"
     facts = f"{shown(song.row.name)}: {_meters(bars.meter)}, {n_bars}, {seconds:,.1f} seconds, {means}"
     left_out = [f"{n:,} {why.replace('_', ' ')}" for why, n in bars.left_out.items() if n]

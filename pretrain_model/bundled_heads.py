@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 AGREEMENT_FILE = Path(__file__).resolve().parent / "weights" / "agreement.json"
+FIGURE = ("dataset", "level", "predictor", "dimension", "metric")  # these say which figure a row of agreement is
 
 
 class Agreement(NamedTuple):
@@ -57,7 +58,7 @@ def bundled_head(digest: str) -> BundledHead | None:
 
 def agreement_of(predictor: str, dataset: str, level: str, dimension: str, metric: str) -> Agreement:
     """A predictor's agreement with the ratings of a dataset. Raises KeyError if it was not measured."""
-    return _agreements()[predictor, dataset, level, dimension, metric]
+    return _agreements()[dataset, level, predictor, dimension, metric]
 
 
 @cache
@@ -67,8 +68,7 @@ def _record() -> dict[str, Any]:
 
 @cache
 def _agreements() -> dict[tuple[str, ...], Agreement]:
-    keys = ("predictor", "dataset", "level", "dimension", "metric")
     return {
-        tuple(row[key] for key in keys): Agreement(row["value"], row["low"], row["high"])
+        tuple(row[key] for key in FIGURE): Agreement(row["value"], row["low"], row["high"])
         for row in _record()["agreement"]
     }

@@ -25,12 +25,13 @@ from musetok_bridge.scores import read_score
 from pipeline.files import midi_md5, versions, write_table, write_tensors
 from pipeline.settings import UserError
 
+from . import emopia, vgmidi
 from .features import VERSION as FEATURES_VERSION
 from .features import BarFeatures, bar_features
 from .head import NamedEncoder
 
 # dataset -> its table of labels, and the column that names a piece
-LABELS = {"emopia": ("emopia_labels.csv", "clip"), "vgmidi": ("vgmidi_labels.csv", "piece")}
+LABELS = {"emopia": (emopia.LABELS_FILE, "clip"), "vgmidi": (vgmidi.LABELS_FILE, "piece")}
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,13 @@ from pipeline.files import atomic_write
 from pipeline.settings import PROJECT_ROOT, UserError, first_line
 from pipeline.templates import template_environment
 
-from .bundled_heads import AGREEMENT_FILE
+from .bundled_heads import AGREEMENT_FILE, FIGURE
 from .cross_validation import as_markdown
 
 CARD = PROJECT_ROOT / "MODEL_CARD.md"
 TEMPLATE = "MODEL_CARD.md.jinja"
 _DECIMALS = 3
-_COLUMNS = ("dataset", "level", "predictor", "dimension", "metric", "value", "low", "high")
+_COLUMNS = (*FIGURE, "value", "low", "high")
 
 
 def model_card(record: dict[str, Any]) -> str:
@@ -59,7 +59,7 @@ def with_measured(record: dict[str, Any], table: pd.DataFrame) -> dict[str, Any]
 
 
 def _figure(row: Mapping[Any, Any]) -> tuple[str, ...]:
-    return tuple(str(row[key]) for key in _COLUMNS[:5])
+    return tuple(str(row[key]) for key in FIGURE)
 
 
 def as_json(record: dict[str, Any]) -> str:

@@ -23,15 +23,16 @@ from .quantization import cut_overlaps, distinct, quantize_durations, quantize_o
 from .scores import (
     AnyScore,
     Limits,
-    PitchedNotes,
+    Notes,
     UnusableScore,
     check_times,
+    clock_of,
     in_ticks,
     in_time_order,
-    pitched_notes,
     read_score,
-    seconds_at,
+    usable_notes,
 )
+from .tempos import Clock
 from .vocabulary import (
     BAR,
     BEAT_IDS,
@@ -44,6 +45,8 @@ from .vocabulary import (
     POSITION_TICKS,
 )
 
+HUNG_SECONDS = 30.0  # a note that sounds for longer was never ended
+_NO_NOTES = np.empty(0, dtype=np.int64)
 WORDS_OF_A_NOTE = 3  # Beat, Note_Pitch, Note_Duration
 WORDS_OF_AN_EMPTY_BAR = 2  # Bar, Time_Signature
 MAX_BAR_NOTES = (MAX_BAR_WORDS - WORDS_OF_AN_EMPTY_BAR) // WORDS_OF_A_NOTE
@@ -52,13 +55,17 @@ MAX_LAST_BAR_NOTES = (MAX_BAR_WORDS - WORDS_OF_AN_EMPTY_BAR - 1) // WORDS_OF_A_N
 
 @dataclass(frozen=True)
 class Bars:
-    """The bars of one score, from the bar of its first note to the bar in which its last note ends.
+    """The bars of one score, from the bar of its first pitched note to that in which its last one ends.
+
+    A score without a pitched note has the bars from that of its first drum note to that of its last, without notes.
 
     words: int16 word ids of all bars, one after the other. offsets: int64 (n + 1); bar i is
     `words[offsets[i]:offsets[i + 1]]`. bar_number: int32 (n), ascending by one, 0 is the bar at tick 0.
-    start_tick: int64 (n), file ticks. start_seconds: float64 (n), under the tempo map, as symusic converts ticks to
-    seconds (in single precision). end_tick: the bar line after the last bar. n_notes: int32 (n). meter: n strings, as
-    notated. left_out: number of notes that are in no bar, by reason: drums, zero_length, out_of_range, merged, thinned.
+    start_tick: int64 (n), file ticks. start_seconds: float64 (n), under the tempo map. end_tick: the bar line after the
+    last bar. n_notes, n_drum_notes: int32 (n). meter: n strings, as notated. n_instruments: the number of General MIDI
+    programs that play, and one more for drums. duration_seconds: when the last note stops sounding, and not before the
+    last bar's start. left_out: number of notes without words, by reason: drums, zero_length, out_of_range, merged,
+    thinned.
     """
 
     words: np.ndarray
@@ -68,7 +75,10 @@ class Bars:
     start_seconds: np.ndarray
     end_tick: int
     n_notes: np.ndarray
+    n_drum_notes: np.ndarray
     meter: list[str]
+    n_instruments: int
+    duration_seconds: float
     left_out: Mapping[str, int]
 
     def __len__(self) -> int:
@@ -93,22 +103,63 @@ def score_to_bars(
     a bar that has more words than MuseTok's encoder reads until it fits. With both off, a score in a single meter of
     MuseTok's vocabulary gets exactly the words of MuseTok's own conversion.
 
-    Raises UnusableScore if it can't be read, has no note to convert, has unusable times, or exceeds the limits.
+    Raises UnusableScore if it can't be read, has neither a note to convert nor drums, has unusable times, or exceeds
+    the limits.
     """
     limits = limits or Limits()
     score = read_score(source, limits) if isinstance(source, bytes | str | Path) else in_ticks(source)
     check_times(score)
-    pitched = pitched_notes(score, limits)
-    left_out = pitched.left_out
+    notes = usable_notes(score, limits)
+    clock = clock_of(score)
     stretches = _stretches(score, limits)
+    pitched = notes.only(notes.is_pitched)
+    left_out = notes.left_out()
+    if len(pitched):
+        bar_number, note_words, note_bar = _pitched_bars(
+            pitched, stretches, score.tpq, merge_doubled, thin_long_bars, limits, left_out
+        )
+    else:
+        bar_number = _bars_of_drums(notes.start[notes.is_drum], stretches, limits)
+        note_words, note_bar = (_NO_NOTES,) * WORDS_OF_A_NOTE, _NO_NOTES
+    stretch = stretches.index_at_bars(bar_number)
+    words, offsets, n_notes = _write_words(note_words, note_bar, stretches.meter_id[stretch])
+    bar_lines = stretches.bar_start_ticks(np.append(bar_number, bar_number[-1] + 1))
+    start_seconds = clock.seconds_at(bar_lines[:-1])
+    return Bars(
+        words=words,
+        offsets=offsets,
+        bar_number=bar_number.astype(np.int32),
+        start_tick=bar_lines[:-1],
+        start_seconds=start_seconds,
+        end_tick=int(bar_lines[-1]),
+        n_notes=n_notes,
+        n_drum_notes=np.diff(np.searchsorted(np.sort(notes.start[notes.is_drum]), bar_lines)).astype(np.int32),
+        meter=[stretches.notated[k] for k in stretch.tolist()],
+        n_instruments=len(np.unique(pitched.program)) + int(notes.is_drum.any()),
+        duration_seconds=max(_last_sound(clock, notes, int(bar_lines[-1])), float(start_seconds[-1])),
+        left_out=left_out,
+    )
 
-    notes = _quantized(pitched, stretches, score.tpq, limits)
+
+def _pitched_bars(
+    pitched: Notes,
+    stretches: Stretches,
+    ticks_per_quarter: int,
+    merge_doubled: bool,
+    thin_long_bars: bool,
+    limits: Limits,
+    left_out: dict[str, int],
+) -> tuple[np.ndarray, tuple[np.ndarray, ...], np.ndarray]:
+    """The numbers of the bars, (bars), and of each note its three words and the index of its bar, (notes) each.
+
+    Counts in `left_out` the notes that are merged or thinned.
+    """
+    notes = _quantized(pitched, stretches, ticks_per_quarter, limits)
     if merge_doubled:
         kept = not_doubled(notes.onset, notes.pitch, notes.duration)
         left_out["merged"] = int((~kept).sum())
         notes = notes.only(kept) if left_out["merged"] else notes
     notes = _GridNotes(notes.onset, notes.pitch, cut_overlaps(notes.onset, notes.duration, stretches))
-
     note_bar, bar_first, _ = stretches.bar_of_ticks(notes.onset)
     last_bar = int(stretches.bar_of_ticks(notes.onset[-1:] + notes.duration[-1:] - 1)[0][0])
     _check_bars(last_bar + 1, limits)
@@ -119,23 +170,34 @@ def score_to_bars(
         left_out["thinned"] = int((~kept).sum())
         if left_out["thinned"]:
             notes, note_bar, bar_first = notes.only(kept), note_bar[kept], bar_first[kept]
+    bar_length = stretches.bar_length[stretches.index_at_bars(bar_number)[note_bar]]
+    return bar_number, _note_words(notes, notes.onset - bar_first, bar_length), note_bar
 
-    stretch = stretches.index_at_bars(bar_number)
-    note_words = _note_words(notes, notes.onset - bar_first, stretches.bar_length[stretch[note_bar]])
-    words, offsets, n_notes = _write_words(note_words, note_bar, stretches.meter_id[stretch])
-    bar_lines = stretches.bar_start_ticks(np.append(bar_number, last_bar + 1))
-    start_tick = bar_lines[:-1]
-    return Bars(
-        words=words,
-        offsets=offsets,
-        bar_number=bar_number.astype(np.int32),
-        start_tick=start_tick,
-        start_seconds=seconds_at(score, start_tick),
-        end_tick=int(bar_lines[-1]),
-        n_notes=n_notes,
-        meter=[stretches.notated[k] for k in stretch.tolist()],
-        left_out=left_out,
-    )
+
+def _bars_of_drums(start: np.ndarray, stretches: Stretches, limits: Limits) -> np.ndarray:
+    """The numbers of the bars from that of the first drum note to that of the last. start: file ticks."""
+    ends = np.array([start.min(), start.max()])
+    bar = stretches.bar_of_ticks(stretches.on_time_line(ends))[0]
+    # a bar line may be rounded to another file tick
+    bar = bar + (stretches.bar_start_ticks(bar + 1) <= ends)
+    bar = bar - (stretches.bar_start_ticks(bar) > ends)
+    _check_bars(int(bar[1]) + 1, limits)
+    return np.arange(bar[0], bar[1] + 1)
+
+
+def _last_sound(clock: Clock, notes: Notes, end_tick: int) -> float:
+    """When the last pitched note or drum stops sounding, in seconds.
+
+    A note that lasts longer than HUNG_SECONDS has lost its end, and sounds to the bar line after the last bar at most.
+    """
+    notes = notes.only(notes.is_pitched | notes.is_drum)
+    ends = notes.start + np.maximum(notes.length, 0)
+    late = np.flatnonzero(ends > end_tick)
+    begun, ended = np.split(clock.seconds_at(np.append(notes.start[late], ends[late])), 2)
+    hung = np.zeros(len(notes), dtype=bool)
+    hung[late] = ended - begun > HUNG_SECONDS
+    last = np.where(hung, np.maximum(notes.start, end_tick), ends).max()
+    return float(clock.seconds_at(np.array([last]))[0])
 
 
 @dataclass(frozen=True)
@@ -151,7 +213,7 @@ class _GridNotes:
         return _GridNotes(self.onset[kept], self.pitch[kept], self.duration[kept])
 
 
-def _quantized(pitched: PitchedNotes, stretches: Stretches, ticks_per_quarter: int, limits: Limits) -> _GridNotes:
+def _quantized(pitched: Notes, stretches: Stretches, ticks_per_quarter: int, limits: Limits) -> _GridNotes:
     """The notes on MuseTok's grid, sorted by start, then from high to low, then by track and start in file ticks.
 
     Raises UnusableScore if there are too many bars.

@@ -7,6 +7,7 @@ refused with one word for the reason.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, cast
 
@@ -15,6 +16,7 @@ import symusic
 
 from pipeline.settings import Range, first_line
 
+from .tempos import Clock, NoTempo, in_file_order
 from .vocabulary import HIGHEST_PITCH, LOWEST_PITCH
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar")
@@ -61,17 +63,43 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class PitchedNotes:
-    """The notes that are converted; arrays over notes, in file ticks, sorted by track and then by start.
+class Notes:
+    """All notes of a score; arrays over notes, in file ticks, sorted by track and then by start.
 
-    start, length, pitch, velocity: int64. left_out: the number of other notes in the score, by reason.
+    start, length, pitch, velocity: int64, as symusic reads them. program: int64, General MIDI program from 0, of no
+    meaning for drums. is_drum: bool.
     """
 
     start: np.ndarray
     length: np.ndarray
     pitch: np.ndarray
     velocity: np.ndarray
-    left_out: dict[str, int]
+    program: np.ndarray
+    is_drum: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def only(self, which: np.ndarray) -> Notes:
+        """The notes at the given indices, or where a mask is true."""
+        return Notes(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
+
+    @cached_property
+    def is_pitched(self) -> np.ndarray:
+        """Which notes are converted, bool (n): those with a length, in the piano's range, outside drum tracks."""
+        in_range = (self.pitch >= LOWEST_PITCH) & (self.pitch <= HIGHEST_PITCH)
+        return ~self.is_drum & (self.length > 0) & in_range
+
+    def left_out(self) -> dict[str, int]:
+        """The number of notes that are not converted, by the reasons of WHY_LEFT_OUT."""
+        pitched = self.is_pitched
+        left_out = dict.fromkeys(WHY_LEFT_OUT, 0)
+        if not pitched.all():
+            silent = ~self.is_drum & (self.length <= 0)
+            left_out["drums"] = int(self.is_drum.sum())
+            left_out["zero_length"] = int(silent.sum())
+            left_out["out_of_range"] = len(self) - int(pitched.sum()) - left_out["drums"] - left_out["zero_length"]
+        return left_out
 
 
 def read_score(source: bytes | str | Path, limits: Limits | None = None) -> symusic.core.ScoreTick:
@@ -90,7 +118,9 @@ def read_score(source: bytes | str | Path, limits: Limits | None = None) -> symu
         n_tracks = _most_tracks(music) if len(music) > limits.tracks * _BYTES_OF_A_PROGRAM else 0
         if n_tracks > limits.tracks:
             raise UnusableScore("too_many_tracks", f"perhaps {n_tracks:,} tracks, the limit is {limits.tracks:,}")
-        return cast("symusic.core.ScoreTick", symusic.Score.from_midi(music))
+        score = cast("symusic.core.ScoreTick", symusic.Score.from_midi(music))
+        in_file_order(score, music)
+        return score
     except LOADING_EXCEPTIONS as error:
         raise UnusableScore("unreadable", first_line(error)) from None
 
@@ -129,56 +159,54 @@ def check_times(score: symusic.core.ScoreTick) -> None:
             raise UnusableScore("no_time", f"{kind} before tick 0: the file's times overflow")
 
 
-def pitched_notes(score: symusic.core.ScoreTick, limits: Limits) -> PitchedNotes:
-    """The notes with a length, within the piano's range, outside drum tracks.
-
-    Raises UnusableScore if there are none, if the notes' times make no sense, or if they exceed the limits.
-    """
-    lists, n_drums = [], 0
-    for part in score.tracks:
-        if part.is_drum:
-            n_drums += len(part.notes)
-        elif part.notes:
-            lists.append(part.notes)
-    n_notes = n_drums + sum(map(len, lists))
-    if n_notes > limits.notes:
-        raise UnusableScore("too_many_notes", f"{n_notes:,} notes, the limit is {limits.notes:,}")
-    tracks = [in_time_order(notes.numpy()) for notes in lists]
+def all_notes(score: symusic.core.ScoreTick) -> Notes:
+    """The notes of all tracks."""
+    tracks = [track for track in score.tracks if len(track.notes)]
+    sizes = [len(track.notes) for track in tracks]
+    columns = [in_time_order(track.notes.numpy()) for track in tracks]
     start, length, pitch, velocity = (
-        np.concatenate([_NOTHING, *(track[name] for track in tracks)])
+        np.concatenate([_NOTHING, *(column[name] for column in columns)])
         for name in ("time", "duration", "pitch", "velocity")
     )
-    sounds = length > 0
-    counts = sounds & (pitch >= LOWEST_PITCH) & (pitch <= HIGHEST_PITCH)
-    left_out = dict.fromkeys(WHY_LEFT_OUT, 0) | {"drums": n_drums}
-    if not counts.all():
-        left_out |= {"zero_length": int((~sounds).sum()), "out_of_range": int((sounds & ~counts).sum())}
-        start, length, pitch, velocity = (values[counts] for values in (start, length, pitch, velocity))
-    if not len(start):
-        others = ", ".join(f"{count:,} {why.replace('_', ' ')}" for why, count in left_out.items() if count)
-        wanted = f"no pitched note of {LOWEST_PITCH}..{HIGHEST_PITCH} with a length"
+    program = np.repeat(np.array([track.program for track in tracks], dtype=np.int64), sizes)
+    is_drum = np.repeat(np.array([track.is_drum for track in tracks], dtype=np.bool_), sizes)
+    return Notes(start, length, pitch, velocity, program, is_drum)
+
+
+def usable_notes(score: symusic.core.ScoreTick, limits: Limits) -> Notes:
+    """As `all_notes`.
+
+    Raises UnusableScore if none of them is pitched or a drum's, if their times make no sense, or if they exceed the
+    limits.
+    """
+    n_notes = sum(len(track.notes) for track in score.tracks)
+    if n_notes > limits.notes:
+        raise UnusableScore("too_many_notes", f"{n_notes:,} notes, the limit is {limits.notes:,}")
+    notes = all_notes(score)
+    sounds = notes.is_pitched | notes.is_drum
+    if not sounds.any():
+        others = ", ".join(f"{count:,} {why.replace('_', ' ')}" for why, count in notes.left_out().items() if count)
+        wanted = f"no drums, and no pitched note of {LOWEST_PITCH}..{HIGHEST_PITCH} with a length"
         raise UnusableScore("no_notes", f"{wanted} ({others or 'no note at all'})")
-    if start.min() < 0:
+    if notes.start[sounds].min() < 0:
         raise UnusableScore("no_time", "notes before tick 0: the file's times overflow")
-    last_tick = int((start + length).max())
+    last_tick = int((notes.start + np.maximum(notes.length, 0))[sounds].max())
     if last_tick > limits.ticks:
         raise UnusableScore("too_many_ticks", f"{last_tick:,} ticks, the limit is {limits.ticks:,}")
-    return PitchedNotes(start, length, pitch, velocity, left_out)
+    return notes
+
+
+def clock_of(score: symusic.core.ScoreTick) -> Clock:
+    """The clock of a score. Raises UnusableScore if its tempos are all unplayable."""
+    try:
+        return Clock.of(score)
+    except NoTempo as error:
+        raise UnusableScore("no_time", str(error)) from None
 
 
 def seconds_at(score: symusic.core.ScoreTick, ticks: np.ndarray) -> np.ndarray:
-    """Seconds from tick 0 at each of the given ticks, under the score's tempo map. float64, same shape.
+    """Seconds from tick 0 at each of the given file ticks, under the score's tempo map. float64, same shape.
 
-    The conversion is symusic's own, so bar lines and notes converted with `Score.to("second")` share one clock: single
-    precision, 120 quarters a minute before the first tempo. Of several tempos at one tick the last applies, except that
-    with dozens of tempos symusic's sorting may put another one last.
+    Raises UnusableScore if the score's tempos are all unplayable.
     """
-    times = ticks.astype(np.int32)
-    filler = np.ones(len(times), dtype=np.int8)
-    marks = symusic.core.TrackTick()
-    marks.notes = cast("symusic.core.NoteTickList", symusic.Note.from_numpy(times, np.ones_like(times), filler, filler))
-    clock = symusic.core.ScoreTick(score.tpq)
-    clock.tempos = score.tempos
-    clock.tracks.append(marks)
-    in_seconds = cast("symusic.core.ScoreSecond", clock.to("second"))
-    return in_seconds.tracks[0].notes.numpy()["time"].astype(np.float64)
+    return clock_of(score).seconds_at(ticks)

@@ -84,7 +84,7 @@ def test_notes_left_out_are_counted():
         (b"MThd but not really a MIDI file", "unreadable"),
         ("no/such/file.mid", "unreadable"),
         (score_of([]), "no_notes"),
-        (score_of([], drums=[(0, 120, 36)]), "no_notes"),
+        (score_of([(0, 480, 20), (0, 0, 60)]), "no_notes"),
         (score_of([(0, 1, 60), (10**9 - 1, 1, 60)], [(0, 2, 4)], ticks_per_quarter=1), "too_many_bars"),
         (score_of([(10**9 - 1, 1, 60)]), "too_many_bars"),
         (score_of([(2**31 - 10, 1, 60)]), "too_many_ticks"),
@@ -127,8 +127,8 @@ def test_notes_in_drum_tracks_count_toward_the_limit_of_notes():
 
 
 def test_a_score_without_usable_notes_says_how_many_were_left_out_and_why():
-    with pytest.raises(UnusableScore, match=r"no_notes: .*\(2 drums, 1 out of range\)"):
-        score_to_bars(score_of([(0, 480, 20)], drums=[(0, 120, 36), (480, 120, 36)]))
+    with pytest.raises(UnusableScore, match=r"no_notes: .*\(1 zero length, 2 out of range\)"):
+        score_to_bars(score_of([(0, 480, 20), (0, 480, 109), (480, 0, 60)]))
 
 
 def test_a_score_in_quarters_is_converted_to_ticks(synthetic):

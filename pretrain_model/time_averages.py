@@ -13,7 +13,7 @@ import numpy as np
 
 _BLOCK = 48  # bars averaged at once; the work grows with its square, the number of loops falls
 _NOT_AHEAD = np.tri(_BLOCK)
-_LEAST_SECONDS = 1e-3  # least duration of a bar, so that a bar without duration has a weight
+LEAST_SECONDS = 1e-3  # least duration of a bar, so that a bar without duration has a weight
 
 
 def leaky_means(values: np.ndarray, edges: np.ndarray, windows: Iterable[float]) -> list[np.ndarray]:
@@ -49,4 +49,4 @@ def heard_sd(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def _durations(edges: np.ndarray) -> np.ndarray:
-    return np.maximum(np.diff(edges), _LEAST_SECONDS)
+    return np.maximum(np.diff(edges), LEAST_SECONDS)

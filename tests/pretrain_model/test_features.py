@@ -11,6 +11,7 @@ from symusic import Note, Score, Tempo, TimeSignature, Track
 from musetok_bridge import score_to_bars
 from musetok_bridge.scores import read_score
 from pipeline.settings import PROJECT_ROOT
+from pretrain_model.band import BAND
 from pretrain_model.features import FEATURES, bar_features
 
 SAMPLES = sorted((PROJECT_ROOT / "samples").glob("*.abc"))
@@ -78,12 +79,65 @@ def test_chords_are_counted_by_onset_and_the_melody_is_their_top() -> None:
     assert np.expm1(found["polyphony"]) == pytest.approx([3, 3])
 
 
-def test_playing_off_the_grid_differs_from_sixteenths_and_triplets() -> None:
+def test_sixteenths_and_triplets_lie_on_a_grid_and_free_playing_on_none() -> None:
     draw = np.random.default_rng(0)
     free = [(int(t), 100, 60, 80) for t in np.sort(draw.integers(0, 480 * 64, 500))]
-    straight = [(120 * i, 100, 60, 80) for i in range(64)] + [(160 * i, 100, 60, 80) for i in range(48, 96)]
-    assert heard(played(straight))["off_grid"].max() == 0
-    assert heard(played(free))["off_grid"].mean() == pytest.approx(0.5, abs=0.1)  # half of all onsets are off the grid
+    for step in (120, 160, 240, 480):
+        assert heard(played([(step * i, 100, 60, 80) for i in range(64)]))["off_grid"].max() < 1e-6
+    off_grid = heard(played(free))["off_grid"]
+    assert off_grid[-1] > 0.85  # the mean of n unit vectors of any direction is about as long as 1/√n
+    assert off_grid[len(off_grid) // 2 :].min() > 0.8
+
+
+def test_a_grid_that_begins_late_is_a_grid() -> None:
+    """Only a constant position counts: 40 ticks after each sixteenth is as good as on it."""
+    late = [(120 * i + 40, 60, 60, 80) for i in range(64)]
+    assert heard(played(late))["off_grid"].max() < 1e-6
+
+
+@pytest.mark.parametrize("spread", [0.01, 0.02, 0.04])
+def test_the_further_from_the_grid_the_less_consistent(spread: float) -> None:
+    """Normal errors of σ quarters shorten the mean vector to exp(−(2π · 4 σ)² / 2) (Mardia and Jupp, 2000)."""
+    draw = np.random.default_rng(0)
+    score = played([])
+    score.tpq = 48_000
+    off = draw.normal(scale=spread * score.tpq, size=2000)
+    notes = [(max(int(12_000 * i + off[i]), 0), 6000, 60, 80) for i in range(2000)]
+    score.tempos[0].qpm = 60  # slow, so that no two sixteenths begin together
+    score.tracks[0].notes.extend([Note(*note) for note in notes])
+    expected = 1 - np.exp(-((2 * np.pi * 4 * spread) ** 2) / 2)
+    assert heard(score)["off_grid"][-1] == pytest.approx(expected, abs=0.03)
+
+
+def test_both_grids_in_one_piece_are_between_a_grid_and_none() -> None:
+    straight = [(120 * i, 100, 60, 80) for i in range(96)] + [(160 * i, 100, 60, 80) for i in range(72, 144)]
+    assert 0.1 < heard(played(straight))["off_grid"][-1] < 0.6
+
+
+def test_off_grid_knows_only_the_bars_so_far() -> None:
+    draw = np.random.default_rng(0)
+    first = [(120 * i, 100, 60, 80) for i in range(64)]
+    free = [(480 * 16 + int(t), 100, 60, 80) for t in np.sort(draw.integers(0, 480 * 32, 200))]
+    off_grid = heard(played(first + free))["off_grid"]
+    assert off_grid[:4].max() < 1e-6
+    assert off_grid[4] < off_grid[-1]
+    assert off_grid[-1] > 0.3
+
+
+def test_an_off_beat_fades_in_between_a_sixteenth_and_an_eighth_of_a_quarter() -> None:
+    for late, share in ((0, 0), (30, 0), (45, 0.5), (60, 1), (240, 1)):
+        found = heard(played([(480 * i + late, 200, 60, 80) for i in range(16)]))
+        np.testing.assert_allclose(found["off_beat"], share, atol=1e-6)
+
+
+def test_notes_a_few_milliseconds_apart_have_the_features_of_a_chord() -> None:
+    """10 ticks at 120 quarters a minute are 10 ms: one onset, whichever of the notes comes first."""
+    chord = [(480 * i + 240, 200, pitch, 80) for i in range(16) for pitch in (60, 64, 67)]
+    spread = [(start + 5 * ((k + start // 480) % 3), *rest) for k, (start, *rest) in enumerate(chord)]
+    together, apart = heard(played(chord)), heard(played(spread))
+    for name in FEATURES:
+        np.testing.assert_allclose(apart[name], together[name], atol=0.06, err_msg=name)
+    np.testing.assert_allclose(apart["chord_size"], 3, rtol=1e-6)
 
 
 def test_meters_of_three_differ_from_meters_of_two() -> None:
@@ -117,5 +171,7 @@ def test_features_of_real_music_are_finite(path: Path) -> None:
     features = bar_features(score, bars)
     assert features.values.shape == (len(bars), len(FEATURES))
     assert np.isfinite(features.values).all()
+    assert features.band.shape == (len(bars), len(BAND))
+    assert np.isfinite(features.band).all()
     np.testing.assert_array_equal(features.edges[:-1], bars.start_seconds)
     assert features.edges[-1] > bars.start_seconds[-1]

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pretrain_model.bar_context import QUANTILES, view_bars
+from pretrain_model.band import BAND
+from pretrain_model.bar_context import QUANTILES, BarViews, view_bars
 from pretrain_model.time_averages import heard_mean, heard_sd, leaky_means
 
 pieces = st.lists(st.floats(0, 20), min_size=1, max_size=40).map(
@@ -14,6 +15,11 @@ pieces = st.lists(st.floats(0, 20), min_size=1, max_size=40).map(
         np.concatenate([[0], np.cumsum(seconds)]),
     )
 )
+
+
+def views(values: np.ndarray, edges: np.ndarray) -> BarViews:
+    """The views of a piece whose band plays the first value."""
+    return view_bars(values, edges, np.repeat(values[:, :1], len(BAND), axis=1))
 
 
 def leaky_bar_by_bar(values: np.ndarray, edges: np.ndarray, seconds: float) -> np.ndarray:
@@ -55,19 +61,45 @@ def test_long_bars_weigh_more_in_what_was_heard() -> None:
 def test_later_bars_change_nothing(piece) -> None:
     values, edges = piece
     half = (len(values) + 1) // 2
-    whole, first = view_bars(values, edges).heard, view_bars(values[:half], edges[: half + 1]).heard
-    np.testing.assert_allclose(whole[:half], first, atol=1e-5)
+    whole, first = views(values, edges), views(values[:half], edges[: half + 1])
+    np.testing.assert_allclose(whole.heard[:half], first.heard, atol=1e-5)
+    np.testing.assert_allclose(whole.band[:half], first.band, atol=1e-5)
 
 
 @given(pieces)
 def test_a_piece_played_twice_as_slowly_is_the_same_as_a_whole(piece) -> None:
     values, edges = piece
     if (np.diff(edges) > 0.01).all():
-        np.testing.assert_allclose(view_bars(values, edges).whole, view_bars(values, 2 * edges).whole, atol=1e-5)
+        once, slower = views(values, edges), views(values, 2 * edges)
+        np.testing.assert_allclose(slower.whole, once.whole, atol=1e-5)
+        np.testing.assert_allclose(slower.band, once.band, atol=1e-5)
+
+
+@given(pieces)
+def test_what_the_band_played_is_the_mean_of_all_that_was_heard(piece) -> None:
+    values, edges = piece
+    np.testing.assert_allclose(views(values, edges).band[:, 0], heard_mean(values, edges)[:, 0], atol=1e-6)
+
+
+@given(pieces)
+def test_a_feature_that_nothing_defines_is_undefined_in_every_view_and_no_other_is(piece) -> None:
+    values, edges = piece
+    known = views(values, edges)
+    values = values.copy()
+    values[:, 1] = np.nan
+    seen = views(values, edges)
+    assert known.has_pitch
+    assert not seen.has_pitch
+    for name in ("heard", "whole", "motion"):
+        given, found = getattr(known, name), getattr(seen, name)
+        unheard = np.isnan(found)
+        assert (unheard == unheard[0]).all()
+        assert unheard[0].sum() == {"heard": 4, "whole": 4, "motion": 1}[name]
+        np.testing.assert_allclose(found[~unheard], given[~unheard], atol=1e-5)
 
 
 @given(pieces)
 def test_quantiles_equal_numpys(piece) -> None:
     values, edges = piece
-    quantiles = view_bars(values, edges).whole[0, 6:].reshape(2, 3)
+    quantiles = views(values, edges).whole[0, 6:].reshape(2, 3)
     np.testing.assert_allclose(quantiles, np.quantile(values, QUANTILES, axis=0), atol=1e-6)

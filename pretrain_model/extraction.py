@@ -1,9 +1,9 @@
 """Latents and features of every prepared piece: MIDI -> bars -> one `.safetensors` file for each piece.
 
 Tensors of a file: latents float32 (n, width), codes int16 (n, levels), bar_number int32 (n), n_notes int32 (n),
-features float32 (n, features) and edges float64 (n + 1) as in features.py, for the n bars of the piece. Metadata:
-encoder_digest, encoder_name and dtype (its number format), features (their version), midi_md5 (of the MIDI file's
-bytes), versions (JSON).
+features float32 (n, features), band float32 (n, len(BAND)) and edges float64 (n + 1) as in features.py, for the n bars
+of the piece. Metadata: encoder_digest, encoder_name and dtype (its number format), features (their version), midi_md5
+(of the MIDI file's bytes), versions (JSON).
 """
 
 from __future__ import annotations
@@ -25,13 +25,17 @@ from musetok_bridge.scores import read_score
 from pipeline.files import midi_md5, versions, write_table, write_tensors
 from pipeline.settings import UserError
 
-from . import emopia, vgmidi
+from . import emopia, tagged_songs, vgmidi
 from .features import VERSION as FEATURES_VERSION
 from .features import BarFeatures, bar_features
 from .head import NamedEncoder
 
 # dataset -> its table of labels, and the column that names a piece
-LABELS = {"emopia": (emopia.LABELS_FILE, "clip"), "vgmidi": (vgmidi.LABELS_FILE, "piece")}
+LABELS = {
+    "emopia": (emopia.LABELS_FILE, "clip"),
+    "vgmidi": (vgmidi.LABELS_FILE, "piece"),
+    "tagged": (tagged_songs.LABELS_FILE, "piece"),
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,11 @@ class _Waiting:
     midi_md5: str
     bars: Bars
     features: BarFeatures
+
+
+def with_tagged(folder: Path, datasets: Sequence[str]) -> list[str]:
+    """The datasets, and the tagged songs if 01_prepare_datasets.py wrote their labels."""
+    return [*datasets, *(["tagged"] if (folder / tagged_songs.LABELS_FILE).exists() else [])]
 
 
 def read_labels(folder: Path, dataset: str) -> pd.DataFrame:
@@ -105,8 +114,10 @@ def _encode(waiting: list[_Waiting], encoder: BarEncoder) -> dict[str, int]:
     for piece, (codes, latents) in zip(waiting, encoded, strict=True):
         metadata = _made_by(encoder) | {"midi_md5": piece.midi_md5, "encoder_name": encoder.name}
         metadata["versions"] = json.dumps(versions())
-        features, edges = piece.features.values, piece.features.edges
-        made = PieceLatents(latents, codes, piece.bars.bar_number, piece.bars.n_notes, features, edges)
+        features = piece.features
+        made = PieceLatents(
+            latents, codes, piece.bars.bar_number, piece.bars.n_notes, features.values, features.band, features.edges
+        )
         write_latents(piece.path, made, metadata)
     return {"pieces encoded": len(waiting), "bars encoded": sum(len(piece.bars) for piece in waiting)}
 
@@ -120,6 +131,7 @@ class PieceLatents:
     bar_number: npt.NDArray[np.int32]
     n_notes: npt.NDArray[np.int32]
     features: npt.NDArray[np.float32]
+    band: npt.NDArray[np.float32]
     edges: npt.NDArray[np.float64]
 
 

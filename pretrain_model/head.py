@@ -1,6 +1,6 @@
 """A head predicts valence and arousal from the bars of a piece. Here are its use and its file.
 
-There are two kinds: the listener (listener_model.py), which reads performance features, and latents if trained so, in
+There are two kinds: the listener (listener.py), which reads performance features, and latents if trained so, in
 the context of the piece; and CustomMLP (custom_mlp.py), which reads the latent of one bar. Columns
 of every prediction are valence, then arousal, both in [−1, 1] (Russell's circumplex: valence from unpleasant to
 pleasant, arousal from calm to excited), then the standard deviation of each.
@@ -18,19 +18,17 @@ import symusic.core
 from safetensors import SafetensorError, safe_open
 
 from musetok_bridge.bars import Bars
-from musetok_bridge.scores import Limits
 from pipeline.annotations import DIMENSIONS
 from pipeline.files import tensors_digest, write_tensors
 from pipeline.settings import UserError, first_line
 
 from .bar_context import BarViews, view_bars, view_song
+from .features import FEATURES, BarFeatures, bar_features
 from .features import VERSION as FEATURES_VERSION
-from .features import BarFeatures, bar_features
-from .listener_numpy import Listener
+from .listener import Listener, Motion
 
 if TYPE_CHECKING:
     from .custom_mlp import CustomMLP
-    from .listener_model import ListenerModel
 
 
 PREDICTED = (*DIMENSIONS, "valence_error_sd", "arousal_error_sd")
@@ -42,7 +40,7 @@ BUNDLED_FILES = {
 }
 
 Values = TypeVar("Values")
-Model: TypeAlias = "CustomMLP | ListenerModel"  # in training
+Model: TypeAlias = "CustomMLP | Listener"
 Performance: TypeAlias = BarFeatures | BarViews
 
 
@@ -60,7 +58,7 @@ class HeadInput:
         """The views that a listener reads, from the features and, with `with_latents`, the latents."""
         if isinstance(self.performance, BarViews) and not with_latents:
             return self.performance
-        return view_bars(self.values(with_latents), self._features.edges)
+        return view_bars(self.values(with_latents), self._features.edges, self._features.band)
 
     def values(self, with_latents: bool) -> np.ndarray:
         """The features of each bar, followed by the latents if with_latents. float32 (n, …)."""
@@ -95,7 +93,7 @@ class Head:
     name: str
     digest: str
     encoder_digest: str
-    model: CustomMLP | Listener
+    model: Model
     facts: Mapping[str, str]
 
     @property
@@ -104,7 +102,7 @@ class Head:
         return bool(self.encoder_digest)
 
     @property
-    def performance(self) -> Callable[[symusic.core.ScoreTick, Bars, Limits], Performance] | None:
+    def performance(self) -> Callable[[symusic.core.ScoreTick, Bars], Performance] | None:
         """The function that computes the performance input of a song, before latents are known; None if not needed."""
         if not isinstance(self.model, Listener):
             return None
@@ -115,6 +113,13 @@ class Head:
         if isinstance(self.model, Listener):
             return [self.model.predict(piece.views(self.reads_latents)) for piece in pieces]
         return self.model.predict([_needed(piece.latents, "latents") for piece in pieces])
+
+    def check_width(self, latent: int) -> None:
+        """Raise UserError if this is a listener that reads another number of values. latent: width of latents, or 0."""
+        width = len(FEATURES) + latent
+        if isinstance(self.model, Listener) and self.model.config.width != width:
+            reads = self.model.config.width
+            raise UserError(f"head {self.name!r} reads {reads} values of a bar, here a bar has {width}: train a head")
 
     def check_encoder(self, encoder: NamedEncoder) -> None:
         """Raise UserError if this head was trained on the latents of another encoder."""
@@ -137,13 +142,16 @@ def save_head(path: str | Path, model: Model, encoder_digest: str, facts: Mappin
     encoder_digest: empty if the head reads no latents.
     """
     shape = {name: str(value) for name, value in asdict(model.config).items()}
-    tensors = {name: values.detach().cpu().float().numpy() for name, values in model.state_dict().items()}
+    tensors = {name: np.asarray(values, dtype=np.float32) for name, values in model.state_dict().items()}
     made = {"kind": model.kind, "encoder_digest": encoder_digest, "features": FEATURES_VERSION}
     write_tensors(path, tensors, dict(facts) | shape | made)
 
 
-def load_head(name: str = "bundled", device: str = "cpu") -> Head:
-    """Load a head. name: one of BUNDLED_FILES, or the path of a `.safetensors` file that `save_head` wrote.
+def load_head(name: str = "bundled", device: str = "cpu", motion: Motion = "full") -> Head:
+    """Load a head.
+
+    name: one of BUNDLED_FILES, or the path of a `.safetensors` file that `save_head` wrote. motion: the size of a
+    listener's motion, full or cautious; other heads have none.
 
     A CustomMLP computes on the device; a listener, a few small products for each song, always on the CPU. Raises
     UserError if the file does not exist, holds no head, or the head reads features of another version.
@@ -156,21 +164,21 @@ def load_head(name: str = "bundled", device: str = "cpu") -> Head:
         with safe_open(path, framework="numpy") as file:
             facts = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        model = _loaded(facts, tensors, device)
         encoder_digest, version = facts["encoder_digest"], facts["features"]
+        model = _loaded(facts, tensors, device, motion) if version == FEATURES_VERSION else None
     except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
         raise UserError(f"{path}: not a valence/arousal head ({first_line(error)})") from None
-    if version != FEATURES_VERSION:
+    if model is None:
         raise UserError(
             f"{path}: reads features of version {version}, here they are {FEATURES_VERSION}: train it again"
         )
     return Head(name, tensors_digest(tensors), encoder_digest, model, facts)
 
 
-def _loaded(facts: Mapping[str, str], tensors: Mapping[str, np.ndarray], device: str) -> CustomMLP | Listener:
+def _loaded(facts: Mapping[str, str], tensors: Mapping[str, np.ndarray], device: str, motion: Motion) -> Model:
     kind = facts.get("kind")
     if kind == "listener":
-        return Listener.load(facts, tensors)
+        return Listener.load(facts, tensors, motion)
     if kind == "custom_mlp":
         from .custom_mlp import CustomMLP  # imports torch, which a listener does not need
 

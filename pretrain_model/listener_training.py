@@ -1,279 +1,258 @@
-"""Training of a listener: each expert on its own rated set, the gate on both, and the size of its errors.
+"""Training of a listener on rated music, and the size of its errors.
 
-The linear models are ridge regressions on VGMIDI's ratings and logistic regressions on the signs of EMOPIA's quadrants;
-the networks use the corresponding losses, squared error and log loss. Every piece has the same weight, however long. A
-quadrant gives only two signs, so the outputs of EMOPIA's expert are scaled to the spread of VGMIDI's ratings from piece
-to piece.
+All sets are rated on one scale, that of VGMIDI. The level is a regression on its ratings and on the signs of EMOPIA's
+quadrants at once: squared errors of ratings, log losses of signs and a ridge penalty on the weights are minimised in
+one convex problem. A sign is positive with the probability logistic(SIGN_SLOPE × rating). Every piece and clip has the
+same weight, however long; a clip's sign is that of the mean over its bars. The motion is a ridge regression on how
+VGMIDI's ratings differ from their mean over the piece.
 
-The size of the errors is measured on games and songs left out of training. For VGMIDI's expert, models trained without
-some games predict these games, and the standard deviation is that of the normal distribution whose intervals of 50 %
-and 90 % cover these shares of the bars. EMOPIA's quadrants give no size of an error, so the standard deviation of its
-expert is the one under which the signs of left-out songs are likeliest.
+The band is learned from songs with listeners' tags: a ridge regression of what the level leaves of the tags' valence
+and arousal, on the shares and rates of instruments and drums, divided by how far tags follow the level. Its valence
+starts from what is known of groove (GROOVE), and the songs correct that. Without such songs drums and instruments add
+nothing.
+
+listener_errors.py measures the size of the errors on games and songs left out of training.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, cast
+from collections.abc import Sequence
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from sklearn.linear_model import LogisticRegression, Ridge
-from torch import Tensor, nn
+from scipy.special import expit
+from sklearn.linear_model import Ridge
 from tqdm import tqdm
 
 from pipeline.settings import UserError
 
-from .listener_model import Linear, ListenerConfig, ListenerModel, Networks, Scale, Views
+from .band import BAND, from_usual
+from .bar_context import BarViews
+from .listener import (
+    CLIP,
+    Listener,
+    ListenerConfig,
+    View,
+    distance,
+    free_of_grid,
+    views_read,
+    weight_shapes,
+)
+from .listener_errors import error_weights
 from .pretrain_settings import ListenerSettings
-from .rated_pieces import GROUP, RatedPiece
+from .rated_pieces import RatedPiece
+from .seen_music import LeftOut, RatedMusic, SeenPiece, song_shares, tags_as_ratings
 
 SPREAD = (0.23, 0.25)  # valence and arousal of VGMIDI from piece to piece; used when trained without VGMIDI
-_ALWAYS = 20.0  # bias of a gate with only one expert: sigmoid(20) is 1 in single precision
+SIGN_SLOPE = 10.0  # logits of a quadrant's sign for a rating of 1; 6 gives nearly the same agreement
+# The tags' valence rises by so many standard deviations where log(1 + the drums' onsets a second) rises by one of its
+# own. Event density and a salient beat are what makes people move to music (Madison, Gouyon, Ullén and Hörnström,
+# J. Exp. Psychol. Human 37, 2011), and such music is felt as pleasant (Janata, Tomic and Haberman, J. Exp. Psychol.
+# General 141, 2012). The size is that of the correlation between VGMIDI's valence and the onsets a second.
+GROOVE = 0.3
 FOLDS = 5
-_COVERED = torch.tensor([0.5, 0.9], dtype=torch.float64)
-_DEVIATIONS = torch.special.ndtri((1 + _COVERED) / 2)  # half widths of these intervals: 0.67 and 1.64
+LEAST_SHARE = 0.95  # of the best concordance within pieces; the full motion is the smallest that reaches it
+_FREE_BIAS = 3.0  # the larger, the weaker is the penalty on how much higher music without a beat grid is rated
+_BAND_SLOPE = (0.5, 1.0)  # least and greatest change of a song's tags for a change of 1 in the level
+_LEAST_SPREAD = 1e-3  # of ratings from piece to piece; below it they tell nothing about the scale
+_FAR = 0.9  # share of the training pieces that are not far
+_LEAST_STEP = 1e-10  # of Newton's method
 
 
-@dataclass(frozen=True)
-class SeenPiece:
-    """A rated piece as input for training: views of the m rated bars and of the whole piece.
+def train_listener(pieces: Sequence[RatedPiece], settings: ListenerSettings) -> Listener:
+    """Train a listener on pieces of VGMIDI, EMOPIA or both, and on tagged songs, and measure the size of its errors.
 
-    group: its game or song. targets: float32 (m, 2), ratings in [−1, 1], or signs as 0 or 1, equal for all bars.
+    Raises UserError if no piece is of VGMIDI or EMOPIA.
     """
-
-    group: str
-    views: Views
-    targets: Tensor
-
-    @classmethod
-    def of(cls, piece: RatedPiece, settings: ListenerSettings) -> SeenPiece:
-        """The views and targets of a rated piece; of EMOPIA's points only the signs are used."""
-        views = Views.of([piece.input.views(settings.reads == "performance_and_latents")])
-        rated = torch.from_numpy(piece.rated)
-        targets = piece.targets if piece.dataset == "vgmidi" else (piece.targets >= 0).astype(np.float32)
-        return cls(
-            piece.group,
-            Views(views.heard[rated], views.motion[rated], views.whole, views.piece[rated]),
-            torch.from_numpy(targets),
-        )
-
-
-def fit_listener(
-    rated: Sequence[SeenPiece],
-    clips: Sequence[SeenPiece],
-    config: ListenerConfig,
-    settings: ListenerSettings,
-    seed: int,
-) -> ListenerModel:
-    """Fit a listener on pieces of VGMIDI, clips of EMOPIA or both; one set may be empty.
-
-    The size of its errors is not set here: `train_listener` measures it.
-    """
-    draw = torch.Generator().manual_seed(seed)
-    spread = torch.tensor(SPREAD)
-    with torch.random.fork_rng(devices=[]):  # keeps the caller's random state
-        torch.manual_seed(seed)
-        model = ListenerModel(config)
-        if rated:
-            if len(rated) > 1:
-                spread = torch.stack([piece.targets.mean(dim=0) for piece in rated]).std(dim=0)
-            _fit_ridge(model.vgmidi.linear, _rows(rated, model.linear_view), settings.penalty_level)
-            _fit_networks(model.vgmidi.networks, rated, _squared_error, settings, draw)
-            if model.motion is not None:
-                _fit_ridge(model.motion, _rows(rated, _motion, centred=True), settings.penalty_motion)
-        if clips:
-            _fit_logistic(model.emopia.linear, _rows(clips, model.linear_view), settings.penalty_sign)
-            _fit_networks(model.emopia.networks, clips, F.binary_cross_entropy_with_logits, settings, draw)
-            _give_spread(model, clips, spread)
-        _fit_gate(model, rated, clips, settings.penalty_sign)
-    return model.eval().requires_grad_(False)
-
-
-class _Rows(NamedTuple):
-    """Rows of a view (n, …), their targets (n, 2), and weights (n,) that sum to 1 for each piece."""
-
-    rows: Tensor
-    targets: Tensor
-    weights: Tensor
-
-
-def _motion(views: Views) -> Tensor:
-    return views.motion
-
-
-def _rows(pieces: Sequence[SeenPiece], view: Callable[[Views], Tensor], centred: bool = False) -> _Rows:
-    """A view of all pieces with targets; if it has one row per piece, the target is the mean over the piece.
-
-    centred: subtract from the targets their mean over the piece.
-    """
-    views, targets, weights = [], [], []
-    for piece in pieces:
-        rows, mean = view(piece.views), piece.targets.mean(dim=0, keepdim=True)
-        one_row = len(rows) == 1 < len(piece.targets)
-        views.append(rows)
-        targets.append(mean if one_row else piece.targets - mean if centred else piece.targets)
-        weights.append(torch.full((len(rows),), 1 / len(rows)))
-    return _Rows(torch.cat(views), torch.cat(targets), torch.cat(weights))
-
-
-def _fit_scale(scale: Scale, data: _Rows) -> Tensor:
-    """Set the scale to the rows' weighted mean and spread; returns the scaled rows."""
-    share = (data.weights / data.weights.sum()).double()[:, None]
-    mean = (share * data.rows).sum(dim=0)
-    scale.set(mean, (share * (data.rows - mean) ** 2).sum(dim=0).sqrt())
-    return scale(data.rows)
-
-
-def _fit_ridge(linear: Linear, data: _Rows, penalty: float) -> None:
-    """Fit by least squares: the weighted squared errors plus `penalty` times the squared coefficients."""
-    x = _fit_scale(linear.scale, data).double().numpy()
-    fitted = Ridge(alpha=penalty).fit(x, data.targets.double().numpy(), sample_weight=data.weights.double().numpy())
-    with torch.no_grad():
-        linear.layer.weight.copy_(torch.from_numpy(fitted.coef_))
-        linear.layer.bias.copy_(torch.from_numpy(fitted.intercept_))
-
-
-def _fit_logistic(linear: Linear, data: _Rows, penalty: float) -> None:
-    """Fit a logistic regression of each sign: weighted log loss plus `penalty` / 2 times the squared coefficients."""
-    x = _fit_scale(linear.scale, data).numpy()
-    for k, sign in enumerate((data.targets > 0.5).numpy().T):
-        if sign.all() or not sign.any():  # only one sign occurs
-            coefficients, bias = np.zeros(x.shape[1]), math.copysign(1.0, sign[0] - 0.5)
-        else:
-            fitted = LogisticRegression(C=1 / penalty, max_iter=2000).fit(x, sign, sample_weight=data.weights.numpy())
-            coefficients, bias = fitted.coef_[0], fitted.intercept_[0]
-        with torch.no_grad():
-            linear.layer.weight[k].copy_(torch.from_numpy(coefficients))
-            linear.layer.bias[k] = float(bias)
-
-
-def _squared_error(predicted: Tensor, targets: Tensor) -> Tensor:
-    return ((predicted - targets) ** 2).mean()
-
-
-def _fit_networks(
-    networks: Networks,
-    pieces: Sequence[SeenPiece],
-    loss: Callable[[Tensor, Tensor], Tensor],
-    settings: ListenerSettings,
-    draw: torch.Generator,
-) -> None:
-    """Fit each network from its own initial weights and on its own bars, by `loss` on targets of mean 0 and spread 1.
-
-    Targets that are signs are not rescaled. Bars are drawn so that all pieces are equally likely.
-    """
-    data = _rows(pieces, lambda views: views.heard)
-    x = _fit_scale(networks.scale, data)
-    mean, std = torch.zeros(2), torch.ones(2)
-    if loss is _squared_error:
-        std, mean = torch.std_mean(data.targets, dim=0, correction=0)
-        std = torch.where(std > 0, std, torch.ones(2))
-    targets = (data.targets - mean) / std
-    networks.train()
-    for member in networks.members:
-        optimizer = torch.optim.AdamW(
-            member.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
-        for _ in range(settings.steps):
-            batch = torch.multinomial(data.weights, settings.batch_size, replacement=True, generator=draw)
-            optimizer.zero_grad()
-            loss(member(x[batch]), targets[batch]).backward()
-            optimizer.step()
-        last = cast("nn.Linear", cast("nn.Sequential", member)[-1])
-        with torch.no_grad():
-            last.weight.mul_(std[:, None])
-            last.bias.mul_(std).add_(mean)
-    networks.eval()
-
-
-@torch.no_grad()
-def _give_spread(model: ListenerModel, clips: Sequence[SeenPiece], spread: Tensor) -> None:
-    """Scale both parts of EMOPIA's expert to vary from clip to clip as VGMIDI's ratings do from piece to piece."""
-    linear = torch.stack([model.emopia.linear(model.linear_view(clip.views)).mean(dim=0) for clip in clips])
-    networks = torch.stack([model.emopia.networks(clip.views.heard).mean(dim=0) for clip in clips])
-    for gain, outputs in ((model.emopia.linear_gain, linear), (model.emopia.networks_gain, networks)):
-        gain.copy_(0.5 * spread / outputs.std(dim=0, correction=0).clamp(min=1e-3))
-
-
-def _fit_gate(model: ListenerModel, rated: Sequence[SeenPiece], clips: Sequence[SeenPiece], penalty: float) -> None:
-    """Fit the gate to distinguish EMOPIA's clips from VGMIDI's pieces, with the same weight for both sets."""
-    if not rated or not clips:
-        with torch.no_grad():
-            model.gate.layer.weight.zero_()
-            model.gate.layer.bias.fill_(_ALWAYS if clips else -_ALWAYS)
-        return
-    parts = [_rows(pieces, model.linear_view) for pieces in (rated, clips)]
-    rows = torch.cat([part.rows for part in parts])
-    is_clip = torch.cat([torch.full((len(part.rows), 1), float(k)) for k, part in enumerate(parts)])
-    half = (len(rated) + len(clips)) / 2
-    weights = torch.cat([part.weights * half / part.weights.sum() for part in parts])
-    _fit_logistic(model.gate, _Rows(rows, is_clip, weights), penalty)
-
-
-def train_listener(pieces: Sequence[RatedPiece], settings: ListenerSettings, seed: int) -> ListenerModel:
-    """Train a listener on pieces of VGMIDI, EMOPIA or both, and measure the size of its errors.
-
-    Raises UserError if no piece is of one of these sets, for which it has experts.
-    """
-    seen = {dataset: [SeenPiece.of(p, settings) for p in pieces if p.dataset == dataset] for dataset in GROUP}
-    rated, clips = seen["vgmidi"], seen["emopia"]
-    if not rated and not clips:
-        raise UserError("data.train_on: a listener learns from vgmidi and emopia only; set train.head to custom_mlp")
+    music = RatedMusic.of(pieces, settings)
+    if not music.rated and not music.clips:
+        raise UserError("data.train_on: a listener learns from vgmidi and emopia; set train.head to custom_mlp")
     config = ListenerConfig(
-        width=pieces[0].input.values(settings.reads == "performance_and_latents").shape[1],
-        context=settings.context,
-        networks=settings.networks,
-        hidden=settings.hidden,
-        dropout_in=settings.dropout_in,
-        dropout=settings.dropout,
+        pieces[0].input.values(settings.reads == "performance_and_latents").shape[1], settings.context
     )
-    errors, outputs, signs = [], [], []
-    rated_folds, clip_folds = (_folds(pieces) for pieces in (rated, clips))
-    for k in tqdm(range(FOLDS), desc="measuring the errors", unit="fold", leave=False):
-        kept = [_without(pieces, folds[k]) for pieces, folds in ((rated, rated_folds), (clips, clip_folds))]
-        if bool(kept[0]) < bool(rated) or bool(kept[1]) < bool(clips):
-            continue  # a set of one game or song leaves nothing to learn from
-        model = fit_listener(kept[0], kept[1], config, settings, seed)
-        errors += [_rate_bars(model, rated[i].views) - rated[i].targets for i in rated_folds[k]]
-        outputs += [model.rate(model.emopia, clips[i].views).mean(dim=0) for i in clip_folds[k]]
-        signs += [clips[i].targets[0] for i in clip_folds[k]]
-    model = fit_listener(rated, clips, config, settings, seed)
-    if errors:
-        model.vgmidi.sd.copy_(_sd_of_errors(torch.cat(errors)))
-    if outputs:
-        model.emopia.sd.copy_(_sd_of_signs(torch.stack(outputs), torch.stack(signs)))
-    return model
+    listener = fit_listener(music, config, settings)
+    left_out = _predictions_left_out(music, config, settings)
+    weights = dict(listener.weights)
+    if left_out.rated and settings.context == "whole":
+        weights["motion.gain"] = _motion_gain(left_out)
+    listener = Listener(weights, config)
+    weights |= error_weights(listener, left_out)
+    return Listener({name: values.astype(np.float32) for name, values in weights.items()}, config)
 
 
-def _folds(pieces: Sequence[SeenPiece]) -> list[list[int]]:
-    return folds_by_group([piece.group for piece in pieces], [len(piece.targets) for piece in pieces], FOLDS)
+def fit_listener(music: RatedMusic, config: ListenerConfig, settings: ListenerSettings) -> Listener:
+    """Fit the level, the motion and the band; the size of the motion and of the errors is that of `train_listener`."""
+    weights = {name: np.zeros(shape) for name, shape in weight_shapes(config).items()}
+    ratings = [piece.mean for piece in music.rated]
+    weights["error.mean"] = np.mean(ratings, axis=0) if ratings else np.zeros(2)
+    spread = np.std(ratings, axis=0) if ratings else np.zeros(2)
+    weights["error.spread"] = np.where(spread > _LEAST_SPREAD, spread, SPREAD)
+    weights["error.free"] = np.ones(2)
+    first = (music.rated or music.clips)[0].views
+    for view in views_read(config.context):
+        weights |= {f"{view}.{name}": values for name, values in _fit_level(music, view, config, settings).items()}
+    scale = weights[f"{config.context}.mean"], weights[f"{config.context}.std"]
+    rows = [_standardised(_rows(piece, config.context)[0], scale) for piece in music.rated or music.clips]
+    far = [distance(row).max() for row in rows]
+    weights["error.far"] = np.quantile(far, [_FAR])
+    if config.context == "whole":
+        weights["motion.gain"] = np.ones(2)
+        weights |= {f"motion.{name}": values for name, values in _fit_motion(music.rated, first, settings).items()}
+    weights["band.std"] = np.ones(len(BAND))
+    listener = Listener(weights, config)
+    if music.tagged:
+        weights |= {f"band.{name}": values for name, values in _fit_band(listener, music.tagged, settings).items()}
+    return Listener(weights, config)
 
 
-def _without(pieces: Sequence[SeenPiece], left_out: list[int]) -> list[SeenPiece]:
-    return [piece for i, piece in enumerate(pieces) if i not in set(left_out)]
+def _fit_level(
+    music: RatedMusic, view: View, config: ListenerConfig, settings: ListenerSettings
+) -> dict[str, np.ndarray]:
+    """The weights with which both dimensions are read from a view."""
+    rated = [_rows(piece, view) for piece in music.rated]
+    clips = [_rows(piece, view) for piece in music.clips]
+    scale, free_scale = _scale_of(rated or clips), _scale_of(clips or rated)
+
+    def read(rows: np.ndarray) -> np.ndarray:
+        freedom = free_of_grid(rows, view, config.width)[:, None]
+        free = freedom * _standardised(rows, free_scale)
+        return np.concatenate([_standardised(rows, scale), free, _FREE_BIAS * freedom, np.ones((len(rows), 1))], axis=1)
+
+    width = 2 * len(scale[0]) + 2
+    gram, moment = np.zeros((width, width)), np.zeros((width, 2))
+    for rows, targets in rated:
+        x = read(rows)
+        gram += x.T @ x / len(x)
+        moment += x.T @ targets / len(x)
+    signs = np.array([2 * targets.mean(axis=0) - 1 for _, targets in clips]).reshape(len(clips), 2)
+    means = np.array([read(rows).mean(axis=0) for rows, _ in clips]).reshape(len(clips), width)
+    found = np.stack(
+        [
+            minimise(gram, moment[:, k], means, signs[:, k], settings.penalty_level, settings.sign_weight)
+            for k in range(2)
+        ]
+    )
+    weight, free_weight = np.split(found[:, :-2], 2, axis=1)
+    return {
+        "mean": scale[0],
+        "std": scale[1],
+        "weight": weight,
+        "free.mean": free_scale[0],
+        "free.std": free_scale[1],
+        "free.weight": free_weight,
+        "bias": np.stack([found[:, -1], _FREE_BIAS * found[:, -2]]),
+    }
 
 
-def _rate_bars(model: ListenerModel, views: Views) -> Tensor:
-    """The prediction of VGMIDI's expert for every bar, with the motion if the model has one: (n, 2)."""
-    return model.rate(model.vgmidi, views) + model.moving(views)
+def minimise(
+    gram: np.ndarray, moment: np.ndarray, signed: np.ndarray, signs: np.ndarray, penalty: float, sign_weight: float
+) -> np.ndarray:
+    """The weights w that minimise squared errors of ratings and log losses of signs, by Newton's method.
+
+    The squared errors are given by gram, (d, d), the sum of x xᵀ, and moment, (d,), the sum of x y. signed: (clips, d).
+    signs: (clips), −1 or 1. penalty: of |w|², without the last weight, which is the constant's.
+    """
+    penalties = np.append(np.full(len(moment) - 1, penalty), 1e-6)
+
+    def loss(w: np.ndarray) -> float:
+        logits = SIGN_SLOPE * signs * (signed @ w)
+        return w @ (gram @ w / 2 - moment + penalties * w / 2) + sign_weight / 2 * np.logaddexp(0, -logits).sum()
+
+    w = np.zeros(len(moment))
+    for _ in range(100):
+        wrong = expit(-SIGN_SLOPE * signs * (signed @ w))  # (clips,), probability of the other sign
+        gradient = gram @ w - moment + penalties * w - sign_weight / 2 * SIGN_SLOPE * signed.T @ (signs * wrong)
+        curve = sign_weight / 2 * SIGN_SLOPE**2 * wrong * (1 - wrong)
+        step = np.linalg.solve(gram + np.diag(penalties) + (signed.T * curve) @ signed, gradient)
+        while loss(w - step) > loss(w) and np.abs(step).max() > _LEAST_STEP:
+            step = step / 2  # far from the minimum a whole step may overshoot
+        w = w - step
+        if np.abs(step).max() <= _LEAST_STEP:
+            break
+    return w
 
 
-def _sd_of_errors(errors: Tensor) -> Tensor:
-    """errors: (bars, 2) -> (2,), the standard deviation that fits each interval, averaged over both intervals."""
-    sizes = torch.quantile(errors.double().abs(), _COVERED, dim=0)  # (intervals, 2)
-    return (sizes / _DEVIATIONS[:, None]).mean(dim=0)
+def _rows(piece: SeenPiece, view: View) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of a view and their targets: one row with the mean, or one for each rated bar."""
+    if view == "whole":
+        return piece.views.whole.astype(np.float64), piece.mean[None]
+    return piece.views.heard[piece.rated].astype(np.float64), piece.targets
 
 
-def _sd_of_signs(outputs: Tensor, signs: Tensor) -> Tensor:
-    """The standard deviation under which Φ(output / sd) makes the signs likeliest; each (clips, 2) -> (2,)."""
-    candidates = torch.logspace(-2, 1, 301)
-    right = (2 * signs - 1) * outputs  # (clips, 2)
-    likelihood = torch.special.log_ndtr(right[None] / candidates[:, None, None]).sum(dim=1)  # (candidates, 2)
-    return candidates[likelihood.argmax(dim=0)]
+def _scale_of(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and spread of rows, each piece with the same weight; the spread of what hardly varies is 1."""
+    mean = np.mean([rows.mean(axis=0) for rows, _ in parts], axis=0)
+    std = np.sqrt(np.mean([np.square(rows - mean).mean(axis=0) for rows, _ in parts], axis=0))
+    return mean, np.where(std > 1e-6, std, 1.0)
+
+
+def _standardised(rows: np.ndarray, scale: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    return ((rows - scale[0]) / scale[1]).clip(-CLIP, CLIP)
+
+
+def _fit_motion(rated: Sequence[SeenPiece], like: BarViews, settings: ListenerSettings) -> dict[str, np.ndarray]:
+    """The weights of the motion; all 0 without ratings. like: any views, for their width."""
+    width = like.motion.shape[1]
+    if not rated:
+        return {"mean": np.zeros(width), "std": np.ones(width), "weight": np.zeros((2, width))}
+    parts = [(piece.views.motion[piece.rated].astype(np.float64), piece.targets - piece.mean) for piece in rated]
+    scale = _scale_of(parts)
+    rows, targets = (np.concatenate(values) for values in zip(*parts, strict=True))
+    weights = np.concatenate([np.full(len(rows), 1 / len(rows)) for rows, _ in parts])
+    fitted = Ridge(alpha=settings.penalty_motion).fit(_standardised(rows, scale), targets, sample_weight=weights)
+    return {"mean": scale[0], "std": scale[1], "weight": fitted.coef_}
+
+
+def _fit_band(listener: Listener, tagged: Sequence[SeenPiece], settings: ListenerSettings) -> dict[str, np.ndarray]:
+    """The weights of the band, from songs with tags. Files of one song share its weight."""
+    band = np.stack([song.views.band[-1] for song in tagged]).astype(np.float64)
+    share = song_shares(tagged)
+    mean = np.average(band, axis=0, weights=share)
+    std = np.sqrt(np.average(np.square(band - mean), axis=0, weights=share))
+    std = np.where(std > 1e-6, std, 1.0)
+    usual = mean / np.maximum(np.average(band - from_usual(band, np.ones(len(BAND))), axis=0, weights=share), 1e-9)
+    x = (from_usual(band, usual) / std).clip(-CLIP, CLIP)  # 0 on average, but for the clipping
+    tags = tags_as_ratings(tagged, listener.weights["error.spread"])
+    level = np.stack([listener.level(song.views) for song in tagged])
+    weight = np.zeros((2, len(BAND)))
+    weight[0, BAND.index("drums_per_second")] = GROOVE * listener.weights["error.spread"][0]
+    loose = 1e3  # a column this large is hardly penalised
+    for k in range(2):
+        rows = np.concatenate([level[:, k : k + 1] * loose, x], axis=1)
+        rest = tags[:, k] - x @ weight[k]
+        ridge = Ridge(alpha=settings.penalty_band)
+        slope = np.clip(ridge.fit(rows, rest, sample_weight=share).coef_[0] * loose, *_BAND_SLOPE)
+        ridge.fit(x, rest - slope * level[:, k], sample_weight=share)
+        weight[k] = (weight[k] + ridge.coef_) / slope  # from the unit of tags to that of the level
+    return {"mean": usual, "std": std, "weight": weight}
+
+
+def _predictions_left_out(music: RatedMusic, config: ListenerConfig, settings: ListenerSettings) -> LeftOut:
+    """Every piece with a listener trained on other folds; a set of one game or song has none."""
+    folds = [folds_by_group([p.group for p in part], [len(p.rated) for p in part], FOLDS) for part in music]
+    found = LeftOut([], [], [])
+    for number in tqdm(range(FOLDS), desc="measuring the errors", unit="fold", leave=False):
+        fold = RatedMusic(*([part[i] for i in f[number]] for part, f in zip(music, folds, strict=True)))
+        fold = RatedMusic(*([] if len(out) == len(part) else out for out, part in zip(fold, music, strict=True)))
+        if not any(fold):
+            continue
+        kept = music.without(fold)
+        listener = fit_listener(kept, config, settings)
+        for predicted, pieces in zip(found, fold, strict=True):
+            predicted += [(piece, listener) for piece in pieces]
+    return found
+
+
+def _motion_gain(left_out: LeftOut) -> np.ndarray:
+    """The smallest size of the motion whose concordance within left-out pieces is LEAST_SHARE of the best, (2,).
+
+    A motion g p of ratings y has the concordance 2 g cov / (g² var p + var y), which is best where the spreads are
+    equal and flat around it.
+    """
+    away = [piece.targets - piece.mean for piece, _ in left_out.rated]
+    motion = [listener.motion(piece.views)[piece.rated] for piece, listener in left_out.rated]
+    spread, predicted = (np.concatenate([v - v.mean(axis=0) for v in values]).std(axis=0) for values in (away, motion))
+    smallest = (1 - np.sqrt(1 - LEAST_SHARE**2)) / LEAST_SHARE  # of the best: 2 g / (1 + g²) = LEAST_SHARE
+    return np.where(predicted > 1e-9, smallest * spread / np.maximum(predicted, 1e-9), 1.0)
 
 
 def folds_by_group(groups: Sequence[str], sizes: Sequence[int], n_folds: int) -> list[list[int]]:

@@ -21,6 +21,7 @@ Predictor = Literal[
     "custom_mlp",
     "listener_heard",
     "listener_whole",
+    "listener_whole_cautious",
     "listener_whole_and_latents",
 ]
 Point = Annotated[tuple[float, float], Range(-1, 1)]
@@ -75,6 +76,13 @@ class VgmidiSettings:
 
 
 @dataclass(frozen=True)
+class TaggedSettings:
+    """The source of songs with listeners' tags; without one, none are used."""
+
+    path: str | None
+
+
+@dataclass(frozen=True)
 class ModelSettings:
     """The encoder that makes the latents."""
 
@@ -92,7 +100,7 @@ class ExtractSettings:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Which head is trained; all settings except head and seed are for CustomMLP."""
+    """Which head is trained; all settings except head are for CustomMLP; the seed also draws samples in 05."""
 
     head: Literal["listener", "custom_mlp"]
     size: Literal["small", "normal", "large"]
@@ -116,15 +124,8 @@ class ListenerSettings:
     context: Literal["whole", "heard"]
     penalty_level: Annotated[float, Range(0.001, 1e6)]
     penalty_motion: Annotated[float, Range(0.001, 1e6)]
-    penalty_sign: Annotated[float, Range(0.001, 1e6)]
-    networks: Annotated[int, Range(1, 100)]
-    hidden: Annotated[int, Range(1, 4096)]
-    dropout_in: Annotated[float, Range(0, 0.9)]
-    dropout: Annotated[float, Range(0, 0.9)]
-    learning_rate: Annotated[float, Range(1e-7, 1)]
-    weight_decay: Annotated[float, Range(0, 1)]
-    batch_size: Annotated[int, Range(1, 1_000_000)]
-    steps: Annotated[int, Range(1, 1_000_000)]
+    penalty_band: Annotated[float, Range(0.001, 1e6)]
+    sign_weight: Annotated[float, Range(0, 1e3)]
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,7 @@ class PretrainSettings:
     data: DataSettings
     emopia: EmopiaSettings
     vgmidi: VgmidiSettings
+    tagged: TaggedSettings
     model: ModelSettings
     extract: ExtractSettings
     train: TrainSettings

@@ -1,8 +1,8 @@
 """Rated music for training and evaluation: files of 02_extract_latents.py with ratings of 01_prepare_datasets.py.
 
 Targets are (valence, arousal) in [−1, 1]: the raters' mean for a bar of VGMIDI, the point of the clip's quadrant for
-every bar of EMOPIA. CustomMLP is trained on single bars; for it, arrays are over the bars of all pieces, one piece
-after the other, the bars of a piece in ascending order.
+every bar of EMOPIA; for every bar of a tagged song what its tags say, in their own unit. CustomMLP is trained on single
+bars; for it, arrays are over the bars of all pieces, one piece after the other, the bars of a piece in ascending order.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from .features import VERSION as FEATURES_VERSION
 from .features import BarFeatures
 from .head import HeadInput, NamedEncoder
 
-GROUP = {"emopia": "song", "vgmidi": "game"}  # pieces of one group may not be in both training and test data
+# pieces of one group may not be in both training and test data
+GROUP = {"emopia": "song", "vgmidi": "game", "tagged": "song_key"}
 Represent: TypeAlias = "Callable[[RatedPiece], npt.NDArray[np.float32]]"
 
 
@@ -50,7 +51,7 @@ class RatedPiece:
     @property
     def input(self) -> HeadInput:
         """The input of a head, for all its bars."""
-        return HeadInput(BarFeatures(self.made.edges, self.made.features), self.made.latents)
+        return HeadInput(BarFeatures(self.made.edges, self.made.features, self.made.band), self.made.latents)
 
 
 def load_rated_pieces(folder: Path, dataset: str, splits: Collection[str], encoder: NamedEncoder) -> list[RatedPiece]:

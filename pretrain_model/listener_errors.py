@@ -1,0 +1,104 @@
+"""How large a listener's errors are, measured on games and songs left out of training.
+
+ERROR_CAUSES explain the errors of VGMIDI's bars, by the maximum likelihood of Student's t distribution (robust to
+single pieces), scaled so that intervals of 50 % and 90 % cover these shares of the bars as nearly as one factor can.
+EMOPIA gives no size of an error, only the standard deviation under which the signs of left-out songs are likeliest. For
+bands the errors of left-out songs' tags are added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import log_ndtr, ndtri
+
+from .listener import ERROR_CAUSES, Listener
+from .seen_music import LeftOut, SeenPiece, song_shares, tags_as_ratings
+
+# of the weights of causes: errors grow with these, whatever VGMIDI, where strange and empty music is rare, says of them
+_AT_LEAST = {"unlike": 0.1, "few": 0.1, "disagreement": 0.0}
+_AT_MOST = {"extreme": 0.0}
+_COMMON = ("motion.gain", "error.mean", "error.spread", "error.far")  # weights that hold for all folds
+_PENALTY_ERROR = 2.0
+_TAILS = 3.0  # degrees of freedom of Student's t distribution of the errors
+_COVERED = np.array([0.5, 0.9])
+_DEVIATIONS = ndtri((1 + _COVERED) / 2)  # half widths of these intervals: 0.67 and 1.64
+
+
+def error_weights(listener: Listener, left_out: LeftOut) -> dict[str, np.ndarray]:
+    """The weights `error.*` of a listener: the size of its errors, from predictions for left-out pieces."""
+    spread = listener.weights["error.spread"]
+    found = {
+        "error.bias": np.log(spread),
+        "error.weight": np.zeros((2, len(ERROR_CAUSES))),
+        "error.free": np.ones(2),
+        "error.band_variance": np.zeros(2),
+    }
+    usual = spread
+    if left_out.rated:
+        causes, errors, shares = _causes_and_errors(listener, left_out.rated)
+        for k in range(2):
+            found["error.bias"][k], found["error.weight"][k] = _fit_error(causes[k], errors[:, k], shares)
+        sd = np.exp(found["error.bias"] + np.einsum("knc,kc->nk", causes, found["error.weight"]))
+        usual = np.sqrt(np.average(np.square(sd), axis=0, weights=shares))
+    if left_out.clips:
+        means = np.array([trained.level(piece.views) for piece, trained in left_out.clips])
+        signs = np.array([piece.mean for piece, _ in left_out.clips])
+        found["error.free"] = np.maximum(_sd_of_signs(means, signs) / usual, 1.0)
+    if left_out.tagged:
+        songs = [song for song, _ in left_out.tagged]
+        share = song_shares(songs)
+        predicted = np.array(
+            [trained.level(song.views) + trained.band(song.views).mean(axis=0) for song, trained in left_out.tagged]
+        )
+        predicted -= np.average(predicted, axis=0, weights=share)
+        variance = np.average(np.square(predicted - tags_as_ratings(songs, spread)), axis=0, weights=share)
+        found["error.band_variance"] = np.maximum(variance - np.square(usual), 0)
+    return found
+
+
+def _causes_and_errors(
+    listener: Listener, rated: Sequence[tuple[SeenPiece, Listener]]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of all left-out bars the causes, (2, n, 5), the errors, (n, 2), and the weights, (n,), equal for all pieces.
+
+    listener: gives the size of the motion, and the mean and spread of ratings.
+    """
+    causes, errors, shares = [], [], []
+    for piece, trained in rated:
+        common = {name: listener.weights[name] for name in _COMMON if name in listener.weights}
+        predicting = Listener(dict(trained.weights) | common, trained.config)
+        rating = predicting.predict(piece.views)[:, :2].astype(np.float64)
+        moments, moving = predicting.read(piece.views, "heard"), predicting.moving(piece.views)
+        causes.append(predicting.causes(rating, piece.views, moments, moving)[:, piece.rated])
+        errors.append(rating[piece.rated] - piece.targets)
+        shares.append(np.full(len(piece.rated), 1 / len(piece.rated)))
+    return np.concatenate(causes, axis=1), np.concatenate(errors), np.concatenate(shares)
+
+
+def _fit_error(causes: np.ndarray, errors: np.ndarray, shares: np.ndarray) -> tuple[float, np.ndarray]:
+    """Bias and weights, (5,), of the logarithm of the standard deviation. causes: (n, 5). errors, shares: (n,)."""
+
+    def loss(p: np.ndarray) -> tuple[float, np.ndarray]:
+        log_sd = p[0] + causes @ p[1:]
+        ratio = np.square(errors) / np.exp(2 * log_sd) / _TAILS
+        value = shares @ (log_sd + (_TAILS + 1) / 2 * np.log1p(ratio)) + _PENALTY_ERROR * np.square(p[1:]).sum()
+        slope = shares * (1 - (_TAILS + 1) * ratio / (1 + ratio))
+        return float(value), np.append(slope.sum(), causes.T @ slope + 2 * _PENALTY_ERROR * p[1:])
+
+    bounds = [(None, None), *((_AT_LEAST.get(cause), _AT_MOST.get(cause)) for cause in ERROR_CAUSES)]
+    start = np.array([np.log(errors.std() + 1e-6), *(_AT_LEAST.get(cause, 0.0) for cause in ERROR_CAUSES)])
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    relative = np.abs(errors) / np.exp(found[0] + causes @ found[1:])
+    sizes = np.quantile(relative, _COVERED)
+    return float(found[0] + np.log((sizes / _DEVIATIONS).mean() + 1e-12)), found[1:]
+
+
+def _sd_of_signs(outputs: np.ndarray, signs: np.ndarray) -> np.ndarray:
+    """The standard deviation under which Φ(output / sd) makes the signs likeliest; each (clips, 2) -> (2,)."""
+    candidates = np.logspace(-2, 1, 301)
+    right = (2 * signs - 1) * outputs  # (clips, 2)
+    likelihood = log_ndtr(right[None] / candidates[:, None, None]).sum(axis=1)  # (candidates, 2)
+    return candidates[likelihood.argmax(axis=0)]

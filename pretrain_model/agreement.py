@@ -1,7 +1,7 @@
 """How well predictions agree with ratings: metrics, and their bootstrap intervals over pieces.
 
 A metric takes two 1-d arrays of the same length, predicted and rated, without gaps, and returns a float. Both
-correlations are dimensionless. A spread below 1e-9 counts as zero: it comes from rounding a constant.
+correlations are dimensionless. A spread below 1e-7 counts as zero: it comes from rounding a constant.
 
 Functions with intervals take, for each piece, one or more pairs (predicted, rated), each (bars, 2) with columns valence
 and arousal; a prediction may have their standard deviations as two more columns. A piece has several pairs when several
@@ -18,13 +18,15 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.stats import rankdata
+from sklearn.metrics import roc_auc_score
 
 from pipeline.annotations import DIMENSIONS
 
 from .rated_pieces import RatedPiece
 
 Array = npt.NDArray[np.floating[Any]]
-_NO_SPREAD = 1e-9
+_NO_SPREAD = 1e-7
 Points: TypeAlias = np.ndarray
 Compared: TypeAlias = Sequence[tuple[Points, Points]]  # the pairs of one piece
 Key: TypeAlias = tuple[str, str, str]  # level, dimension, metric
@@ -89,13 +91,15 @@ def _check(predicted: Array, rated: Array) -> tuple[npt.NDArray[np.float64], npt
 
 METRICS = {"r": pearson_r, "ccc": concordance, "mae": mean_absolute_error}
 INTERVALS = {"covered_50": 0.6745, "covered_90": 1.6449}  # half widths in standard deviations of a normal distribution
+THIRDS = 3
 _PERCENTILES = (2.5, 97.5)
 
 
 def rating_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
     """Pearson's r, Lin's concordance and mean absolute error per bar, within pieces and per piece.
 
-    If predictions have standard deviations, also the share of bars that their intervals cover.
+    If predictions have standard deviations, also the share of bars that their intervals cover; and this share and the
+    mean absolute error in each third of the bars by standard deviation, from the smallest: covered_50_third_1, ….
     """
     pairs = [pair for piece in pieces for pair in piece]
     predicted, rated = (np.concatenate([pair[k] for pair in pairs]) for k in (0, 1))
@@ -111,10 +115,20 @@ def rating_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
         for name, metric in METRICS.items()
     }
     if predicted.shape[1] > len(DIMENSIONS):
-        deviations = np.abs(predicted[:, :2] - rated) / predicted[:, 2:]
-        for name, width in INTERVALS.items():
-            covered = (deviations <= width).mean(axis=0)
-            found |= {("bar", dimension, name): float(covered[k]) for k, dimension in enumerate(DIMENSIONS)}
+        errors = np.abs(predicted[:, :2] - rated)
+        for k, dimension in enumerate(DIMENSIONS):
+            for name, values in _sizes_of_errors(errors[:, k], predicted[:, 2 + k]).items():
+                found["bar", dimension, name] = values
+    return found
+
+
+def _sizes_of_errors(errors: Array, sd: Array) -> dict[str, float]:
+    """Shares of bars that intervals cover, in all bars and in thirds by sd. errors: absolute, (n,). sd: (n,)."""
+    covered = {name: errors <= width * sd for name, width in INTERVALS.items()}
+    found = {name: float(values.mean()) for name, values in covered.items()}
+    for number, third in enumerate(np.array_split(np.argsort(sd, kind="stable"), THIRDS), 1):
+        for name, values in {**covered, "mae": errors}.items():
+            found[f"{name}_third_{number}"] = float(values[third].mean()) if len(third) else math.nan
     return found
 
 
@@ -127,6 +141,32 @@ def quadrant_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
         for k, dimension in enumerate(DIMENSIONS)
     }
     return found | {("piece", "quadrant", "accuracy"): quadrant_accuracy(predicted, rated)}
+
+
+def ranking_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
+    """Area under the ROC curve of clips' means against the signs of valence and arousal; nan where only one occurs.
+
+    Unlike accuracy it does not ask where zero lies, which a model that never saw a set can't know.
+    """
+    pairs = [pair for piece in pieces for pair in piece]
+    predicted, rated = (np.stack([pair[k][:, :2].mean(axis=0) for pair in pairs]) for k in (0, 1))
+    signs = rated >= 0
+    return {
+        ("piece", dimension, "auc"): float(roc_auc_score(signs[:, k], predicted[:, k]))
+        if len(np.unique(signs[:, k])) > 1
+        else math.nan
+        for k, dimension in enumerate(DIMENSIONS)
+    }
+
+
+def tag_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
+    """Spearman's rank correlation of the means of songs with their tags, which are in a unit of their own."""
+    pairs = [pair for piece in pieces for pair in piece]
+    predicted, tagged = (np.stack([pair[k][:, :2].mean(axis=0) for pair in pairs]) for k in (0, 1))
+    return {
+        ("piece", dimension, "rho"): pearson_r(rankdata(predicted[:, k]), rankdata(tagged[:, k]))
+        for k, dimension in enumerate(DIMENSIONS)
+    }
 
 
 def with_intervals(measure: Measure, pieces: Sequence[Compared], resamples: int, seed: int) -> pd.DataFrame:

@@ -6,6 +6,12 @@ twice: all clips in these folds (emopia_by_song), and its test split by a model 
 all of VGMIDI (emopia), as in other publications. Every interval is of 95 %, by the bootstrap (Efron): pieces, or songs
 for emopia_by_song, are drawn with replacement, all bars of one together, and the agreement is computed again.
 
+Then each set is predicted by a model that was trained on the other alone (vgmidi_never_seen, emopia_never_seen): what
+a model is worth on music that resembles nothing it learned from. EMOPIA's signs are then judged by the area under the
+ROC curve, since such a model can't know where their zero lies. And tagged songs, if there are any, are predicted by
+models that learned from both sets and from the tags of other songs (tagged_by_song), in five folds; since a scale of
+tags is another one, they are judged by Spearman's rank correlation of a song's mean.
+
 Predictors:
 
 - constant: the mean rating of the training pieces, each with the same weight; for EMOPIA the mean of its points. It
@@ -19,6 +25,8 @@ Predictors:
 - custom_mlp: CustomMLP on the latents of single bars; it stops by the loss on some games and songs set apart from the
   training data.
 - listener_heard, listener_whole, listener_whole_and_latents: the listener with these settings.
+  They learn from tagged songs in tagged_by_song only: both sets are piano music, to which the band adds nothing.
+- listener_whole_cautious: listener_whole with the motion of the size that a regression gives it.
 """
 
 from __future__ import annotations
@@ -37,16 +45,20 @@ from tqdm import tqdm
 from pipeline.annotations import DIMENSIONS
 
 from .agreement import (
+    THIRDS,
     Compared,
     Measure,
     Points,
     half_of_raters,
     one_rater,
     quadrant_agreement,
+    ranking_agreement,
     rating_agreement,
+    tag_agreement,
     with_intervals,
 )
 from .head import Head
+from .listener import Motion
 from .listener_training import folds_by_group, train_listener
 from .pretrain_settings import PretrainSettings
 from .rated_pieces import GROUP, RatedBars, RatedPiece, Represent, rated_bars, whole_latent
@@ -64,17 +76,14 @@ Train: TypeAlias = Callable[[Sequence[RatedPiece]], Predict]
 def cross_validate(
     vgmidi: Sequence[RatedPiece],
     emopia: Sequence[RatedPiece],
+    tagged: Sequence[RatedPiece],
     ratings: pd.DataFrame,
     settings: PretrainSettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The table of COLUMNS for the predictors of the settings, and the predictions for every bar of VGMIDI.
 
-    ratings: columns piece, rater, bar_number, valence, arousal.
+    tagged: may be empty. ratings: columns piece, rater, bar_number, valence, arousal.
     """
-    learned, tested = ([p for p in emopia if (p.split == "test") == is_test] for is_test in (False, True))
-    pieces = [*vgmidi, *emopia]
-    folds = fold_pieces(vgmidi, emopia, settings.cross_validate.folds)
-    songs = sorted({p.group for p in emopia})
     bars = rated_bars(vgmidi)
     predictions = pd.DataFrame({"piece": np.asarray(bars.pieces)[bars.piece], "bar_number": bars.bar_number})
     predictions[[f"{d}_rated" for d in DIMENSIONS]] = bars.targets
@@ -92,16 +101,46 @@ def cross_validate(
             add(name, "vgmidi", rating_agreement, half_of_raters(ratings, vgmidi, settings.train.seed))
             continue
         train = _trainer(name, settings)
-        predicted = predict_left_out(pieces, folds, train)
-        compared = [(x, p.targets) for x, p in zip(predicted, pieces, strict=True)]
-        add(name, "vgmidi", rating_agreement, [[pair] for pair in compared[: len(vgmidi)]])
-        clips = list(zip(compared[len(vgmidi) :], emopia, strict=True))
-        add(name, "emopia_by_song", quadrant_agreement, [[x for x, p in clips if p.group == song] for song in songs])
-        predict = train([*vgmidi, *learned])
-        add(name, "emopia", quadrant_agreement, [[(predict(p), p.targets)] for p in tested])
+        predicted = predict_left_out(
+            [*vgmidi, *emopia], fold_pieces(vgmidi, emopia, settings.cross_validate.folds), train
+        )
+        rated, clips = predicted[: len(vgmidi)], predicted[len(vgmidi) :]
+        add(name, "vgmidi", rating_agreement, [[(x, p.targets)] for x, p in zip(rated, vgmidi, strict=True)])
+        add(name, "emopia_by_song", quadrant_agreement, _by_group(emopia, clips))
+        if name != "constant":  # it has no constant for a set that it never saw
+            on_vgmidi, on_emopia = train(emopia), train(vgmidi)
+            add(name, "vgmidi_never_seen", rating_agreement, [[(on_vgmidi(p), p.targets)] for p in vgmidi])
+            add(name, "emopia_never_seen", ranking_agreement, _by_group(emopia, [on_emopia(p) for p in emopia]))
+        if tagged and name.startswith("listener_"):  # no other predictor learns from tags
+            songs = _predict_tagged([*vgmidi, *emopia], tagged, settings.cross_validate.folds, train)
+            add(name, "tagged_by_song", tag_agreement, _song_means(_by_group(tagged, songs)))
+        on_split = train([*vgmidi, *(p for p in emopia if p.split != "test")])
+        add(name, "emopia", quadrant_agreement, [[(on_split(p), p.targets)] for p in emopia if p.split == "test"])
         for k, dimension in enumerate(DIMENSIONS):
-            predictions[f"{dimension}_{name}"] = np.concatenate(predicted[: len(vgmidi)])[:, k]
+            predictions[f"{dimension}_{name}"] = np.concatenate(rated)[:, k]
     return pd.concat(tables, ignore_index=True).reindex(columns=COLUMNS), predictions
+
+
+def _by_group(pieces: Sequence[RatedPiece], predicted: Sequence[Points]) -> list[Compared]:
+    """For each song the predictions for its pieces beside their targets."""
+    songs: dict[str, list[tuple[Points, Points]]] = {}
+    for piece, values in sorted(zip(pieces, predicted, strict=True), key=lambda pair: pair[0].group):
+        songs.setdefault(piece.group, []).append((values, piece.targets))
+    return list(songs.values())
+
+
+def _song_means(songs: Sequence[Compared]) -> list[Compared]:
+    """For each song the mean of its files' predictions beside that of their tags, as one pair of (1, 2)."""
+    means = [[[part[:, :2].mean(axis=0) for part in pair] for pair in files] for files in songs]
+    return [[(x[None], y[None])] for x, y in (np.mean(files, axis=0) for files in means)]
+
+
+def _predict_tagged(
+    rated: Sequence[RatedPiece], tagged: Sequence[RatedPiece], count: int, train: Train
+) -> list[Points]:
+    """Predictions for tagged songs by models that learned from `rated` and from the tags of other folds' songs."""
+    folds = folds_by_group([p.group for p in tagged], [1] * len(tagged), count)
+    return predict_left_out(tagged, folds, lambda songs: train([*rated, *songs]))
 
 
 def fold_pieces(vgmidi: Sequence[RatedPiece], emopia: Sequence[RatedPiece], count: int) -> list[list[int]]:
@@ -127,7 +166,8 @@ def _trainer(name: str, settings: PretrainSettings) -> Train:
         context = "heard" if name == "listener_heard" else "whole"
         reads = "performance_and_latents" if name.endswith("_and_latents") else "performance"
         changed: Any = {"context": context, "reads": reads}
-        return partial(_train_listener, replace(settings, listener=replace(settings.listener, **changed)))
+        motion: Motion = "cautious" if name.endswith("_cautious") else "full"
+        return partial(_train_listener, replace(settings, listener=replace(settings.listener, **changed)), motion)
     return partial({"constant": _train_constant, "trees": _train_trees, "custom_mlp": train_mlp}[name], settings)
 
 
@@ -174,20 +214,29 @@ def train_mlp(settings: PretrainSettings, pieces: Sequence[RatedPiece], represen
     return predict
 
 
-def _train_listener(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Predict:
-    model = train_listener(pieces, settings.listener, settings.train.seed)
+def _train_listener(settings: PretrainSettings, motion: Motion, pieces: Sequence[RatedPiece]) -> Predict:
+    model = train_listener(pieces, settings.listener)
     reads_latents = settings.listener.reads == "performance_and_latents"
-    head = Head("", "", "of the pieces" if reads_latents else "", model.without_torch(), {})
+    head = Head("", "", "of the pieces" if reads_latents else "", replace(model, motion_size=motion), {})
     return lambda piece: head.predict([piece.input])[0][piece.rated]
 
 
 def as_markdown(table: pd.DataFrame) -> str:
-    """The result of `cross_validate` as Markdown, a table for each dataset: agreement on VGMIDI, accuracy on EMOPIA."""
+    """The result of `cross_validate` as Markdown: tables of agreement for each dataset, and one of errors by thirds."""
     agreement = ["r", "ccc", "mae", "covered_50", "covered_90"]
-    blocks = [("vgmidi", agreement), ("emopia_by_song", ["accuracy"]), ("emopia", ["accuracy"])]
+    thirds = [f"{name}_third_{k}" for name in ("mae", "covered_50", "covered_90") for k in range(1, THIRDS + 1)]
+    blocks = [
+        ("vgmidi", agreement),
+        ("vgmidi", thirds),
+        ("emopia_by_song", ["accuracy"]),
+        ("emopia", ["accuracy"]),
+        ("vgmidi_never_seen", ["r"]),
+        ("emopia_never_seen", ["auc"]),
+        ("tagged_by_song", ["rho"]),
+    ]
     lines: list[str] = []
     for dataset, metrics in blocks:
-        rows = table[table["dataset"] == dataset]
+        rows = table[(table["dataset"] == dataset) & table["metric"].isin(metrics)]
         metrics = [metric for metric in metrics if (rows["metric"] == metric).any()]
         if not metrics:
             continue

@@ -1,4 +1,4 @@
-"""Agreement and intervals: known answers, and intervals that narrow with more pieces."""
+"""Agreement: known answers, errors by their predicted size, and intervals that narrow with more pieces."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pretrain_model.agreement import Compared, quadrant_agreement, rating_agreement, with_intervals
+from pretrain_model.agreement import (
+    Compared,
+    quadrant_agreement,
+    ranking_agreement,
+    rating_agreement,
+    with_intervals,
+)
 from pretrain_model.cross_validation import predict_left_out
 
 
@@ -46,6 +52,69 @@ def test_intervals_of_the_right_width_cover_their_share() -> None:
     for dimension in ("valence", "arousal"):
         assert scores["bar", dimension, "covered_50"] == pytest.approx(0.5, abs=0.02)
         assert scores["bar", dimension, "covered_90"] == pytest.approx(0.9, abs=0.02)
+
+
+def test_thirds_are_of_the_bars_by_their_predicted_errors() -> None:
+    """Valence: six bars with the sd 0.1, 0.1, 0.2, 0.2, 0.4, 0.4 in mixed order, and errors that are known."""
+    sd = np.array([0.4, 0.1, 0.2, 0.1, 0.4, 0.2])
+    error = np.array([0.3, 0.05, 0.2, 0.3, -0.1, -0.1])  # in sd: 0.75, 0.5, 1, 3, 0.25, 0.5
+    rated = np.array([0.1, -0.2, 0.3, 0.0, 0.2, -0.1])
+    predicted = np.stack([rated + error, rated, sd, np.ones(6)], axis=1)
+    pieces = [[(predicted[part], np.stack([rated[part]] * 2, axis=1))] for part in (slice(0, 2), slice(2, 6))]
+    scores = rating_agreement(pieces)
+    found = {name: value for (level, dimension, name), value in scores.items()
+             if (level, dimension) == ("bar", "valence")}  # fmt: skip
+    assert found["covered_50"] == pytest.approx(3 / 6)
+    assert found["covered_90"] == pytest.approx(5 / 6)
+    for name, thirds in {
+        "covered_50": (1 / 2, 1 / 2, 1 / 2),
+        "covered_90": (1 / 2, 1, 1),
+        "mae": (0.175, 0.15, 0.2),
+    }.items():
+        assert [found[f"{name}_third_{k}"] for k in (1, 2, 3)] == pytest.approx(thirds)
+    for name in ("covered_50", "covered_90"):
+        assert [scores["bar", "arousal", f"{name}_third_{k}"] for k in (1, 2, 3)] == [1, 1, 1]
+
+
+def test_thirds_of_errors_of_the_predicted_sizes_are_covered_alike() -> None:
+    draw = np.random.default_rng(0)
+    sd = draw.uniform(0.05, 0.5, (6000, 2))
+    scores = rating_agreement([[(np.concatenate([draw.normal(scale=sd), sd], axis=1), np.zeros((6000, 2)))]])
+    for dimension in ("valence", "arousal"):
+        errors = [scores["bar", dimension, f"mae_third_{k}"] for k in (1, 2, 3)]
+        assert errors == sorted(errors)
+        for k in (1, 2, 3):
+            assert scores["bar", dimension, f"covered_50_third_{k}"] == pytest.approx(0.5, abs=0.04)
+            assert scores["bar", dimension, f"covered_90_third_{k}"] == pytest.approx(0.9, abs=0.03)
+
+
+def test_fewer_bars_than_thirds_leave_a_third_without_a_number() -> None:
+    one = np.array([[0.1, 0.1, 0.2, 0.2], [0.0, 0.3, 0.1, 0.1]])
+    scores = rating_agreement([[(one, np.zeros((2, 2)))]])
+    assert [scores["bar", "valence", f"mae_third_{k}"] for k in (1, 2)] == [0, 0.1]
+    assert np.isnan(scores["bar", "valence", "mae_third_3"])
+
+
+def test_no_thirds_without_predicted_errors() -> None:
+    assert not [name for _, _, name in rating_agreement(compared(5, 0.1)) if "third" in name or "covered" in name]
+
+
+def clips(*points: tuple[float, float, float, float]) -> list[Compared]:
+    """Clips of two bars, from predicted valence and arousal and rated valence and arousal."""
+    return [[(np.array([p[:2], p[:2]]) + [[0.1], [-0.1]], np.array([p[2:], p[2:]]))] for p in points]
+
+
+def test_ranking_is_the_share_of_pairs_of_clips_in_the_right_order() -> None:
+    """Arousal: of the four pairs of an aroused and a calm clip, three are in order. Where zero lies does not count."""
+    made = clips((0.9, 0.8, 0.6, 0.6), (0.8, 0.6, -0.6, 0.6), (0.7, 0.7, -0.6, -0.6), (0.9, 0.5, 0.6, -0.6))
+    scores = ranking_agreement(made)
+    assert scores == {("piece", "valence", "auc"): 1.0, ("piece", "arousal", "auc"): 0.75}
+
+
+def test_ranking_of_ties_is_half_right_and_of_one_sign_undefined() -> None:
+    scores = ranking_agreement(clips((0.1, 0.2, 0.6, 0.6), (0.1, 0.1, -0.6, 0.6)))
+    assert scores["piece", "valence", "auc"] == 0.5
+    assert np.isnan(scores["piece", "arousal", "auc"])
 
 
 def test_quadrants_are_those_of_the_clips_means() -> None:

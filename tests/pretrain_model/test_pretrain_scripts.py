@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from made_music import arpeggios, rock, with_drums
+from symusic import Note, Track
 
 import musetok_bridge
 from pipeline.settings import PROJECT_ROOT
+from pretrain_model.band import BAND
 from pretrain_model.head import load_head
+from pretrain_model.listener import Listener
 
 SCRIPTS = PROJECT_ROOT / "pretrain_model"
 
@@ -32,8 +36,6 @@ def run(monkeypatch, encoder, tmp_path, emopia_zip, vgmidi_folder):
             "train.max_epochs=15",
             "train.batch_size=16",
             "train.size=small",
-            "listener.steps=20",
-            "listener.networks=2",
             "cross_validate.folds=2",
             "cross_validate.resamples=100",
         ]
@@ -82,13 +84,67 @@ def test_the_same_seed_writes_the_same_head(run, tmp_path, head, dataset) -> Non
     assert load_head(str(path)).digest == first
 
 
-def test_heads_are_compared_on_games_that_they_have_not_seen(run, tmp_path, capsys) -> None:
+@pytest.fixture
+def tagged_folder(tmp_path: Path) -> Path:
+    """Six songs for piano, strings and drums; the more drums, the more aroused."""
+    folder = tmp_path / "tagged"
+    folder.mkdir()
+    rows = ["file,song_key,deezer_valence,deezer_arousal"]
+    for k in range(6):
+        score = with_drums(arpeggios(k % 2), rock(60 + 10 * k, 1 + k))
+        score.tracks.append(Track("strings", 48, False))
+        score.tracks[-1].notes.append(Note(0, 1920, 50, 60))
+        (folder / f"song {k}.mid").write_bytes(score.dumps_midi())
+        rows.append(f"song {k}.mid,key {k},{k % 3},{k}")
+    (folder / "labels.csv").write_text("\n".join(rows), encoding="utf-8")
+    return folder
+
+
+def test_drums_are_learned_from_tagged_songs_and_only_from_them(run, tmp_path, tagged_folder, capsys) -> None:
+    drums = BAND.index("drums_per_second")
+    out, weights = tmp_path / "out", []
+    for path in ("null", str(tagged_folder)):
+        for script in ("01_prepare_datasets.py", "02_extract_latents.py", "03_train.py"):
+            run(script, f"tagged.path={path}", "listener.penalty_band=0.1")
+        head = load_head(str(out / "head" / "head.safetensors"))
+        assert isinstance(head.model, Listener)
+        weights.append(head.model.weights["band.weight"])
+        assert ("tagged: 6 pieces" in head.facts["pieces"]) == (path != "null")
+    assert not weights[0].any()
+    assert weights[1][1, drums] > 0
+    printed = capsys.readouterr().out
+    assert "tagged: files: 6; songs: 6" in printed
+    counts = json.loads((out / "datasets.json").read_text())["counts"]
+    assert set(counts) == {"emopia", "vgmidi", "tagged"}
+
+
+def test_a_folder_of_tagged_songs_that_is_none_is_an_error_of_one_line(run, tmp_path, capsys) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SystemExit) as caught:
+        run("01_prepare_datasets.py", f"tagged.path={tmp_path / 'empty'}")
+    assert caught.value.code == 1
+    complained = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "labels.csv" in complained
+    assert "tagged.path" in complained
+
+
+def test_heads_are_compared_on_games_that_they_have_not_seen(run, tmp_path, tagged_folder, capsys) -> None:
     for script in ("01_prepare_datasets.py", "02_extract_latents.py", "05_cross_validate.py"):
-        run(script)
+        run(script, f"tagged.path={tagged_folder}")
     table = pd.read_csv(tmp_path / "out" / "cross_validation.csv")
-    predictors = {"constant", "trees", "custom_mlp", "listener_heard", "listener_whole", "listener_whole_and_latents"}
+    listeners = {f"listener_{kind}" for kind in ("heard", "whole", "whole_cautious", "whole_and_latents")}
+    predictors = {"constant", "trees", "custom_mlp", *listeners}
     assert set(table[table["dataset"] == "emopia"]["predictor"]) == predictors
     assert set(table[table["dataset"] == "vgmidi"]["predictor"]) == predictors | {"one_rater", "half_of_raters"}
+    for unseen in ("vgmidi_never_seen", "emopia_never_seen"):
+        assert set(table[table["dataset"] == unseen]["predictor"]) == predictors - {"constant"}
+    assert set(table[table["dataset"] == "emopia_never_seen"]["metric"]) == {"auc"}
+    assert table[table["metric"] == "auc"]["value"].between(0, 1).all()
+    by_tags = table[table["dataset"] == "tagged_by_song"]
+    assert set(by_tags["predictor"]) == listeners  # others don't learn from tags
+    assert set(by_tags["metric"]) == {"rho"}
+    listener = table[(table["dataset"] == "vgmidi") & (table["predictor"] == "listener_whole")]
+    assert {"mae_third_1", "covered_50_third_2", "covered_90_third_3"} <= set(listener["metric"])
     assert (table["low"] <= table["high"])[table["low"].notna()].all()
     bars = pd.read_csv(tmp_path / "out" / "cross_validation_bars.csv")
     assert bars.notna().all(axis=None)

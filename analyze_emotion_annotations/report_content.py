@@ -194,7 +194,7 @@ def _quality(analysis: Analysis, folder: Path) -> Section:
         "Quality of the data",
         paragraphs=(
             "Every song could be annotated." if not failures else "Songs that failed have no bars.",
-            "Bars leave out notes of drums, notes without a length or outside the piano's range, doubled notes "
+            "Words leave out notes of drums, notes without a length or outside the piano's range, doubled notes "
             "(merged), and inner notes of bars that hold more notes than the model can read (thinned).",
         ),
         tables=counted,

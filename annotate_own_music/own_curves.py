@@ -23,7 +23,7 @@ def as_song(song: Annotated) -> Song:
         md5=song.row.md5,
         title=song.row.name,
         artist="",
-        duration_seconds=song.duration_seconds,
+        duration_seconds=song.bars.duration_seconds,
         bar_number=bars.bar_number,
         start_seconds=bars.start_seconds,
         valence=valence,

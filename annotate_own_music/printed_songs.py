@@ -45,7 +45,7 @@ class PrintedSongs:
         return self._line("song", "bars", "seconds", "valence", "arousal", "meter")
 
     def _row(self, song: Annotated) -> str:
-        bars, seconds = song.bars, song.duration_seconds
+        bars, seconds = song.bars, song.bars.duration_seconds
         ratings = _ratings(song.predicted.mean(axis=0))
         return self._line(shown(song.row.name), str(len(bars)), f"{seconds:.1f}", *ratings, _meters(bars.meter))
 
@@ -55,7 +55,7 @@ class PrintedSongs:
 
 def heading(song: Annotated) -> list[str]:
     """Lines with a song's name, length and means, and the number of its notes that are in no bar."""
-    bars, seconds = song.bars, song.duration_seconds
+    bars, seconds = song.bars, song.bars.duration_seconds
     valence, arousal, *_ = song.predicted.mean(axis=0)
     n_bars = counted(len(bars), "bar")
     means = f"mean valence {valence:+z.2f}, mean arousal {arousal:+z.2f}"

@@ -32,7 +32,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 DIMENSIONS = ("valence", "arousal")
-FORMAT = 3  # version of the tables; in 2 valence_error_sd was called valence_sd, 1 had no columns of tracks and tempo
+# version of the tables; 3 had no columns of drum notes and instruments, in 2 valence_error_sd was called valence_sd,
+# and 1 had no columns of tracks and tempo
+FORMAT = 4
 RUN_RECORD = "run.json"
 RECORDS = "parts"  # folder of the parts' records
 
@@ -109,13 +111,19 @@ class Column:
 MD5 = Column("md5", TEXT, "32 hex digits", "the MIDI file, by the md5 of its bytes")
 BARS = (
     MD5,
-    Column("bar_number", COUNT, "0 or more", "0 is the bar at tick 0; empty bars before the first note have no row"),
+    Column("bar_number", COUNT, "0 or more", "0 is the bar at tick 0; bars before the first pitched note have no row"),
     Column("valence", RATING, "−1 to 1", "from unpleasant to pleasant"),
     Column("arousal", RATING, "−1 to 1", "from calm to excited"),
     Column("start_tick", COUNT, "ticks, 0 or more", "where the bar begins, in the file's own resolution"),
     Column("start_seconds", SECONDS, "seconds, 0 or more", "the same under the file's tempo map, three decimals"),
     Column("meter", TEXT, "such as 3/4", "the bar's meter as notated"),
-    Column("n_notes", COUNT, "notes, 0 or more", "notes that begin in the bar; with 0, predicted from its neighbours"),
+    Column(
+        "n_notes",
+        COUNT,
+        "notes, 0 or more",
+        "notes that begin in the bar; with 0, predicted from the bars around it",
+    ),
+    Column("n_drum_notes", COUNT, "notes, 0 or more", "drum notes that begin in the bar"),
     Column("valence_error_sd", RATING, "0 or more", "expected standard deviation of the error of valence"),
     Column("arousal_error_sd", RATING, "0 or more", "expected standard deviation of the error of arousal"),
 )
@@ -124,12 +132,24 @@ SONGS = (
     MD5,
     Column("n_bars", COUNT, "bars, 1 or more", "number of bars, the length of every list over bars"),
     Column("n_notes", COUNT, "notes, 0 or more", "notes in all bars"),
-    Column("duration_seconds", SECONDS, "seconds, 0 or more", "where the last event ends, three decimals"),
+    Column(
+        "n_drum_notes",
+        COUNT,
+        "notes, 0 or more",
+        "drum notes in all bars; those outside the bars don't count",
+    ),
+    Column("n_instruments", COUNT, "1 or more", "General MIDI programs that play, and one for the drums"),
+    Column("duration_seconds", SECONDS, "seconds, 0 or more", "where the last note stops sounding, three decimals"),
     Column("valence_mean", RATING, "−1 to 1", "mean of valence over the bars"),
     Column("valence_sd", RATING, "0 to 1", "standard deviation of valence over the bars (ddof 0)"),
     Column("arousal_mean", RATING, "−1 to 1", "mean of arousal over the bars"),
     Column("arousal_sd", RATING, "0 to 1", "standard deviation of arousal over the bars (ddof 0)"),
-    Column(f"{LEFT_OUT}drums", COUNT, "notes, 0 or more", "notes of drum tracks, which are not converted"),
+    Column(
+        f"{LEFT_OUT}drums",
+        COUNT,
+        "notes, 0 or more",
+        "notes of drum tracks, which have no words, in the bars or outside",
+    ),
     Column(f"{LEFT_OUT}zero_length", COUNT, "notes, 0 or more", "notes without a length"),
     Column(f"{LEFT_OUT}out_of_range", COUNT, "notes, 0 or more", "notes outside the piano's range"),
     Column(f"{LEFT_OUT}merged", COUNT, "notes, 0 or more", "notes that double one of the same pitch and onset"),

@@ -36,6 +36,7 @@ class ModelSettings:
     head: str
     device: str
     dtype: Literal["float32", "mixed", "bfloat16"]
+    motion: Literal["full", "cautious"]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ datasets, so that these processes start fast and stay small.
 from __future__ import annotations
 
 import contextlib
-import math
 import multiprocessing
 import os
 import re
@@ -19,10 +18,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from musetok_bridge.bars import Bars, score_to_bars
-from musetok_bridge.scores import UnusableScore, read_score, seconds_at
+from musetok_bridge.scores import UnusableScore, read_score
 
 from .annotation_settings import BarSettings, LimitSettings
 
@@ -33,7 +30,7 @@ if TYPE_CHECKING:
 
     from pretrain_model.head import Performance
 
-    Perform: TypeAlias = Callable[[symusic.core.ScoreTick, Bars, LimitSettings], Performance]
+    Perform: TypeAlias = Callable[[symusic.core.ScoreTick, Bars], Performance]
 
     Convert: TypeAlias = Callable[[bytes | None], "Converted | Failure"]
 
@@ -43,14 +40,9 @@ READY = "ready"  # the first message of a process that converts
 
 
 class Converted(NamedTuple):
-    """A song as bars.
-
-    duration_seconds: the end of the last event under the tempo map, or the start of the last bar if that is later (an
-    onset just before a bar line is rounded into the next bar). performance: what the head reads of the song, if any.
-    """
+    """A song as bars. performance: what the head reads of the song, if any."""
 
     bars: Bars
-    duration_seconds: float
     performance: Performance | None
 
 
@@ -62,11 +54,11 @@ class Failure(NamedTuple):
 
 
 def convert_song(
-    music: bytes | None, bars: BarSettings, limits: LimitSettings, perform: Perform | None
+    music: bytes | None, bars: BarSettings, limits: LimitSettings, perform: Perform | None, needs_pitch: bool = False
 ) -> Converted | Failure:
     """Convert the bytes of one MIDI file. Raises MemoryError, and nothing else, whatever the bytes are.
 
-    perform: the `performance` method of the head, or None to leave `performance` out.
+    perform: the `performance` method of the head, or None to leave `performance` out. needs_pitch: refuse drums alone.
     """
     if not music:
         return Failure("read", "no_music: there are no bytes to read")
@@ -75,11 +67,9 @@ def convert_song(
         score = read_score(music, limits)
         stage = "convert"
         converted = score_to_bars(score, **asdict(bars), limits=limits)
-        end_tick = max(score.end(), int(converted.start_tick[-1]))
-        seconds = float(seconds_at(score, np.array([end_tick]))[0])
-        if not math.isfinite(seconds):
-            return Failure(stage, "no_time: its tempos give no time in seconds")
-        return Converted(converted, seconds, perform(score, converted, limits) if perform else None)
+        if needs_pitch and not converted.n_notes.any():
+            return Failure(stage, "no_pitch: drums alone, which have no words, and the head reads latents of words")
+        return Converted(converted, perform(score, converted) if perform else None)
     except UnusableScore as error:
         return Failure(stage, reason_line(str(error)))
     except MemoryError:

@@ -50,19 +50,22 @@ def bar_values(md5: str, bars: Bars, predicted: np.ndarray) -> dict[str, Sequenc
         "start_seconds": bars.start_seconds,
         "meter": bars.meter,
         "n_notes": bars.n_notes,
+        "n_drum_notes": bars.n_drum_notes,
         "valence_error_sd": valence_error_sd,
         "arousal_error_sd": arousal_error_sd,
     }
 
 
-def song_values(md5: str, bars: Bars, duration_seconds: float, predicted: np.ndarray) -> dict[str, Any]:
+def song_values(md5: str, bars: Bars, predicted: np.ndarray) -> dict[str, Any]:
     """The value of every column of SONGS for a song. predicted: (n, 4), with the columns head.PREDICTED."""
     mean, sd = predicted.mean(axis=0, dtype=np.float64), predicted.std(axis=0, dtype=np.float64)  # ddof 0
     return {
         "md5": md5,
         "n_bars": len(bars),
         "n_notes": int(bars.n_notes.sum()),
-        "duration_seconds": duration_seconds,
+        "n_drum_notes": int(bars.n_drum_notes.sum()),
+        "n_instruments": bars.n_instruments,
+        "duration_seconds": bars.duration_seconds,
         "valence_mean": mean[0],
         "valence_sd": sd[0],
         "arousal_mean": mean[1],
@@ -89,17 +92,15 @@ class PartTables:
             reason = song.reason + (f" ({song.row.name})" if song.row.name else "")
             self.add_failure(song.row.md5, song.stage, reason)
         else:
-            self.add_song(song.row.md5, song.bars, song.duration_seconds, song.predicted, song.row.described)
+            self.add_song(song.row.md5, song.bars, song.predicted, song.row.described)
 
-    def add_song(
-        self, md5: str, bars: Bars, duration_seconds: float, predicted: np.ndarray, described: Mapping[str, Any]
-    ) -> None:
+    def add_song(self, md5: str, bars: Bars, predicted: np.ndarray, described: Mapping[str, Any]) -> None:
         """Write a row for each bar and one for the song. predicted: (n, 4), with the columns head.PREDICTED."""
         values = bar_values(md5, bars, predicted)
         fields = [written(column.kind, values[column.name]) for column in BARS]
         # Rows of bars are joined here, three times as fast as by the csv module: nine rows in ten are bars.
         self._bars.writelines(f"{','.join(row)}\n" for row in zip(*fields, strict=True))
-        song = song_values(md5, bars, duration_seconds, predicted)
+        song = song_values(md5, bars, predicted)
         row = [cell(column.kind, song[column.name]) for column in SONGS]
         self._csv["songs"].writerow(row + [cell(c.kind, described.get(c.name)) for c in self._descriptive])
         self.totals.add(Totals(songs=1, bars=len(bars)))

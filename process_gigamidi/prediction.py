@@ -30,7 +30,6 @@ class Annotated(NamedTuple):
 
     row: Row
     bars: Bars
-    duration_seconds: float
     predicted: np.ndarray
 
 
@@ -57,7 +56,7 @@ class PredictedSongs(NamedTuple):
             if isinstance(converted, Failure):
                 yield Failed(row, *converted)
             elif np.isfinite(columns := next(predicted)).all():
-                yield Annotated(row, converted.bars, converted.duration_seconds, columns)
+                yield Annotated(row, converted.bars, columns)
             else:
                 yield Failed(row, "predict", "not_finite: the model gives no number for some bar")
 
@@ -91,22 +90,27 @@ class Models(NamedTuple):
 
 def load_models(model: ModelSettings) -> Models:
     """Load the head, and the encoder if the head reads latents. Raises UserError if that fails or they don't match."""
-    head = load_head(model.head, model.device)
+    head = load_head(model.head, model.device, model.motion)
     if not head.reads_latents:
         if model.encoder != "bundled":
             note(f"head {model.head!r} reads no latents: model.encoder is not used")
+        head.check_width(0)
         return Models(None, head)
     from musetok_bridge import load_encoder  # imports torch, which a head without an encoder does not need
 
     encoder = load_encoder(model.encoder, model.device, model.dtype)
     head.check_encoder(encoder)
+    head.check_width(encoder.width)
     return Models(encoder, head)
 
 
 def converters_for(models: Models, settings: AnnotationSettings) -> Converters:
     """Processes that convert songs to the inputs of the models."""
     limits = settings.limits
-    convert = partial(convert_song, bars=settings.bars, limits=limits, perform=models.head.performance)
+    head = models.head
+    convert = partial(
+        convert_song, bars=settings.bars, limits=limits, perform=head.performance, needs_pitch=head.reads_latents
+    )
     return Converters(convert, settings.compute.workers, limits.seconds, limits.memory_mb)
 
 

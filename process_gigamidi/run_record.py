@@ -42,6 +42,7 @@ def what_decides(
         "dataset.limit": settings.dataset.limit,
         **digests,
         "model.dtype": settings.model.dtype,
+        "model.motion": settings.model.motion,
         **{f"bars.{name}": value for name, value in asdict(settings.bars).items()},
         **{f"limits.{name}": value for name, value in asdict(settings.limits).items()},
         "compute.bars_per_batch": settings.compute.bars_per_batch,

@@ -177,8 +177,9 @@ def _facts_of_bars(bars: pd.DataFrame, songs: pd.DataFrame) -> Iterator[tuple[st
         yield f"{name}_mean is the mean", (np.abs(mean - songs[f"{name}_mean"].to_numpy()) <= ROUNDED)[song]
         error = pd.to_numeric(bars[f"{name}_error_sd"], errors="coerce").to_numpy(float)
         yield f"{name}_error_sd is a number", np.isfinite(error) & (error >= 0)
-    notes = np.bincount(song, bars["n_notes"], len(songs))
-    yield "the bars have the song's notes", (notes == songs["n_notes"].to_numpy())[song]
+    for column, what in (("n_notes", "notes"), ("n_drum_notes", "drum notes")):
+        notes = np.bincount(song, bars[column], len(songs))
+        yield f"the bars have the song's {what}", (notes == songs[column].to_numpy())[song]
 
 
 def _check_rows(songs: Iterable[str], failures: Iterable[str], rows: Sequence[str]) -> Iterator[str]:

@@ -63,7 +63,7 @@ def rows_of(songs: list[bytes | None]) -> list[dict[str, Any]]:
 
 
 def mixed_songs() -> list[bytes | None]:
-    """Twenty-three rows: songs of 1 to 12 bars, one twice, and five that can't be annotated."""
+    """Twenty-three rows: songs of 1 to 12 bars, one twice, four that can't be annotated, and drums alone."""
     songs: list[bytes | None] = [song(1 + i % 12, 48 + i) for i in range(18)]
     songs[3:3] = [b"MThd and then nothing", None, b""]
     songs[11:11] = [song(2, drums=True), song(4)[:40]]
@@ -113,6 +113,9 @@ class PlainHead:
         return [np.concatenate([self.rate(p.latents), p.latents[:, :1], p.latents[:, :1]], axis=1) for p in pieces]
 
     def check_encoder(self, encoder: PlainEncoder) -> None:
+        pass
+
+    def check_width(self, latent: int) -> None:
         pass
 
 

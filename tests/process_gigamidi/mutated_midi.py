@@ -190,7 +190,11 @@ def worst_files(max_bytes: int, max_notes: int, max_bars: int) -> Iterator[tuple
 
 
 def bundled_files() -> list[bytes]:
-    """The real files in the project: those of the tests, and the samples as MIDI."""
+    """The real files in the project: those of the tests, and the samples as MIDI; and one of them played on drums."""
     made = [path.read_bytes() for path in sorted((PROJECT_ROOT / "tests" / "fixtures" / "synthetic").glob("*.mid"))]
     tunes = sorted((PROJECT_ROOT / "samples").glob("*.abc"))
-    return made + [symusic.Score.from_abc(tune.read_text(encoding="utf-8")).dumps_midi() for tune in tunes]
+    scores = [symusic.Score.from_abc(tune.read_text(encoding="utf-8")) for tune in tunes]
+    drums = scores[0].copy()
+    for track in drums.tracks:
+        track.is_drum = True
+    return made + [score.dumps_midi() for score in (*scores, drums)]

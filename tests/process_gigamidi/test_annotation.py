@@ -26,7 +26,7 @@ def test_every_row_is_in_exactly_one_of_songs_and_failures(hub_copy: Path, tmp_p
     assert not set(songs["md5"]) & set(failures["md5"])
     assert (totals.songs, totals.failures) == (len(songs), len(failures)) == (18, 5)
     assert failures["stage"].tolist() == ["parse", "read", "read", "convert", "parse"]
-    assert failures["reason"].str.split(":").str[0].tolist()[3] == "no_notes"
+    assert failures["reason"].str.split(":").str[0].tolist()[3] == "no_pitch"  # the plain head reads latents
 
 
 def test_songs_and_bars_are_in_the_order_of_the_dataset(finished: Path) -> None:
@@ -164,6 +164,7 @@ def test_a_finished_folder_is_not_read_again(hub_copy: Path, tmp_path: Path, mon
         ("output.row_groups_per_part=3", "row_groups_per_part"),
         ("dataset.limit=9", "limit"),
         ("model.dtype=bfloat16", "dtype"),
+        ("model.motion=cautious", "motion"),
     ],
 )
 @pytest.mark.usefixtures("models")
@@ -192,7 +193,8 @@ def test_run_json_says_what_made_the_tables(finished: Path) -> None:
     assert record["decides"]["model.encoder"] == "e" * 64
     assert record["decides"]["dataset.config"] == "v2.0.0"
     assert record["totals"]["songs"] == 18
-    assert record["totals"]["failures_by_reason"] == {"unreadable": 2, "no_music": 2, "no_notes": 1}
+    assert record["totals"]["failures_by_reason"] == {"unreadable": 2, "no_music": 2, "no_pitch": 1}
+    assert record["decides"]["model.motion"] == "full"
     assert record["parts"] == 4
     assert record["settings"]["output"]["row_groups_per_part"] == 2
     assert "symusic" in record["versions"]

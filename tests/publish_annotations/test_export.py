@@ -35,7 +35,7 @@ from publish_annotations.parquet_files import row_groups
 pytestmark = pytest.mark.usefixtures("models")
 
 FOUR_DECIMALS = {column.name for column in (*BARS, *SONGS) if column.kind.decimals == 4}
-LISTS = {"n_notes": "bar_n_notes"}
+LISTS = {"n_notes": "bar_n_notes", "n_drum_notes": "bar_n_drum_notes"}
 
 
 def as_number(name: str, text: str) -> float | np.float32:

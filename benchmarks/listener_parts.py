@@ -1,11 +1,11 @@
-"""How much each part of the listener contributes: linear models, networks, motion within a piece, both rated sets.
+"""How much each part of the listener contributes: its level, its motion, groups of features, and more music.
 
     python benchmarks/listener_parts.py --set output.dir=output/pretrain
 
 Reads the output of pretrain_model/02_extract_latents.py. The protocol is that of pretrain_model/05_cross_validate.py:
-VGMIDI in folds by game, EMOPIA by song. The first rows evaluate single parts of one fitted model with the context
-whole. The next rows leave out groups of features, by giving every bar the same value, and fit again; the last rows fit
-on a share of the games and songs.
+VGMIDI in folds by game, EMOPIA by song. The first rows evaluate single parts of one fitted listener with the context
+whole and the cautious motion. The next rows leave out groups of features, by giving every bar the same value, and fit
+again; the last rows fit on a share of the games and songs.
 """
 
 from __future__ import annotations
@@ -15,35 +15,50 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from musetok_bridge import load_encoder
 from pipeline.settings import run_script
 from pretrain_model.agreement import quadrant_agreement, rating_agreement
+from pretrain_model.bar_context import BarViews
 from pretrain_model.cross_validation import fold_pieces
 from pretrain_model.features import FEATURES
-from pretrain_model.listener_model import ListenerConfig, ListenerModel, Views
-from pretrain_model.listener_training import SeenPiece, fit_listener
-from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
+from pretrain_model.listener import Listener, ListenerConfig
+from pretrain_model.listener_training import fit_listener
+from pretrain_model.pretrain_settings import SETTINGS_FILE, ListenerSettings, PretrainSettings
 from pretrain_model.rated_pieces import RatedPiece, load_rated_pieces
+from pretrain_model.seen_music import RatedMusic, SeenPiece
 from pretrain_model.tonality import TONAL
 
-Part = Callable[[ListenerModel, Views], Tensor]
-ALL = "all, by the gate"
+Part = Callable[[Listener, BarViews], np.ndarray]  # valence and arousal, (1 or n, 2)
+
+
+def level(listener: Listener, views: BarViews) -> np.ndarray:
+    """The level alone, the same for all bars."""
+    return listener.level(views)[None]
+
+
+def moments(listener: Listener, views: BarViews) -> np.ndarray:
+    """What the moments suggest, averaged over the piece: both dimensions read from the music heard so far."""
+    return listener.read(views, "heard").mean(axis=0, keepdims=True)
+
+
+def default(listener: Listener, views: BarViews) -> np.ndarray:
+    """The prediction with the cautious motion: the size of the full one is not fitted here."""
+    return listener.predict(views)[:, :2]
+
+
+ALL = "all"
 PARTS: dict[str, Part] = {
-    "VGMIDI: linear, whole piece": lambda m, v: m.vgmidi.linear(v.whole).expand(len(v.heard), 2),
-    "VGMIDI: networks, what was heard": lambda m, v: m.vgmidi.networks(v.heard),
-    "VGMIDI: mean of both": lambda m, v: m.rate(m.vgmidi, v).expand(len(v.heard), 2),
-    "VGMIDI: … and the motion": lambda m, v: m.rate(m.vgmidi, v) + m.moving(v),
-    "EMOPIA: mean of both": lambda m, v: m.rate(m.emopia, v).expand(len(v.heard), 2),
-    ALL: lambda m, v: m(v)[0],
+    "level": level,
+    "level, both dimensions read from moments": moments,
+    ALL: default,
 }
 GROUPS = {
     "without tempo and density": ("tempo", "notes_per_second", "onsets_per_second", "notes_per_quarter"),
     "without loudness": ("velocity", "velocity_sd", "velocity_max", "loudness"),
     "without register": ("pitch", "highest", "lowest", "melody", "pitch_sd", "melody_leap"),
     "without key and harmony": (*TONAL, "harmonic_change"),
+    "without weights for music without a beat grid": ("off_grid",),
 }
 SHARES = (0.25, 0.5, 0.75)
 
@@ -66,11 +81,10 @@ def measure(
 
     share: share of the games and songs of the other folds used for training.
     """
-    listener = replace(settings.listener, context="whole", reads="performance")
-    config = ListenerConfig(
-        len(FEATURES), "whole", listener.networks, listener.hidden, listener.dropout_in, listener.dropout
-    )
-    seen = [SeenPiece.of(piece, listener) for piece in (*vgmidi, *emopia)]
+    listening: ListenerSettings = replace(settings.listener, context="whole", reads="performance")
+    config = ListenerConfig(len(FEATURES), "whole")
+    pieces = [*vgmidi, *emopia]
+    seen = [SeenPiece.of(piece, listening) for piece in pieces]
     predicted: dict[str, dict[int, np.ndarray]] = {name: {} for name in parts}
     draw = np.random.default_rng(settings.train.seed)
     for fold in fold_pieces(vgmidi, emopia, settings.cross_validate.folds):
@@ -78,17 +92,18 @@ def measure(
         kept = [
             [seen[i] for i in some if i not in left_out] for some in (range(len(vgmidi)), range(len(vgmidi), len(seen)))
         ]
-        model = fit_listener(
-            *(some_groups(pieces, share, draw) for pieces in kept), config, listener, settings.train.seed
-        )
-        with torch.inference_mode():
+        rated, clips = (some_groups(group, share, draw) for group in kept)
+        listener = fit_listener(RatedMusic(rated, clips, []), config, listening)
+        for i in fold:
             for name, part in parts.items():
-                predicted[name] |= {i: part(model, seen[i].views).numpy() for i in fold}
+                values = part(listener, seen[i].views)
+                whole = np.broadcast_to(values, (len(seen[i].views.heard), 2))
+                predicted[name][i] = whole[pieces[i].rated]
     found = {}
     for name in parts:
-        compared = [[(predicted[name][i], piece.targets)] for i, piece in enumerate((*vgmidi, *emopia))]
-        rated, accuracy = rating_agreement(compared[: len(vgmidi)]), quadrant_agreement(compared[len(vgmidi) :])
-        values = [rated[level, d, "r"] for level in ("bar", "within", "piece") for d in ("valence", "arousal")]
+        compared = [[(predicted[name][i], piece.targets)] for i, piece in enumerate(pieces)]
+        rated_figures, accuracy = rating_agreement(compared[: len(vgmidi)]), quadrant_agreement(compared[len(vgmidi) :])
+        values = [rated_figures[level, d, "r"] for level in ("bar", "within", "piece") for d in ("valence", "arousal")]
         found[name] = [*values, *(accuracy["piece", d, "accuracy"] for d in ("quadrant", "arousal", "valence"))]
     return found
 
@@ -108,13 +123,8 @@ def main(settings: PretrainSettings) -> None:
         for dataset in ("vgmidi", "emopia")
     )
     columns = [f"{d} {level}" for level in ("bar", "within", "piece") for d in ("valence", "arousal")]
-    print(
-        "| part | "
-        + " | ".join([*columns, "quadrants", "arousal's sign", "valence's sign"])
-        + " |\n|---"
-        + "|---" * 9
-        + "|"
-    )
+    accuracies = ["quadrants", "arousal's sign", "valence's sign"]
+    print("| part | " + " | ".join([*columns, *accuracies]) + " |\n|---" + "|---" * 9 + "|")
 
     def show(found: dict[str, list[float]]) -> None:
         for name, values in found.items():

@@ -255,7 +255,7 @@ def measure_stages(
     default, on_latents = load_head("bundled"), load_head("bundled_mlp")
     perform = default.performance
     assert perform
-    performances = [perform(score, bars, settings.limits) for score, bars in zip(scores, songs, strict=True)]
+    performances = [perform(score, bars) for score, bars in zip(scores, songs, strict=True)]
     inputs = [HeadInput(performance) for performance in performances]
     encoder = load_encoder("bundled")
     latents = [HeadInput(None, encoded) for _, encoded in encoder.encode(songs)]
@@ -265,13 +265,13 @@ def measure_stages(
         with tempfile.TemporaryDirectory() as folder:
             with part_tables(Path(folder), 0, columns) as tables:
                 for row, bars, values in zip(rows, songs, predicted, strict=True):
-                    tables.add_song(row.md5, bars, 0.0, values, row.described)
+                    tables.add_song(row.md5, bars, values, row.described)
             complete_part(Path(folder), 0, "", tables.totals)
 
     works: dict[str, Callable[[], Any]] = {
         "parse": lambda: [read_score(row.music or b"") for row in rows],
         "convert": lambda: [score_to_bars(score, **options) for score in scores],
-        "features and views": lambda: [perform(s, b, settings.limits) for s, b in zip(scores, songs, strict=True)],
+        "features and views": lambda: [perform(s, b) for s, b in zip(scores, songs, strict=True)],
         "encode": lambda: encoder.encode(songs),
         "predict from views": lambda: default.predict(inputs),
         "predict from latents": lambda: on_latents.predict(latents),

@@ -45,7 +45,7 @@ from .vocabulary import (
     POSITION_TICKS,
 )
 
-HUNG_SECONDS = 30.0  # a note that sounds for longer was never ended
+HUNG_SECONDS = 30.0  # a note that sounds for longer, and beyond the last bar, was never ended
 _NO_NOTES = np.empty(0, dtype=np.int64)
 WORDS_OF_A_NOTE = 3  # Beat, Note_Pitch, Note_Duration
 WORDS_OF_AN_EMPTY_BAR = 2  # Bar, Time_Signature

@@ -102,7 +102,7 @@ def rating_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
     mean absolute error in each third of the bars by standard deviation, from the smallest: covered_50_third_1, ….
     """
     pairs = [pair for piece in pieces for pair in piece]
-    predicted, rated = (np.concatenate([pair[k] for pair in pairs]) for k in (0, 1))
+    predicted, rated = (np.concatenate([pair[k] for pair in pairs]).astype(np.float64) for k in (0, 1))
     sizes = np.array([len(pair[1]) for pair in pairs])
     starts = np.cumsum(sizes) - sizes
     means = [np.add.reduceat(values[:, :2], starts) / sizes[:, None] for values in (predicted, rated)]

@@ -44,17 +44,17 @@ CHARACTERS = {  # programs from 0; the others, pianos, are what the rated music 
 }
 BAND = (
     *(f"{role}_per_second" for role in ROLES),  # hits, log(1 + x)
-    "drums",  # 1 where drums play, 0 where they don't
+    "drums",  # 1 from two hits in a bar, 0.5 for one, 0 without drums
     "drums_per_second",  # onsets of any drum, log(1 + x)
     "drums_velocity",  # mean, as a share of 127
-    "backbeat",  # share of the snare's hits on the second and fourth beat
+    "backbeat",  # share of the snare's hits on the second and fourth quarter of the bar's time, whatever its meter
     *CHARACTERS,  # share of the seconds that all pitched notes sound
     "instruments",  # log of the number of pitched instruments that begin a note in the bar; all pianos are one
     "bass_per_second",  # the bass's notes, log(1 + x)
 )
 DRUM_SECONDS = 0.2  # for which a drum sounds
 _LONGEST = 8.0  # seconds for which a note's sound counts
-_ENOUGH = 2  # hits in a bar from which drums play in it
+_ENOUGH = 2  # hits in a bar from which `drums` is 1
 _BEATS = 4  # parts of a bar of which the second and the fourth are the backbeat
 _NEAR_A_BEAT = (0.1, 0.2)  # parts between which a hit goes from on the beat to off it
 _N_MIDI = 128  # pitches, and programs
@@ -121,7 +121,8 @@ def band_features(
 ) -> np.ndarray:
     """The features BAND of a piece's bars, (n, len(BAND)).
 
-    begins, ends: seconds of all notes. pitched: indices of the pitched notes. edges: (n + 1), the bar lines in seconds.
+    begins, ends: seconds of all notes. pitched: indices of the pitched notes, each of which belongs to the bar in which
+    it begins, or to the next from EARLY before the bar line. edges: (n + 1), the bar lines in seconds.
     """
     seconds = np.maximum(np.diff(edges), LEAST_SECONDS)
     bar = bar_of(begins[pitched], edges)
@@ -184,7 +185,8 @@ def from_usual(band: np.ndarray, usual: np.ndarray) -> np.ndarray:
     """How features differ from what is usual where drums and instruments play as far as here, (rows, len(BAND)).
 
     usual: (len(BAND)), the features of drums and of instruments where these play all along. Instruments that don't play
-    make no difference. Drums that don't play are missed a little where other instruments than pianos do, as in a band.
+    make no difference; but where other instruments than pianos play without drums, a part of the usual drums counts as
+    missing.
     """
     drums, others = drums_share(band), others_share(band)
     expected = drums + _MISSED * np.maximum(others - drums, 0)

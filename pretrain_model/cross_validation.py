@@ -6,8 +6,8 @@ twice: all clips in these folds (emopia_by_song), and its test split by a model 
 all of VGMIDI (emopia), as in other publications. Every interval is of 95 %, by the bootstrap (Efron): pieces, or songs
 for emopia_by_song, are drawn with replacement, all bars of one together, and the agreement is computed again.
 
-Then each set is predicted by a model that was trained on the other alone (vgmidi_never_seen, emopia_never_seen): what
-a model is worth on music that resembles nothing it learned from. EMOPIA's signs are then judged by the area under the
+Then each set is predicted by a model that was trained on the other alone (vgmidi_never_seen, emopia_never_seen): what a
+model is worth on a set whose music and raters it does not know. EMOPIA's signs are then judged by the area under the
 ROC curve, since such a model can't know where their zero lies. And tagged songs, if there are any, are predicted by
 models that learned from both sets and from the tags of other songs (tagged_by_song), in five folds; since a scale of
 tags is another one, they are judged by Spearman's rank correlation of a song's mean.

@@ -64,6 +64,7 @@ _DEFINED_IN_SILENCE = {
     "polyphony",
 }
 _HELD = np.array([name not in _DEFINED_IN_SILENCE for name in PERFORMANCE])
+# what is UNHEARD in a piece without pitched notes
 _PITCHED = np.array([name not in _DEFINED_IN_SILENCE - {"polyphony"} for name in FEATURES])
 MIDDLE_C = 60
 OCTAVE = 12

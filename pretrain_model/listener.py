@@ -3,10 +3,10 @@
 All its parts are linear, and all music is rated on one scale, that of VGMIDI's raters:
 
 - The level. With the context `whole` valence is read from the whole piece, and arousal is the mean over the piece of
-  what each moment suggests; with `heard` both are read for each bar from the music up to it, so nothing later changes a
-  prediction. Music without a beat grid, as a recorded performance is, has weights of its own on top of those for all
-  music, and more of them the less its onsets lie on a grid: its bars are mere windows of time, and its notes last as
-  long as the pedal is held.
+  what each moment suggests; with `heard` both are read for each bar from the music up to it (and, of what follows, from
+  when the next onset comes). Music without a beat grid, as a recorded performance is, has weights of its own on top of
+  those for all music, and more of them the less its onsets lie on a grid: its bars are mere windows of time, and its
+  notes last as long as the pedal is held.
 - The motion, with the context `whole`: how each bar differs from the level of its piece.
 - The band: what drums and instruments add. It is 0 in music for pianos alone, and 0 on average over songs for bands.
 
@@ -58,7 +58,7 @@ class ListenerConfig:
 class Listener:
     """The weights of a listener, by the names of `weight_shapes`, and its shape.
 
-    motion_size: full, or cautious: as a regression predicts it, with a smaller spread than ratings have.
+    motion_size: full, 72 % of the spread that ratings have; or cautious, as a regression predicts it, which is less.
     """
 
     kind: ClassVar = "listener"
@@ -170,7 +170,7 @@ class Listener:
         return np.minimum(np.sqrt(np.square(sd) + more), _LARGEST_SD)
 
     def _without_pitch(self) -> float:
-        """The standard deviation of valence where nothing tells it: that of all ratings, and that of bands."""
+        """The standard deviation of valence where nothing tells it: that of VGMIDI's pieces, and that of bands."""
         spread, band = self.weights["error.spread"][0], self.weights["error.band_variance"][0]
         return float(np.sqrt(np.square(spread) + band))
 
@@ -200,8 +200,8 @@ def weight_shapes(config: ListenerConfig) -> dict[str, tuple[int, ...]]:
 
     whole, heard: mean and std standardise the view, weight and bias rate both dimensions; free.* do so for music
     without a beat grid, and the second bias is added to it. motion, band: likewise; gain is the full size of the motion
-    against that of the regression, and band.mean is of songs for bands. error: bias and weight give the logarithm of
-    the standard deviation from ERROR_CAUSES; mean and spread are those of ratings; far is a distance that one in ten
+    against that of the regression, and band.mean is usual in songs for bands. error: bias and weight give the logarithm
+    of the standard deviation from ERROR_CAUSES; mean and spread are those of ratings; far is a distance that one in ten
     pieces of the training data exceeds; free multiplies the standard deviation of music without a beat grid;
     band_variance is added to the variance of bands.
     """

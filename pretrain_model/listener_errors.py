@@ -2,8 +2,9 @@
 
 ERROR_CAUSES explain the errors of VGMIDI's bars, by the maximum likelihood of Student's t distribution (robust to
 single pieces), scaled so that intervals of 50 % and 90 % cover these shares of the bars as nearly as one factor can.
-EMOPIA gives no size of an error, only the standard deviation under which the signs of left-out songs are likeliest. For
-bands the errors of left-out songs' tags are added.
+EMOPIA gives no size of an error, only the standard deviation under which the signs of left-out songs are likeliest,
+which counts where it is larger. For bands the variance by which the errors of left-out songs' tags exceed those is
+added.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from scipy.special import log_ndtr, ndtri
 from .listener import ERROR_CAUSES, Listener
 from .seen_music import LeftOut, SeenPiece, song_shares, tags_as_ratings
 
-# of the weights of causes: errors grow with these, whatever VGMIDI, where strange and empty music is rare, says of them
+# least weights of causes: errors grow with these, whatever VGMIDI, where strange and empty music is rare, says of them
 _AT_LEAST = {"unlike": 0.1, "few": 0.1, "disagreement": 0.0}
 _AT_MOST = {"extreme": 0.0}
 _COMMON = ("motion.gain", "error.mean", "error.spread", "error.far")  # weights that hold for all folds
@@ -64,7 +65,7 @@ def _causes_and_errors(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of all left-out bars the causes, (2, n, 5), the errors, (n, 2), and the weights, (n,), equal for all pieces.
 
-    listener: gives the size of the motion, and the mean and spread of ratings.
+    listener: gives the size of the motion, the mean and spread of ratings, and what is far.
     """
     causes, errors, shares = [], [], []
     for piece, trained in rated:

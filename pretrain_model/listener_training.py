@@ -44,8 +44,8 @@ from .seen_music import LeftOut, RatedMusic, SeenPiece, song_shares, tags_as_rat
 
 SPREAD = (0.23, 0.25)  # valence and arousal of VGMIDI from piece to piece; used when trained without VGMIDI
 SIGN_SLOPE = 10.0  # logits of a quadrant's sign for a rating of 1; 6 gives nearly the same agreement
-# The tags' valence rises by so many standard deviations where log(1 + the drums' onsets a second) rises by one of its
-# own. Event density and a salient beat are what makes people move to music (Madison, Gouyon, Ullén and Hörnström,
+# The tags' valence rises by so many standard deviations where log(1 + the drums' onsets a second) rises by one standard
+# deviation. Event density and a salient beat are what makes people move to music (Madison, Gouyon, Ullén and Hörnström,
 # J. Exp. Psychol. Human 37, 2011), and such music is felt as pleasant (Janata, Tomic and Haberman, J. Exp. Psychol.
 # General 141, 2012). The size is that of the correlation between VGMIDI's valence and the onsets a second.
 GROOVE = 0.3

@@ -38,8 +38,12 @@ def prepare_tagged(raw: RawData, folder: Path) -> dict[str, int]:
     except (KeyError, ValueError):  # pandas' own errors are ValueErrors
         wanted = ", ".join(_COLUMNS)
         raise UserError(f"{raw.path}: {tables[0]} has no columns {wanted}, or no numbers in them") from None
-    midis = (name for name in raw.names if PurePosixPath(name).suffix.lower() in MIDI_SUFFIXES)
+    midis = [name for name in raw.names if PurePosixPath(name).suffix.lower() in MIDI_SUFFIXES]
     names = {PurePosixPath(name).name: name for name in midis}
+    if len(names) < len(midis):
+        raise UserError(
+            f"{raw.path}: two MIDI files inside have one name; rename one, since folders don't tell them apart"
+        )
     listed["file"] = listed["file"].map(lambda file: PurePosixPath(str(file)).name)
     known = listed.dropna().drop_duplicates("file")
     listed = listed.drop_duplicates("file")

@@ -1,4 +1,4 @@
-"""The music for the benchmarks: a data set given on the command line, or the bundled samples."""
+"""The music for the benchmarks: a data set given on the command line, or the bundled samples; and ratings of a song."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from contextlib import contextmanager
 from itertools import cycle, islice
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import symusic.core
 
+from musetok_bridge import score_to_bars
 from pipeline.files import midi_md5
 from pipeline.settings import PROJECT_ROOT, load_settings
+from pretrain_model.bar_context import BarViews, view_song
+from pretrain_model.head import Head, HeadInput
 from process_gigamidi.annotation_settings import AnnotationSettings
 from process_gigamidi.gigamidi_source import open_source
 
@@ -31,6 +36,16 @@ def music_folder(data: str | None) -> Iterator[str]:
         script = PROJECT_ROOT / "samples" / "make_dataset.py"
         subprocess.run([sys.executable, str(script), "--out", folder], check=True, stdout=subprocess.DEVNULL)
         yield folder
+
+
+def views_of(score: symusic.core.ScoreTick) -> BarViews:
+    """What a listener reads of a score, with the settings of config/gigamidi.yaml."""
+    return view_song(score, score_to_bars(score, merge_doubled=True))
+
+
+def mean_rating(head: Head, score: symusic.core.ScoreTick) -> np.ndarray:
+    """Mean valence and arousal of a song by a head that reads no latents, (2,)."""
+    return head.predict([HeadInput(views_of(score))])[0][:, :2].mean(axis=0)
 
 
 def repeat_music(data: str, split: str, n_songs: int, folder: Path) -> None:

@@ -16,19 +16,20 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 import symusic.core
+from measured_music import mean_rating, views_of
 from scipy.stats import spearmanr
 
 from musetok_bridge import score_to_bars
 from musetok_bridge.scores import all_notes, read_score
 from pipeline.files import midi_md5
-from pretrain_model.bar_context import view_song
-from pretrain_model.head import HeadInput, load_head
+from pretrain_model.head import load_head
 from pretrain_model.listener import Listener
 
 Rate = Callable[[symusic.core.ScoreTick], np.ndarray]  # mean valence and arousal of a song, (2,)
@@ -64,18 +65,18 @@ def by_head(name: str) -> Rate:
     if head.reads_latents:
         raise SystemExit(f"error: --head {name}: reads latents; annotate the folder with it and give --annotations")
 
-    def rate(score: symusic.core.ScoreTick) -> np.ndarray:
-        views = view_song(score, score_to_bars(score, merge_doubled=True))
-        return head.predict([HeadInput(views)])[0][:, :2].mean(axis=0)
+    return partial(mean_rating, head)
 
-    return rate
+
+@cache
+def default_listener() -> Listener:
+    """The model of the default head."""
+    return cast("Listener", load_head().model)
 
 
 def level_alone(score: symusic.core.ScoreTick) -> np.ndarray:
     """The default head without what it adds for drums and instruments."""
-    model = cast("Listener", load_head().model)
-    views = view_song(score, score_to_bars(score, merge_doubled=True))
-    return model.level(views)
+    return default_listener().level(views_of(score))
 
 
 def without_drums(score: symusic.core.ScoreTick) -> np.ndarray:

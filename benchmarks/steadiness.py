@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import symusic
 import symusic.core
+from measured_music import mean_rating
 
-from musetok_bridge import UnusableScore, score_to_bars
+from musetok_bridge import UnusableScore
 from musetok_bridge.scores import MIDI_SUFFIXES, read_score, seconds_at
-from pretrain_model.bar_context import view_song
-from pretrain_model.head import Head, HeadInput, load_head
+from pretrain_model.head import load_head
 
 RESOLUTION = 1000  # ticks a quarter, at least
 MOVED_BY = 0.01  # of a quarter
@@ -72,12 +72,6 @@ def begun_together(score: symusic.core.ScoreTick) -> symusic.core.ScoreTick:
     return with_starts(score, together[index])
 
 
-def rate(head: Head, score: symusic.core.ScoreTick) -> np.ndarray:
-    """Mean valence and arousal of a song, (2,)."""
-    views = view_song(score, score_to_bars(score, merge_doubled=True))
-    return head.predict([HeadInput(views)])[0][:, :2].mean(axis=0)
-
-
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -92,12 +86,12 @@ def main() -> None:
     for file in files[:: arguments.every]:
         try:
             score = read_score(file)
-            before = rate(head, score)
+            before = mean_rating(head, score)
             on_grid = starts_of(score) * GRID % score.tpq == 0
             pairs = [moved(score, draw) if on_grid.mean() >= QUANTIZED else None, begun_together(score)]
             for found, changed in zip(changes.values(), pairs, strict=True):
                 if changed is not None:
-                    found.append((before, rate(head, changed)))
+                    found.append((before, mean_rating(head, changed)))
         except UnusableScore as error:
             print(f"left out: {file}: {error}")
     print("| change that nobody hears | songs | valence | arousal | largest valence | largest arousal | quadrants |")

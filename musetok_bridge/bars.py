@@ -115,9 +115,10 @@ def score_to_bars(
     pitched = notes.only(notes.is_pitched)
     left_out = notes.left_out()
     if len(pitched):
-        bar_number, note_words, note_bar = _pitched_bars(
-            pitched, stretches, score.tpq, merge_doubled, thin_long_bars, limits, left_out
+        bar_number, note_words, note_bar, removed = _pitched_bars(
+            pitched, stretches, score.tpq, merge_doubled, thin_long_bars, limits
         )
+        left_out |= removed
     else:
         bar_number = _bars_of_drums(notes.start[notes.is_drum], stretches, limits)
         note_words, note_bar = (_NO_NOTES,) * WORDS_OF_A_NOTE, _NO_NOTES
@@ -148,17 +149,17 @@ def _pitched_bars(
     merge_doubled: bool,
     thin_long_bars: bool,
     limits: Limits,
-    left_out: dict[str, int],
-) -> tuple[np.ndarray, tuple[np.ndarray, ...], np.ndarray]:
-    """The numbers of the bars, (bars), and of each note its three words and the index of its bar, (notes) each.
+) -> tuple[np.ndarray, tuple[np.ndarray, ...], np.ndarray, dict[str, int]]:
+    """The numbers of the bars, (bars); of each note its three words and the index of its bar, (notes) each.
 
-    Counts in `left_out` the notes that are merged or thinned.
+    Last come the numbers of notes that were merged and thinned.
     """
+    removed: dict[str, int] = {}
     notes = _quantized(pitched, stretches, ticks_per_quarter, limits)
     if merge_doubled:
         kept = not_doubled(notes.onset, notes.pitch, notes.duration)
-        left_out["merged"] = int((~kept).sum())
-        notes = notes.only(kept) if left_out["merged"] else notes
+        removed["merged"] = int((~kept).sum())
+        notes = notes.only(kept) if removed["merged"] else notes
     notes = _GridNotes(notes.onset, notes.pitch, cut_overlaps(notes.onset, notes.duration, stretches))
     note_bar, bar_first, _ = stretches.bar_of_ticks(notes.onset)
     last_bar = int(stretches.bar_of_ticks(notes.onset[-1:] + notes.duration[-1:] - 1)[0][0])
@@ -167,11 +168,11 @@ def _pitched_bars(
     note_bar -= bar_number[0]
     if thin_long_bars:
         kept = thinned(note_bar, notes.onset, notes.pitch, notes.duration, len(bar_number))
-        left_out["thinned"] = int((~kept).sum())
-        if left_out["thinned"]:
+        removed["thinned"] = int((~kept).sum())
+        if removed["thinned"]:
             notes, note_bar, bar_first = notes.only(kept), note_bar[kept], bar_first[kept]
     bar_length = stretches.bar_length[stretches.index_at_bars(bar_number)[note_bar]]
-    return bar_number, _note_words(notes, notes.onset - bar_first, bar_length), note_bar
+    return bar_number, _note_words(notes, notes.onset - bar_first, bar_length), note_bar, removed
 
 
 def _bars_of_drums(start: np.ndarray, stretches: Stretches, limits: Limits) -> np.ndarray:
@@ -190,14 +191,14 @@ def _last_sound(clock: Clock, notes: Notes, end_tick: int) -> float:
 
     A note that lasts longer than HUNG_SECONDS has lost its end, and sounds to the bar line after the last bar at most.
     """
-    notes = notes.only(notes.is_pitched | notes.is_drum)
-    ends = notes.start + np.maximum(notes.length, 0)
+    sounds = notes.is_pitched | notes.is_drum
+    start = notes.start[sounds]
+    ends = start + np.maximum(notes.length[sounds], 0)
     late = np.flatnonzero(ends > end_tick)
-    begun, ended = np.split(clock.seconds_at(np.append(notes.start[late], ends[late])), 2)
-    hung = np.zeros(len(notes), dtype=bool)
-    hung[late] = ended - begun > HUNG_SECONDS
-    last = np.where(hung, np.maximum(notes.start, end_tick), ends).max()
-    return float(clock.seconds_at(np.array([last]))[0])
+    begun, ended = np.split(clock.seconds_at(np.append(start[late], ends[late])), 2)
+    hung = late[ended - begun > HUNG_SECONDS]
+    ends[hung] = np.maximum(start[hung], end_tick)
+    return float(clock.seconds_at(ends.max(keepdims=True))[0])
 
 
 @dataclass(frozen=True)

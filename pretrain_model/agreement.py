@@ -1,7 +1,7 @@
 """How well predictions agree with ratings: metrics, and their bootstrap intervals over pieces.
 
 A metric takes two 1-d arrays of the same length, predicted and rated, without gaps, and returns a float. Both
-correlations are dimensionless. A spread below 1e-7 counts as zero: it comes from rounding a constant.
+correlations are dimensionless. A spread below 1e-9 counts as zero: it comes from rounding a constant.
 
 Functions with intervals take, for each piece, one or more pairs (predicted, rated), each (bars, 2) with columns valence
 and arousal; a prediction may have their standard deviations as two more columns. A piece has several pairs when several
@@ -26,7 +26,7 @@ from pipeline.annotations import DIMENSIONS
 from .rated_pieces import RatedPiece
 
 Array = npt.NDArray[np.floating[Any]]
-_NO_SPREAD = 1e-7
+_NO_SPREAD = 1e-9
 Points: TypeAlias = np.ndarray
 Compared: TypeAlias = Sequence[tuple[Points, Points]]  # the pairs of one piece
 Key: TypeAlias = tuple[str, str, str]  # level, dimension, metric
@@ -132,10 +132,16 @@ def _sizes_of_errors(errors: Array, sd: Array) -> dict[str, float]:
     return found
 
 
-def quadrant_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
-    """Share of clips whose mean has the right sign of valence, of arousal, and of both (the right quadrant)."""
+def _means_of_pairs(pieces: Sequence[Compared]) -> tuple[np.ndarray, np.ndarray]:
+    """The means over the bars of each pair, predicted and rated, (pairs, 2) each."""
     pairs = [pair for piece in pieces for pair in piece]
     predicted, rated = (np.stack([pair[k][:, :2].mean(axis=0) for pair in pairs]) for k in (0, 1))
+    return predicted, rated
+
+
+def quadrant_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
+    """Share of clips whose mean has the right sign of valence, of arousal, and of both (the right quadrant)."""
+    predicted, rated = _means_of_pairs(pieces)
     found = {
         ("piece", dimension, "accuracy"): sign_accuracy(predicted[:, k], rated[:, k])
         for k, dimension in enumerate(DIMENSIONS)
@@ -148,8 +154,7 @@ def ranking_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
 
     Unlike accuracy it does not ask where zero lies, which a model that never saw a set can't know.
     """
-    pairs = [pair for piece in pieces for pair in piece]
-    predicted, rated = (np.stack([pair[k][:, :2].mean(axis=0) for pair in pairs]) for k in (0, 1))
+    predicted, rated = _means_of_pairs(pieces)
     signs = rated >= 0
     return {
         ("piece", dimension, "auc"): float(roc_auc_score(signs[:, k], predicted[:, k]))
@@ -161,8 +166,7 @@ def ranking_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
 
 def tag_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
     """Spearman's rank correlation of the means of songs with their tags, which are in a unit of their own."""
-    pairs = [pair for piece in pieces for pair in piece]
-    predicted, tagged = (np.stack([pair[k][:, :2].mean(axis=0) for pair in pairs]) for k in (0, 1))
+    predicted, tagged = _means_of_pairs(pieces)
     return {
         ("piece", dimension, "rho"): pearson_r(rankdata(predicted[:, k]), rankdata(tagged[:, k]))
         for k, dimension in enumerate(DIMENSIONS)

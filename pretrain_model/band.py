@@ -13,7 +13,7 @@ import numpy as np
 
 from musetok_bridge.scores import Notes
 
-from .onsets import EARLY, bar_of, clusters
+from .onsets import EARLY, bar_of, clusters, rises
 from .time_averages import LEAST_SECONDS
 
 ROLES = {
@@ -53,7 +53,6 @@ BAND = (
     "bass_per_second",  # the bass's notes, log(1 + x)
 )
 DRUM_SECONDS = 0.2  # for which a drum sounds
-_LONGEST = 8.0  # seconds for which a note's sound counts
 _ENOUGH = 2  # hits in a bar from which `drums` is 1
 _BEATS = 4  # parts of a bar of which the second and the fourth are the backbeat
 _NEAR_A_BEAT = (0.1, 0.2)  # parts between which a hit goes from on the beat to off it
@@ -117,18 +116,19 @@ class Drums:
 
 
 def band_features(
-    notes: Notes, begins: np.ndarray, ends: np.ndarray, pitched: np.ndarray, drums: Drums, edges: np.ndarray
+    notes: Notes, begins: np.ndarray, sounds: np.ndarray, pitched: np.ndarray, drums: Drums, edges: np.ndarray
 ) -> np.ndarray:
     """The features BAND of a piece's bars, (n, len(BAND)).
 
-    begins, ends: seconds of all notes. pitched: indices of the pitched notes, each of which belongs to the bar in which
-    it begins, or to the next from EARLY before the bar line. edges: (n + 1), the bar lines in seconds.
+    begins, sounds: when each note of all begins and for how long it sounds, seconds. pitched: indices of the pitched
+    notes, each of which belongs to the bar in which it begins, or to the next from EARLY before the bar line. edges:
+    (n + 1), the bar lines in seconds.
     """
     seconds = np.maximum(np.diff(edges), LEAST_SECONDS)
     bar = bar_of(begins[pitched], edges)
     program = notes.program[pitched] % _N_MIDI  # a score built in code may have others
-    sounds = np.clip(ends[pitched] - begins[pitched], 0, _LONGEST)
-    return np.concatenate([_of_drums(drums, edges, seconds), _of_instruments(bar, program, sounds, seconds)], axis=1)
+    of_instruments = _of_instruments(bar, program, sounds[pitched], seconds)
+    return np.concatenate([_of_drums(drums, edges, seconds), of_instruments], axis=1)
 
 
 def _of_drums(drums: Drums, edges: np.ndarray, seconds: np.ndarray) -> np.ndarray:
@@ -142,7 +142,7 @@ def _of_drums(drums: Drums, edges: np.ndarray, seconds: np.ndarray) -> np.ndarra
     velocity = np.bincount(drums.bar, weights=drums.velocity / 127, minlength=n) / np.maximum(drums.counts, 1)
     beat = (drums.begins - edges[drums.bar]) / seconds[drums.bar] * _BEATS
     away = np.abs((beat - 1) - 2 * np.round((beat - 1) / 2))
-    back = (role == _SNARE) * np.clip((_NEAR_A_BEAT[1] - away) / (_NEAR_A_BEAT[1] - _NEAR_A_BEAT[0]), 0, 1)
+    back = (role == _SNARE) * (1 - rises(away, *_NEAR_A_BEAT))
     backbeat = np.bincount(drums.bar, weights=back, minlength=n) / np.maximum(hits[:, _SNARE], 1)
     rates = np.log1p(np.column_stack([hits[:, : len(ROLES)], drums.onset_counts]) / seconds[:, None])
     play = np.minimum(drums.counts / _ENOUGH, 1)

@@ -20,7 +20,7 @@ from musetok_bridge.scores import Notes, all_notes, seconds_at
 from musetok_bridge.vocabulary import N_PITCHES
 
 from .band import Drums, band_features
-from .onsets import bar_of, clusters
+from .onsets import bar_of, clusters, rises
 from .time_averages import LEAST_SECONDS
 from .tonality import PITCH_CLASSES, TONAL, standardised, tonal_features
 
@@ -64,7 +64,7 @@ _DEFINED_IN_SILENCE = {
     "polyphony",
 }
 _HELD = np.array([name not in _DEFINED_IN_SILENCE for name in PERFORMANCE])
-# what is UNHEARD in a piece without pitched notes
+# what is UNHEARD in a piece without pitched notes: all but what drums and the meter define, so polyphony, too
 _PITCHED = np.array([name not in _DEFINED_IN_SILENCE - {"polyphony"} for name in FEATURES])
 MIDDLE_C = 60
 OCTAVE = 12
@@ -123,7 +123,7 @@ def bar_features(score: symusic.core.ScoreTick, bars: Bars) -> BarFeatures:
     values = np.concatenate([performance, tonal_features(pitch_classes, edges)], axis=1)
     if not len(pitched):
         values[:, _PITCHED] = UNHEARD
-    band = band_features(notes, begins, ends, pitched, drums, edges)
+    band = band_features(notes, begins, np.clip(ends - begins, 0, LONGEST), pitched, drums, edges)
     return BarFeatures(edges, values.astype(np.float32), band.astype(np.float32))
 
 
@@ -230,7 +230,7 @@ def _density(
         "notes_per_quarter": np.log1p((notes.counts + DRUM_WEIGHT * drums.counts) / quarters),
         "chord_size": notes.counts / np.maximum(onsets.counts, 1),
         "off_grid": _off_grid(onsets),
-        "off_beat": onsets.mean(_rises(np.abs(onsets.start - np.round(onsets.start)), *OFF_BEAT)),
+        "off_beat": onsets.mean(rises(np.abs(onsets.start - np.round(onsets.start)), *OFF_BEAT)),
         "polyphony": np.log1p(notes.sum(sounds) / seconds),
         "loudness": np.log1p((notes.sum(sounds * notes.velocity / 127) + drums.loudness) / seconds),
     }
@@ -248,11 +248,6 @@ def _off_grid(onsets: _HeardNotes) -> np.ndarray:
         for parts in GRIDS
     ]
     return 1 - np.maximum(*consistent)
-
-
-def _rises(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 up to `low`, 1 from `high`, and a straight line between: a threshold that no small change jumps over."""
-    return np.clip((values - low) / (high - low), 0, 1)
 
 
 def _sound(notes: _HeardNotes, onsets: _HeardNotes) -> dict[str, np.ndarray]:
@@ -279,7 +274,7 @@ def _rhythm(notes: _HeardNotes, onsets: _HeardNotes) -> dict[str, np.ndarray]:
     return {
         "length_seconds": notes.mean(np.log2(np.clip(notes.seconds, SHORTEST, LONGEST))),
         "length_quarters": notes.mean(np.log2(np.clip(notes.quarters, SHORTEST, LONGEST))),
-        "short": notes.mean(1 - _rises(notes.quarters, *SHORT)),
+        "short": notes.mean(1 - rises(notes.quarters, *SHORT)),
         "articulation": notes.mean(np.clip(notes.seconds / np.maximum(notes.to_next, SHORTEST), 0, 3)),
         "rhythm_sd": onsets.mean_and_sd(np.log2(np.clip(onsets.to_next, SHORTEST, LONGEST)))[1],
     }

@@ -165,13 +165,13 @@ def load_head(name: str = "bundled", device: str = "cpu", motion: Motion = "full
             facts = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         encoder_digest, version = facts["encoder_digest"], facts["features"]
-        model = _loaded(facts, tensors, device, motion) if version == FEATURES_VERSION else None
+        if version != FEATURES_VERSION:
+            raise UserError(
+                f"{path}: reads features of version {version}, here they are {FEATURES_VERSION}: train it again"
+            )
+        model = _loaded(facts, tensors, device, motion)
     except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
         raise UserError(f"{path}: not a valence/arousal head ({first_line(error)})") from None
-    if model is None:
-        raise UserError(
-            f"{path}: reads features of version {version}, here they are {FEATURES_VERSION}: train it again"
-        )
     return Head(name, tensors_digest(tensors), encoder_digest, model, facts)
 
 

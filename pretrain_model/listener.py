@@ -26,6 +26,7 @@ import numpy as np
 from .band import BAND, band_share, from_usual
 from .bar_context import MEANS_BEFORE, BarViews, view_bars
 from .features import FEATURES
+from .onsets import rises
 
 Context = Literal["whole", "heard"]
 View = Context  # the views of BarViews from which a level is read
@@ -192,7 +193,7 @@ def free_of_grid(rows: np.ndarray, view: View, width: int) -> np.ndarray:
     """How far music is free of a beat grid, 0 to 1, for each row of a view."""
     first = 0 if view == "whole" else MEANS_BEFORE * width  # of the means over all that the row knows
     off_grid = np.nan_to_num(rows[:, first + _OFF_GRID])
-    return np.clip((off_grid - FREE[0]) / (FREE[1] - FREE[0]), 0, 1)
+    return rises(off_grid, *FREE)
 
 
 def weight_shapes(config: ListenerConfig) -> dict[str, tuple[int, ...]]:

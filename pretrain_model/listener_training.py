@@ -26,7 +26,6 @@ from tqdm import tqdm
 from pipeline.settings import UserError
 
 from .band import BAND, from_usual
-from .bar_context import BarViews
 from .listener import (
     CLIP,
     Listener,
@@ -81,13 +80,13 @@ def train_listener(pieces: Sequence[RatedPiece], settings: ListenerSettings) -> 
 
 def fit_listener(music: RatedMusic, config: ListenerConfig, settings: ListenerSettings) -> Listener:
     """Fit the level, the motion and the band; the size of the motion and of the errors is that of `train_listener`."""
-    weights = {name: np.zeros(shape) for name, shape in weight_shapes(config).items()}
+    shapes = weight_shapes(config)
+    weights = {name: np.ones(shape) if name.endswith("std") else np.zeros(shape) for name, shape in shapes.items()}
     ratings = [piece.mean for piece in music.rated]
     weights["error.mean"] = np.mean(ratings, axis=0) if ratings else np.zeros(2)
     spread = np.std(ratings, axis=0) if ratings else np.zeros(2)
     weights["error.spread"] = np.where(spread > _LEAST_SPREAD, spread, SPREAD)
     weights["error.free"] = np.ones(2)
-    first = (music.rated or music.clips)[0].views
     for view in views_read(config.context):
         weights |= {f"{view}.{name}": values for name, values in _fit_level(music, view, config, settings).items()}
     scale = weights[f"{config.context}.mean"], weights[f"{config.context}.std"]
@@ -96,8 +95,8 @@ def fit_listener(music: RatedMusic, config: ListenerConfig, settings: ListenerSe
     weights["error.far"] = np.quantile(far, [_FAR])
     if config.context == "whole":
         weights["motion.gain"] = np.ones(2)
-        weights |= {f"motion.{name}": values for name, values in _fit_motion(music.rated, first, settings).items()}
-    weights["band.std"] = np.ones(len(BAND))
+        if music.rated:
+            weights |= {f"motion.{name}": values for name, values in _fit_motion(music.rated, settings).items()}
     listener = Listener(weights, config)
     if music.tagged:
         weights |= {f"band.{name}": values for name, values in _fit_band(listener, music.tagged, settings).items()}
@@ -189,11 +188,8 @@ def _standardised(rows: np.ndarray, scale: tuple[np.ndarray, np.ndarray]) -> np.
     return ((rows - scale[0]) / scale[1]).clip(-CLIP, CLIP)
 
 
-def _fit_motion(rated: Sequence[SeenPiece], like: BarViews, settings: ListenerSettings) -> dict[str, np.ndarray]:
-    """The weights of the motion; all 0 without ratings. like: any views, for their width."""
-    width = like.motion.shape[1]
-    if not rated:
-        return {"mean": np.zeros(width), "std": np.ones(width), "weight": np.zeros((2, width))}
+def _fit_motion(rated: Sequence[SeenPiece], settings: ListenerSettings) -> dict[str, np.ndarray]:
+    """The weights of the motion."""
     parts = [(piece.views.motion[piece.rated].astype(np.float64), piece.targets - piece.mean) for piece in rated]
     scale = _scale_of(parts)
     rows, targets = (np.concatenate(values) for values in zip(*parts, strict=True))

@@ -1,4 +1,4 @@
-"""Which notes begin together, as a listener hears it.
+"""Which notes begin together, as a listener hears it, and thresholds that no inaudible change jumps over.
 
 Two onsets less than about 20 ms apart are heard as one (Hirsh, Journal of the Acoustical Society of America 31, 1959),
 and the notes of a chord that a pianist plays together lie up to 30 ms apart (Goebl, ibid. 110, 2001). So notes are
@@ -39,3 +39,8 @@ def clusters(begins: np.ndarray) -> np.ndarray:
 def bar_of(onsets: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """The index of the bar of each onset. onsets: (n), seconds. edges: (bars + 1), the bar lines in seconds."""
     return np.clip(np.searchsorted(edges[:-1], onsets + EARLY, side="right") - 1, 0, len(edges) - 2)
+
+
+def rises(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 up to `low`, 1 from `high`, and a straight line between: a threshold that no small change jumps over."""
+    return np.clip((values - low) / (high - low), 0, 1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pipeline.settings import Range, SettingsError
+from pipeline.settings import FilePath, Range, SettingsError
 
 SETTINGS_FILE = "analysis.yaml"
 
@@ -15,14 +15,14 @@ SETTINGS_FILE = "analysis.yaml"
 class InputSettings:
     """Where the annotations are."""
 
-    dir: str
+    dir: FilePath
 
 
 @dataclass(frozen=True)
 class OutputSettings:
     """Where the results go."""
 
-    dir: str
+    dir: FilePath
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pipeline.settings import Range
+from pipeline.settings import FilePath, Range
 
 from .checkpoint import OFFICIAL_CHECKPOINT, EncoderConfig
 
@@ -16,8 +16,8 @@ class DownloadSettings:
     """The source and the target folder of MuseTok's release."""
 
     file_id: str
-    dir: str | None
-    zip: str | None
+    dir: FilePath | None
+    zip: FilePath | None
     keep_zip: bool
 
     @property
@@ -30,7 +30,7 @@ class DownloadSettings:
 class CorpusSettings:
     """The music that a tokenizer is trained on."""
 
-    path: str | None
+    path: FilePath | None
     validation_share: Annotated[float, Range(0.01, 0.5)]
 
 
@@ -86,7 +86,7 @@ class QualitySettings:
 class OutputSettings:
     """The folder for results."""
 
-    dir: str
+    dir: FilePath
 
 
 @dataclass(frozen=True)

@@ -5,32 +5,41 @@ settings that differ; `--set key.sub=value` changes single settings on top. The 
 wrong type or a value out of range raises `UserError` with one line that names the key and the file. (Libraries for
 settings, such as pydantic, report errors in several lines, in terms of classes and without the file.)
 
-Conventions: nested sections are nested frozen dataclasses; the type of a field is `bool`, `int`, `float`, `str`, a
-`Literal` of strings, `X | None`, a `tuple[X, ...]` or a fixed `tuple[X, Y]`; a number's range is written with its type,
-`Annotated[int, Range(1, 64)]`, both ends included.
+Conventions: nested sections are nested frozen dataclasses; the type of a field is `bool`, `int`, `float`, `str`,
+`FilePath`, a `Literal` of strings, `X | None`, a `tuple[X, ...]` or a fixed `tuple[X, Y]`. A number's range is written
+with its type, `Annotated[int, Range(1, 64)]`, both ends included, and so is a text's form, a `Pattern`.
+
+A value without quotes means what the type of its setting says: `0123456` is a text for a text setting, where YAML alone
+would make it an octal number (yaml_texts.py).
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
+import json
 import math
+import re
 import sys
 import time
 import types
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from tqdm import tqdm
+
+from .yaml_texts import LARGEST_FILE, Plain, parsed_yaml
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 CONFIG_DIR = PROJECT_ROOT / "config"
 
 SettingsT = TypeVar("SettingsT")
+
+LONGEST_VALUE = 60  # characters of a value in a message
+LONGEST_MESSAGE = 5_000  # characters; a command that repairs a folder may be long
 
 
 class UserError(Exception):
@@ -41,6 +50,12 @@ class UserError(Exception):
 
 class SettingsError(UserError):
     """A setting that is unknown, of the wrong type or out of range."""
+
+    exit_code = 2
+
+
+class WeightsError(UserError):
+    """A file of weights that can't be used: damaged, hostile, or not what is needed."""
 
     exit_code = 2
 
@@ -70,6 +85,39 @@ class Range:
         return f"from {self.low:g} to {self.high:g}"
 
 
+@dataclasses.dataclass(frozen=True)
+class Pattern:
+    """The form of a text, as a regular expression for the whole of it and in words."""
+
+    regex: str
+    words: str
+
+
+@dataclasses.dataclass(frozen=True)
+class _IsPath:
+    """Marks a text setting as the path of a file or folder."""
+
+
+FilePath = Annotated[str, _IsPath()]  # ~ at its beginning stands for the user's home folder; it can't be empty
+
+
+class _Override(Plain):
+    """A value as it was written after `--set key=`, which may be a list or section in brackets, or a quoted text."""
+
+    def for_hint(self, hint: Any, name: str) -> Any:
+        """The value as a file of settings would give it. Raises SettingsError if a list or section can't be read."""
+        in_brackets = hint is dict or typing.get_origin(hint) is tuple
+        if self.lstrip()[0] not in ("[{" if in_brackets else "\"'"):
+            return Plain(self)
+        try:
+            return parsed_yaml(self)
+        except yaml.YAMLError as error:
+            if not in_brackets:  # a text that begins with a quotation mark
+                return Plain(self)
+            problem = getattr(error, "problem", None) or first_line(error)
+            raise SettingsError(f"--set {name}: {_shown(self)} can't be read ({problem})") from None
+
+
 def load_settings(
     settings_class: type[SettingsT],
     default_file: str,
@@ -93,12 +141,10 @@ def load_settings(
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
-            raise SettingsError(f"--set {override}: write it as --set section.key=value")
-        try:
-            value = yaml.safe_load(text) if text else None
-        except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: no such date, for instance
-            value = text
-        nested: Any = value
+            raise SettingsError(f"--set {one_line(override, LONGEST_VALUE)}: write it as --set section.key=value")
+        if not text.strip():
+            raise SettingsError(f"--set {key}: there is nothing after the =; write {key}=null for none")
+        nested: Any = _Override(text)
         for part in reversed(key.strip().split(".")):
             nested = {part: nested}
         _lay_over(values, nested, f"--set {key}", origin)
@@ -115,7 +161,7 @@ def run_script(
 ) -> None:
     """Run a numbered script: parse `--config` and `--set`, call `main(settings)`, report an error in one line.
 
-    Exits with 2 for a bad setting, 1 for any other UserError or an OSError, 130 for ctrl-C.
+    Exits with 2 for a bad setting or file of weights, 1 for any other UserError or an OSError, 130 for ctrl-C.
     """
     run_command(settings_class, default_file, description, lambda settings, _: main(settings), lambda parser: None)
 
@@ -144,14 +190,47 @@ def run_command(
     try:
         main(load_settings(settings_class, default_file, arguments.config, arguments.set), arguments)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_printable(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:  # a full disk, a folder without write permission: a traceback would not help
-        print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        where = error.filename or "a file"
+        print(f"error: {_printable(f'{where}: {error.strerror or error}')}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("stopped; what was finished is kept, and the same command goes on from there", file=sys.stderr)
         sys.exit(130)
+
+
+def _printable(message: str) -> str:
+    """A message as one line: names in it may have line breaks, or letters that change the screen."""
+    return "".join(letter if letter.isprintable() else " " for letter in message[:LONGEST_MESSAGE])
+
+
+def as_override(value: Any) -> str:
+    """A setting's value as it is written after `--set key=`, on one line."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_in_quotes(item) if isinstance(item, str) else json.dumps(item) for item in value)}]"
+    if not isinstance(value, str):
+        return json.dumps(value)
+    is_plain = value.isprintable() and value.strip() == value and value[:1] not in ("'", '"')
+    return value if is_plain and not Plain(value).is_nothing else _in_quotes(value)
+
+
+def _in_quotes(text: str) -> str:
+    """A text in YAML's double quotes."""
+    letters = (c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text)
+    return f'"{"".join(letters)}"'
+
+
+def path_argument(text: str) -> Path:
+    """A path given as an argument of its own, not as a setting; ~ at its beginning is the user's home folder.
+
+    Raises argparse.ArgumentTypeError if it is none.
+    """
+    try:
+        return _from_home(text)
+    except SettingsError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def settings_as_dict(settings: Any) -> dict[str, Any]:
@@ -164,20 +243,28 @@ def settings_as_dict(settings: Any) -> dict[str, Any]:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
+    path = _from_home(str(path))
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():  # a named pipe would be waited for
+            raise SettingsError(f"{path}: not a file")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
         raise SettingsError(
             f"{path}: no such settings file; the ones that come with the project are in config/"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: can't be read as a settings file ({type(error).__name__})") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    if len(text) > LARGEST_FILE:
+        raise SettingsError(f"{path}: longer than {LARGEST_FILE:,} characters, which no settings file is")
+    try:
+        values = parsed_yaml(text)
+    except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or first_line(error)
-        raise SettingsError(f"{path}{line}: not valid YAML ({problem})") from None
-    if values is None:
+        problem = one_line(getattr(error, "problem", None) or first_line(error), 200)
+        raise SettingsError(f"{path}{line}: not valid as settings ({problem})") from None
+    if isinstance(values, Plain) and values.is_nothing:
         return {}
     if not isinstance(values, dict):
         raise SettingsError(f"{path}: a settings file holds 'key: value' lines, this one holds a {_kind(values)}")
@@ -188,6 +275,8 @@ def _lay_over(below: dict[str, Any], above: dict[str, Any], source: str, origin:
     for key, value in above.items():
         name = f"{at}{key}"
         origin[name] = source
+        if isinstance(value, _Override) and isinstance(below.get(key), dict):
+            value = value.for_hint(dict, name)
         if isinstance(value, dict) and isinstance(below.get(key), dict):
             _lay_over(below[key], value, source, origin, f"{name}.")
         else:
@@ -218,19 +307,28 @@ def _build(kind: type[SettingsT], values: dict[str, Any], at: str, origin: dict[
 def _check(hint: Any, value: Any, name: str, where: str) -> Any:
     """The value, converted to the type `hint`. Raises SettingsError if it does not fit."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if isinstance(value, _Override) and origin not in (typing.Annotated, types.UnionType, typing.Union):
+        value = value.for_hint(hint, name)
     if origin is typing.Annotated:
         checked = _check(arguments[0], value, name, where)
-        for bounds in arguments[1:]:
+        for mark in arguments[1:]:
+            if isinstance(mark, _IsPath):
+                checked = _checked_path(checked, name, where)
+                continue
+            if isinstance(mark, Pattern):
+                if not re.fullmatch(mark.regex, checked):
+                    raise SettingsError(f"{where}: '{name}' is {_shown(checked)}, which is not {mark.words}")
+                continue
             for number in checked if isinstance(checked, tuple) else (checked,):
-                if isinstance(bounds, Range) and number is not None and not bounds.low <= number <= bounds.high:
-                    raise SettingsError(f"{where}: '{name}' is {number}, which is not {bounds}")
+                if isinstance(mark, Range) and number is not None and not mark.low <= number <= mark.high:
+                    raise SettingsError(f"{where}: '{name}' is {_shown(number)}, which is not {mark}")
         return checked
     if origin is Literal:
         if value not in arguments:
-            raise SettingsError(f"{where}: '{name}' is {value!r}, not one of {', '.join(map(str, arguments))}")
-        return value
+            raise SettingsError(f"{where}: '{name}' is {_shown(value)}, not one of {', '.join(map(str, arguments))}")
+        return str(value)
     if origin in (types.UnionType, typing.Union):
-        if value is None and type(None) in arguments:
+        if type(None) in arguments and (value is None or (isinstance(value, Plain) and value.is_nothing)):
             return None
         return _check(next(a for a in arguments if a is not type(None)), value, name, where)
     if origin is tuple:
@@ -241,20 +339,59 @@ def _check(hint: Any, value: Any, name: str, where: str) -> Any:
         elif len(value) != len(arguments):
             raise SettingsError(f"{where}: '{name}' takes {len(arguments)} values, not {len(value)}")
         return tuple(_check(a, v, f"{name}[{i}]", where) for i, (a, v) in enumerate(zip(arguments, value, strict=True)))
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if hint is float and isinstance(value, str):  # YAML reads 1e-3 as text
-        with contextlib.suppress(ValueError):
-            value = float(value)
-    if hint is str and isinstance(value, int) and not isinstance(value, bool):  # a name or path made of digits
-        return str(value)
+    if isinstance(value, Plain):
+        if value.is_nothing:
+            shown = _shown(value) if value else "empty"
+            raise SettingsError(f"{where}: '{name}' is {shown}, which is not {_article(hint)}")
+        value = value.as_type(hint)
+    elif hint is float and type(value) is int:  # from a record in JSON
+        value = float(value)
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise SettingsError(
+            f"{where}: '{name}' is {_shown(value)}, whose bytes are not UTF-8; if it is a path, rename it"
+        )
     if type(value) is not hint or (hint is float and not math.isfinite(value)):
-        raise SettingsError(f"{where}: '{name}' is {value!r}, which is not {_article(hint)}")
+        raise SettingsError(f"{where}: '{name}' is {_shown(value)}, which is not {_article(hint)}")
     return value
 
 
+def _checked_path(path: str, name: str, where: str) -> str:
+    if not path.strip() or "\0" in path:
+        raise SettingsError(f"{where}: '{name}' is {_shown(path)}, which is no path")
+    try:
+        return str(_from_home(path)) if path.startswith("~") else path
+    except SettingsError as error:
+        raise SettingsError(f"{where}: '{name}': {error}") from None
+
+
+def _from_home(path: str) -> Path:
+    """The path, in which ~ or ~NAME at the beginning stands for a home folder. Raises SettingsError if it has none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise SettingsError(f"{_shown(path)}: there is no such user") from None
+
+
+def _shown(value: Any) -> str:
+    """A value as a message shows it: numbers as they were written, texts in quotes."""
+    if isinstance(value, str):
+        return repr(one_line(value, LONGEST_VALUE))
+    try:
+        return one_line(str(value), LONGEST_VALUE)
+    except ValueError:  # a whole number of thousands of digits
+        return "a very long number"
+
+
 def _kind(value: Any) -> str:
-    names = {dict: "section", list: "list", str: "text", bool: "true or false", int: "number", float: "number"}
+    names = {
+        dict: "section",
+        list: "list",
+        str: "text",
+        Plain: "text",
+        bool: "true or false",
+        int: "number",
+        float: "number",
+    }
     return "nothing" if value is None else names.get(type(value), type(value).__name__)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pipeline.settings import Range
+from pipeline.settings import FilePath, Range
 
 SETTINGS_FILE = "pretrain.yaml"
 
@@ -31,7 +31,7 @@ Point = Annotated[tuple[float, float], Range(-1, 1)]
 class OutputSettings:
     """The folder for results."""
 
-    dir: str
+    dir: FilePath
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class QuadrantPoints:
 class EmopiaSettings:
     """The source of EMOPIA and the points of its quadrants."""
 
-    path: str | None
+    path: FilePath | None
     url: str
     md5: str | None
     points: QuadrantPoints
@@ -66,7 +66,7 @@ class EmopiaSettings:
 class VgmidiSettings:
     """The source of VGMIDI, how its measures are aligned with bars, and how games are split."""
 
-    path: str | None
+    path: FilePath | None
     url: str
     md5: str | None
     alignment: Literal["number", "time", "equal_only"]
@@ -79,14 +79,14 @@ class VgmidiSettings:
 class TaggedSettings:
     """The source of songs with listeners' tags; without one, none are used."""
 
-    path: str | None
+    path: FilePath | None
 
 
 @dataclass(frozen=True)
 class ModelSettings:
     """The encoder that makes the latents."""
 
-    encoder: str
+    encoder: FilePath
     device: str
     dtype: Literal["float32", "mixed", "bfloat16"]
 
@@ -132,7 +132,7 @@ class ListenerSettings:
 class EvaluateSettings:
     """Which head is evaluated, and on which splits."""
 
-    head: str
+    head: FilePath
     splits: tuple[Split, ...]
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from musetok_bridge.scores import Limits
-from pipeline.settings import Range, SettingsError
+from pipeline.settings import FilePath, Pattern, Range, SettingsError
 
 SETTINGS_FILE = "gigamidi.yaml"
+SPLIT_NAME = r"\w+(?:\.\w+)*"  # as the library datasets wants it, and safe as part of a file's name
+_LETTER = r'[^<>:"/\\|?*\x00-\x1f]'  # of a release's name
 GO_ON = "finished parts are kept, the same command goes on from there"  # ends messages about a run that stops
 
 
@@ -19,10 +21,10 @@ GO_ON = "finished parts are kept, the same command goes on from there"  # ends m
 class DatasetSettings:
     """The songs to annotate."""
 
-    name: str
-    config: str
-    split: str
-    path: str | None
+    name: Annotated[str, Pattern(r"(?a:[\w.-]+(/[\w.-]+)?)", "the name of a dataset on the Hub")]
+    config: Annotated[str, Pattern(rf"{_LETTER}*\w{_LETTER}*", "the name of a release, such as v2.0.0")]
+    split: Annotated[str, Pattern(SPLIT_NAME, "the name of a split: train, validation or test")]
+    path: FilePath | None
     revision: str | None
     limit: Annotated[int | None, Range(1)]
     retry_seconds: Annotated[float, Range(0, 86_400)]
@@ -32,8 +34,8 @@ class DatasetSettings:
 class ModelSettings:
     """The head that predicts valence and arousal, and the encoder that gives it latents if it reads them."""
 
-    encoder: str
-    head: str
+    encoder: FilePath
+    head: FilePath
     device: str
     dtype: Literal["float32", "mixed", "bfloat16"]
     motion: Literal["full", "cautious"]
@@ -87,7 +89,7 @@ class RaySettings:
 class OutputSettings:
     """The output folder, and the number of the dataset's row groups in a part."""
 
-    dir: str
+    dir: FilePath
     row_groups_per_part: Annotated[int, Range(1, 100_000)]
 
 

@@ -5,11 +5,10 @@ They are separate from the settings of the annotation, which run.json records, s
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Annotated
 
-from pipeline.settings import Range, SettingsError
+from pipeline.settings import FilePath, Pattern, Range, SettingsError
 
 SETTINGS_FILE = "export.yaml"
 
@@ -18,18 +17,16 @@ SETTINGS_FILE = "export.yaml"
 class DataSettings:
     """Which annotations are exported, into which files, and where they are pushed to."""
 
-    folders: tuple[str, ...]
-    dir: str
+    folders: tuple[FilePath, ...]
+    dir: FilePath
     bars_per_row_group: Annotated[int, Range(1_000, 1_000_000)]
     bars_per_file: Annotated[int, Range(1_000, 1_000_000_000)]
-    repo: str | None
+    repo: Annotated[str, Pattern(r"(?a:[\w.-]+/[\w.-]+)", "a name on the Hub, NAME/DATASET")] | None
     private: bool
 
     def __post_init__(self) -> None:
         if not self.folders:
             raise SettingsError("export.folders names no folder; give one that 01_annotate.py has finished")
-        if self.repo is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+", self.repo, re.ASCII):
-            raise SettingsError(f"export.repo: {self.repo!r} is not a name of a dataset on the Hub; write NAME/DATASET")
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def test_wrong_settings_are_refused_in_one_line(one_line, tmp_path, script):
         ("styles: {colum: x}", "styles.colum", "mine.yaml"),
         ("features: {density_edges: [4, 4]}", "features.density_edges"),
         ("songs: {midi: mine.mid}", "songs.midi", "known here", "md5"),  # once was; annotate_own_music draws such files
-        ("styles: [", "mine.yaml", "not valid YAML"),
+        ("styles: [", "mine.yaml", "not valid as settings"),
     ):
         mine.write_text(text)
         line = one_line(2, script, "--config", "mine.yaml")
@@ -178,10 +178,21 @@ def test_a_damaged_run_record_stops_the_report(one_line, annotations, tmp_path):
     folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
     (folder / "run.json").write_text("{")
     words = settings_words(f"input.dir={folder}", "output.dir=out", "plot.dpi=50")
-    assert str(folder / "run.json") in one_line(1, "03_report.py", *words)
+    assert str(folder / "run.json") in one_line(2, "03_report.py", *words)
     assert not (tmp_path / "out").exists()  # nothing half done stays
 
 
 def test_songs_that_are_not_found_are_named(one_line, annotations, library):
     folder = annotations(library[:2])
     assert "0123" in one_line(1, "02_plot_song_curves.py", *settings_words(f"input.dir={folder}", "songs.md5=['0123']"))
+
+
+@pytest.mark.parametrize("name", ["run.json", "export.json"])
+def test_the_results_of_another_script_are_not_written_over(one_line, annotations, tmp_path, name):
+    folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text('{"settings": {}, "head_digest": "0"}')
+    line = one_line(1, "01_statistics.py", *settings_words(f"input.dir={folder}", "output.dir=out"))
+    writer = "pretrain_model/03_train.py" if name == "run.json" else "publish_annotations/01_export.py"
+    assert f"output.dir: out holds the results of {writer}" in line
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]

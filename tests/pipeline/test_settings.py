@@ -1,10 +1,24 @@
+import argparse
+import os
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import pytest
+import yaml
 
 from pipeline import settings as settings_module
-from pipeline.settings import Range, SettingsError, UserError, load_settings, run_script, settings_as_dict
+from pipeline.settings import (
+    FilePath,
+    Range,
+    SettingsError,
+    UserError,
+    as_override,
+    load_settings,
+    path_argument,
+    run_script,
+    settings_as_dict,
+)
+from pipeline.yaml_texts import parsed_yaml
 
 
 @dataclass(frozen=True)
@@ -20,6 +34,8 @@ class Outer:
     names: tuple[str, ...]
     point: tuple[float, float]
     dry: bool
+    revision: str | None
+    folder: FilePath
 
 
 DEFAULTS = """
@@ -27,6 +43,8 @@ training: {steps: 3, rate: 0.5, kind: mse}
 names: []
 point: [0.8, -0.4]
 dry: false
+revision: null
+folder: output
 """
 
 
@@ -44,8 +62,8 @@ def load(*overrides, config=None):
 def test_a_file_overrides_defaults_and_the_command_line_overrides_both(tmp_path):
     (tmp_path / "mine.yaml").write_text("training: {steps: 5, rate: 1e-1}\n")
     found = load("training.kind=smooth_l1", "names=[a, b]", "dry=true", config=tmp_path / "mine.yaml")
-    assert found == Outer(Inner(5, 0.1, "smooth_l1"), ("a", "b"), (0.8, -0.4), True)
-    assert load("training.rate=").training.rate is None
+    assert found == Outer(Inner(5, 0.1, "smooth_l1"), ("a", "b"), (0.8, -0.4), True, None, "output")
+    assert load("training.rate=null").training.rate is None
     assert settings_as_dict(found)["training"] == {"steps": 5, "rate": 0.1, "kind": "smooth_l1"}
 
 
@@ -55,7 +73,7 @@ def test_a_file_overrides_defaults_and_the_command_line_overrides_both(tmp_path)
         ("training.step=3", "unknown setting 'training.step'"),
         ("trainin.steps=3", "unknown setting 'trainin'"),
         ("training.steps=11", "'training.steps' is 11, which is not from 1 to 10"),
-        ("training.steps=2.5", "'training.steps' is 2.5, which is not a whole number"),
+        ("training.steps=2.5", "'training.steps' is '2.5', which is not a whole number"),
         ("training.steps=true", "not a whole number"),
         ("training.rate=fast", "'training.rate' is 'fast', which is not a number"),
         ("training.rate=.nan", "not a number"),
@@ -63,8 +81,20 @@ def test_a_file_overrides_defaults_and_the_command_line_overrides_both(tmp_path)
         ("training=7", "'training' is a section"),
         ("names=a", "'names' is a list"),
         ("point=[1]", "'point' takes 2 values, not 1"),
-        ("dry=1", "'dry' is 1, which is not true or false"),
+        ("dry=1", "'dry' is '1', which is not true or false"),
         ("dry", "--set section.key=value"),
+        ("training.rate=", "nothing after the =; write training.rate=null"),
+        ("training.steps=null", "'training.steps' is 'null', which is not a whole number"),
+        ("training.steps=" + "9" * 5_000, "'training.steps' is '9999"),
+        ("training.steps=!!int x", "'training.steps' is '!!int x', which is not a whole number"),
+        ("names=[!!int x]", "the tag tag:yaml.org,2002:int has no meaning"),
+        ("names=[a", "'[a' can't be read"),
+        ("training={steps", "--set training: '{steps' can't be read"),
+        ("folder=", "nothing after the ="),
+        ("folder='  '", "'folder' is '', which is no path"),
+        ("folder=~nobody-of-this-name/x", "there is no such user"),
+        ("folder=caf\udce9", "whose bytes are not UTF-8"),
+        ('revision="\\ud800"', "whose bytes are not UTF-8"),
         ("training.steps=2020-13-01", "'training.steps' is '2020-13-01', which is not a whole number"),
     ],
 )
@@ -76,12 +106,111 @@ def test_a_wrong_setting_is_named_in_one_line(override, told):
 
 
 @pytest.mark.parametrize(
-    "text", ["training: [1", "just text", "training: {steps: many}", "stepz: 3", "names: 2020-13-01", "[" * 10_000]
+    "text",
+    [
+        "training: [1",
+        "just text",
+        "training: {steps: many}",
+        "stepz: 3",
+        "names: 2020-13-01",
+        "[" * 10_000,
+        "names: " + "[" * 300_000,
+        "{a: " * 300_000,
+        "dry: \0",
+        "? [a]\n: b",
+        "training: {steps: " + "9" * 5_000 + "}",
+        "training: {steps: !!int x}",
+        "training: {steps: !!python/object/apply:os.getcwd []}",
+        "names: &a [*a]",
+        "a: " + "x" * 2_000_000,
+        'names: ["\\UFFFFFFFF"]',
+        "%YAML 1." + "9" * 5_000 + "\n---\ndry: true",
+        "names: [" + "a, " * 200_000 + "]",
+    ],
 )
 def test_an_invalid_file_is_named(tmp_path, text):
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(SettingsError, match=r"mine\.yaml"):
         load(config=tmp_path / "mine.yaml")
+
+
+def test_an_alias_is_refused_before_it_is_expanded(tmp_path):
+    lists = [f"  - &b{i} [{', '.join([f'*b{i - 1}' if i else 'lol'] * 10)}]" for i in range(20)]
+    (tmp_path / "mine.yaml").write_text("\n".join(["training:", *lists]))
+    with pytest.raises(SettingsError, match=r"mine\.yaml, line 2: .*aliases"):
+        load(config=tmp_path / "mine.yaml")
+
+
+@pytest.mark.parametrize("text", ["dry: true\ndry: true", "training: {steps: 1, rate: 1, steps: 2}"])
+def test_a_key_that_occurs_twice_is_refused_by_name(tmp_path, text):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(SettingsError, match=r"mine\.yaml, line \d: .*'(dry|steps)' is there twice"):
+        load(config=tmp_path / "mine.yaml")
+
+
+@pytest.mark.parametrize(
+    "text", ["0123456", "1_000", "12:30:45", "2020-01-01", "on", "1e5", "0x1F", "~x", "[a]", "# b"]
+)
+def test_a_text_setting_keeps_its_text(tmp_path, text):
+    if text[0] not in "[#":
+        (tmp_path / "mine.yaml").write_text(f"revision: {text}\n")
+        assert load(config=tmp_path / "mine.yaml").revision == text
+    (tmp_path / "mine.yaml").write_text(f"revision: '{text}'\n")
+    assert load(config=tmp_path / "mine.yaml").revision == text
+    assert load(f"revision='{text}'").revision == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[1]music", "{a", "'", '"music" (live)', "it's", "null", " a ", "a, b", "0123", "a\nb\t\x1b", "a\u00a0🎵\u2028"],
+)
+def test_an_override_gives_back_the_same_text(text):
+    assert load(f"folder={as_override(text)}").folder == text
+    assert load(f"names={as_override([text, 'b'])}").names == (text, "b")
+
+
+def test_an_override_may_be_a_section():
+    assert load("training={steps: 7, rate: null}").training == Inner(7, None, "mse")
+
+
+def test_a_quoted_number_is_a_text_and_a_quoted_null_is_one_too(tmp_path):
+    with pytest.raises(SettingsError, match=r"'training.steps' is '3', which is not a whole number"):
+        load("training.steps='3'")
+    assert load("revision='null'").revision == "null"
+    assert load("revision=null").revision is None
+
+
+def test_a_path_may_begin_with_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load("folder=~/music").folder == str(tmp_path / "music")
+    assert load("folder=a~b").folder == "a~b"
+    (tmp_path / "mine.yaml").write_text("dry: true")
+    assert load(config="~/mine.yaml").dry
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_a_config_that_is_no_file_is_refused_at_once(tmp_path, kind):
+    (tmp_path / "mine.yaml").mkdir() if kind == "folder" else os.mkfifo(tmp_path / "mine.yaml")
+    with pytest.raises(SettingsError, match=r"mine\.yaml: not a file"):
+        load(config=tmp_path / "mine.yaml")
+
+
+def test_a_home_folder_of_nobody_is_one_line():
+    with pytest.raises(SettingsError, match="there is no such user"):
+        load(config="~nobody-of-this-name/x.yaml")
+    with pytest.raises(argparse.ArgumentTypeError, match="there is no such user"):
+        path_argument("~nobody-of-this-name/x")
+
+
+def test_yaml_of_others_may_have_anchors_tags_and_equal_keys_but_no_billions():
+    assert parsed_yaml("a: &x [1, !!str 2]\nb: *x\nb: c", strict=False) == {"a": ["1", "2"], "b": "c"}
+    lists = [f"b{i}: &b{i} [{', '.join([f'*b{i - 1}' if i else 'lol'] * 10)}]" for i in range(20)]
+    with pytest.raises(yaml.YAMLError, match="more than 100,000 values"):
+        parsed_yaml("\n".join(lists), strict=False)
+    with pytest.raises(yaml.YAMLError, match="more than 20 deep"):
+        parsed_yaml("[" * 50, strict=False)
+    with pytest.raises(yaml.YAMLError, match="inside itself"):
+        parsed_yaml("a: &a [*a]", strict=False)
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -117,6 +246,19 @@ def test_a_script_ends_with_one_line_and_its_code(monkeypatch, capsys, arguments
     assert caught.value.code == code
     error = capsys.readouterr().err
     assert told in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\x1b[31m", "x" * 100_000])
+def test_what_a_message_names_stays_on_one_line(monkeypatch, capsys, text):
+    def told(_):
+        raise UserError(f"{text} is not there")
+
+    for arguments, main in ([], told), (["--config", text], told), (["--set", f"{text}=1"], told):
+        monkeypatch.setattr("sys.argv", ["01_script.py", *arguments])
+        with pytest.raises(SystemExit):
+            run_script(Outer, "phase.yaml", "A script.", main)
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and error[:-1].isprintable() and len(error) < 6_000
 
 
 def test_help_shows_every_setting(monkeypatch, capsys):

@@ -19,7 +19,8 @@ import symusic.core
 from measured_music import mean_rating
 
 from musetok_bridge import UnusableScore
-from musetok_bridge.scores import MIDI_SUFFIXES, read_score, seconds_at
+from musetok_bridge.midi_file import MIDI_SUFFIXES
+from musetok_bridge.scores import read_score, seconds_at
 from pretrain_model.head import load_head
 
 RESOLUTION = 1000  # ticks a quarter, at least

@@ -24,12 +24,13 @@ from .scores import (
     AnyScore,
     Limits,
     Notes,
+    ReadScore,
     UnusableScore,
     check_times,
     clock_of,
     in_ticks,
     in_time_order,
-    read_score,
+    read_midi,
     usable_notes,
 )
 from .tempos import Clock
@@ -65,7 +66,7 @@ class Bars:
     last bar. n_notes, n_drum_notes: int32 (n). meter: n strings, as notated. n_instruments: the number of General MIDI
     programs that play, and one more for drums. duration_seconds: when the last note stops sounding, and not before the
     last bar's start. left_out: number of notes without words, by reason: drums, zero_length, out_of_range, merged,
-    thinned.
+    thinned, endless (which no score has). n_clamped: as in ReadScore; 0 if the score was not read here.
     """
 
     words: np.ndarray
@@ -80,6 +81,7 @@ class Bars:
     n_instruments: int
     duration_seconds: float
     left_out: Mapping[str, int]
+    n_clamped: int = 0
 
     def __len__(self) -> int:
         return len(self.bar_number)
@@ -90,13 +92,13 @@ class Bars:
 
 
 def score_to_bars(
-    source: AnyScore | bytes | str | Path,
+    source: AnyScore | ReadScore | bytes | str | Path,
     *,
     merge_doubled: bool = False,
     thin_long_bars: bool = False,
     limits: Limits | None = None,
 ) -> Bars:
-    """Convert a score, the bytes of a MIDI file, or a path to a MIDI or ABC file.
+    """Convert a score, of code or of `read_midi`, the bytes of a MIDI file, or the path of a MIDI or ABC file.
 
     A score in quarters or seconds is converted to ticks first. merge_doubled: of notes with the same quantized onset
     and pitch only the longest is kept (it then decides which bar is the last). thin_long_bars: remove inner notes from
@@ -107,13 +109,15 @@ def score_to_bars(
     the limits.
     """
     limits = limits or Limits()
-    score = read_score(source, limits) if isinstance(source, bytes | str | Path) else in_ticks(source)
+    if isinstance(source, bytes | str | Path):
+        source = read_midi(source, limits)
+    score, n_endless, n_clamped = source if isinstance(source, ReadScore) else (in_ticks(source), 0, 0)
     check_times(score)
     notes = usable_notes(score, limits)
     clock = clock_of(score)
     stretches = _stretches(score, limits)
     pitched = notes.only(notes.is_pitched)
-    left_out = notes.left_out()
+    left_out = notes.left_out() | {"endless": n_endless}
     if len(pitched):
         bar_number, note_words, note_bar, removed = _pitched_bars(
             pitched, stretches, score.tpq, merge_doubled, thin_long_bars, limits
@@ -139,6 +143,7 @@ def score_to_bars(
         n_instruments=len(np.unique(pitched.program)) + int(notes.is_drum.any()),
         duration_seconds=max(_last_sound(clock, notes, int(bar_lines[-1])), float(start_seconds[-1])),
         left_out=left_out,
+        n_clamped=n_clamped,
     )
 
 

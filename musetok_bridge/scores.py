@@ -9,42 +9,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias, cast
+from typing import Annotated, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import symusic
 
-from pipeline.settings import Range, first_line
+from pipeline.settings import Range, counted, first_line
 
+from .midi_file import UnusableScore, plain_midi
 from .tempos import Clock, NoTempo, in_file_order
 from .vocabulary import HIGHEST_PITCH, LOWEST_PITCH
 
-MIDI_SUFFIXES = (".mid", ".midi", ".kar")
 LOADING_EXCEPTIONS = (RuntimeError, ValueError, OSError, OverflowError, TypeError)  # what symusic raises
 
-WHY_LEFT_OUT = ("drums", "zero_length", "out_of_range", "merged", "thinned")  # reasons for which a note has no words
+WHY_LEFT_OUT = (
+    "drums",
+    "zero_length",
+    "out_of_range",
+    "merged",
+    "thinned",
+    "endless",
+)  # reasons for which a note has no words
 
 _BYTES_OF_A_PROGRAM = 3  # a program change: delta time, status byte, program number
 
 _NOTHING = np.empty(0, dtype=np.int64)
 
 AnyScore: TypeAlias = "symusic.core.ScoreTick | symusic.core.ScoreQuarter | symusic.core.ScoreSecond"
-
-
-class UnusableScore(Exception):
-    """A score that can't be converted to bars.
-
-    `reason` is one word: unreadable, no_notes, no_time, too_large, too_many_tracks,
-    too_many_notes, too_many_ticks or too_many_bars.
-    """
-
-    def __init__(self, reason: str, detail: str):
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.reason, self.detail)
 
 
 @dataclass(frozen=True)
@@ -102,27 +93,52 @@ class Notes:
         return left_out
 
 
-def read_score(source: bytes | str | Path, limits: Limits | None = None) -> symusic.core.ScoreTick:
-    """Read a symusic Score from the bytes of a MIDI file or the path of a MIDI or ABC file.
+class ReadScore(NamedTuple):
+    """A score that was read.
 
-    Raises UnusableScore if symusic can't read it or it exceeds the limits.
+    n_endless: the number of notes that begin and never end, which symusic leaves out. n_clamped: the number of data
+    bytes over 127, which MIDI does not have, read as 127.
     """
-    limits = limits or Limits()
+
+    score: symusic.core.ScoreTick
+    n_endless: int
+    n_clamped: int
+
+
+def read_score(source: bytes | str | Path, limits: Limits | None = None) -> symusic.core.ScoreTick:
+    """As `read_midi`, the score alone."""
+    return read_midi(source, limits or Limits()).score
+
+
+def read_midi(source: bytes | str | Path, limits: Limits) -> ReadScore:
+    """Read the bytes of a MIDI file or the path of a MIDI or ABC file.
+
+    Raises UnusableScore if they can't be read or exceed the limits.
+    """
     try:
-        size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
-        if size > limits.file_bytes:
-            raise UnusableScore("too_large", f"more than {limits.file_bytes:,} bytes")
-        if not isinstance(source, bytes) and Path(source).suffix.lower() == ".abc":
-            return cast("symusic.core.ScoreTick", symusic.Score(Path(source)))
-        music = source if isinstance(source, bytes) else Path(source).read_bytes()
-        n_tracks = _most_tracks(music) if len(music) > limits.tracks * _BYTES_OF_A_PROGRAM else 0
-        if n_tracks > limits.tracks:
-            raise UnusableScore("too_many_tracks", f"perhaps {n_tracks:,} tracks, the limit is {limits.tracks:,}")
+        if not isinstance(source, bytes):
+            if Path(source).stat().st_size > limits.file_bytes:
+                raise UnusableScore("too_large", f"more than {limits.file_bytes:,} bytes")
+            if Path(source).suffix.lower() == ".abc":
+                return ReadScore(cast("symusic.core.ScoreTick", symusic.Score(Path(source))), 0, 0)
+            source = Path(source).read_bytes()
+        _check_size(source, limits)
+        music, n_begun, n_clamped = plain_midi(source)
         score = cast("symusic.core.ScoreTick", symusic.Score.from_midi(music))
         in_file_order(score, music)
-        return score
     except LOADING_EXCEPTIONS as error:
         raise UnusableScore("unreadable", first_line(error)) from None
+    if n_begun and not score.note_num():
+        raise UnusableScore("endless_notes", f"{counted(n_begun, 'note')} that never end")
+    return ReadScore(score, max(0, n_begun - score.note_num()), n_clamped)
+
+
+def _check_size(music: bytes, limits: Limits) -> None:
+    if len(music) > limits.file_bytes:
+        raise UnusableScore("too_large", f"more than {limits.file_bytes:,} bytes")
+    n_tracks = _most_tracks(music) if len(music) > limits.tracks * _BYTES_OF_A_PROGRAM else 0
+    if n_tracks > limits.tracks:
+        raise UnusableScore("too_many_tracks", f"perhaps {n_tracks:,} tracks, the limit is {limits.tracks:,}")
 
 
 def _most_tracks(music: bytes) -> int:

@@ -8,7 +8,6 @@ holds, 120 quarters a minute (RP-001, "Set Tempo").
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
@@ -17,15 +16,14 @@ import numpy as np
 import symusic
 import symusic.core
 
+from .midi_file import track_chunks, track_events
+
 DEFAULT_TEMPO = 500_000  # microseconds a quarter note
 FASTEST_TEMPO = 15_000  # 4,000 quarters a minute, ten times the fastest that people write
 _SORTED_STABLY = 16  # symusic keeps the file's order of so many tempos; of more it may swap those at one tick
 
-_TEMPO = b"\xff\x51\x03"
-_END_OF_TRACK = 0x2F
-_LONGEST_NUMBER = 4  # bytes
-_META, _SYSEX, _SYSEX_GOES_ON = 0xFF, 0xF0, 0xF7
-_DATA_BYTES = {0x80: 2, 0x90: 2, 0xA0: 2, 0xB0: 2, 0xC0: 1, 0xD0: 1, 0xE0: 2}  # of a channel's message
+_TEMPO = b"\xff\x51"
+_BYTES_OF_A_TEMPO = 3
 
 
 class NoTempo(ValueError):
@@ -91,50 +89,11 @@ def in_file_order(score: symusic.core.ScoreTick, music: bytes) -> None:
 def tempo_events(music: bytes) -> list[tuple[int, int]]:
     """The tempo events of a Standard MIDI File, (file tick, microseconds a quarter), tracks in file order."""
     found: list[tuple[int, int]] = []
-    for chunk in _track_chunks(music):
-        with suppress(IndexError, KeyError):  # cut off or not MIDI from here on
-            for event in _tempos_of_track(chunk):
-                found.append(event)
-    return found
-
-
-def _track_chunks(music: bytes) -> Iterator[bytes]:
-    position = music.find(b"MThd")
-    while 0 <= position <= len(music) - 8:
-        size = int.from_bytes(music[position + 4 : position + 8], "big")
-        if music[position : position + 4] == b"MTrk":
-            yield music[position + 8 : position + 8 + size]
-        position += 8 + size
-
-
-def _tempos_of_track(chunk: bytes) -> Iterator[tuple[int, int]]:
-    """The tempos of a track's events. Raises IndexError or KeyError where they are not MIDI."""
-    position, tick, running = 0, 0, 0
-    last = chunk.rfind(_TEMPO)
-    while position <= last:
-        delta, position = _number(chunk, position)
-        tick += delta
-        status = chunk[position]
-        if status in (_META, _SYSEX, _SYSEX_GOES_ON):
-            if status == _META and chunk[position + 1] == _END_OF_TRACK:
-                return
-            is_tempo = chunk[position : position + 3] == _TEMPO
-            size, position = _number(chunk, position + (2 if status == _META else 1))
-            if is_tempo:
-                yield tick, int.from_bytes(chunk[position : position + 3], "big")
-            position += size
+    for chunk in track_chunks(music):
+        if _TEMPO not in chunk:
             continue
-        if status & 0x80:
-            running = status
-            position += 1
-        position += _DATA_BYTES[running & 0xF0]
-
-
-def _number(chunk: bytes, position: int) -> tuple[int, int]:
-    """A number of variable length, and the position after it. Raises IndexError if none of its four bytes ends it."""
-    value = 0
-    for length, byte in enumerate(chunk[position : position + _LONGEST_NUMBER], 1):
-        value = value << 7 | byte & 0x7F
-        if not byte & 0x80:
-            return value, position + length
-    raise IndexError
+        with suppress(ValueError):  # cut off or not MIDI from here on
+            for tick, head, data in track_events(chunk):
+                if head == _TEMPO and len(data) >= _BYTES_OF_A_TEMPO:
+                    found.append((tick, int.from_bytes(data[:_BYTES_OF_A_TEMPO], "big")))
+    return found

@@ -14,7 +14,8 @@ from pipeline.files import RawData
 from pipeline.settings import UserError
 
 from .bars import score_to_bars
-from .scores import MIDI_SUFFIXES, UnusableScore
+from .midi_file import MIDI_SUFFIXES
+from .scores import UnusableScore
 from .vocabulary import HIGHEST_PITCH, LOWEST_PITCH, MAX_BAR_WORDS, PAD, PITCH_IDS, WORDS
 
 _PITCH_OF_ID = np.full(PAD + 1, -1)

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from musetok_bridge.scores import MIDI_SUFFIXES
+from musetok_bridge.midi_file import MIDI_SUFFIXES
 from pipeline.files import RawData, atomic_write, write_table
 from pipeline.settings import UserError
 

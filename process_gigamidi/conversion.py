@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from musetok_bridge.bars import Bars, score_to_bars
-from musetok_bridge.scores import UnusableScore, read_score
+from musetok_bridge.scores import UnusableScore, read_midi
 
 from .annotation_settings import BarSettings, LimitSettings
 
@@ -64,12 +64,12 @@ def convert_song(
         return Failure("read", "no_music: there are no bytes to read")
     stage = "parse"
     try:
-        score = read_score(music, limits)
+        read = read_midi(music, limits)
         stage = "convert"
-        converted = score_to_bars(score, **asdict(bars), limits=limits)
+        converted = score_to_bars(read, **asdict(bars), limits=limits)
         if needs_pitch and not converted.n_notes.any():
             return Failure(stage, "no_pitch: drums alone, which have no words, and the head reads latents of words")
-        return Converted(converted, perform(score, converted) if perform else None)
+        return Converted(converted, perform(read.score, converted) if perform else None)
     except UnusableScore as error:
         return Failure(stage, reason_line(str(error)))
     except MemoryError:

@@ -73,7 +73,7 @@ def test_a_note_is_written_no_longer_than_its_bar():
 
 def test_notes_left_out_are_counted():
     bars = score_to_bars(score_of([(0, 480, 60), (0, 480, 20), (0, 480, 109), (0, 0, 60)], drums=[(0, 120, 36)]))
-    assert bars.left_out == {"drums": 1, "zero_length": 1, "out_of_range": 2, "merged": 0, "thinned": 0}
+    assert bars.left_out == {"drums": 1, "zero_length": 1, "out_of_range": 2, "merged": 0, "thinned": 0, "endless": 0}
     assert bars.n_notes.sum() == 1
 
 

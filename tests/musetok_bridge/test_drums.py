@@ -34,7 +34,7 @@ def test_drums_alone_have_bars_of_two_words():
     assert spell(bars) == [["Bar_None", "Time_Signature_4/4"], ["Bar_None", "Time_Signature_4/4", "EOS_None"]]
     assert bars.n_notes.tolist() == [0, 0]
     assert bars.n_drum_notes.tolist() == [4, 4]
-    assert bars.left_out == {"drums": 8, "zero_length": 0, "out_of_range": 0, "merged": 0, "thinned": 0}
+    assert bars.left_out == {"drums": 8, "zero_length": 0, "out_of_range": 0, "merged": 0, "thinned": 0, "endless": 0}
 
 
 def test_bars_of_drums_alone_go_from_the_first_drum_note_to_the_last():
@@ -148,4 +148,4 @@ def test_drums_alone_are_held_to_the_limits():
 def test_notes_that_cannot_be_converted_beside_drums_leave_drums_alone():
     bars = score_to_bars(score_of([(0, 480, 20), (0, 0, 60), (9600, 480, 120)], drums=beat(2)))
     assert bars.n_drum_notes.tolist() == [4, 4] and bars.n_instruments == 1
-    assert bars.left_out == {"drums": 8, "zero_length": 1, "out_of_range": 2, "merged": 0, "thinned": 0}
+    assert bars.left_out == {"drums": 8, "zero_length": 1, "out_of_range": 2, "merged": 0, "thinned": 0, "endless": 0}

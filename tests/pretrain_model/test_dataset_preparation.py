@@ -110,7 +110,7 @@ def test_a_piece_that_cannot_be_aligned_is_left_out_with_its_reason(
     midis[2].write_bytes(b"no MIDI file")
     counts = prepare_vgmidi(RawData(vgmidi_folder, "vgmidi.path"), settings.vgmidi, tmp_path)
     left_out = pd.read_csv(tmp_path / "vgmidi_left_out.csv")
-    assert left_out["reason"].tolist() == ["measures_of_another_length", "no_midi", "unusable_midi_unreadable"]
+    assert left_out["reason"].tolist() == ["measures_of_another_length", "no_midi", "unusable_midi_not_midi"]
     assert counts["pieces"] == 5
 
 

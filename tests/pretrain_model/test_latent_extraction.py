@@ -92,7 +92,7 @@ def test_a_bad_piece_is_the_only_one_lost(prepared, encoder) -> None:
     counts, failures = extract_latents(prepared, ["vgmidi"], encoder, 2)
     assert counts["pieces encoded"] == 3
     assert failures["piece"].tolist() == ["1_piece1", "1_piece4"]
-    assert failures["reason"].tolist() == ["unreadable", "FileNotFoundError"]
+    assert failures["reason"].tolist() == ["not_midi", "FileNotFoundError"]
     assert train_bars(prepared, encoder).pieces == ("1_piece0", "1_piece2", "1_piece3")
 
 

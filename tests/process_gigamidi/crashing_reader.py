@@ -8,9 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import symusic
-
-from musetok_bridge.scores import read_score
+from musetok_bridge.scores import ReadScore, read_midi
 from process_gigamidi import conversion
 from process_gigamidi.conversion import Converted, Failure
 
@@ -21,7 +19,7 @@ def convert_with_crashing_reader(fates: Mapping[str, str], music: bytes | None, 
     For worker processes only: it takes the place of the reader in the process that it runs in.
     """
 
-    def read(data: bytes, limits: Any) -> symusic.core.ScoreTick:
+    def read(data: bytes, limits: Any) -> ReadScore:
         fate = fates.get(hashlib.md5(data).hexdigest())
         if fate == "crashed":
             ctypes.string_at(0)  # a null pointer: the process dies of SIGSEGV as it would of a fault in native code
@@ -30,7 +28,7 @@ def convert_with_crashing_reader(fates: Mapping[str, str], music: bytes | None, 
         if fate == "too_large":
             eaten = [bytearray(10_000_000) for _ in range(1000)]
             raise AssertionError(f"ate {len(eaten)} times 10 MB and nothing happened")
-        return read_score(data, limits)
+        return read_midi(data, limits)
 
-    conversion.read_score = read
+    conversion.read_midi = read
     return conversion.convert_song(music, **how)

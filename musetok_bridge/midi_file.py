@@ -1,0 +1,344 @@
+"""The bytes of a MIDI file made fit for symusic, and files that are something else refused by what they are.
+
+symusic 0.6 reads channel and meta events right, and a system exclusive message that an event with a status byte of its
+own follows. After other system messages, which files may not hold or which cut a message into pieces, it loses its
+place without a word: notes are missing or come late. It refuses data bytes over 127. Of a tempo, meter or key that is
+too short it takes what lacks from the bytes that follow, and it misreads one whose length takes more than one byte. A
+file with any of these is written anew: channel and meta events only, each with its status byte, data bytes of at most
+127, and no tempo, meter or key that is too short or long.
+
+symusic counts ticks in 32 bits, and after the last begins again at the first: such a file is refused. It reads as many
+tracks as the header tells, and mistakes other chunks for them at the end: a header that is wrong is corrected.
+
+Format after "Standard MIDI Files 1.0" (RP-001) and, for the wrapper, "RIFF MIDI" (RP-029), MIDI Manufacturers
+Association.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipeline.settings import counted
+
+MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
+
+_META, _SYSEX, _SYSEX_GOES_ON = 0xFF, 0xF0, 0xF7
+_END_OF_TRACK = b"\xff\x2f"
+_NOTE_OFF, _NOTE_ON = 0x80, 0x90
+_TEMPO, _METER, _KEY = b"\xff\x51", b"\xff\x58", b"\xff\x59"
+_SHORTEST = {_TEMPO: 3, _METER: 2, _KEY: 2}  # bytes of data that are read
+_LARGEST_POWER = b"\x1f"  # of two in a meter: symusic takes a larger one modulo 32
+_LAST_TICK = 2**31 - 1  # that symusic counts
+_AT_MOST_127 = bytes(min(byte, 127) for byte in range(256))  # what each data byte becomes
+_LONGEST_NUMBER = 4  # bytes of a number of variable length
+_LONGEST_PAUSE = (1 << 7 * _LONGEST_NUMBER) - 1  # ticks before one event
+_NOTHING = b"\xff\x01\x00"  # a text without letters, for pauses that are longer
+_CHUNK_HEADER = 8  # bytes: a name of four letters and a length
+_HEADER = 14  # bytes of a file's header
+_DATA_BYTES = {0x80: 2, 0x90: 2, 0xA0: 2, 0xB0: 2, 0xC0: 1, 0xD0: 1, 0xE0: 2}  # of a channel's message, by status
+_DATA_BYTES |= {0xF1: 1, 0xF2: 2, 0xF3: 1} | dict.fromkeys((0xF4, 0xF5, 0xF6, *range(0xF8, 0xFF)), 0)  # of the system's
+
+_OTHER_FILES = (  # how some other files begin
+    (rb"RIFF.{4}WAVE", "a WAV file"),
+    (rb"ID3|\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff]", "an MP3 file"),
+    (rb"OggS", "an Ogg file"),
+    (rb"fLaC", "a FLAC file"),
+    (rb".{4}ftyp", "an MP4 file"),
+    (rb"PK\x03\x04", "a zip"),
+    (rb"\x1f\x8b", "a file compressed by gzip"),
+    (rb"%PDF", "a PDF"),
+    (rb"\s*<(?i:!doctype html|html)", "a web page"),
+    (rb"\s*<\?xml", "an XML file"),
+    (rb"\x00+$", "nothing but zeros"),
+)
+
+_DELTA, _VALUE = rb"[\x80-\xff]{0,3}+[\x00-\x7f]", rb"[\x00-\x7f]"
+
+
+def _events_of(status: bytes, n_bytes: int) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
+    """Patterns of successive channel events with n_bytes data bytes of at most 127 each.
+
+    The first is for events that go on in running status, the second for those that begin with one of these statuses.
+    Both are possessive, so that they take a time proportional to the bytes.
+    """
+    running = rb"(?:%b%b{%d})*+" % (_DELTA, _VALUE, n_bytes)
+    return re.compile(running), re.compile(rb"(?:%b%b%b{%d}%b)*+" % (_DELTA, status, _VALUE, n_bytes, running))
+
+
+_VELOCITY = re.compile(rb"%b%b(%b)" % (_DELTA, _VALUE, _VALUE))
+_STATUSES = re.compile(  # the events that one status begins; group 1 has those of note-ons without their status
+    rb"%b(?:[\x90-\x9f](%b{2}(?:%b%b{2})*+)|[\x80-\xbf\xe0-\xef]%b{2}(?:%b%b{2})*+|[\xc0-\xdf]%b(?:%b%b)*+)"
+    % (_DELTA, _VALUE, _DELTA, _VALUE, _VALUE, _DELTA, _VALUE, _VALUE, _DELTA, _VALUE)
+)
+_CHANNEL_EVENTS = (_events_of(rb"[\x80-\xbf\xe0-\xef]", 2), _events_of(rb"[\xc0-\xdf]", 1))
+
+
+class UnusableScore(Exception):
+    """A score that can't be converted to bars.
+
+    `reason` is one word: not_midi, format_2, smpte_time, endless_notes, unreadable, no_notes, no_time, too_large,
+    too_many_tracks, too_many_notes, too_many_ticks or too_many_bars.
+    """
+
+    def __init__(self, reason: str, detail: str):
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.reason, self.detail)
+
+
+class PlainMidi(NamedTuple):
+    """A MIDI file that symusic reads right.
+
+    n_begun: the number of notes that begin in it. n_clamped: the number of data bytes over 127, which became 127.
+    """
+
+    music: bytes
+    n_begun: int
+    n_clamped: int
+
+
+class Event(NamedTuple):
+    """An event of a track. tick: file ticks. head: the status byte, and a meta event's kind. data: what follows."""
+
+    tick: int
+    head: bytes
+    data: bytes
+
+
+def plain_midi(music: bytes) -> PlainMidi:
+    """The bytes of a MIDI file without a wrapper and without what symusic misreads.
+
+    Raises UnusableScore if it is no MIDI file, holds several songs (format 2), counts time in frames (SMPTE) or not at
+    all, goes beyond the last tick, or is damaged and holds what symusic misreads. Of other damage symusic tells.
+    """
+    if not music:
+        raise UnusableScore("unreadable", "there are no bytes")
+    music = _unwrapped(music)
+    if music[:4] != b"MThd":
+        kind = next((kind for form, kind in _OTHER_FILES if re.match(form, music[:512], re.DOTALL)), None)
+        raise UnusableScore("not_midi", kind or f"it begins with {music[:4]!r}, not with MThd")
+    if len(music) < _HEADER:
+        return PlainMidi(music, 0, 0)
+    tracks = list(track_chunks(music))
+    _check_header(music, len(tracks))
+    music = _with_true_number(music)
+    _check_ticks(music, tracks)
+    if music[4:8] == b"\0\0\0\6":
+        begun = list(map(_notes_of_plain_track, tracks))
+        if None not in begun:
+            return PlainMidi(music, sum(filter(None, begun)), 0)
+    try:
+        return _written_anew(music, tracks)
+    except ValueError as error:
+        raise UnusableScore("unreadable", str(error)) from None
+
+
+def track_chunks(music: bytes) -> Iterator[bytes]:
+    """The events of each track of a MIDI file, as bytes; a track that is cut off comes as far as it goes."""
+    return (content for name, _, content in _chunks(music) if name == b"MTrk")
+
+
+def track_events(chunk: bytes) -> Iterator[Event]:
+    """The events of a track up to its end. Raises ValueError where they are cut off or not MIDI."""
+    position, tick, running = 0, 0, 0
+    while position < len(chunk):
+        delta, position = _number(chunk, position)
+        tick += delta
+        status = _byte(chunk, position)
+        if status in (_META, _SYSEX, _SYSEX_GOES_ON):
+            head = chunk[position : position + (2 if status == _META else 1)]
+            size, position = _number(chunk, position + len(head))
+        else:
+            if status & 0x80:
+                position += 1
+                running = status if status < _SYSEX else running
+            elif not running:
+                raise ValueError("a data byte before any status")
+            head = bytes([status if status & 0x80 else running])
+            size = _DATA_BYTES[head[0] if head[0] >= _SYSEX else head[0] & 0xF0]
+        if position + size > len(chunk):
+            raise ValueError("an event that goes beyond its track")
+        yield Event(tick, head, chunk[position : position + size])
+        if head == _END_OF_TRACK:
+            return
+        position += size
+
+
+def _unwrapped(music: bytes) -> bytes:
+    """The MIDI file in a RIFF file of the kind RMID; other bytes as they are."""
+    if music[:4] != b"RIFF" or music[8:12] != b"RMID":
+        return music
+    position = 12
+    while position + _CHUNK_HEADER <= len(music):
+        size = int.from_bytes(music[position + 4 : position + 8], "little")
+        if music[position : position + 4] == b"data":
+            return music[position + 8 : position + 8 + size]
+        position += _CHUNK_HEADER + size + size % 2
+    raise UnusableScore("unreadable", "a RIFF file of MIDI without its chunk of data")
+
+
+def _with_true_number(music: bytes) -> bytes:
+    """The file with a header that tells the true number of tracks, unless one that it tells of is cut off."""
+    whole = [size == len(content) for name, size, content in _chunks(music) if name == b"MTrk"]
+    n_tracks, told = min(sum(whole), 0xFFFF), int.from_bytes(music[10:12], "big")
+    if n_tracks == told or (n_tracks < told and not all(whole)):
+        return music
+    return music[:10] + n_tracks.to_bytes(2, "big") + music[12:]
+
+
+def _check_header(music: bytes, n_tracks: int) -> None:
+    n_tracks = max(n_tracks, int.from_bytes(music[10:12], "big"))
+    size, division = int.from_bytes(music[4:8], "big"), int.from_bytes(music[12:14], "big")
+    if size < _HEADER - _CHUNK_HEADER:
+        raise UnusableScore("unreadable", f"a header of {counted(size, 'byte')}, too short for the length of a tick")
+    if music[8:10] == b"\0\2" and n_tracks > 1:
+        raise UnusableScore("format_2", f"{n_tracks:,} sequences that are independent of each other, not one song")
+    if division & 0x8000:
+        raise UnusableScore("smpte_time", "it counts time in frames of film (SMPTE), which give no bars")
+
+
+def _check_ticks(music: bytes, tracks: list[bytes]) -> None:
+    """Refuse a file with a note, tempo or meter beyond the last tick."""
+    if _most_ticks(music) <= _LAST_TICK:
+        return
+    for chunk in tracks:
+        with suppress(ValueError):  # damaged from here on, of which symusic tells
+            for tick, head, _ in track_events(chunk):
+                if tick > _LAST_TICK and (head[0] & 0xF0 in (_NOTE_OFF, _NOTE_ON) or head in (_TEMPO, _METER)):
+                    raise UnusableScore("no_time", f"an event at tick {tick:,}: the file's times overflow")
+
+
+def _most_ticks(music: bytes) -> int:
+    """An upper bound on the ticks of a file, from the bytes that may be pauses."""
+    goes_on = np.frombuffer(music, dtype=np.uint8) >= 0x80
+    ends = ~goes_on
+    ticks = len(music) << 7
+    for length in range(2, _LONGEST_NUMBER + 1):  # of the numbers with so many bytes or more
+        goes_on = goes_on[:-1] & goes_on[1:] if length > 2 else goes_on
+        ticks += int((goes_on[:-1] & ends[length - 1 :]).sum()) << 7 * length
+    return ticks
+
+
+def _chunks(music: bytes) -> Iterator[tuple[bytes, int, bytes]]:
+    """The chunks of a MIDI file: their names, the lengths that they claim, and contents."""
+    position = 0
+    while position + _CHUNK_HEADER <= len(music):
+        size = int.from_bytes(music[position + 4 : position + 8], "big")
+        yield music[position : position + 4], size, music[position + 8 : position + 8 + size]
+        position += _CHUNK_HEADER + size
+
+
+def _notes_of_plain_track(chunk: bytes) -> int | None:
+    """The number of notes that begin in a track.
+
+    None if symusic would misread it: for bytes of a system message or over 127 where it would lose its place.
+    """
+    position, n_begun = 0, 0
+    running, of_notes = None, False  # the pattern of running events after the last status, if it was a channel's
+    while True:
+        if running and (end := _end(running, chunk, position)) > position:
+            n_begun += _sounding(chunk[position:end]) if of_notes else 0
+            position = end
+        begins, begun = position, -1
+        while begun < position:
+            begun = position
+            for goes_on, pattern in _CHANNEL_EVENTS:
+                if (end := _end(pattern, chunk, position)) > position:
+                    position, running = end, goes_on
+        if position > begins:
+            after_status = _STATUSES.findall(chunk, begins, position)  # of notes what follows the status, else nothing
+            n_begun += _sounding(b"".join(b"\0" + events for events in after_status if events))
+            of_notes = bool(after_status[-1])
+        if position == len(chunk):
+            return n_begun
+        try:
+            _, position = _number(chunk, position)
+            status = _byte(chunk, position)
+            if status not in (_META, _SYSEX):
+                return None
+            if chunk[position : position + 2] == _END_OF_TRACK:
+                return n_begun
+            head = chunk[position : position + (2 if status == _META else 1)]
+            starts = position + len(head)
+            size, position = _number(chunk, starts)
+        except ValueError:
+            return None
+        if head in _SHORTEST and (size < _SHORTEST[head] or position - starts > 1):
+            return None
+        if head == _METER and chunk[position + 1 : position + 2] > _LARGEST_POWER:
+            return None
+        position += size
+        running = running if status == _META else None
+        if position > len(chunk):
+            return None
+
+
+def _sounding(events: bytes) -> int:
+    """The number of events of two data bytes, each after its time, whose second data byte is not 0."""
+    velocities = _VELOCITY.findall(events)
+    return len(velocities) - velocities.count(b"\0")
+
+
+def _written_anew(music: bytes, tracks: list[bytes]) -> PlainMidi:
+    """A file of the channel and meta events alone. Raises ValueError if it is damaged."""
+    n_begun = n_clamped = 0
+    written = [b"MThd\0\0\0\6" + music[8:_HEADER]]
+    for chunk in tracks:
+        before, content = 0, bytearray()
+        for tick, head, data in track_events(chunk):
+            if _SYSEX <= head[0] < _META or len(data) < _SHORTEST.get(head, 0):
+                continue
+            if head[0] == _META:
+                if head == _METER:
+                    data = data[:1] + min(data[1:2], _LARGEST_POWER)
+                data = data[: _SHORTEST.get(head)]
+                body = _as_number(len(data)) + data
+            else:
+                body = data.translate(_AT_MOST_127)
+                n_begun += head[0] & 0xF0 == _NOTE_ON and body[1] > 0
+                n_clamped += sum(map(int.__ne__, body, data)) if body != data else 0
+            while tick - before > _LONGEST_PAUSE:
+                content += _as_number(_LONGEST_PAUSE) + _NOTHING
+                before += _LONGEST_PAUSE
+            content += _as_number(tick - before) + head + body
+            before = tick
+        written.append(b"MTrk" + len(content).to_bytes(4, "big") + content)
+    return PlainMidi(b"".join(written), n_begun, n_clamped)
+
+
+def _end(pattern: re.Pattern[bytes], chunk: bytes, position: int) -> int:
+    """The end of a pattern that may match nothing."""
+    found = pattern.match(chunk, position)
+    return found.end() if found else position
+
+
+def _byte(chunk: bytes, position: int) -> int:
+    if position >= len(chunk):
+        raise ValueError("an event that is cut off")
+    return chunk[position]
+
+
+def _number(chunk: bytes, position: int) -> tuple[int, int]:
+    """A number of variable length, and the position after it. Raises ValueError if none of its four bytes ends it."""
+    value = 0
+    for length, byte in enumerate(chunk[position : position + _LONGEST_NUMBER], 1):
+        value = value << 7 | byte & 0x7F
+        if not byte & 0x80:
+            return value, position + length
+    raise ValueError("a number without an end")
+
+
+def _as_number(value: int) -> bytes:
+    """A number of variable length."""
+    digits = [value & 0x7F]
+    while value := value >> 7:
+        digits.append(value & 0x7F | 0x80)
+    return bytes(reversed(digits))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import symusic
+from midi_grammar import GRAMMAR
 
 from pipeline.settings import PROJECT_ROOT
 
@@ -36,6 +37,13 @@ EVENTS = (
     b"\x00\x3c\x40",  # running status, perhaps without an event before it
     b"\x00\xb9\x40\x7f",
 )
+
+
+class Mutated(NamedTuple):
+    """A mutated file. by: the name of the mutation."""
+
+    by: str
+    music: bytes
 
 
 def change_values(music: bytes, _: Sequence[bytes], rng: Random) -> bytes:
@@ -105,7 +113,7 @@ def long_delta(music: bytes, _: Sequence[bytes], rng: Random) -> bytes:
     return music[:at] + quantity + music[at + int(rng.integers(0, 5)) :]
 
 
-MUTATIONS: tuple[Mutation, ...] = (
+ON_BYTES: tuple[Mutation, ...] = (
     change_values,
     flip_bits,
     cut_off,
@@ -117,6 +125,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     insert_event,
     long_delta,
 )
+MUTATIONS = ON_BYTES + GRAMMAR
 
 
 def with_true_lengths(music: bytes) -> bytes:
@@ -126,18 +135,21 @@ def with_true_lengths(music: bytes) -> bytes:
     return header + b"".join(b"MTrk" + struct.pack(">I", len(body)) + body for body in bodies)
 
 
-def mutations(files: Sequence[bytes], n: int, seed: int) -> Iterator[bytes]:
+def mutations(files: Sequence[bytes], n: int, seed: int) -> Iterator[Mutated]:
     """n mutations of the files, the same for the same seed.
 
-    Each kind as often, one in four of them two kinds at once, two in three with their true lengths again.
+    Each kind as often, one in four of them with one on bytes as well. Of those on bytes two in three get their true
+    lengths again; those that know the grammar write their own.
     """
     rng = np.random.default_rng(seed)
     for i in range(n):
         music = files[int(rng.integers(len(files)))]
-        music = MUTATIONS[i % len(MUTATIONS)](music, files, rng)
+        mutation = MUTATIONS[i % len(MUTATIONS)]
+        music = mutation(music, files, rng)
+        on_bytes = mutation in ON_BYTES
         if music and rng.random() < 0.25:
-            music = MUTATIONS[int(rng.integers(len(MUTATIONS)))](music, files, rng)
-        yield with_true_lengths(music) if rng.random() < 2 / 3 else music
+            music = ON_BYTES[int(rng.integers(len(ON_BYTES)))](music, files, rng)
+        yield Mutated(mutation.__name__, with_true_lengths(music) if on_bytes and rng.random() < 2 / 3 else music)
 
 
 def midi_file(*tracks: bytes, division: int = 480) -> bytes:
@@ -166,6 +178,10 @@ def worst_files(max_bytes: int, max_notes: int, max_bars: int) -> Iterator[tuple
     yield "notes all open at once", midi_file(NOTE + b"\x00\x3c\x50" * 140_000 + b"\x01\x3c\x00" * 140_000)
     yield "notes of no length", midi_file(filled(b"\x00\x3c\x50\x00\x3c\x00", b"\x00\x90\x3c\x50"))
     yield "pressure", midi_file(filled(b"\x01\x10", b"\x00\xd0\x10"), NOTE)
+    pressure = filled(b"\x01\x10", b"\x00\xf8\x00\xd0\x10")
+    yield "pressure after a clock, which is written anew", midi_file(pressure, NOTE)
+    late = b"\xff\xff\xff\x7f\xd0\x10" * 10
+    yield "pressure after the end of time", midi_file(filled(b"\x00\x10", late), NOTE)
     yield "pitch bends", midi_file(filled(b"\x01\x10\x10", b"\x00\xe0\x10\x10"), NOTE)
     yield "pedals", midi_file(filled(b"\x01\x40\x00\x01\x40\x7f", b"\x00\xb0\x40\x7f"), NOTE)
     yield "meter changes", midi_file(filled(meters), NOTE)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
-from checked_conversion import REASONS, convert_and_weigh, facts
-from fuzz import outcomes
+import symusic
+from checked_conversion import REASONS, as_read, by_the_standard, convert_and_weigh, facts
+from crashing_reader import convert_with_crashing_reader
+from fuzz import outcomes, processes_started, reason_of
+from guarded_conversion import in_guarded_processes
+from midi_events import END, Event, Note, Reading, Running, Song, parsed, reading_of
+from midi_grammar import EDITS, RUNNING
 from mutated_midi import MUTATIONS, bundled_files, mutations, worst_files
 
 from musetok_bridge import score_to_bars
@@ -26,7 +33,7 @@ def test_mutations_end_as_bars_or_as_a_named_reason(n: int) -> None:
     files = list(mutations(bundled_files(), n, seed=1))
     found = [outcome for _, outcome in outcomes(files, SETTINGS, workers=2)]
     assert len(found) == n
-    reasons = Counter("bars" if isinstance(o, Converted) else o.reason.split(":")[0] for o in found)
+    reasons = Counter(map(reason_of, found))
     print(dict(reasons))
     unnamed = {o.reason for o in found if not isinstance(o, Converted) and o.reason.split(":")[0] not in REASONS}
     assert not unnamed
@@ -37,12 +44,65 @@ def test_mutations_end_as_bars_or_as_a_named_reason(n: int) -> None:
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
 def test_every_mutation_changes_most_files(mutation: object) -> None:
-    only = MUTATIONS.index(mutation)  # type: ignore[arg-type]
     files = bundled_files()
-    changed = [
-        music not in files for i, music in enumerate(mutations(files, 400, seed=2)) if i % len(MUTATIONS) == only
-    ]
-    assert sum(changed) > 0.6 * len(changed)
+    mutated = mutations(files, 40 * len(MUTATIONS), seed=2)
+    changed = [music not in files for by, music in mutated if by == mutation.__name__]  # type: ignore[attr-defined]
+    assert sum(changed) > 0.6 * len(changed) > 20
+
+
+@pytest.mark.parametrize("running", RUNNING)
+def test_events_that_are_written_are_read_again(running: Running) -> None:
+    for music in bundled_files():
+        song = parsed(music)
+        assert song.tracks
+        assert parsed(song.file(running)) == song
+
+
+def test_the_reader_of_the_tests_finds_what_symusic_finds() -> None:
+    for music in bundled_files():
+        assert reading_of(parsed(music)) == as_read(music)
+        assert reading_of(parsed(music)).notes
+
+
+def test_a_note_ends_the_one_that_has_sounded_longest() -> None:
+    begin, end = Event(10, b"\x90", b"\x3c\x50"), Event(10, b"\x80", b"\x3c\x00")
+    song = Song(0, 480, [[begin, begin, Event(0, b"\xc0", b"\x07"), end, end, end, begin, Event(0, END)]])
+    assert reading_of(song).notes == {Note(10, 20, 60, 80, 0, False): 1, Note(20, 20, 60, 80, 0, False): 1}
+    assert reading_of(song) == as_read(song.file("never"))
+
+
+def test_most_files_of_edited_events_are_valid() -> None:
+    edited = [m for m in mutations(bundled_files(), 10 * len(MUTATIONS), seed=3) if m.by in {e.__name__ for e in EDITS}]
+    assert sum(isinstance(by_the_standard(music), Reading) for _, music in edited) > len(edited) / 2
+
+
+def test_a_valid_file_that_is_misread_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    song = parsed(bundled_files()[0])
+    music = song.file("never")
+    fewer = symusic.Score.from_midi(music)
+    fewer.tracks[0].notes.pop()  # type: ignore[attr-defined]
+    monkeypatch.setattr("checked_conversion.read_score", lambda _: fewer)
+    wrong = [name for name, holds in facts(score_to_bars(music), music) if not holds]
+    assert "a valid file is read whole" in wrong
+
+
+def test_processes_that_die_are_counted() -> None:
+    good = bundled_files()[0]
+    bad = good + b"\0"
+    convert = partial(
+        convert_with_crashing_reader,
+        {hashlib.md5(bad).hexdigest(): "crashed"},
+        bars=SETTINGS.bars,
+        limits=LIMITS,
+        perform=None,
+    )
+    started = []
+    for files in ([good], [good, bad, good]):
+        found = in_guarded_processes(files, convert, 1, LIMITS.seconds, LIMITS.memory_mb)
+        reasons, numbers = zip(*((reason_of(outcome), processes_started()) for _, outcome in found), strict=True)
+        started.append(numbers[-1])
+    assert reasons == ("bars", "crashed", "bars")
+    assert started[1] - started[0] == 1 + 2  # a song is blamed after it has ended two processes
 
 
 WORST = list(worst_files(LIMITS.file_bytes, LIMITS.notes, LIMITS.bars))

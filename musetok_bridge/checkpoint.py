@@ -8,19 +8,18 @@ as in the release, or four if the width is smaller than the release's.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-import torch
-from safetensors import SafetensorError, safe_open
 
 from pipeline.files import write_tensors
-from pipeline.settings import PROJECT_ROOT, UserError, first_line
+from pipeline.settings import PROJECT_ROOT, WeightsError
 
 from .vocabulary import MAX_BAR_WORDS, N_TOKENS
+from .weight_files import read_values, short, stored_tensors
 
 CHECKPOINT_FOLDER = Path(__file__).resolve().parent / "weights"
 BUNDLED_CHECKPOINT = CHECKPOINT_FOLDER / "bundled_encoder.safetensors"
@@ -29,6 +28,14 @@ OFFICIAL_CHECKPOINT = PROJECT_ROOT / "weights" / "musetok" / "encoder.safetensor
 NOT_NEEDED = ("decoder.", "dec_out_proj.", "encoder.tr_encoder_layer.")
 _EMBEDDING = "token_emb.emb_lookup.weight"
 _POSITIONS = "pe.pe"
+
+
+class HasShape(Protocol):
+    """A tensor in memory or in a file, as far as its shape goes."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its sizes."""
 
 
 @dataclass(frozen=True)
@@ -80,44 +87,31 @@ def encoder_shapes(config: EncoderConfig) -> dict[str, tuple[int, ...]]:
 
 
 def find_checkpoint(name: str) -> Path:
-    """The file of the encoder "bundled", "official" or a path. Raises UserError if it does not exist."""
+    """The file of the encoder "bundled", "official" or a path. Raises WeightsError if it does not exist."""
     if name == "official":
         if not OFFICIAL_CHECKPOINT.exists():
-            raise UserError(
+            raise WeightsError(
                 f"the official encoder is not at {OFFICIAL_CHECKPOINT}: run musetok_bridge/01_download_musetok.py first"
             )
         return OFFICIAL_CHECKPOINT
     path = BUNDLED_CHECKPOINT if name == "bundled" else Path(name)
     if not path.is_file():
-        raise UserError(f"encoder {name!r}: no file {path}; give bundled, official or the path of a checkpoint")
+        raise WeightsError(f"encoder {name!r}: no file {path}; give bundled, official or the path of a checkpoint")
     return path
 
 
 def encoder_tensors(path: Path) -> tuple[EncoderConfig, dict[str, np.ndarray]]:
     """Read a checkpoint: the encoder's sizes and its tensors by name, float32, positions cut to the length of a bar.
 
-    Raises UserError, naming the file and the first names or shapes that do not fit.
+    Raises WeightsError, naming the file and the first names, shapes or numbers that do not fit. Shapes are checked
+    before any number is read.
     """
-    tensors, metadata = read_tensors(path)
-    tensors = _cut_positions({name: v for name, v in tensors.items() if not name.startswith(NOT_NEEDED)})
-    config = _config_of(path, tensors, metadata)
-    check_shapes(path, tensors, encoder_shapes(config))
-    return config, {name: np.ascontiguousarray(values, dtype=np.float32) for name, values in tensors.items()}
-
-
-def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """All tensors of a `.safetensors` or `.pt` file, and its metadata (empty for `.pt`). No code in it is run."""
-    try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as file:
-                state, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
-        else:
-            state, metadata = torch.load(path, map_location="cpu", weights_only=True), None
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path}: can't be read as a checkpoint of plain tensors ({first_line(error)})") from None
-    if not isinstance(state, Mapping) or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise UserError(f"{path}: not a state dict; a checkpoint maps names to tensors and holds nothing else")
-    return {str(name): values.detach().float().numpy() for name, values in state.items()}, metadata or {}
+    with stored_tensors(path) as (stored, metadata):
+        shapes = _needed_shapes(stored)
+        config = _config_of(path, shapes, metadata)
+        check_shapes(path, shapes, encoder_shapes(config))
+        tensors = read_values(path, {name: stored[name] for name in shapes})
+    return config, tensors | {_POSITIONS: np.ascontiguousarray(tensors[_POSITIONS][:MAX_BAR_WORDS])}
 
 
 def save_encoder(
@@ -125,57 +119,65 @@ def save_encoder(
 ) -> None:
     """Write an encoder as safetensors, with its sizes and the given facts as metadata.
 
-    tensors: those of `encoder_shapes`; tensors that encoding does not need may be among them. Raises UserError if a
+    tensors: those of `encoder_shapes`; tensors that encoding does not need may be among them. Raises WeightsError if a
     name or shape does not fit.
     """
-    needed = {name: values for name, values in tensors.items() if not name.startswith(NOT_NEEDED)}
-    check_shapes(path, _cut_positions(needed), encoder_shapes(config))
+    check_shapes(path, _needed_shapes(tensors), encoder_shapes(config))
     metadata = {name: str(size) for name, size in asdict(config).items()} | dict(facts)
     write_tensors(path, tensors, metadata)
 
 
-def _cut_positions(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The tensors with positions cut to MAX_BAR_WORDS; the release has 20,480."""
-    positions = tensors.get(_POSITIONS)
-    if positions is None or positions.ndim != 3:
-        return tensors
-    return tensors | {_POSITIONS: positions[:MAX_BAR_WORDS]}
+def shapes_of(tensors: Mapping[str, HasShape]) -> dict[str, tuple[int, ...]]:
+    """The shapes of tensors by name."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _needed_shapes(tensors: Mapping[str, HasShape]) -> dict[str, tuple[int, ...]]:
+    """The shapes of tensors that encoding needs, with positions cut to MAX_BAR_WORDS; the release has 20,480."""
+    shapes = {name: shape for name, shape in shapes_of(tensors).items() if not name.startswith(NOT_NEEDED)}
+    positions = shapes.get(_POSITIONS, ())
+    if len(positions) == 3:
+        shapes[_POSITIONS] = (min(positions[0], MAX_BAR_WORDS), *positions[1:])
+    return shapes
 
 
 def check_shapes(
-    path: Path, tensors: Mapping[str, np.ndarray], expected: Mapping[str, tuple[int, ...]], show: int = 3
+    path: Path, shapes: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]], show: int = 3
 ) -> None:
-    """Raise UserError, naming the first tensors that are missing, unexpected, or of the wrong shape."""
-    faults = [f"{name} is missing" for name in expected if name not in tensors]
+    """Raise WeightsError, naming the first tensors that are missing, unexpected, or of the wrong shape."""
+    faults = [f"{name} is missing" for name in expected if name not in shapes]
     faults += [
-        f"{name} is {tuple(tensors[name].shape)}, not {shape}"
+        f"{name} is {short(shapes[name])}, not {short(shape)}"
         for name, shape in expected.items()
-        if name in tensors and tuple(tensors[name].shape) != shape
+        if name in shapes and shapes[name] != shape
     ]
-    faults += [f"{name} is not a name of MuseTok's" for name in tensors if name not in expected]
+    faults += [f"{short(name)} is not a name of MuseTok's" for name in shapes if name not in expected]
     if faults:
         more = f" and {len(faults) - show} more" if len(faults) > show else ""
-        raise UserError(f"{path}: does not fit MuseTok's tokenizer: {'; '.join(faults[:show])}{more}")
+        raise WeightsError(f"{path}: does not fit MuseTok's tokenizer: {'; '.join(faults[:show])}{more}")
 
 
-def _config_of(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> EncoderConfig:
-    """The sizes read from some of the tensors; `check_shapes` then checks all of them."""
+def _config_of(path: Path, shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str]) -> EncoderConfig:
+    """The sizes read from some of the shapes; `check_shapes` then checks all of them."""
 
     def size(name: str, axis: int) -> int:
-        if name not in tensors or tensors[name].ndim <= axis:
-            raise UserError(f"{path}: does not fit MuseTok's tokenizer: {name} is missing or has too few dimensions")
-        return int(tensors[name].shape[axis])
+        if len(shapes.get(name, ())) <= axis:
+            raise WeightsError(f"{path}: does not fit MuseTok's tokenizer: {name} is missing or has too few dimensions")
+        if not shapes[name][axis]:
+            raise WeightsError(f"{path}: does not fit MuseTok's tokenizer: {name} is empty")
+        return shapes[name][axis]
 
     def count(prefix: str) -> int:
-        return len({name[len(prefix) :].split(".")[0] for name in tensors if name.startswith(prefix)})
+        return len({name[len(prefix) :].split(".")[0] for name in shapes if name.startswith(prefix)})
 
     width = size(_EMBEDDING, 1)
     heads = metadata.get("heads", str(RELEASED.heads if width >= RELEASED.width else 4))
-    if not heads.isdecimal() or int(heads) < 1 or width % int(heads):
-        raise UserError(f"{path}: width {width} can't be split into {heads} attention heads")
+    n_heads = int(heads) if heads.isascii() and heads.isdecimal() and len(heads) < 10 else 0
+    if n_heads == 0 or width % n_heads:
+        raise WeightsError(f"{path}: width {short(width)} can't be split into {short(heads)} attention heads")
     return EncoderConfig(
         layers=count("encoder.tr_encoder.layers."),
-        heads=int(heads),
+        heads=n_heads,
         width=width,
         feed_forward=size("encoder.tr_encoder.layers.0.linear1.weight", 0),
         latent=size("enc_out_proj.weight", 0),

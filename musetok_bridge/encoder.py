@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from pipeline.files import tensors_digest
-from pipeline.settings import UserError, note
+from pipeline.settings import SettingsError, UserError, note, one_line
 
 from .bar_transformer import BarTransformer, near_code_boundary, quantize
 from .bars import Bars
@@ -245,12 +245,15 @@ def in_number_format(network: BarTransformer, dtype: str) -> None:
 
 
 def choose_device(device: str) -> torch.device:
-    """The device of that name; "auto" takes a GPU if there is one. Raises UserError if the device is not available."""
+    """The device of that name; "auto" takes a GPU if there is one. Raises SettingsError if there is no such device."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
+        if chosen.type not in TOKENS_PER_BATCH:
+            raise NotImplementedError
     except (RuntimeError, AssertionError, NotImplementedError):
-        raise UserError(f"device {device!r} is not available on this machine: use cpu or auto") from None
+        shown = one_line(device, 30)
+        raise SettingsError(f"device {shown!r} is not available on this machine: use cpu, cuda or auto") from None
     return chosen

@@ -12,12 +12,11 @@ import zipfile
 from pathlib import Path
 
 import gdown
-import numpy as np
 import requests
 from gdown.exceptions import DownloadError
 
 from pipeline.files import DAMAGED_ZIP, file_digest, tensors_digest, write_json
-from pipeline.settings import UserError
+from pipeline.settings import UserError, WeightsError
 
 from .checkpoint import (
     RELEASED,
@@ -26,11 +25,12 @@ from .checkpoint import (
     encoder_shapes,
     encoder_tensors,
     layer_shapes,
-    read_tensors,
     save_encoder,
+    shapes_of,
 )
 from .tokenizer_settings import DownloadSettings
 from .vocabulary import N_TOKENS
+from .weight_files import read_values, stored_tensors
 
 ZIP_NAME = "musetok_release.zip"
 MEMBER = "best_tokenizer/model.pt"
@@ -77,21 +77,22 @@ def fetch_release(settings: DownloadSettings) -> Path:
 def convert_release(archive: Path, out_dir: Path, config: EncoderConfig = RELEASED) -> Path:
     """Extract the tokenizer from the zip, check all of it, and write everything except the decoder as safetensors.
 
-    Returns the path of `encoder.safetensors`. Raises UserError, and leaves no file, if a name or shape does not fit.
+    Returns the path of `encoder.safetensors`. Raises WeightsError, and leaves no file, if something does not fit.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     checkpoint = out_dir / "model.partial.pt"
     try:
         _extract_member(archive, checkpoint)
-        tensors, _ = read_tensors(checkpoint)
+        with stored_tensors(checkpoint) as (stored, _):
+            check_shapes(checkpoint, shapes_of(stored), release_shapes(config))
+            kept = {name: tensor for name, tensor in stored.items() if not name.startswith(("decoder.", "dec_out"))}
+            tensors = read_values(checkpoint, kept)
+    except WeightsError as error:
+        raise WeightsError(f"{archive}: not MuseTok's release: {error}") from None
     finally:
         checkpoint.unlink(missing_ok=True)
-    check_shapes(archive, tensors, release_shapes(config))
-    kept = {
-        name: np.ascontiguousarray(v) for name, v in tensors.items() if not name.startswith(("decoder.", "dec_out"))
-    }
     path = out_dir / "encoder.safetensors"
-    save_encoder(path, config, kept, {"source": "MuseTok release", "zip_sha256": file_digest(archive)})
+    save_encoder(path, config, tensors, {"source": "MuseTok release", "zip_sha256": file_digest(archive)})
     return path
 
 
@@ -100,13 +101,19 @@ def _extract_member(archive: Path, target: Path) -> None:
         with zipfile.ZipFile(archive) as zipped:
             found = [info for info in zipped.infolist() if info.filename.endswith(MEMBER)]
             if len(found) != 1:
-                raise UserError(f"{archive}: holds {len(found)} files named …/{MEMBER}, not one: not MuseTok's release")
+                raise WeightsError(
+                    f"{archive}: holds {len(found)} files named …/{MEMBER}, not one: not MuseTok's release"
+                )
             if found[0].file_size > MAX_MEMBER_BYTES:
-                raise UserError(f"{archive}: {MEMBER} claims {found[0].file_size:,} bytes: not MuseTok's release")
+                raise WeightsError(f"{archive}: {MEMBER} claims {found[0].file_size:,} bytes: not MuseTok's release")
             with zipped.open(found[0]) as source, target.open("wb") as copy:
                 shutil.copyfileobj(source, copy)
+    except OSError as error:
+        if error.errno is not None:  # the disk's, which run_command reports; of a damaged zip it has no number
+            raise
+        raise WeightsError(f"{archive}: not a complete zip file ({error}); remove it and download it again") from None
     except DAMAGED_ZIP as error:
-        raise UserError(f"{archive}: not a complete zip file ({error}); remove it and download it again") from None
+        raise WeightsError(f"{archive}: not a complete zip file ({error}); remove it and download it again") from None
 
 
 def download_release(settings: DownloadSettings, config: EncoderConfig = RELEASED) -> Path:

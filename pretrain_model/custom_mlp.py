@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from musetok_bridge.encoder import choose_device
+from pipeline.settings import one_line
 
 Size = Literal["small", "normal", "large"]
 HIDDEN_WIDTHS: dict[str, tuple[int, ...]] = {"small": (128,), "normal": (512, 256), "large": (1024, 512, 256)}
@@ -56,9 +57,19 @@ class CustomMLP(nn.Module):
     def load(cls, facts: Mapping[str, str], tensors: Mapping[str, np.ndarray], device: str) -> CustomMLP:
         """A trained model, from the metadata and tensors of its file.
 
-        Raises KeyError, ValueError or RuntimeError if they do not fit, UserError if the device is not available.
+        Raises ValueError if they do not fit, UserError if the device is not available.
         """
-        model = cls(MLPConfig(int(facts["width"]), cast(Size, facts["size"]), float(facts["dropout"])))
+        if facts["size"] not in HIDDEN_WIDTHS:
+            raise ValueError(f"its size is {facts['size'][:20]!r}")
+        config = MLPConfig(int(facts["width"]), cast(Size, facts["size"]), float(facts["dropout"]))
+        with torch.device("meta"):  # shapes without memory: the width is only a claim so far
+            shapes = {name: tuple(values.shape) for name, values in cls(config).state_dict().items()}
+        for name in sorted(shapes.keys() | tensors.keys()):
+            if name not in shapes or name not in tensors or tensors[name].shape != shapes[name]:
+                raise ValueError(f"{one_line(name, 80)} is not that of a custom_mlp of width {config.width}")
+        if not (tensors["std"] > 0).all() or (tensors["sd"] < 0).any():
+            raise ValueError("its std is not above 0, or its sd below it")
+        model = cls(config)
         model.load_state_dict({name: torch.from_numpy(values) for name, values in tensors.items()})
         return model.eval().requires_grad_(False).to(choose_device(device))
 

@@ -11,16 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import symusic.core
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from musetok_bridge.bars import Bars
 from pipeline.annotations import DIMENSIONS
 from pipeline.files import tensors_digest, write_tensors
-from pipeline.settings import UserError, first_line
+from pipeline.settings import UserError, WeightsError, first_line, one_line
 
 from .bar_context import BarViews, view_bars, view_song
 from .features import FEATURES, BarFeatures, bar_features
@@ -39,6 +39,7 @@ BUNDLED_FILES = {
     "bundled_mlp": _WEIGHTS / "bundled_mlp_head.safetensors",  # CustomMLP on latents of the bundled encoder
 }
 
+_MOST_TENSORS = 1000  # far more than any head has
 Values = TypeVar("Values")
 Model: TypeAlias = "CustomMLP | Listener"
 Performance: TypeAlias = BarFeatures | BarViews
@@ -115,16 +116,18 @@ class Head:
         return self.model.predict([_needed(piece.latents, "latents") for piece in pieces])
 
     def check_width(self, latent: int) -> None:
-        """Raise UserError if this is a listener that reads another number of values. latent: width of latents, or 0."""
+        """Raise WeightsError if this listener reads another number of values. latent: width of latents, or 0."""
         width = len(FEATURES) + latent
         if isinstance(self.model, Listener) and self.model.config.width != width:
             reads = self.model.config.width
-            raise UserError(f"head {self.name!r} reads {reads} values of a bar, here a bar has {width}: train a head")
+            raise WeightsError(
+                f"head {self.name!r} reads {reads} values of a bar, here a bar has {width}: train a head"
+            )
 
     def check_encoder(self, encoder: NamedEncoder) -> None:
-        """Raise UserError if this head was trained on the latents of another encoder."""
+        """Raise WeightsError if this head was trained on the latents of another encoder."""
         if self.reads_latents and encoder.digest != self.encoder_digest:
-            raise UserError(
+            raise WeightsError(
                 f"head {self.name!r} was trained on latents of encoder {self.encoder_digest[:12]}…, not of "
                 f"{encoder.name!r} ({encoder.digest[:12]}…): use that encoder, or train a head"
             )
@@ -154,33 +157,66 @@ def load_head(name: str = "bundled", device: str = "cpu", motion: Motion = "full
     listener's motion, full or cautious; other heads have none.
 
     A CustomMLP computes on the device; a listener, a few small products for each song, always on the CPU. Raises
-    UserError if the file does not exist, holds no head, or the head reads features of another version.
+    WeightsError if the file does not exist, holds no head, or the head reads features of another version.
     """
     path = BUNDLED_FILES.get(name, Path(name))
     if not path.is_file():
         known = ", ".join(BUNDLED_FILES)
-        raise UserError(f"head {name!r}: no file {path}; give one of {known}, or the path of a head.safetensors")
+        raise WeightsError(f"head {name!r}: no file {path}; give one of {known}, or the path of a head.safetensors")
     try:
         with safe_open(path, framework="numpy") as file:
             facts = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        encoder_digest, version = facts["encoder_digest"], facts["features"]
+            _check_facts(facts)
+            tensors = _tensors(file)
+        encoder_digest, version = facts["encoder_digest"], one_line(facts["features"], 20)
         if version != FEATURES_VERSION:
-            raise UserError(
+            raise WeightsError(
                 f"{path}: reads features of version {version}, here they are {FEATURES_VERSION}: train it again"
             )
         model = _loaded(facts, tensors, device, motion)
-    except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
-        raise UserError(f"{path}: not a valence/arousal head ({first_line(error)})") from None
+    except UserError:
+        raise
+    except Exception as error:  # a damaged or hostile file can make a library raise nearly anything
+        raise WeightsError(f"{path}: not a valence/arousal head ({one_line(first_line(error), 200)})") from None
     return Head(name, tensors_digest(tensors), encoder_digest, model, facts)
 
 
-def _loaded(facts: Mapping[str, str], tensors: Mapping[str, np.ndarray], device: str, motion: Motion) -> Model:
+def _check_facts(facts: Mapping[str, str]) -> None:
+    """Raise ValueError if metadata don't name a head that can be loaded."""
+    kinds: dict[str | None, tuple[str, ...]] = {
+        "listener": ("width", "context"),
+        "custom_mlp": ("width", "size", "dropout"),
+    }
     kind = facts.get("kind")
-    if kind == "listener":
-        return Listener.load(facts, tensors, motion)
-    if kind == "custom_mlp":
-        from .custom_mlp import CustomMLP  # imports torch, which a listener does not need
+    if kind not in kinds:
+        raise ValueError("its metadata name no kind of head (custom_mlp or listener)")
+    for name in ("encoder_digest", "features", *kinds[kind]):
+        if name not in facts:
+            raise ValueError(f"its metadata lack {name!r}")
+    width = facts["width"]
+    if not (width.isascii() and width.isdecimal() and len(width) < 10 and int(width)):
+        raise ValueError(f"its width is {width[:20]!r}")
 
-        return CustomMLP.load(facts, tensors, device)
-    raise ValueError("its metadata name no kind of head (custom_mlp or listener)")
+
+def _tensors(file: Any) -> dict[str, np.ndarray]:
+    """The tensors of an open file. Raises ValueError unless all are float32, as `save_head` writes them, and finite."""
+    names = file.keys()
+    if len(names) > _MOST_TENSORS:
+        raise ValueError(f"it holds {len(names):,} tensors")
+    for name in names:
+        dtype = file.get_slice(name).get_dtype()
+        if dtype != "F32":
+            raise ValueError(f"{one_line(name, 80)} holds {dtype}, not F32: 32-bit floating-point numbers")
+    tensors = {name: file.get_tensor(name) for name in names}
+    for name, values in tensors.items():
+        if not np.isfinite(values).all():
+            raise ValueError(f"{one_line(name, 80)} holds a number that is not finite")
+    return tensors
+
+
+def _loaded(facts: Mapping[str, str], tensors: Mapping[str, np.ndarray], device: str, motion: Motion) -> Model:
+    if facts["kind"] == "listener":
+        return Listener.load(facts, tensors, motion)
+    from .custom_mlp import CustomMLP  # imports torch, which a listener does not need
+
+    return CustomMLP.load(facts, tensors, device)

@@ -23,6 +23,8 @@ from typing import ClassVar, Literal, cast, get_args
 
 import numpy as np
 
+from pipeline.settings import one_line
+
 from .band import BAND, band_share, from_usual
 from .bar_context import MEANS_BEFORE, BarViews, view_bars
 from .features import FEATURES
@@ -69,18 +71,16 @@ class Listener:
 
     @classmethod
     def load(cls, facts: Mapping[str, str], tensors: Mapping[str, np.ndarray], motion_size: Motion) -> Listener:
-        """A trained listener from its file's metadata and tensors. Raises KeyError or ValueError if they don't fit."""
+        """A trained listener from its file's metadata and tensors. Raises ValueError if they don't fit."""
         if facts["context"] not in get_args(Context):
-            raise ValueError(f"its context is {facts['context']!r}")
+            raise ValueError(f"its context is {facts['context'][:20]!r}")
         config = ListenerConfig(int(facts["width"]), cast(Context, facts["context"]))
         if not _OFF_GRID < config.width <= _WIDEST:
             raise ValueError(f"it reads {config.width} values of a bar")
         shapes = weight_shapes(config)
         for name in sorted(shapes.keys() | tensors.keys()):
-            if name not in shapes or tensors[name].shape != shapes[name]:
-                raise ValueError(f"{name} is not that of a listener with the context {config.context}")
-            if not np.isfinite(tensors[name]).all():
-                raise ValueError(f"{name} holds a number that is not finite")
+            if name not in shapes or name not in tensors or tensors[name].shape != shapes[name]:
+                raise ValueError(f"{one_line(name, 80)} is not that of a listener with the context {config.context}")
             if name.endswith(("std", "spread")) and not (tensors[name] > 0).all():
                 raise ValueError(f"{name} is not above 0")
         return cls(tensors, config, motion_size)

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 from musetok_bridge import load_encoder, score_to_bars
 from musetok_bridge.bar_transformer import MARGIN, BarTransformer, Layer, near_code_boundary, quantize
 from musetok_bridge.checkpoint import encoder_tensors, save_encoder
-from musetok_bridge.encoder import DTYPES, TOKENS_PER_BATCH, SeenBars, batches_by_length, pad_words
+from musetok_bridge.encoder import DTYPES, TOKENS_PER_BATCH, SeenBars, batches_by_length, choose_device, pad_words
 from musetok_bridge.vocabulary import MAX_BAR_WORDS, PAD
-from pipeline.settings import UserError
+from pipeline.settings import SettingsError, UserError
 
 
 @pytest.fixture
@@ -340,3 +340,10 @@ def test_latents_equal_musetoks_own_model(shared, size, tmp_path):
     print(f"{size}: {same.sum()} of {len(same)} codes equal, largest difference of a latent {max(apart):.1e}")
     assert same.mean() >= 0.995
     assert max(apart) < 1e-3
+
+
+@pytest.mark.parametrize("device", ["meta", "banana", "cuda:99", "x\ny" * 1000])
+def test_a_device_that_is_not_there_is_a_bad_setting(device: str) -> None:
+    with pytest.raises(SettingsError, match="is not available on this machine") as raised:
+        choose_device(device)
+    assert str(raised.value).isprintable() and len(str(raised.value)) < 200

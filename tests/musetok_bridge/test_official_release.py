@@ -11,7 +11,7 @@ from musetok_bridge import load_encoder, official_release
 from musetok_bridge.checkpoint import EncoderConfig
 from musetok_bridge.official_release import convert_release, download_release, release_shapes
 from musetok_bridge.tokenizer_settings import SETTINGS_FILE, TokenizerSettings
-from pipeline.settings import UserError, load_settings
+from pipeline.settings import UserError, WeightsError, load_settings
 
 TINY = EncoderConfig(layers=2, heads=4, width=32, feed_forward=64, latent=16, levels=4, codebook=32)
 MEMBER = "ckpt/best_tokenizer/model.pt"
@@ -118,3 +118,26 @@ def test_the_decoder_is_checked_too(tiny_state, tmp_path):
         zipped.write(tmp_path / "model.pt", MEMBER)
     with pytest.raises(UserError, match=r"dec_out_proj\.bias is missing"):
         convert_release(tmp_path / "release.zip", tmp_path / "out", TINY)
+
+
+def test_bad_numbers_are_refused_by_the_name_of_the_zip(tiny_state, tmp_path):
+    torch.save(tiny_state | {"enc_out_proj.bias": torch.full((16,), torch.nan)}, tmp_path / "model.pt")
+    path = tmp_path / "release.zip"
+    with zipfile.ZipFile(path, "w") as zipped:
+        zipped.write(tmp_path / "model.pt", MEMBER)
+    with pytest.raises(WeightsError, match=r"release\.zip: .*: enc_out_proj\.bias holds .* not finite") as caught:
+        convert_release(path, tmp_path / "out", TINY)
+    assert caught.value.exit_code == 2 and list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_member_is_refused(tmp_path, method):
+    path = tmp_path / "release.zip"
+    with zipfile.ZipFile(path, "w", method) as zipped:
+        zipped.writestr(MEMBER, bytes(range(256)) * 40)
+    content = bytearray(path.read_bytes())
+    start = 30 + len(MEMBER)
+    content[start + 8 : start + 40] = b"\xff" * 32
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match="not a complete zip"):
+        convert_release(path, tmp_path / "out", TINY)

@@ -15,10 +15,12 @@ disk, and native code that releases the interpreter, overlap with the next stage
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import signal
 import threading
-from collections.abc import Generator, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing
 from multiprocessing.connection import Connection
@@ -43,8 +45,10 @@ if TYPE_CHECKING:
 SONGS_PER_TASK = 16  # enough that sending a task costs little compared to doing it
 BYTES_PER_TASK = 1_000_000  # unless one song alone has more
 TASKS_AHEAD = 8  # per worker: conversion goes on while the encoder is at work
-ATTEMPTS = 2  # at a song and at starting a process: the first death may have had another cause
+ATTEMPTS = 2  # at a song: the first death may have had another cause
+STARTS = 8  # of a process in vain, while no process converts a song, before the run ends: half a minute of pauses
 SECONDS_TO_START = 120
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 10.0  # seconds between two starts; each pause is twice the one before
 # A whole note of middle C: a process that dies of this one would die of any file.
 HARMLESS = bytes.fromhex("4d546864000000060000000101e04d54726b0000000c00903c508f003c0000ff2f00")
 _POLL = 0.1  # seconds between two checks of whether a prefetch has been stopped or has ended
@@ -78,7 +82,8 @@ class Converters:
 
     def __init__(self, convert: Convert, workers: int, seconds: float, memory_mb: int):
         self._convert = convert
-        self._workers = [_Worker(convert, seconds, memory_mb) for _ in range(workers)]
+        progress = _Progress()
+        self._workers = [_Worker(convert, seconds, memory_mb, progress) for _ in range(workers)]
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
         for worker in self._workers:
             self._idle.put(worker)
@@ -138,14 +143,21 @@ def tasks_of_part(part: int, rows: Iterable[Row]) -> Generator[RowsOfPart, None,
     yield RowsOfPart(part, task, ends_part=True)
 
 
+class _Progress:
+    """When a song was last converted by any of the processes, in seconds of time.monotonic."""
+
+    last = -math.inf
+
+
 class _Worker:
     """A process that converts, for the thread that looks after it."""
 
-    def __init__(self, convert: Convert, seconds: float, memory_mb: int):
+    def __init__(self, convert: Convert, seconds: float, memory_mb: int, progress: _Progress):
         self._convert = convert
         self._seconds = seconds
         self._memory_mb = memory_mb
-        self._closed = False
+        self._progress = progress
+        self._closed = threading.Event()
         self._process: BaseProcess | None = None
         self._connection: Connection
 
@@ -160,16 +172,12 @@ class _Worker:
             results += answers
             if failure is None:
                 break
-            if self._closed:
+            if self._closed.is_set():
                 raise CancelledError
             attempts = 1 if answers else attempts + 1
             self._start()
             if attempts == ATTEMPTS:
-                if self._ask([HARMLESS])[1]:
-                    raise UserError(
-                        f"compute.workers: processes that convert songs die whatever they convert ({failure.reason}), "
-                        f"perhaps for lack of memory; {GO_ON}"
-                    )
+                self._insist(self._try_harmless)
                 results.append(failure)
                 attempts = 0
         return results
@@ -187,6 +195,7 @@ class _Worker:
                 if answer is None:
                     return answers, Failure("convert", f"too_large: over {self._memory_mb} MB of memory")
                 answers.append(answer)
+                self._progress.last = time.monotonic()
         except (EOFError, OSError):
             return answers, Failure("convert", f"crashed: {self._cause_of_end()} in the process that converted it")
         return answers, None
@@ -203,48 +212,68 @@ class _Worker:
             return f"exit code {code}"
 
     def _start(self) -> None:
-        """Start a process that is ready to work, in place of the old one; try again if it dies while starting."""
-        for _ in range(ATTEMPTS):
-            if self._start_once():
-                return
-            if self._closed:
-                raise CancelledError
-        raise UserError(
-            f"compute.workers: a process that converts songs ended as it started ({self._cause_of_end()}), perhaps for "
-            f"lack of memory; {GO_ON}"
-        )
+        """Start a process that is ready to work, in place of the old one."""
+        self._insist(self._start_once)
 
-    def _start_once(self) -> bool:
-        """Start a process in place of the old one; whether it lived until it was ready."""
+    def _insist(self, attempt: Callable[[], str | None]) -> None:
+        """Repeat an attempt, after growing pauses, until it succeeds; it returns why it failed, or None.
+
+        Whatever kills processes may be over soon, and concern this one only. So an attempt counts only if no process
+        has converted a song since the one before. Raises UserError after STARTS such attempts.
+        """
+        failed, pause, since = 0, FIRST_PAUSE, time.monotonic()
+        while reason := attempt():
+            if self._progress.last > since:
+                failed = 0
+            failed, since = failed + 1, time.monotonic()
+            if failed == STARTS:
+                raise UserError(f"compute.workers: {reason}, perhaps for lack of memory; {GO_ON}")
+            if self._closed.wait(pause):
+                raise CancelledError
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _try_harmless(self) -> str | None:
+        """Why the process died of a file that kills none; None if it lives."""
+        _, failure = self._ask([HARMLESS])
+        if failure is None:
+            return None
+        self._start()
+        return f"processes that convert songs die whatever they convert ({failure.reason})"
+
+    def _start_once(self) -> str | None:
+        """Start a process in place of the old one; why it did not live until it was ready, or None if it did."""
         if self._process is not None:
             self._process.kill()
             self._process.join()
             self._connection.close()
+            self._process = None
         # spawn: a forked copy of a process in which torch has started its threads can hang
         context = multiprocessing.get_context("spawn")
         try:
-            self._connection, theirs = context.Pipe()
-            arguments = (theirs, self._convert, self._seconds, self._memory_mb)
-            process = context.Process(target=serve_conversions, args=arguments, daemon=True)
-            process.start()
+            ours, theirs = context.Pipe()
+            with closing(theirs):  # so that the connection ends with the process
+                arguments = (theirs, self._convert, self._seconds, self._memory_mb)
+                process = context.Process(target=serve_conversions, args=arguments, daemon=True)
+                process.start()
         except OSError as error:
-            raise UserError(f"compute.workers: a process can't be started ({error}); {GO_ON}") from error
-        theirs.close()  # so that the connection ends with the process
-        self._process = process
-        if self._closed:
+            return f"a process can't be started ({error})"
+        self._connection, self._process = ours, process
+        if self._closed.is_set():
             process.kill()
         with contextlib.suppress(EOFError, OSError):
-            if not self._connection.poll(SECONDS_TO_START):
+            if not ours.poll(SECONDS_TO_START):
                 raise UserError(f"compute.workers: a process took over {SECONDS_TO_START} s to start; {GO_ON}")
-            return self._connection.recv() == READY
-        return False
+            if ours.recv() == READY:
+                return None
+        return f"a process that converts songs ended as it started ({self._cause_of_end()})"
 
     def close(self) -> None:
         """End the process for good, whatever it is doing; a thread that waits for it wakes up."""
-        self._closed = True
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
+        self._closed.set()
+        process = self._process  # the thread may be about to replace it
+        if process is not None:
+            process.kill()
+            process.join()
 
 
 def prefetch(items: Generator[Item, None, None], most: int) -> Generator[Item, None, None]:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
+import math
 import multiprocessing
 import os
 import signal
@@ -9,7 +12,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -19,7 +24,12 @@ from pipeline.settings import UserError
 from process_gigamidi import conversion, worker_processes
 from process_gigamidi.conversion import Failure
 from process_gigamidi.song_rows import Row
-from process_gigamidi.worker_processes import SONGS_PER_TASK
+from process_gigamidi.worker_processes import FIRST_PAUSE, LONGEST_PAUSE, SONGS_PER_TASK, STARTS
+
+
+@pytest.fixture
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_processes, "FIRST_PAUSE", 0.0)
 
 
 def echo(music: bytes | None) -> Failure:
@@ -87,7 +97,7 @@ def die_of_everything(music: bytes | None) -> Failure:
     raise AssertionError
 
 
-def test_processes_that_die_of_every_file_end_the_run_with_one_line() -> None:
+def test_processes_that_die_of_every_file_end_the_run_with_one_line(without_pauses: None) -> None:
     with pytest.raises(UserError, match=r"compute.workers: .*die whatever they convert \(crashed: SIGKILL"):
         list(in_guarded_processes([b"a"], die_of_everything, 1, 20, 100))
 
@@ -170,31 +180,114 @@ class CannotBeUnpickled:
         return os._exit, (3,)
 
 
-def end_the_first_time(marks: Path) -> object:
-    """Ends one process as it starts."""
-    if not (marks / "begun").exists():
-        (marks / "begun").touch()
-        os._exit(3)
+def end_the_first_times(marks: Path, times: int) -> object:
+    """Ends a process as it starts, the given number of times, by the signal of an operator or of a lack of memory."""
+    begun = len(list(marks.iterdir()))
+    if begun < times:
+        (marks / str(begun)).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
     return echo
 
 
-class EndsTheFirstTime:
-    def __init__(self, marks: Path):
-        self._marks = marks
+class EndsTheFirstTimes:
+    def __init__(self, marks: Path, times: int):
+        self._arguments = (marks, times)
 
-    def __reduce__(self) -> tuple[object, tuple[Path]]:
-        return end_the_first_time, (self._marks,)
+    def __reduce__(self) -> tuple[object, tuple[Path, int]]:
+        return end_the_first_times, self._arguments
 
 
-def test_a_process_that_ends_as_it_begins_is_started_again(tmp_path: Path) -> None:
-    found = list(in_guarded_processes([b"1"], EndsTheFirstTime(tmp_path), 1, 20, 100))
+@pytest.mark.parametrize("times", [1, STARTS - 1])
+def test_a_process_that_ends_as_it_begins_is_started_again(times: int, tmp_path: Path, without_pauses: None) -> None:
+    found = list(in_guarded_processes([b"1"], EndsTheFirstTimes(tmp_path, times), 1, 20, 100))  # type: ignore[arg-type]
     assert [answer.reason for _, answer in found] == ["1"]
-    assert (tmp_path / "begun").exists()
+    assert len(list(tmp_path.iterdir())) == times
 
 
-def test_processes_that_end_as_they_begin_end_the_run_with_one_line() -> None:
+def test_processes_that_end_as_they_begin_end_the_run_with_one_line(without_pauses: None) -> None:
     with pytest.raises(UserError, match=r"compute.workers: .*ended as it started \(exit code 3\)"):
         list(in_guarded_processes([b"a"], CannotBeUnpickled(), 1, 20, 100))  # type: ignore[arg-type]
+
+
+def starts_in_vain(worker: worker_processes._Worker, monkeypatch: pytest.MonkeyPatch, most: int = 100) -> int:
+    """How often a worker tries to start a process that never starts."""
+    tried: list[float] = []
+
+    def start_once() -> str | None:
+        tried.append(time.monotonic())
+        return "killed" if len(tried) < most else None
+
+    monkeypatch.setattr(worker, "_start_once", start_once)
+    with contextlib.suppress(UserError):
+        worker._start()
+    return len(tried)
+
+
+class _Ticking(worker_processes._Progress):
+    """Another process converts a song all the time."""
+
+    @property
+    def last(self) -> float:  # type: ignore[override]
+        return math.inf
+
+
+def test_starts_in_vain_do_not_count_while_other_processes_convert(
+    monkeypatch: pytest.MonkeyPatch, without_pauses: None
+) -> None:
+    alone = worker_processes._Worker(echo, 20, 100, worker_processes._Progress())
+    assert starts_in_vain(alone, monkeypatch) == STARTS
+    among_others = worker_processes._Worker(echo, 20, 100, _Ticking())
+    assert starts_in_vain(among_others, monkeypatch) == 100
+
+
+def test_a_process_that_the_system_can_not_start_yet_is_started_later(
+    monkeypatch: pytest.MonkeyPatch, without_pauses: None
+) -> None:
+    start = BaseProcess.start
+    refused: list[BaseProcess] = []
+
+    def start_later(process: BaseProcess) -> None:
+        if len(refused) < STARTS - 1:
+            refused.append(process)
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        start(process)
+
+    monkeypatch.setattr(BaseProcess, "start", start_later)
+    assert answers([b"a", b"b"], workers=1) == ["a", "b"]
+    refused.clear()
+    monkeypatch.setattr(worker_processes, "STARTS", STARTS - 2)
+    with pytest.raises(UserError, match=r"compute.workers: a process can't be started \(.*unavailable\)"):
+        answers([b"a"], workers=1)
+
+
+def test_the_pauses_before_a_run_ends_take_half_a_minute() -> None:
+    pauses = [min(FIRST_PAUSE * 2**n, LONGEST_PAUSE) for n in range(STARTS - 1)]
+    assert 20 < sum(pauses) < 40
+
+
+def die_the_first_times_of_harmless(marks: Path, music: bytes | None) -> Failure:
+    """Dies of one song always, and a few times of the file that shows whether a process lives."""
+    if music == worker_processes.HARMLESS and len(list(marks.iterdir())) < 3:
+        (marks / str(len(list(marks.iterdir())))).touch()
+        os._exit(9)
+    return echo(b"alive" if music == worker_processes.HARMLESS else music)
+
+
+def test_a_process_that_is_killed_after_a_song_that_kills_it_is_tried_again(
+    tmp_path: Path, without_pauses: None
+) -> None:
+    convert = partial(die_the_first_times_of_harmless, tmp_path)
+    found = list(in_guarded_processes([b"die 7", b"b"], convert, 1, 20, 100))
+    assert [answer.reason for _, answer in found] == ["crashed: exit code 7 in the process that converted it", "b"]
+
+
+def test_leaving_does_not_wait_for_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_processes, "FIRST_PAUSE", 3600)
+    monkeypatch.setattr(worker_processes, "LONGEST_PAUSE", 3600)
+    worker = worker_processes._Worker(echo, 20, 100, worker_processes._Progress())
+    threading.Timer(0.2, worker.close).start()
+    with pytest.raises(CancelledError):
+        starts_in_vain(worker, monkeypatch)
 
 
 def text_of(path: Path) -> str:

@@ -18,23 +18,18 @@ definitions.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import re
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 DIMENSIONS = ("valence", "arousal")
-# version of the tables; 3 had no columns of drum notes and instruments, in 2 valence_error_sd was called valence_sd,
-# and 1 had no columns of tracks and tempo
-FORMAT = 4
+# version of the tables; 4 had texts of any length, unguarded, and didn't count endless notes and clamped bytes, 3 had
+# no columns of drum notes and instruments, in 2 valence_error_sd was called valence_sd, 1 had none of tracks and tempo
+FORMAT = 5
 RUN_RECORD = "run.json"
 RECORDS = "parts"  # folder of the parts' records
 
@@ -93,67 +88,83 @@ COUNT = Kind("int32", "BIGINT", "int64")
 RATING = Kind("float32", "DOUBLE", "float64", decimals=4)
 SECONDS = Kind("float64", "DOUBLE", "float64", decimals=3)
 TEXTS = Kind("string", is_list=True)
-COPIED_COUNT = Kind("int32")  # read as text: a source column with gaps often holds floats, 2.0 for 2
+COPIED_COUNT = Kind("int32")  # analysed as text, since cells may be empty
 COPIED_COUNTS = Kind("int64", is_list=True)
+
+
+_MOST_INT32 = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table. unit: unit and range. listed_column: the column of bars that a published list holds."""
+    """A column of a table.
+
+    unit: of a number; for other columns their form. least, most: the range of a number, both ends included; None if
+    there is no bound. listed_column: the column of bars that a published list holds.
+    """
 
     name: str
     kind: Kind
     unit: str
     meaning: str
     listed_column: str | None = None
+    least: int | None = None
+    most: int | None = None
+
+    @property
+    def unit_and_range(self) -> str:
+        """Unit and range in words, for documents."""
+        bounds = f"{self.least} or more" if self.most is None else f"{self.least} to {self.most}"
+        return ", ".join(filter(None, (self.unit, "" if self.least is None else bounds.replace("-", "−"))))
+
+    def holds(self, values: np.ndarray) -> np.ndarray:
+        """Whether each number (n) may be in this column: finite, in its range, and whole if it counts; bool (n)."""
+        holds = np.isfinite(values) & (values >= (-_MOST_INT32 - 1 if self.least is None else self.least))
+        if self.kind.arrow == "int32":
+            return holds & (values <= _MOST_INT32) & (values == np.floor(values))
+        return holds if self.most is None else holds & (values <= self.most)
 
 
 MD5 = Column("md5", TEXT, "32 hex digits", "the MIDI file, by the md5 of its bytes")
 BARS = (
     MD5,
-    Column("bar_number", COUNT, "0 or more", "0 is the bar at tick 0; bars before the first pitched note have no row"),
-    Column("valence", RATING, "−1 to 1", "from unpleasant to pleasant"),
-    Column("arousal", RATING, "−1 to 1", "from calm to excited"),
-    Column("start_tick", COUNT, "ticks, 0 or more", "where the bar begins, in the file's own resolution"),
-    Column("start_seconds", SECONDS, "seconds, 0 or more", "the same under the file's tempo map, three decimals"),
+    Column("bar_number", COUNT, "", "0 is the bar at tick 0; bars before the first pitched note have no row", least=0),
+    Column("valence", RATING, "", "from unpleasant to pleasant", least=-1, most=1),
+    Column("arousal", RATING, "", "from calm to excited", least=-1, most=1),
+    Column("start_tick", COUNT, "ticks", "where the bar begins, in the file's own resolution", least=0),
+    Column("start_seconds", SECONDS, "seconds", "the same under the file's tempo map, three decimals", least=0),
     Column("meter", TEXT, "such as 3/4", "the bar's meter as notated"),
     Column(
-        "n_notes",
-        COUNT,
-        "notes, 0 or more",
-        "notes that begin in the bar; with 0, predicted from the bars around it",
+        "n_notes", COUNT, "notes", "notes that begin in the bar; with 0, predicted from the bars around it", least=0
     ),
-    Column("n_drum_notes", COUNT, "notes, 0 or more", "drum notes that begin in the bar"),
-    Column("valence_error_sd", RATING, "0 or more", "expected standard deviation of the error of valence"),
-    Column("arousal_error_sd", RATING, "0 or more", "expected standard deviation of the error of arousal"),
+    Column("n_drum_notes", COUNT, "notes", "drum notes that begin in the bar", least=0),
+    Column("valence_error_sd", RATING, "", "expected standard deviation of the error of valence", least=0),
+    Column("arousal_error_sd", RATING, "", "expected standard deviation of the error of arousal", least=0),
 )
+METER = r"[0-9]{1,3}/[0-9]{1,10}"  # the form of a meter
 LEFT_OUT = "left_out_"  # prefix of the columns that count the notes left out of all bars, one column a reason
 SONGS = (
     MD5,
-    Column("n_bars", COUNT, "bars, 1 or more", "number of bars, the length of every list over bars"),
-    Column("n_notes", COUNT, "notes, 0 or more", "notes in all bars"),
+    Column("n_bars", COUNT, "bars", "number of bars, the length of every list over bars", least=1),
+    Column("n_notes", COUNT, "notes", "notes in all bars", least=0),
+    Column("n_drum_notes", COUNT, "notes", "drum notes in all bars; those outside the bars don't count", least=0),
+    Column("n_instruments", COUNT, "", "General MIDI programs that play, and one for the drums", least=1),
+    Column("duration_seconds", SECONDS, "seconds", "where the last note stops sounding, three decimals", least=0),
+    Column("valence_mean", RATING, "", "mean of valence over the bars", least=-1, most=1),
+    Column("valence_sd", RATING, "", "standard deviation of valence over the bars (ddof 0)", least=0, most=1),
+    Column("arousal_mean", RATING, "", "mean of arousal over the bars", least=-1, most=1),
+    Column("arousal_sd", RATING, "", "standard deviation of arousal over the bars (ddof 0)", least=0, most=1),
     Column(
-        "n_drum_notes",
-        COUNT,
-        "notes, 0 or more",
-        "drum notes in all bars; those outside the bars don't count",
+        f"{LEFT_OUT}drums", COUNT, "notes", "notes of drum tracks, which have no words, in the bars or outside", least=0
     ),
-    Column("n_instruments", COUNT, "1 or more", "General MIDI programs that play, and one for the drums"),
-    Column("duration_seconds", SECONDS, "seconds, 0 or more", "where the last note stops sounding, three decimals"),
-    Column("valence_mean", RATING, "−1 to 1", "mean of valence over the bars"),
-    Column("valence_sd", RATING, "0 to 1", "standard deviation of valence over the bars (ddof 0)"),
-    Column("arousal_mean", RATING, "−1 to 1", "mean of arousal over the bars"),
-    Column("arousal_sd", RATING, "0 to 1", "standard deviation of arousal over the bars (ddof 0)"),
+    Column(f"{LEFT_OUT}zero_length", COUNT, "notes", "notes without a length", least=0),
+    Column(f"{LEFT_OUT}out_of_range", COUNT, "notes", "notes outside the piano's range", least=0),
+    Column(f"{LEFT_OUT}merged", COUNT, "notes", "notes that double one of the same pitch and onset", least=0),
+    Column(f"{LEFT_OUT}thinned", COUNT, "notes", "inner notes removed from bars that were too long to read", least=0),
+    Column(f"{LEFT_OUT}endless", COUNT, "notes", "notes of any track that begin and never end", least=0),
     Column(
-        f"{LEFT_OUT}drums",
-        COUNT,
-        "notes, 0 or more",
-        "notes of drum tracks, which have no words, in the bars or outside",
+        "n_clamped", COUNT, "bytes", "data bytes of the file over 127, which MIDI does not have, read as 127", least=0
     ),
-    Column(f"{LEFT_OUT}zero_length", COUNT, "notes, 0 or more", "notes without a length"),
-    Column(f"{LEFT_OUT}out_of_range", COUNT, "notes, 0 or more", "notes outside the piano's range"),
-    Column(f"{LEFT_OUT}merged", COUNT, "notes, 0 or more", "notes that double one of the same pitch and onset"),
-    Column(f"{LEFT_OUT}thinned", COUNT, "notes, 0 or more", "inner notes removed from bars that were too long to read"),
 )
 FAILURES = (
     MD5,
@@ -182,9 +193,6 @@ DESCRIPTIVE = (
     Column(INSTRUMENT_CATEGORY, COPIED_COUNT, "0, 1 or 2", "as in GigaMIDI; its values are in its name"),
 )
 KINDS = {column.name: column.kind for column in (*BARS, *SONGS, *FAILURES, *DESCRIPTIVE)}
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")  # a line break or a null in a title breaks some readers of CSV
-_WRITTEN_UP_TO = 2  # the texts of smaller numbers are kept; larger ones are rare
 
 
 def names(columns: Iterable[Column]) -> tuple[str, ...]:
@@ -219,75 +227,6 @@ def published_songs(described: Sequence[str]) -> tuple[Column, ...]:
         for column in BARS[1:]
     )
     return (*SONGS, *lists, *descriptive_columns(described))
-
-
-def written(kind: Kind, values: Iterable[Any]) -> list[str]:
-    """The values of a column as CSV fields; equal texts are converted only once."""
-    if isinstance(values, np.ndarray):
-        if kind == RATING:
-            return four_decimals(values)
-        values = values.tolist()
-        if kind == COUNT:
-            return list(map(str, values))
-    if kind.decimals is not None:
-        return [cell(kind, value) for value in values]
-    fields: dict[Any, str] = {}
-    return [
-        fields[value] if value in fields else fields.setdefault(value, csv_field(as_text(value))) for value in values
-    ]
-
-
-def cell(kind: Kind, value: Any) -> str:
-    """One value as the text of a cell: no minus sign before a zero, None and NaN as an empty text."""
-    if kind.decimals is not None and value is not None and value == value:
-        return f"{value:z.{kind.decimals}f}"
-    return as_text(value)
-
-
-def four_decimals(values: np.ndarray) -> list[str]:
-    """Numbers (n,) as texts with four decimals; no minus sign before a zero."""
-    if not (np.abs(values) < _WRITTEN_UP_TO).all():
-        return [f"{value:z.4f}" for value in values.tolist()]
-    parts = np.rint(values.astype(np.float64) * 10_000).astype(np.int64)
-    return _texts_of_four_decimals()[parts + _WRITTEN_UP_TO * 10_000].tolist()
-
-
-@cache  # made when something is first written: most programs that import the contract only read
-def _texts_of_four_decimals() -> np.ndarray:
-    end = _WRITTEN_UP_TO * 10_000
-    return np.array([f"{part / 10_000:z.4f}" for part in range(-end, end + 1)], dtype=object)
-
-
-def csv_field(text: str) -> str:
-    """A text as a field of a CSV row, quoted where necessary."""
-    row = io.StringIO()
-    csv.writer(row, lineterminator="").writerow([text, ""])
-    return row.getvalue()[:-1]
-
-
-def as_text(value: Any) -> str:
-    """A value as text on one line: a list as JSON, None or NaN as an empty text."""
-    if value is None or value != value:  # NaN is not equal to itself
-        return ""
-    if isinstance(value, list):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return _CONTROL.sub(" ", str(value))
-
-
-def members(text: str) -> list[Any]:
-    """The members of the JSON list that a cell holds; a cell that holds no list is its own only member."""
-    if text.lstrip().startswith("["):
-        with suppress(ValueError, RecursionError):  # not JSON: a style that happens to begin with a bracket
-            found = json.loads(text)
-            if isinstance(found, list):
-                return found
-    return [text]
-
-
-def style_names(text: str) -> list[str]:
-    """The styles named in a cell of a style column, each once."""
-    stripped = (member.strip() for member in members(text) if isinstance(member, str))
-    return list(dict.fromkeys(name for name in stripped if name))
 
 
 def table_path(folder: Path, table: str, part: int) -> Path:

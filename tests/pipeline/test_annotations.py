@@ -26,19 +26,21 @@ from pipeline.annotations import (
     SONGS,
     TABLES,
     Column,
-    as_text,
     begun_parts,
-    cell,
-    csv_field,
     finished_parts,
-    four_decimals,
     is_finished,
     kind_of,
-    members,
     names,
     published_songs,
-    style_names,
     table_path,
+)
+from pipeline.cells import (
+    as_text,
+    cell,
+    csv_field,
+    four_decimals,
+    members,
+    style_names,
 )
 from pipeline.columns_document import document
 from pipeline.records import Totals, finish_part, read_record, read_run

@@ -8,7 +8,7 @@ import sys
 
 from pipeline.settings import counted, run_script
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
-from process_gigamidi.run_log import counts_line
+from process_gigamidi.run_log import counts_line, remarks
 from process_gigamidi.verification import verify
 
 SHOWN = 20  # findings that are printed one by one
@@ -25,6 +25,8 @@ def main(settings: AnnotationSettings) -> None:
         print("to repair it:", *found.repairs, sep="\n  ")
     if found.findings:
         sys.exit(1)
+    for line in remarks(found.totals):
+        print(line)
     print(f"all is well in {settings.folder}: {counted(found.n_parts, 'part')}, {counts_line(found.totals)}")
 
 

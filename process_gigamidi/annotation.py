@@ -5,25 +5,28 @@ It stands above both engines, annotator.py and ray_engine.py, since a task of th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 
 from pipeline.annotations import finished_parts
-from pipeline.records import Totals, read_record
-from pipeline.settings import UserError, say
+from pipeline.records import PartRecord, Totals, read_record
+from pipeline.settings import UserError, counted, note, one_line, say
 
 from .annotation_settings import AnnotationSettings
 from .annotator import Annotator
 from .run_log import end_lines, run_log, start_line
 from .run_record import PartClaims, begin_or_continue, parts_to_do, with_pinned_revision, write_totals
 
+MOST_FAILURES = 0.95  # share of the songs in the first part; in real data sets a few in a thousand fail
+
 
 def annotate(settings: AnnotationSettings) -> Totals:
     """Annotate a dataset into settings.folder, continuing earlier runs; returns the totals of the whole folder.
 
     Other runs may work in the same folder: this one takes the parts that they don't, and ends when all parts are
-    finished. Raises UserError if the dataset, the weights or the folder can't be used; finished parts are kept.
+    finished. Raises UserError if the dataset, the weights or the folder can't be used, or nearly every song of the
+    first part failed; finished parts are kept.
     """
     settings.compute.share_of([])  # so that a malformed share is reported before anything is loaded
     settings = with_pinned_revision(settings)
@@ -33,7 +36,7 @@ def annotate(settings: AnnotationSettings) -> Totals:
     here = replace(settings, model=replace(settings.model, device="cpu")) if on_cluster else settings
     with closing(Annotator(here)) as annotator:
         source = annotator.source
-        if not source.n_parts:
+        if not source.n_parts or source.n_rows == 0:
             raise UserError(f"{settings.dataset.path or settings.dataset.name}: there are no songs in it")
         begin_or_continue(settings, annotator.decides, source.n_parts)
         done = finished_parts(folder)
@@ -42,23 +45,48 @@ def annotate(settings: AnnotationSettings) -> Totals:
         to_do = [part for part in mine if part not in done]
         say(start_line(settings, source.n_parts, len(to_do), len(done)))
         with run_log(len(to_do), before, source.n_rows) as log:
-            if to_do and on_cluster:
-                from .ray_engine import annotate_on_cluster  # Ray is there only where it is used
-
-                for record in annotate_on_cluster(settings, annotator.run, to_do):
-                    log.part(record, songs_counted=False)
-            elif to_do:
-                with closing(PartClaims(folder)) as claims:
-                    for record in annotator.annotate(parts_to_do(to_do, claims), log.songs):
-                        claims.release(record.part)
-                        log.part(record)
+            for n_finished, record in enumerate(_finished(settings, annotator, to_do, log.songs)):
+                log.part(record, songs_counted=not on_cluster)
+                if not n_finished and (failed := _first_part_failed(settings)):  # now, not after days
+                    note(failed)
     done = finished_parts(folder)
     totals = total_of(settings, done)
     if len(done) == source.n_parts:
         write_totals(settings, totals)
     for line in end_lines(folder, totals, len(done), source.n_parts):
         say(line)
+    if failed := _first_part_failed(settings):
+        raise UserError(failed)
     return totals
+
+
+def _finished(
+    settings: AnnotationSettings, annotator: Annotator, parts: list[int], progress: Callable[[int], None]
+) -> Iterator[PartRecord]:
+    """Annotate parts, here or on a cluster; yields the record of each as it is finished. progress: as for Annotator."""
+    if parts and settings.compute.engine == "ray":
+        from .ray_engine import annotate_on_cluster  # Ray is there only where it is used
+
+        yield from annotate_on_cluster(settings, annotator.run, parts)
+    elif parts:
+        with closing(PartClaims(settings.folder)) as claims:
+            for record in annotator.annotate(parts_to_do(parts, claims), progress):
+                claims.release(record.part)
+                yield record
+
+
+def _first_part_failed(settings: AnnotationSettings) -> str | None:
+    """One line if nearly every song of the first finished part failed: the dataset is then not what it seems."""
+    first = total_of(settings, sorted(finished_parts(settings.folder))[:1])
+    if first.failures <= MOST_FAILURES * first.rows:
+        return None
+    reason, n = first.by_reason()[0]
+    reasons = settings.folder / "failures"
+    meant = "are these the weights" if reason == "not_finite" else "is this the dataset, and its column,"
+    return (
+        f"{first.failures:,} of {counted(first.rows, 'song')} in the first part failed, {n:,} of them with "
+        f"{one_line(reason, 40)}: {meant} that you mean? See {reasons}"
+    )
 
 
 def total_of(settings: AnnotationSettings, parts: Iterable[int]) -> Totals:

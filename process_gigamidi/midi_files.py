@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from musetok_bridge.scores import MIDI_SUFFIXES
+from musetok_bridge.midi_file import MIDI_SUFFIXES
+from pipeline.cells import as_text
+from pipeline.files import files_below
 
 from .song_rows import Row
 
@@ -23,7 +25,7 @@ def is_midi(path: Path) -> bool:
 
 def midi_files_below(folder: Path) -> list[Path]:
     """The MIDI files in a folder and all folders below it, in the order of their paths."""
-    return sorted(path for path in folder.rglob("*") if is_midi(path) and path.is_file())
+    return files_below(folder, MIDI_SUFFIXES)
 
 
 def midi_row(file: Path, name: str, max_bytes: int | None) -> Row:
@@ -31,15 +33,15 @@ def midi_row(file: Path, name: str, max_bytes: int | None) -> Row:
 
     max_bytes: as for `open_source`. Raises OSError if the disk fails.
     """
-    music, md5 = None, ""
+    music, md5, read_error = None, "", ""
     try:
         with file.open("rb") as opened:
             music = opened.read(-1 if max_bytes is None else max_bytes + 1)
             opened.seek(0)
             md5 = hashlib.file_digest(opened, "md5").hexdigest()
-    except (FileNotFoundError, PermissionError):
-        pass
-    return Row(md5, music, {"title": name}, name)
+    except (FileNotFoundError, PermissionError) as error:
+        read_error = error.strerror or str(error)
+    return Row(md5, music, {"title": as_text(name)}, name, read_error)
 
 
 class NamedFile(NamedTuple):

@@ -23,14 +23,13 @@ from pipeline.annotations import (
     LEFT_OUT,
     SONGS,
     TABLES,
-    cell,
     descriptive_columns,
     names,
     record_path,
     table_path,
-    written,
 )
-from pipeline.files import atomic_write
+from pipeline.cells import cell, written
+from pipeline.files import atomic_write, remove_abandoned
 from pipeline.records import PartRecord, Totals, finish_part
 from pipeline.settings import UserError
 
@@ -71,6 +70,7 @@ def song_values(md5: str, bars: Bars, predicted: np.ndarray) -> dict[str, Any]:
         "arousal_mean": mean[1],
         "arousal_sd": sd[1],
         **{f"{LEFT_OUT}{reason}": n for reason, n in bars.left_out.items()},
+        "n_clamped": bars.n_clamped,
     }
 
 
@@ -93,6 +93,8 @@ class PartTables:
             self.add_failure(song.row.md5, song.stage, reason)
         else:
             self.add_song(song.row.md5, song.bars, song.predicted, song.row.described)
+            self.totals.add(Totals(emptied=song.row.n_emptied))
+        self.totals.add(Totals(other_bytes=int(song.row.has_other_bytes)))
 
     def add_song(self, md5: str, bars: Bars, predicted: np.ndarray, described: Mapping[str, Any]) -> None:
         """Write a row for each bar and one for the song. predicted: (n, 4), with the columns head.PREDICTED."""
@@ -116,7 +118,8 @@ class PartTables:
 def part_tables(folder: Path, part: int, described: Sequence[str]) -> Iterator[PartTables]:
     """As `new_tables`, after removing what a killed run left of the part. Raises UserError if the folder fails."""
     try:
-        _remove_leftovers(folder, part)
+        for path in (*(table_path(folder, table, part) for table in TABLES), record_path(folder, part)):
+            remove_abandoned(path)
         with new_tables(folder, part, described) as tables:
             yield tables
     except OSError as error:
@@ -153,10 +156,3 @@ def complete_part(folder: Path, part: int, run: str, totals: Totals) -> PartReco
         return finish_part(folder, part, run, totals)
     except OSError as error:
         raise cannot_write(folder, error) from error
-
-
-def _remove_leftovers(folder: Path, part: int) -> None:
-    """Remove the temporary files that a killed run left of a part."""
-    for path in (*(table_path(folder, table, part) for table in TABLES), record_path(folder, part)):
-        for leftover in path.parent.glob(f".{path.name}.*.partial"):
-            leftover.unlink(missing_ok=True)

@@ -54,7 +54,7 @@ class PredictedSongs(NamedTuple):
         predicted = iter(self.predicted)
         for row, converted in self.songs:
             if isinstance(converted, Failure):
-                yield Failed(row, *converted)
+                yield Failed(row, "read", f"not_read: {row.read_error}") if row.read_error else Failed(row, *converted)
             elif np.isfinite(columns := next(predicted)).all():
                 yield Annotated(row, converted.bars, columns)
             else:
@@ -133,7 +133,9 @@ def predict_songs(
             if n_bars < bars_per_batch and not ends_part:
                 continue
             converted_songs = [result for _, result in songs if isinstance(result, Converted)]
-            yield PredictedSongs(part, songs, models.head.predict(read(converted_songs)), ends_part)
+            with np.errstate(all="ignore"):  # what is not finite then is the failure of its song
+                predicted = models.head.predict(read(converted_songs))
+            yield PredictedSongs(part, songs, predicted, ends_part)
             songs, n_bars = [], 0
             if ends_part:
                 read = models.reader()

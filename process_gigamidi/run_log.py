@@ -75,7 +75,20 @@ def end_lines(folder: Path, totals: Totals, n_done: int, n_parts: int) -> list[s
     lines += [f"  {n:,} failed: {reason}" for reason, n in totals.by_reason()]
     if totals.failures:
         lines.append(f"the reason for each: {folder / 'failures'}/*.csv")
-    return [*lines, f"bars, songs, failures and run.json are in {folder}"]
+    return [*lines, *remarks(totals), f"bars, songs, failures and run.json are in {folder}"]
+
+
+def remarks(totals: Totals) -> list[str]:
+    """Lines about what was not as it should be in the dataset."""
+    lines = []
+    if totals.other_bytes:
+        lines.append(
+            f"{counted(totals.other_bytes, 'song')} with other bytes than the md5 says: files were changed or damaged, "
+            "or the dataset's md5s are not those of its files"
+        )
+    if totals.emptied:
+        lines.append(f"{counted(totals.emptied, 'value')} of the dataset left empty, not being what the column holds")
+    return lines
 
 
 def counts_line(totals: Totals) -> str:

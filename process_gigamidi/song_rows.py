@@ -14,12 +14,21 @@ from .annotation_settings import DatasetSettings
 
 @dataclass(frozen=True)
 class Row:
-    """One song. music: the bytes of a MIDI file, None if it has none. name: what to print for it if not its md5."""
+    """One song.
+
+    music: the bytes of a MIDI file, None if it has none. described: the values of its descriptive columns, as the
+    contract wants them. name: what to print for it if not its md5. read_error: why its bytes could not be read; empty
+    if they were, or if there are none. has_other_bytes: whether its md5, as the dataset gives it, is not that of its
+    bytes. n_emptied: the number of descriptive values that did not fit their columns.
+    """
 
     md5: str
     music: bytes | None
     described: Mapping[str, Any]
     name: str = ""
+    read_error: str = ""
+    has_other_bytes: bool = False
+    n_emptied: int = 0
 
 
 class Source(ABC):

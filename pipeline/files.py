@@ -6,16 +6,24 @@ path inside an archive decides where a file is written.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
+import lzma
 import os
 import platform
+import re
+import secrets
+import socket
+import struct
+import time
 import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
 from http.client import HTTPException
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -25,7 +33,7 @@ import numpy as np
 from safetensors.numpy import save
 from tqdm import tqdm
 
-from .settings import UserError, settings_as_dict
+from .settings import UserError, note, settings_as_dict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,8 +44,15 @@ _PACKAGES = (  # whose versions may change a result
     *("symusic", "torch", "numpy", "safetensors", "datasets", "pandas", "pyarrow", "duckdb", "scikit-learn", "scipy"),
 )
 MAX_MEMBER_BYTES = 256 * 1024**2  # far above the largest file that is read (a few MB); a guard against zip bombs
-DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)  # RuntimeError: encrypted
+DAMAGED_ZIP = (  # what zipfile raises; RuntimeError: encrypted
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError),
+    *(ValueError, struct.error),
+)
 _CHUNK_BYTES = 1 << 20
+TEMPORARY = ".partial"  # how the names of unfinished files end
+ABANDONED_AFTER = 86_400  # seconds
+_RUN = secrets.token_hex(4)  # of this process; another one may get its number when it has ended
+_WRITER = re.compile(rf"\.(?P<machine>[0-9a-f]{{12}})-(?P<process>\d+)-(?P<run>[0-9a-f]{{8}}){re.escape(TEMPORARY)}$")
 
 
 def file_digest(path: str | Path) -> str:
@@ -75,9 +90,12 @@ def versions() -> dict[str, str]:
     return found
 
 
-def provenance(settings: Any, **facts: Any) -> dict[str, Any]:
-    """A record for `run.json`: the settings, the versions, and the given facts, such as digests or counts."""
-    return {"settings": settings_as_dict(settings), "versions": versions(), **facts}
+def provenance(settings: Any, written_by: str, **facts: Any) -> dict[str, Any]:
+    """A record for `run.json`: the script, settings, versions, and the given facts, such as digests or counts.
+
+    written_by: the script's path in the project, by which a reader tells what the folder holds.
+    """
+    return {"written_by": written_by, "settings": settings_as_dict(settings), "versions": versions(), **facts}
 
 
 def write_json(path: str | Path, record: Any) -> None:
@@ -112,16 +130,102 @@ def write_tensors(path: str | Path, tensors: Mapping[str, np.ndarray], metadata:
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` to write to; rename it to `path` when the block ends without an error.
 
-    A reader sees the old file or the new one, never half of one. A missing parent folder is created.
+    A reader sees the old file or the new one, never half of one. A missing parent folder is created. The temporary
+    file's name carries who writes it, so that processes on any machines may write to the same path at once.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f".{path.name}.{_writer()}{TEMPORARY}")
     try:
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        if error.filename is None:  # of a write to an open file
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove temporary files of `path` that nobody will finish.
+
+    That is known of a writer on this machine whose process has ended, and taken to be so of any that has not written
+    for a day. Where locks don't work (some network drives and containers), others may be at work on the same path.
+    """
+    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*{TEMPORARY}"):
+        with suppress(FileNotFoundError):  # its writer has finished, or another process has removed it
+            if _has_ended(temporary) or time.time() - temporary.stat().st_mtime > ABANDONED_AFTER:
+                temporary.unlink()
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether `atomic_write` made a file's name."""
+    return _WRITER.search(path.name) is not None
+
+
+def _has_ended(temporary: Path) -> bool:
+    """Whether the process that writes a temporary file is known to have ended."""
+    found = _WRITER.search(temporary.name)
+    if not found or found["machine"] != _machine():
+        return False
+    if int(found["process"]) == os.getpid():
+        return found["run"] != _RUN
+    try:
+        os.kill(int(found["process"]), 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:  # it lives, and belongs to another user
+        pass
+    return False
+
+
+def _writer() -> str:
+    """This process, as a part of a file's name: the machine, the process's number, and a random number."""
+    return f"{_machine()}-{os.getpid()}-{_RUN}"
+
+
+@cache
+def _machine() -> str:
+    """What tells apart the places where a process's number means one process: the host, its start, its namespace."""
+    facts = [socket.gethostname()]
+    with suppress(OSError):  # Linux; containers on one machine have their own numbers of processes
+        facts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
+        facts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:12]
+
+
+def files_below(folder: Path, suffixes: Sequence[str] = ()) -> list[Path]:
+    """The files in a folder and all folders below it, in the order of their paths.
+
+    Folders that are links are followed, each folder once: that which is no link counts before its links. suffixes: in
+    lower case, with the dot; () takes all files. A folder that can't be read is named in a note.
+    """
+
+    def left_out(error: OSError) -> None:
+        note(f"{error.filename} can't be read ({error.strerror}): the files in it are left out")
+
+    files: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    waiting = [folder]
+    while waiting:
+        links: list[Path] = []
+        for top in waiting:
+            for path, folders, names in os.walk(top, onerror=left_out):
+                try:
+                    about = Path(path).stat()
+                except OSError as error:  # it went away, or a folder above it may not be entered
+                    left_out(error)
+                    continue
+                if (about.st_dev, about.st_ino) in seen:
+                    folders.clear()
+                    continue
+                seen.add((about.st_dev, about.st_ino))
+                links += [Path(path, name) for name in folders if os.path.islink(Path(path, name))]  # noqa: PTH114
+                files += [Path(path, name) for name in names if not suffixes or Path(name).suffix.lower() in suffixes]
+        waiting = sorted(links)
+    # pathlib's is_file raises PermissionError for a link into a folder that may not be entered
+    return sorted(path for path in files if os.path.isfile(path))  # noqa: PTH113
 
 
 class RawData:
@@ -132,11 +236,11 @@ class RawData:
         self.path = Path(path)
         self._zip: zipfile.ZipFile | None = None
         if self.path.is_dir():
-            names = [p.relative_to(self.path).as_posix() for p in self.path.rglob("*") if p.is_file()]
+            names = [path.relative_to(self.path).as_posix() for path in files_below(self.path)]
         elif self.path.is_file():
             try:
                 self._zip = zipfile.ZipFile(self.path)
-            except (zipfile.BadZipFile, OSError) as error:
+            except (OSError, ValueError, *DAMAGED_ZIP) as error:
                 raise UserError(f"{self.path}: not a readable zip ({error}); get it again or set {setting}") from None
             names = [info.filename for info in self._zip.infolist() if not info.is_dir()]
         else:
@@ -146,11 +250,11 @@ class RawData:
     def read(self, name: str) -> bytes:
         """The bytes of one of `names`. Raises UserError if it is damaged or larger than any piece of music."""
         try:
-            if self._zip is None:
-                return (self.path / name).read_bytes()
-            if self._zip.getinfo(name).file_size > MAX_MEMBER_BYTES:
+            file = self.path / name
+            size = self._zip.getinfo(name).file_size if self._zip else file.stat().st_size
+            if size > MAX_MEMBER_BYTES:
                 raise UserError(f"{self.path}: {name} is larger than {MAX_MEMBER_BYTES} bytes, which no music file is")
-            return self._zip.read(name)
+            return self._zip.read(name) if self._zip else file.read_bytes()
         except (OSError, *DAMAGED_ZIP) as error:
             raise UserError(f"{self.path}: {name} can't be read ({error}); get the file again") from None
 

@@ -6,36 +6,30 @@ the same files, byte for byte. On request the folder is pushed to the Hugging Fa
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from huggingface_hub import HfApi
 from huggingface_hub import errors as hub
 
 from pipeline.annotations import RUN_RECORD
 from pipeline.files import file_digest, versions, write_json
-from pipeline.records import Totals, digest_of
-from pipeline.settings import UserError, first_line, settings_as_dict
+from pipeline.records import EXPORT, Totals, digest_of
+from pipeline.settings import UserError, settings_as_dict
 from process_gigamidi.conversion import reason_line
 from process_gigamidi.source_faults import quiet_libraries
 
 from .annotated_splits import annotated_splits
 from .data_card import data_card
+from .export_folder import CARD, RECORD, atomic_folder
 from .export_settings import ExportSettings
 from .parquet_files import PublishedSplit, publish_split
 
-CARD = "README.md"
-# version of the published tables; 2 had no columns of drum notes and instruments, 1 called the error of a prediction
-# valence_sd
-EXPORT_FORMAT = 3
-RECORD = "export.json"  # marks a folder as an export and lists its files
+# version of the published tables; 3 had texts of any length and did not count endless notes and clamped bytes, 2 had no
+# columns of drum notes and instruments, 1 called the error of a prediction valence_sd
+EXPORT_FORMAT = 4
 COMMIT_MESSAGE = "Valence and arousal of every bar"
 AGAIN = "the same command continues from what is there"
 
@@ -58,12 +52,12 @@ def export(settings: ExportSettings) -> Exported:
     earlier export, or if the Hub refuses the data set, which is complete in export.dir all the same.
     """
     chosen = settings.export
-    splits = annotated_splits(chosen.folders)
-    if chosen.repo:
-        check_login(chosen.repo)
     folder = Path(chosen.dir)
     totals = Totals()
     with atomic_folder(folder) as temporary:
+        splits = annotated_splits(chosen.folders)
+        if chosen.repo:
+            check_login(chosen.repo)
         published = [publish_split(split, temporary, chosen) for split in splits]
         (temporary / CARD).write_text(data_card(settings, published), encoding="utf-8")
         data = [path for split in published for written in split.written.values() for path in written.files]
@@ -83,6 +77,7 @@ def _record(settings: ExportSettings, published: Sequence[PublishedSplit], files
     for path_or_purpose in ("folders", "dir", "repo", "private"):
         del export[path_or_purpose]
     return {
+        "written_by": EXPORT,
         "format": EXPORT_FORMAT,
         "settings": {"export": export, "card": settings_as_dict(settings.card)},
         "versions": versions(),
@@ -100,69 +95,6 @@ def _record(settings: ExportSettings, published: Sequence[PublishedSplit], files
             name: {"bytes": path.stat().st_size, "sha256": file_digest(path)} for name, path in sorted(files.items())
         },
     }
-
-
-@contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder next to `folder`, which replaces it when the block ends without an error.
-
-    Raises UserError at once if `folder` holds anything except an earlier export or another export is running, and later
-    if the folder can't be written to.
-    """
-    folder = folder.resolve()  # so that a symbolic link is kept
-    _check_replaceable(folder)
-    temporary = folder.with_name(f".{folder.name}.partial")
-    lock = FileLock(temporary / ".lock")
-    try:
-        temporary.mkdir(parents=True, exist_ok=True)
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise UserError(f"export.dir: another export into {folder} is running; wait for it or stop it") from None
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-    try:
-        for leftover in temporary.iterdir():  # from an export that was killed
-            if leftover.is_dir():
-                shutil.rmtree(leftover)
-            elif leftover.name != ".lock":
-                leftover.unlink()
-        yield temporary
-        _check_replaceable(folder)
-        before = folder.with_name(f".{folder.name}.before")
-        shutil.rmtree(before, ignore_errors=True)
-        if folder.exists():
-            folder.rename(before)
-        (temporary / ".lock").unlink(missing_ok=True)
-        temporary.rename(folder)
-        shutil.rmtree(before, ignore_errors=True)
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-    finally:
-        lock.release()
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _cannot_write(folder: Path, error: OSError) -> UserError:
-    why = os.strerror(error.errno) if error.errno else first_line(error)
-    return UserError(f"export.dir: {folder} can't be written to ({why}); an earlier export there stays as it is")
-
-
-def _check_replaceable(folder: Path) -> None:
-    """Raise UserError if a folder holds anything except an export, whose record lists its files."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise UserError(f"export.dir: {folder} is a file; choose another folder")
-    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    try:
-        own = {RECORD, *json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        own = set()
-    if strange := sorted(files - own):
-        raise UserError(
-            f"export.dir: {folder} holds a file that no export wrote ({strange[0]}), so nothing in it is changed; "
-            "choose another folder, or remove that file"
-        )
 
 
 def check_login(repo: str) -> None:

@@ -3,8 +3,9 @@
   python annotate_own_music/01_annotate_file.py song.mid
   python annotate_own_music/01_annotate_file.py song.mid more.mid folder --csv output/mine
 
-Takes files (.mid, .midi, .kar) and folders, which are searched with all folders below them. For one song it prints a
-table of its bars, for several songs one row each. The values are those of 01_annotate.py, which is for whole datasets;
+Takes files (.mid, .midi, .kar, .rmi) and folders, which are searched with all folders below them. For one song it
+prints a table of its bars, for several songs one row each. The values are those of 01_annotate.py, which is for whole
+datasets;
 only the settings model, bars, limits and compute have an effect. If a file can't be annotated, the others still are,
 and the exit code is 1.
 """
@@ -14,7 +15,7 @@ import os
 import sys
 from pathlib import Path
 
-from pipeline.settings import run_command
+from pipeline.settings import path_argument, run_command
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 
 PLOTS = Path("output/own/curves")
@@ -22,16 +23,16 @@ PLOTS = Path("output/own/curves")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command other than the settings."""
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a MIDI file, or a folder of them")
+    parser.add_argument("paths", nargs="+", type=path_argument, metavar="PATH", help="a MIDI file, or a folder of them")
     parser.add_argument("--bars", action="store_true", help="print every bar of every song")
     parser.add_argument(
         "--csv",
-        type=Path,
+        type=path_argument,
         metavar="DIR",
         help="write bars, songs and failures to DIR as 01_annotate.py does",
     )
     parser.add_argument(
-        "--plots", type=Path, metavar="DIR", default=PLOTS, help=f"folder for the plots (default: {PLOTS})"
+        "--plots", type=path_argument, metavar="DIR", default=PLOTS, help=f"folder for the plots (default: {PLOTS})"
     )
     parser.add_argument("--no-plots", action="store_true", help="draw no plots")
 

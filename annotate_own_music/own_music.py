@@ -7,18 +7,17 @@ have the columns of 01_annotate.py and are in a folder of their own, as a single
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.annotations import FORMAT, RUN_RECORD, TABLES, begun_parts, record_path, table_path
 from pipeline.files import provenance, write_json
-from pipeline.records import digest_of, finish_part
+from pipeline.records import OWN_MUSIC, digest_of, finish_part, writer_in
 from pipeline.settings import UserError, one_line
 from process_gigamidi.annotation_settings import AnnotationSettings
 from process_gigamidi.midi_files import NamedFile, midi_row, named_files
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
 MOST_PATHS = 20  # with more plots, only their folder is printed
 LONGEST_COMPLAINT = 300  # characters
-_OWN_FILES = "own_files"  # key that only the run.json of such a folder has
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,9 @@ def annotate_own_music(paths: Sequence[Path], settings: AnnotationSettings, want
     For a file that can't be annotated a line is printed on standard error. Raises UserError if the weights or a folder
     can't be used or worker processes can't be started, OSError if something can't be written.
     """
+    for option, folder in (("--csv", wanted.csv), ("--plots", wanted.plots)):
+        if folder and folder.exists() and not folder.is_dir():
+            raise UserError(f"{option}: {folder} is a file; name a folder")
     files, problems = named_files(paths)
     for problem in problems:
         _complain(problem)
@@ -92,8 +93,8 @@ def _rows(files: Sequence[NamedFile], max_bytes: int) -> Iterator[Row]:
     for file, name in files:
         try:
             yield midi_row(file, name, max_bytes)
-        except OSError:  # a file that can't be read fails alone, like one that is gone
-            yield Row("", None, {"title": name}, name)
+        except OSError as error:  # a file that can't be read fails alone, like one that is gone
+            yield Row("", None, {"title": name}, name, error.strerror or str(error))
 
 
 def _drawing(folder: Path | None) -> Callable[[Annotated], list[Path]]:
@@ -135,24 +136,19 @@ def own_tables(folder: Path, n_files: int, settings: AnnotationSettings, models:
     n_files: the number of files annotated, for run.json. Raises UserError if the folder has results of another
     command, OSError if it can't be written to.
     """
-    if ((folder / RUN_RECORD).exists() or begun_parts(folder)) and not _is_own(folder):
-        raise UserError(f"--csv: {folder} holds the results of another command; choose another folder")
+    if ((folder / RUN_RECORD).exists() or begun_parts(folder)) and writer_in(folder) != OWN_MUSIC:
+        raise UserError(
+            f"--csv: {folder} holds the results of {writer_in(folder) or 'another command'}; choose another folder"
+        )
     decides = {"format": FORMAT, **models.digests}
     with new_tables(folder, 0, ("title",)) as tables:
         yield tables
         # the tables are replaced when this block ends: records of earlier ones must not outlive them
         record_path(folder, 0).unlink(missing_ok=True)
-        write_json(folder / RUN_RECORD, provenance(settings, **{_OWN_FILES: n_files}, decides=decides))
+        write_json(folder / RUN_RECORD, provenance(settings, OWN_MUSIC, own_files=n_files, decides=decides))
     finish_part(folder, 0, digest_of(decides), tables.totals)
 
 
 def own_table_paths(folder: Path) -> list[Path]:
     """The paths of the tables."""
     return [table_path(folder, table, 0) for table in TABLES]
-
-
-def _is_own(folder: Path) -> bool:
-    with suppress(OSError, ValueError, RecursionError):
-        record = json.loads((folder / RUN_RECORD).read_text(encoding="utf-8"))
-        return isinstance(record, dict) and _OWN_FILES in record
-    return False

@@ -77,7 +77,10 @@ def train_tokenizer(settings: TokenizerSettings) -> Path:
         "validation_bars": len(corpus.validation),
     }
     facts = {"corpus": counts, "steps": progress.step, "minutes": round(progress.minutes, 1)}
-    write_json(out / "run.json", provenance(settings, encoder_file_digest=file_digest(path), **facts))
+    write_json(
+        out / "run.json",
+        provenance(settings, "musetok_bridge/02_train_tokenizer.py", encoder_file_digest=file_digest(path), **facts),
+    )
     for name, value in quality.items():
         print(f"{name}: {value}")
     return path

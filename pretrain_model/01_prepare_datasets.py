@@ -32,11 +32,15 @@ def main(settings: PretrainSettings) -> None:
             raw = raw_data(rated.path, rated.url, rated.md5, downloads, "vgmidi")
             counts[dataset] = prepare_vgmidi(raw, rated, folder)
         say_counts(dataset, counts[dataset])
-        write_json(folder / "datasets.json", provenance(settings, counts=counts))
+        write_json(
+            folder / "datasets.json", provenance(settings, "pretrain_model/01_prepare_datasets.py", counts=counts)
+        )
     if settings.tagged.path is not None:
         counts["tagged"] = prepare_tagged(RawData(settings.tagged.path, "tagged.path"), folder)
         say_counts("tagged", counts["tagged"])
-        write_json(folder / "datasets.json", provenance(settings, counts=counts))
+        write_json(
+            folder / "datasets.json", provenance(settings, "pretrain_model/01_prepare_datasets.py", counts=counts)
+        )
     else:
         (folder / LABELS_FILE).unlink(missing_ok=True)  # of an earlier run, which 02 and 03 would use
     print(f"labels and MIDI files: {folder.resolve()}")

@@ -31,7 +31,13 @@ def main(settings: PretrainSettings) -> None:
     path = settings.head_folder / "head.safetensors"
     encoder_digest = encoder.digest if reads_latents else ""
     save_head(path, model, encoder_digest, {name: str(fact) for name, fact in facts.items()})
-    record = provenance(settings, encoder_digest=encoder_digest, head_digest=load_head(str(path)).digest, **facts)
+    record = provenance(
+        settings,
+        "pretrain_model/03_train.py",
+        encoder_digest=encoder_digest,
+        head_digest=load_head(str(path)).digest,
+        **facts,
+    )
     write_json(settings.head_folder / "run.json", record)
     print(f"head: {path.resolve()}")
 

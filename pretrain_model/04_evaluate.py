@@ -32,7 +32,9 @@ def main(settings: PretrainSettings) -> None:
     write_table(folder / "evaluation.csv", table, decimals=6)
     last = [p for p in predicted if p.split == settings.evaluate.splits[-1]]
     plot_evaluation(last, folder / "evaluation.png")
-    record = provenance(settings, encoder_digest=encoder.digest, head_digest=head.digest)
+    record = provenance(
+        settings, "pretrain_model/04_evaluate.py", encoder_digest=encoder.digest, head_digest=head.digest
+    )
     write_json(folder / "evaluation.json", record)
     print(table.to_string(index=False, float_format="{:.3f}".format, na_rep=""))
     print(f"table and plot: {folder.resolve()}/evaluation.csv, evaluation.png")

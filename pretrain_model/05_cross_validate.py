@@ -30,7 +30,10 @@ def main(settings: PretrainSettings) -> None:
     table, predictions = cross_validate(vgmidi, emopia, tagged, ratings, settings)
     write_table(folder / "cross_validation.csv", table, decimals=6)
     write_table(folder / "cross_validation_bars.csv", predictions, decimals=6)
-    write_json(folder / "cross_validation.json", provenance(settings, encoder_digest=encoder.digest))
+    write_json(
+        folder / "cross_validation.json",
+        provenance(settings, "pretrain_model/05_cross_validate.py", encoder_digest=encoder.digest),
+    )
     print(as_markdown(table))
     print(f"table: {(folder / 'cross_validation.csv').resolve()}")
 

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from pipeline.annotations import FORMAT, RECORDS, RUN_RECORD, is_finished
 from pipeline.files import provenance, write_json
-from pipeline.records import Totals, read_dataset_run
+from pipeline.records import DATASET, Totals, read_dataset_run
 from pipeline.settings import UserError, counted, note, say
 
 from .annotation_settings import AnnotationSettings
@@ -76,7 +76,7 @@ def begin_or_continue(settings: AnnotationSettings, decides: Mapping[str, Any], 
                     raise UserError(
                         f"output.dir: {folder} has tables but no {RUN_RECORD} that describes them; take another folder"
                     )
-                record = provenance(settings, decides=dict(decides), parts=n_parts, totals=None)
+                record = provenance(settings, DATASET, decides=dict(decides), parts=n_parts, totals=None)
                 write_json(folder / RUN_RECORD, record)
     except OSError as error:
         raise cannot_write(folder, error) from error

@@ -6,7 +6,6 @@ whose md5s are read again. Each problem is one line, and is repaired by making t
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,19 +17,22 @@ import pandas as pd
 from tqdm import tqdm
 
 from pipeline.annotations import (
+    DESCRIPTIVE,
     DIMENSIONS,
+    METER,
+    RECORDS,
     RUN_RECORD,
     TABLES,
-    as_text,
     finished_parts,
     is_finished,
     names,
     record_path,
     table_path,
 )
-from pipeline.files import file_digest
+from pipeline.cells import LONGEST_CELL, as_text
+from pipeline.files import TEMPORARY, file_digest, is_temporary
 from pipeline.records import PartRecord, Totals, digest_of, read_dataset_run, read_record
-from pipeline.settings import UserError, first_line, load_settings, settings_as_dict, settings_from
+from pipeline.settings import UserError, as_override, first_line, load_settings, settings_as_dict, settings_from
 
 from .annotation_settings import SETTINGS_FILE, AnnotationSettings
 from .gigamidi_source import open_source
@@ -85,6 +87,12 @@ def verify(settings: AnnotationSettings) -> Verification:
     findings, totals = list(_check_folder(made_with.folder, source.n_parts)), Totals()
     for part in tqdm(range(source.n_parts), desc="verifying", unit=" parts", leave=False, disable=None):
         findings += _check_part(made_with.folder, part, run, source, totals)
+    if record["parts"] != source.n_parts:
+        findings.append(
+            Finding(f"{RUN_RECORD}: it has {record['parts']:,} parts, the dataset {source.n_parts:,}", (), False)
+        )
+    if not findings and not totals.songs:  # which an export refuses, too
+        findings.append(Finding("no song was annotated; the reasons are in failures", again=False))
     if not findings and record["totals"] != asdict(totals):
         findings.append(Finding(f"{RUN_RECORD}: the totals of all parts are missing or wrong"))
     return Verification(made_with, source.n_parts, totals, findings)
@@ -104,8 +112,7 @@ def annotate_command(settings: AnnotationSettings) -> str:
     words = ["python", "process_gigamidi/01_annotate.py"]
     for key, value in leaves(settings_as_dict(settings)):
         if value != default[key]:
-            written = value if isinstance(value, str) else json.dumps(value)
-            words += ["--set", f"{key}={written}"]
+            words += ["--set", f"{key}={as_override(value)}"]
     return shlex.join(words)
 
 
@@ -124,7 +131,7 @@ def _check_part(folder: Path, part: int, run: str, source: Source, totals: Total
     try:
         for what in _problems_of_part(folder, part, run, record, source):
             yield Finding(f"part {part:05d}: {what}", (path,))
-    except (ValueError, TypeError, KeyError) as error:  # pandas' errors are ValueErrors
+    except (ValueError, TypeError, KeyError, OverflowError) as error:  # pandas' errors are ValueErrors
         yield Finding(f"part {part:05d}: its tables can't be read ({first_line(error)})", (path,))
 
 
@@ -134,7 +141,7 @@ def _problems_of_part(folder: Path, part: int, run: str, record: PartRecord, sou
     tables = {}
     for table in TABLES:
         path = table_path(folder, table, part)
-        if not path.exists():
+        if not path.is_file():
             yield f"{table} missing"
         elif file_digest(path) != record.sha256[table]:
             yield f"{table} changed since they were written"
@@ -154,29 +161,55 @@ def _check_tables(bars: pd.DataFrame, songs: pd.DataFrame, failures: pd.DataFram
             return
     if (len(songs), len(bars), len(failures)) != (totals.songs, totals.bars, totals.failures):
         yield "the number of rows in its tables is not that in its record"
-    if not np.array_equal(np.repeat(songs["md5"].to_numpy(), songs["n_bars"]), bars["md5"].to_numpy()):
+    for name, table in {"bars": bars, "songs": songs}.items():
+        yield from _impossible_cells(name, table)
+    n_bars = _whole_numbers(songs["n_bars"], len(bars))
+    # the sum first: what n_bars claim may not fit into any memory
+    if n_bars.sum() != len(bars) or not np.array_equal(np.repeat(songs["md5"].to_numpy(), n_bars), bars["md5"]):
         yield "the rows of bars don't follow those of songs, song by song"
         return
-    for what, holds in _facts_of_bars(bars, songs):
+    for what, holds in _facts_of_bars(bars, songs, n_bars):
         if not holds.all():
             yield f"{what}, but not in {bars['md5'].iloc[int(np.argmin(holds))]}"
 
 
-def _facts_of_bars(bars: pd.DataFrame, songs: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
+def _impossible_cells(name: str, table: pd.DataFrame) -> Iterator[str]:
+    """Columns with a cell that the contract does not have. name: of the table."""
+    for column in (*TABLES[name], *DESCRIPTIVE):
+        if column.name not in table:
+            continue
+        cells = table[column.name]
+        if column.kind.arrow in ("int32", "float32", "float64") and not column.kind.is_list:
+            given = cells.astype(str) != "" if column in DESCRIPTIVE else np.ones(len(cells), bool)
+            holds = column.holds(pd.to_numeric(cells, errors="coerce").to_numpy(float)) | ~given
+        elif column.name == "meter":
+            holds = cells.astype(str).str.fullmatch(METER)
+        else:
+            holds = cells.astype(str).str.len() <= LONGEST_CELL
+        if not holds.all():
+            yield f"{name}: {column.name} has a cell that can't be, in {table['md5'][int(np.argmin(holds))]}"
+
+
+def _whole_numbers(cells: pd.Series, most: int) -> np.ndarray:
+    """The cells as whole numbers from 1 to `most`. Raises ValueError if one holds anything else."""
+    values = pd.to_numeric(cells, errors="coerce").to_numpy(float)
+    if not ((values >= 1) & (values <= most) & (values == np.floor(values))).all():  # not a number fails this too
+        raise ValueError(f"a cell of {cells.name} is not a whole number from 1 to {most:,}")
+    return values.astype(np.int64)
+
+
+def _facts_of_bars(bars: pd.DataFrame, songs: pd.DataFrame, n_bars: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """What must be true of every bar, in words, and for each bar whether it is. Bars are in the order of the songs."""
-    song = np.repeat(np.arange(len(songs)), songs["n_bars"])
+    song = np.repeat(np.arange(len(songs)), n_bars)
     continues = np.append(False, song[1:] == song[:-1]) if len(song) else np.zeros(0, bool)
     numbers, ticks, seconds = (bars[name].to_numpy() for name in ("bar_number", "start_tick", "start_seconds"))
     yield "bars follow each other", ~continues | (np.diff(numbers, prepend=0) == 1)
-    yield "bars begin after each other", ~continues | (np.diff(ticks, prepend=0) > 0)
+    yield "bars begin at no earlier tick than those before", ~continues | (np.diff(ticks, prepend=0) >= 0)
     yield "bars begin no earlier than those before", ~continues | (np.diff(seconds, prepend=0.0) >= 0)
     for name in DIMENSIONS:
         values = pd.to_numeric(bars[name], errors="coerce").to_numpy(float)
-        yield f"{name} is from −1 to 1", np.abs(values) <= 1  # a comparison with no number is false
-        mean = np.bincount(song, values, len(songs)) / np.maximum(songs["n_bars"].to_numpy(), 1)
+        mean = np.bincount(song, values, len(songs)) / n_bars
         yield f"{name}_mean is the mean", (np.abs(mean - songs[f"{name}_mean"].to_numpy()) <= ROUNDED)[song]
-        error = pd.to_numeric(bars[f"{name}_error_sd"], errors="coerce").to_numpy(float)
-        yield f"{name}_error_sd is a number", np.isfinite(error) & (error >= 0)
     for column, what in (("n_notes", "notes"), ("n_drum_notes", "drum notes")):
         notes = np.bincount(song, bars[column], len(songs))
         yield f"the bars have the song's {what}", (notes == songs[column].to_numpy())[song]
@@ -205,5 +238,6 @@ def _check_folder(folder: Path, n_parts: int) -> Iterator[Finding]:
         if part >= n_parts:
             paths = (record_path(folder, part), *(table_path(folder, table, part) for table in TABLES))
             yield Finding(f"part {part:05d}: the dataset has no such part", paths, again=False)
-    for path in sorted(folder.rglob("*.partial")):
+    leftovers = (path for at in (".", RECORDS, *TABLES) for path in (folder / at).glob(f".*{TEMPORARY}"))
+    for path in sorted(filter(is_temporary, leftovers)):
         yield Finding(f"{path}: left by a run that was stopped, unless one is running now", (path,), again=False)

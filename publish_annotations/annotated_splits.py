@@ -7,19 +7,24 @@ ends in the command to run.
 from __future__ import annotations
 
 import csv
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 from pipeline.annotations import RUN_RECORD, SONGS, finished_parts, names, table_path
-from pipeline.records import PartRecord, Totals, digest_of, read_dataset_run, read_record
-from pipeline.settings import UserError, counted, load_settings, settings_from
-from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
+from pipeline.records import PartRecord, RecordError, Totals, digest_of, read_dataset_run, read_record
+from pipeline.settings import UserError, counted, load_settings, one_line, settings_from
+from process_gigamidi.annotation_settings import SETTINGS_FILE, SPLIT_NAME, AnnotationSettings
 from process_gigamidi.verification import annotate_command
 
+LONGEST_SPLIT_NAME = 50  # letters, of up to four bytes each; a file's name, which has more than that, takes 255
 ONLY_SPLIT = "train"  # name of the split of data without splits, such as a folder of MIDI files, as on the Hub
+
+LONGEST_HEADER = 10_000  # letters of a table's first line that are read; the columns of songs take 600
 
 # These decide which songs are annotated and how they are divided into parts, not the values.
 MAY_DIFFER = ("dataset.split", "files in dataset.path", "dataset.limit", "output.row_groups_per_part")
@@ -64,6 +69,11 @@ def annotated_splits(folders: Sequence[str]) -> list[AnnotatedSplit]:
     return list(splits.values())
 
 
+def is_split_name(name: object) -> bool:
+    """Whether `datasets` takes this as the name of a split; it becomes part of the names of files."""
+    return isinstance(name, str) and len(name) <= LONGEST_SPLIT_NAME and bool(re.fullmatch(SPLIT_NAME, name))
+
+
 def verify_command(folder: Path) -> str:
     """The command that prints what is wrong with a folder."""
     return shlex.join(["python", "process_gigamidi/02_verify.py", "--set", f"output.dir={folder}"])
@@ -79,11 +89,13 @@ def _annotated_split(folder: Path) -> AnnotatedSplit:
         )
     made_with = settings_from(AnnotationSettings, run["settings"], str(folder / RUN_RECORD))
     settings = replace(made_with, output=replace(made_with.output, dir=str(folder)))
-    missing = sorted(set(range(run["parts"])) - finished_parts(folder))
-    if missing:
-        which = ", ".join(f"{part:05d}" for part in missing[:3]) + (", …" if len(missing) > 3 else "")
+    finished = {part for part in finished_parts(folder) if part < run["parts"]}
+    n_missing = run["parts"] - len(finished)  # counted, since run.json may name any number of parts
+    if n_missing:
+        first_three = islice((part for part in count() if part not in finished), min(n_missing, 3))
+        which = ", ".join(f"{part:05d}" for part in first_three) + (", …" if n_missing > 3 else "")
         raise UserError(
-            f"export.folders: {folder}: {len(missing):,} of {counted(run['parts'], 'part')} not finished ({which}); "
+            f"export.folders: {folder}: {n_missing:,} of {counted(run['parts'], 'part')} not finished ({which}); "
             f"finish it first: {annotate_command(settings)}"
         )
     records = tuple(read_record(folder, part) for part in range(run["parts"]))
@@ -100,7 +112,16 @@ def _annotated_split(folder: Path) -> AnnotatedSplit:
     if not totals.songs:
         raise UserError(f"export.folders: no song in {folder} was annotated; the reasons are in {folder / 'failures'}")
     name = run["decides"].get("dataset.split") or ONLY_SPLIT
+    if not is_split_name(name):
+        raise RecordError(
+            f"{folder / RUN_RECORD}: its dataset.split is not the name of a split, which has letters, digits, _ and "
+            f"single dots, at most {LONGEST_SPLIT_NAME} of them; annotate again into another folder"
+        )
     return AnnotatedSplit(name, folder, settings, run["decides"], run["versions"], records, totals, _described(folder))
+
+
+def _shown(value: object) -> str:
+    return one_line(str(value), 80)
 
 
 def _look(folder: Path) -> str:
@@ -111,8 +132,10 @@ def _described(folder: Path) -> tuple[str, ...]:
     """The names of the descriptive columns of a folder's songs."""
     path = table_path(folder, "songs", 0)
     try:
+        if not path.is_file():  # a named pipe would be waited for
+            raise FileNotFoundError
         with path.open(encoding="utf-8", newline="") as file:
-            columns = tuple(next(csv.reader(file)))
+            columns = tuple(next(csv.reader([file.readline(LONGEST_HEADER)])))
     except (OSError, ValueError, StopIteration, csv.Error):
         columns = ()
     if columns[: len(SONGS)] != names(SONGS):
@@ -131,12 +154,13 @@ def _check_alike(first: AnnotatedSplit, other: AnnotatedSplit) -> None:
         values = first.decides.get(key), other.decides.get(key)
         if values[0] != values[1] and key not in MAY_DIFFER:
             raise UserError(
-                f"export.folders: {first.folder} was made with {key} = {values[0]}, {other.folder} with {values[1]}; "
+                f"export.folders: {first.folder} was made with {key} = {_shown(values[0])}, "
+                f"{other.folder} with {_shown(values[1])}; "
                 f"annotate the second again with the settings of the first: {annotate_command(again)}"
             )
     if first.described != other.described:
         differing = sorted({*first.described} ^ {*other.described})
         raise UserError(
             f"export.folders: the songs of {first.folder} and {other.folder} have different columns "
-            f"({', '.join(differing) or 'in another order'}); export them into separate folders"
+            f"({one_line(', '.join(differing), 200) or 'in another order'}); export them into separate folders"
         )

@@ -20,6 +20,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from pipeline.annotations import BARS, CURATED_STYLES, DIMENSIONS, QUADRANTS, published_songs
+from pipeline.cells import LONGEST_TEXT
 from pipeline.columns_document import columns_in_markdown
 from pipeline.records import Totals
 from pipeline.settings import one_line
@@ -40,6 +41,9 @@ LONGEST = 60  # most characters of someone else's text
 TAGS = ("music", "midi", "symbolic-music", "emotion", "music-emotion-recognition", "valence", "arousal")
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
 _MEANT = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$:@=])")  # characters that have a meaning in Markdown or on the Hub
+
+_DIGEST = re.compile("[0-9a-f]{40,64}")
+_NAME = re.compile(r"[\w.]+(?:[ /-][\w.]+)*")  # may stand between backticks
 
 
 @dataclass(frozen=True)
@@ -65,12 +69,13 @@ class Origin:
     @property
     def revision(self) -> str | None:
         """The dataset's commit on the Hub; None if it wasn't read from the Hub."""
-        return self.first.decides.get("dataset.revision")
+        revision = self.first.decides.get("dataset.revision")
+        return None if revision is None else str(revision)
 
     @property
     def head(self) -> BundledHead | None:
         """The bundled head that predicted the values; None if another head did."""
-        return bundled_head(str(self.first.decides["model.head"]))
+        return bundled_head(str(self.first.decides.get("model.head")))
 
     @property
     def is_midi_folder(self) -> bool:
@@ -99,11 +104,11 @@ class Origin:
         """Everything that the values depend on, as rows of a table: digests of weights, settings, each split's data."""
         for key, value in self.first.decides.items():
             if key not in MAY_DIFFER:
-                yield Markup("`{}`").format(key), _cell(value)
+                yield code(key), _cell(value)
         for split in self.splits:
             for key in MAY_DIFFER:
                 if key in split.decides and key != "dataset.split":
-                    yield Markup("`{}` of {}").format(key, plain(split.name)), _cell(split.decides[key])
+                    yield Markup("{} of {}").format(code(key), plain(split.name)), _cell(split.decides[key])
 
     def versions(self) -> Markup:
         """The versions of the software that made the values; where splits differ, all of them."""
@@ -146,6 +151,11 @@ def plain(text: str) -> Markup:
     return Markup(_MEANT.sub(r"\\\1", one_line(text, LONGEST)))
 
 
+def code(text: str) -> Markup:
+    """A name by others as code, if Markdown would show it unchanged there, else as plain text."""
+    return Markup("`{}`").format(text) if _NAME.fullmatch(text) else plain(text)
+
+
 def card_metadata(settings: CardSettings, splits: Sequence[PublishedSplit]) -> str:
     """The card's YAML, without the lines --- around it."""
     data = DatasetCardData(
@@ -176,11 +186,12 @@ def card_metadata(settings: CardSettings, splits: Sequence[PublishedSplit]) -> s
 
 def _environment() -> Environment:
     environment = template_environment(Path(__file__).parent)
-    environment.filters |= {"plain": plain, "thousands": "{:,}".format}
+    environment.filters |= {"plain": plain, "code": code, "thousands": "{:,}".format}
     environment.globals |= {
         "agreement_of": agreement_of,
         "curated_styles": CURATED_STYLES,
         "dimensions": DIMENSIONS,
+        "longest_text": LONGEST_TEXT,
         "most_styles": MOST_STYLES,
         "quadrants": QUADRANTS,
     }
@@ -190,7 +201,7 @@ def _environment() -> Environment:
 def _cell(value: Any) -> Markup:
     if value is None:
         return Markup("none")
-    return plain(str(value)) if len(str(value)) < 64 else Markup("`{}`").format(value)
+    return Markup("`{}`").format(value) if _DIGEST.fullmatch(str(value)) else plain(str(value))
 
 
 def _split_info(split: PublishedSplit, table: str) -> SplitInfo:

@@ -17,11 +17,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from pipeline.annotations import BARS, COPIED_COUNT, Column, members, published_songs, table_path
+from pipeline.annotations import (
+    BARS,
+    DESCRIPTIVE,
+    TEXT,
+    Column,
+    published_songs,
+    table_path,
+)
+from pipeline.cells import GUARDED, members
 from pipeline.files import file_digest
 from pipeline.settings import UserError, first_line
 
@@ -124,18 +133,53 @@ def _read(split: AnnotatedSplit, table: str, columns: Sequence[Column]) -> Itera
     )
     for record in split.records:
         path = table_path(split.folder, table, record.part)
+        bars_left = record.totals.bars
         try:
+            if not path.is_file():
+                raise _invalid(split, f"{path.relative_to(split.folder)} is missing")
             if file_digest(path) != record.sha256[table]:
                 raise _invalid(split, f"{path.relative_to(split.folder)} was changed since it was written")
             with pa.csv.open_csv(path, convert_options=options) as blocks:
                 for block in blocks:
-                    yield pa.Table.from_batches([block])
-        except (OSError, pa.ArrowException) as error:
+                    rows = _without_guards(pa.Table.from_batches([block]), columns)
+                    _check_numbers(rows, columns)
+                    if table == "songs":  # before anything is made of the size that n_bars claims
+                        bars_left -= _sum_of_counts(rows["n_bars"], bars_left)
+                    yield rows
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise _invalid(split, f"{path.relative_to(split.folder)} can't be read ({first_line(error)})") from error
+
+
+def _check_numbers(rows: pa.Table, columns: Sequence[Column]) -> None:
+    """Raise ValueError if a number is out of its column's range; cells of the source's columns may be empty."""
+    for column in columns:
+        cells = rows[column.name]
+        if (pa.types.is_integer(cells.type) or pa.types.is_floating(cells.type)) and len(cells):
+            values = cells.drop_null().to_numpy() if column in DESCRIPTIVE else cells.to_numpy()
+            if not column.holds(values).all():
+                raise ValueError(f"a cell of {column.name} is out of its range")
+
+
+def _without_guards(rows: pa.Table, columns: Sequence[Column]) -> pa.Table:
+    """The rows, texts without the apostrophe that guards them from spreadsheets."""
+    for i, column in enumerate(columns):
+        if column.kind == TEXT and column in DESCRIPTIVE:
+            rows = rows.set_column(i, column.name, pc.replace_substring_regex(rows[column.name], GUARDED, r"\1"))
+    return rows
 
 
 def _invalid(split: AnnotatedSplit, problem: str) -> UserError:
     return UserError(f"{split.folder}: {problem}; see what is wrong: {verify_command(split.folder)}")
+
+
+def _sum_of_counts(cells: pa.ChunkedArray, most: int) -> int:
+    """The sum of whole numbers of 1 or more. Raises ValueError if one is anything else, or the sum is above `most`."""
+    if cells.null_count or (len(cells) and pc.min(cells).as_py() < 1):
+        raise ValueError("n_bars of a song is not 1 or more")
+    total = pc.sum(cells).as_py() or 0
+    if total > most:
+        raise ValueError("its songs have more bars than the part's record says")
+    return total
 
 
 def _n_bars(songs: pa.Table) -> np.ndarray:
@@ -176,9 +220,7 @@ def schema_of(columns: Sequence[Column]) -> pa.Schema:
 
 def _type_in_csv(column: Column) -> pa.DataType:
     """The Arrow type in which a column is read from CSV, where a list is JSON text."""
-    if column.kind.is_list:
-        return pa.string()
-    return pa.float64() if column.kind == COPIED_COUNT else arrow_type(column)
+    return pa.string() if column.kind.is_list else arrow_type(column)
 
 
 @dataclass
@@ -259,10 +301,7 @@ def publish_split(split: AnnotatedSplit, folder: Path, settings: DataSettings) -
         tqdm(desc=split.name, total=split.totals.songs, unit=" songs", leave=False, disable=None) as bar,
     ):
         for group in row_groups(split, settings.bars_per_row_group):
-            try:
-                statistics.add(group)
-            except ValueError as error:
-                raise UserError(f"{split.folder}: {error}; see which: {verify_command(split.folder)}") from error
+            statistics.add(group)
             files.write(group)
             bar.update(group.songs.num_rows)
     return PublishedSplit(split, statistics, files.written)

@@ -34,7 +34,7 @@ def refusal(script: str, here: Path) -> str:
     """The one line in which a script refuses the folder, which stays as it was."""
     before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
     ran = run_script(script, *settings_words(*SCRIPTS[script]), folder=here)
-    assert ran.returncode == 1 and ran.stderr.startswith("error: ") and ran.stderr.count("\n") == 1, ran.stderr
+    assert ran.returncode == 2 and ran.stderr.startswith("error: ") and ran.stderr.count("\n") == 1, ran.stderr
     after = {path: path.read_bytes() for path in here.rglob("*") if path.is_file() and path.name != ".run.lock"}
     assert after == before
     return ran.stderr
@@ -56,7 +56,32 @@ def test_tables_of_an_older_format_are_refused(script: str, here: Path) -> None:
 def test_tables_of_ones_own_files_are_refused_where_a_dataset_is_needed(script: str, here: Path) -> None:
     ran = run_script("annotate_own_music/01_annotate_file.py", "a.mid", "--no-plots", "--csv", "folder", folder=here)
     assert ran.returncode == 0, ran.stderr
-    assert "run.json: not a record that process_gigamidi/01_annotate.py wrote" in refusal(script, here)
+    assert (
+        "run.json: written by annotate_own_music/01_annotate_file.py; this reads what process_gigamidi/01_annotate.py "
+        "writes: give a folder of that" in refusal(script, here)
+    )
+
+
+@pytest.mark.parametrize(
+    ("record", "writer"),
+    [
+        ({"written_by": "pretrain_model/04_evaluate.py"}, "pretrain_model/04_evaluate.py"),
+        ({"written_by": "x\n\x1b[2J"}, "x [2J"),
+        ({"parts": 1, "annotations_run_sha256": None}, "analyze_emotion_annotations/01_statistics.py"),
+        ({"encoder_digest": "", "head_digest": "0"}, "pretrain_model/03_train.py"),
+        ({"encoder_file_digest": "0", "steps": 1}, "musetok_bridge/02_train_tokenizer.py"),
+        (None, "publish_annotations/01_export.py"),
+    ],
+)
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_folder_of_another_script_is_told_by_its_name(
+    script: str, record: dict[str, object] | None, writer: str, here: Path
+) -> None:
+    (here / "folder").mkdir()
+    name, content = ("export.json", {"files": {}}) if record is None else ("run.json", {"settings": {}, **record})
+    (here / "folder" / name).write_text(json.dumps(content))
+    line = refusal(script, here)
+    assert f"{name}: written by {writer}; this reads what process_gigamidi/01_annotate.py " in line
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"settings": {}, "decides": []}', '{"settings": []}'])
@@ -64,4 +89,5 @@ def test_tables_of_ones_own_files_are_refused_where_a_dataset_is_needed(script: 
 def test_a_damaged_run_record_is_refused(script: str, content: str, here: Path) -> None:
     (here / "folder").mkdir()
     (here / "folder" / "run.json").write_text(content)
-    assert "run.json: not a record of an annotation; restore it, or take another folder" in refusal(script, here)
+    line = refusal(script, here)
+    assert "run.json: not a record of an annotation" in line and "restore it, or take another folder" in line

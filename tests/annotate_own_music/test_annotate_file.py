@@ -19,11 +19,12 @@ from annotate_own_music.own_curves import plot_name
 from annotate_own_music.own_music import Wanted, annotate_own_music
 from annotate_own_music.printed_songs import LONGEST_NAME, MOST_ROWS, bars_per_row, shown
 from pipeline.annotations import TABLES
+from pipeline.cells import guarded
 from pipeline.files import midi_md5
 from pipeline.settings import PROJECT_ROOT, UserError, load_settings
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
-from process_gigamidi.midi_files import named_files
+from process_gigamidi.midi_files import NamedFile, named_files
 from process_gigamidi.prediction import load_models
 
 SCRIPT = "annotate_own_music/01_annotate_file.py"
@@ -167,7 +168,7 @@ def test_files_of_any_name_are_printed_drawn_and_written_the_same_every_time(syn
     assert "\x1b" not in printed and len(rows_of_songs(printed)) == len(ODD_NAMES)
     assert len(list((tmp_path / "curves").iterdir())) == 2 * len(ODD_NAMES)
     titles = read(tmp_path / "csv", "songs")["title"]
-    assert set(titles) == {name.replace("\n", " ").replace("\x1b", " ") for name in ODD_NAMES}
+    assert set(titles) == {guarded(name.replace("\n", " ").replace("\x1b", " ")) for name in ODD_NAMES}
 
     assert annotated([folder / ODD_NAMES[0]], plots=tmp_path / "again")
     plots = list((tmp_path / "again").iterdir())
@@ -230,3 +231,26 @@ def test_neither_torch_nor_datasets_is_imported_for_a_head_that_needs_no_encoder
     )
     environment = os.environ | {"PYTHONPATH": str(PROJECT_ROOT)}
     assert subprocess.run([sys.executable, "-c", program], check=False, env=environment).returncode == 0
+
+
+def test_an_option_that_names_a_file_is_refused_by_its_name(music):
+    file = music / "random_mix.mid"
+    for option, wanted in (("--csv", Wanted(file, None, False)), ("--plots", Wanted(None, file, False))):
+        with pytest.raises(UserError, match=f"{option}: .*random_mix.mid is a file; name a folder"):
+            annotate_own_music([music], settings_for(), wanted)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_file_that_may_not_be_read_says_so(music, capsys):
+    (music / "random_mix.mid").chmod(0)
+    annotated([music])
+    assert "random_mix.mid: not_read: Permission denied" in capsys.readouterr().err
+
+
+def test_a_file_that_went_away_says_so(music, capsys, monkeypatch):
+    def gone(*_):
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(Path, "open", gone)
+    (row,) = own_music._rows([NamedFile(music / "random_mix.mid", "random_mix.mid")], 10)
+    assert row.read_error == "No such file or directory" and row.music is None

@@ -6,7 +6,7 @@ import json
 import shlex
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -114,15 +114,26 @@ def field(at: int, column: int, value: str) -> Callable[[str], str]:
     [
         ("bars", without_line(3), "the rows of bars don't follow those of songs"),
         ("bars", swapped(4, 5), "bars follow each other, but not in"),
-        ("bars", field(5, 2, "1.0001"), "valence is from −1 to 1"),
-        ("bars", field(5, 3, "nan"), "arousal is from −1 to 1"),
-        ("bars", field(5, 3, ""), "arousal is from −1 to 1"),
+        ("bars", field(5, 2, "1.0001"), "bars: valence has a cell that can't be"),
+        ("bars", field(5, 3, "nan"), "bars: arousal has a cell that can't be"),
+        ("bars", field(5, 3, ""), "bars: arousal has a cell that can't be"),
         ("bars", field(5, 2, "0.9999"), "valence_mean is the mean"),
-        ("bars", field(5, 4, "0"), "bars begin after each other"),
+        ("bars", field(5, 4, "0"), "bars begin at no earlier tick than those before"),
         ("bars", field(5, 7, "17"), "the bars have the song's notes"),
         ("bars", field(5, 8, "17"), "the bars have the song's drum notes"),
-        ("bars", field(5, 9, "-1"), "valence_error_sd is a number"),
+        ("bars", field(5, 9, "-1"), "bars: valence_error_sd has a cell that can't be"),
         ("bars", field(0, 2, "v"), "the columns are not md5"),
+        ("bars", field(5, 5, "-1"), "bars: start_seconds has a cell that can't be"),
+        ("bars", field(5, 5, "inf"), "bars: start_seconds has a cell that can't be"),
+        ("bars", field(5, 6, "=1/0"), "bars: meter has a cell that can't be"),
+        ("bars", field(5, 6, "1/" + "9" * 400), "bars: meter has a cell that can't be"),
+        ("bars", field(5, 1, "-5"), "bars: bar_number has a cell that can't be"),
+        ("songs", field(2, 4, "x"), "songs: n_instruments has a cell that can't be"),
+        ("songs", field(2, 5, "nan"), "songs: duration_seconds has a cell that can't be"),
+        ("songs", field(2, 7, "-3"), "songs: valence_sd has a cell that can't be"),
+        ("songs", field(2, 11, "-1"), "songs: left_out_zero_length has a cell that can't be"),
+        ("songs", field(2, 16, "1.5"), "songs: n_clamped has a cell that can't be"),
+        ("songs", field(2, 19, "x" * 50_000), "songs: music_style_scraped has a cell that can't be"),
         ("failures", without_line(1), "missing from songs and failures"),
         ("failures", lambda text: text + text.splitlines()[-1] + "\n", "more often than in the dataset"),
         ("songs", swapped(1, 2), "the rows of bars don't follow those of songs"),
@@ -154,7 +165,7 @@ def test_a_part_of_another_run_is_found(made: AnnotationSettings, hub_copy: Path
 
 
 def test_leftovers_of_a_killed_run_and_surplus_parts_are_found(made: AnnotationSettings) -> None:
-    (made.folder / "bars" / ".part-00002.csv.77.partial").touch()
+    (made.folder / "bars" / ".part-00002.csv.0123456789ab-77-01234567.partial").touch()
     for kind in TABLES:
         table_path(made.folder, kind, 9).touch()
     record_path(made.folder, 9).write_bytes(record_path(made.folder, 1).read_bytes())
@@ -210,3 +221,14 @@ def test_real_annotations_verify(shared: Path, tmp_path: Path) -> None:
     settings = settings_for(sample, tmp_path / "out", "dataset.split=test")
     annotate(settings)
     assert found(settings) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["null", "true", "12", "[a]", "a: b", "two\nlines", "\x1b[2J", "ä 'b' \"c\"", "#", "{"]
+)
+def test_the_printed_command_is_one_line_that_gives_the_settings_back(text: str) -> None:
+    settings = load_settings(AnnotationSettings, SETTINGS_FILE)
+    odd = replace(settings, dataset=replace(settings.dataset, path=text))
+    command = annotate_command(odd)
+    assert command.isprintable()
+    assert load_settings(AnnotationSettings, SETTINGS_FILE, None, shlex.split(command)[3::2]) == odd

@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +17,10 @@ import yaml
 from small_dataset import mixed_songs, settings_for, song
 from small_release import STYLES, annotate_split, csv_rows, export_settings, published, say_made_from
 
+from pipeline.annotations import finished_parts, record_path
+from pipeline.files import write_json
+from pipeline.records import digest_of, read_record
+from pipeline.settings import SettingsError
 from pretrain_model.bundled_heads import AGREEMENT_FILE, BundledHead, bundled_head, bundled_heads
 from pretrain_model.head import BUNDLED_FILES, load_head
 from process_gigamidi.annotation import annotate
@@ -191,3 +195,30 @@ def test_no_agreement_is_quoted_for_other_weights(annotations: list[Path], tmp_p
     assert head["license"] == "cc-by-4.0" and "**cc-by-4.0.**" in body and "meets all three" not in body
     assert "agreement with ratings isn't known here" in body and "EMOPIA" not in body
     assert "[valence-arousal](https://example.org/code)" in body
+
+
+def test_what_a_stranger_wrote_into_run_json_stays_text(
+    annotations: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile = "x` ](https://evil.example) | <b>`"
+    path = annotations[0] / "run.json"
+    run = json.loads(path.read_text())
+    run["decides"] |= {hostile: hostile * 3, "dataset.revision": hostile}
+    run["versions"] |= {hostile: hostile, "valence-arousal": hostile}
+    for name in ("name", "config"):
+        write_json(
+            path, run | {"settings": run["settings"] | {"dataset": run["settings"]["dataset"] | {name: hostile}}}
+        )
+        with pytest.raises(SettingsError, match=f"run.json: 'dataset.{name}' is "):
+            export(export_settings(annotations[:1], tmp_path / "data"))
+    write_json(path, run)
+    for part in finished_parts(annotations[0]):
+        record = asdict(read_record(annotations[0], part)) | {"run": digest_of(run["decides"])}
+        write_json(record_path(annotations[0], part), record)
+    export(export_settings(annotations[:1], tmp_path / "data"))
+    card = (tmp_path / "data" / "README.md").read_text()
+    prose = re.sub(r"```.*?```", "", card, flags=re.DOTALL)
+    assert "evil.example" in prose
+    assert not re.search(r"(?<!\\)\]\(https://evil|(?<!\\)<b>|x`", prose)
+    columns = [line.count("|") - line.count("\\|") for line in prose.splitlines() if "evil" in line and line[0] == "|"]
+    assert columns and set(columns) == {3}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from datasets import NamedSplit
 from filelock import FileLock
 from script_runs import Done, run_script, settings_words
 from small_release import (
@@ -18,13 +20,14 @@ from small_release import (
     files_of,
 )
 
-from pipeline.annotations import record_path, table_path
+from pipeline.annotations import finished_parts, record_path, table_path
 from pipeline.files import file_digest, write_json
-from pipeline.records import read_record
+from pipeline.records import RecordError, digest_of, read_record
 from pipeline.settings import UserError, load_settings
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 from process_gigamidi.part_files import complete_part
+from publish_annotations.annotated_splits import is_split_name
 from publish_annotations.export import export
 
 pytestmark = pytest.mark.usefixtures("models")
@@ -99,7 +102,7 @@ def forge(folder: Path, kind: str, change: dict[str, str]) -> None:
         ("bars", ",3/4,", ",3/4,x"),
         ("songs", "n_bars", "bars"),
         ("songs", ",0.", ",x."),
-        ("songs", ",2.0\n", ",2.5\n"),
+        ("songs", ",2\n", ",2.5\n"),
     ],
 )
 def test_a_table_that_cannot_be_read_is_refused_in_one_line(
@@ -136,7 +139,16 @@ def test_more_or_fewer_bars_than_the_songs_have_are_refused(annotations: list[Pa
 def test_a_value_out_of_range_is_refused(annotations: list[Path], tmp_path: Path) -> None:
     row = csv_rows(annotations[1], "bars")[0]
     forge(annotations[1], "bars", {f",{row['valence']},": ",1.0001,"})
-    with pytest.raises(UserError, match="outside −1 to 1; see which: python"):
+    with pytest.raises(UserError, match=r"a cell of valence is out of its range.*see what is wrong: python"):
+        export(export_settings(annotations, tmp_path / "data"))
+
+
+@pytest.mark.parametrize("cell", ["-5", "2.5", "99999999999", "x", ""])
+def test_a_cell_that_no_bar_has_is_refused(annotations: list[Path], tmp_path: Path, cell: str) -> None:
+    row = csv_rows(annotations[1], "bars")[0]
+    line = ",".join(row.values())
+    forge(annotations[1], "bars", {line: line.replace(f",{row['n_notes']},", f",{cell},", 1)})
+    with pytest.raises(UserError, match="see what is wrong: python"):
         export(export_settings(annotations, tmp_path / "data"))
 
 
@@ -159,7 +171,7 @@ def test_an_earlier_export_is_replaced_and_nothing_else_is(annotations: list[Pat
     data = tmp_path / "data"
     export(export_settings(annotations, data, bars_per_row_group=15, bars_per_file=40))
     (tmp_path / ".data.partial" / "bars").mkdir(parents=True)  # from an export that was killed
-    (tmp_path / ".data.partial" / "bars" / "old.parquet").touch()
+    (tmp_path / ".data.partial" / "bars" / "test-00007.parquet").touch()
     export(export_settings(annotations, data))
     record = json.loads((data / "export.json").read_text())
     assert set(record["files"]) | {"export.json"} == set(content(data))
@@ -168,7 +180,7 @@ def test_an_earlier_export_is_replaced_and_nothing_else_is(annotations: list[Pat
     (data / "notes.txt").write_text("mine")
     before = content(data)
     with pytest.raises(
-        UserError, match=r"data holds a file that no export wrote \(notes.txt\), so nothing in it is changed"
+        UserError, match=r"data holds a file that no export wrote as it is \(notes.txt\), so nothing in it is changed"
     ):
         export(export_settings(annotations, data))
     with pytest.raises(UserError, match="annotations-test holds a file that no export wrote"):
@@ -183,6 +195,51 @@ def test_two_exports_into_one_folder_do_not_mix(annotations: list[Path], tmp_pat
         pytest.raises(UserError, match=r"another export into .*data is running"),
     ):
         export(export_settings(annotations, tmp_path / "data"))
+
+
+def change_run(folder: Path, **decides: object) -> None:
+    """Change what run.json says of a folder, and every record to match."""
+    run = json.loads((folder / "run.json").read_text())
+    run["decides"] |= decides
+    write_json(folder / "run.json", run)
+    for part in finished_parts(folder):
+        write_json(record_path(folder, part), asdict(read_record(folder, part)) | {"run": digest_of(run["decides"])})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["/abs", "../../x", "a/b", "..", ".a", "a..b", "a.", "a b", "a-b", "a*", "x" * 51, 1, True, "a\u2028b"],
+)
+def test_a_split_whose_name_is_not_one_is_refused_and_nothing_is_written(
+    annotations: list[Path], tmp_path: Path, name: object
+) -> None:
+    change_run(annotations[0], **{"dataset.split": name})
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(RecordError, match=r"run\.json: ") as raised:
+        export(export_settings(annotations[:1], tmp_path / "data"))
+    assert str(raised.value).isprintable()
+    assert set(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["train", "train.1", "Übung_2", "x" * 50])
+def test_the_names_that_the_hub_takes_are_names_of_splits(name: str) -> None:
+    assert is_split_name(name) and NamedSplit(name)  # which raises an error for any other name
+
+
+def test_a_number_of_parts_that_nobody_has_is_refused_at_once(annotations: list[Path], tmp_path: Path) -> None:
+    run = json.loads((annotations[0] / "run.json").read_text())
+    write_json(annotations[0] / "run.json", run | {"parts": 10**12})
+    with pytest.raises(
+        UserError, match=r"999,999,999,996 of 1,000,000,000,000 parts not finished \(00004, 00005, 00006, …"
+    ):
+        export(export_settings(annotations, tmp_path / "data"))
+
+
+def test_a_first_line_without_end_is_refused(annotations: list[Path], tmp_path: Path) -> None:
+    for line in ("x" * 200_000, "md5\0", '"' * 200_001, "é" * 9_999):
+        table_path(annotations[0], "songs", 0).write_text(line)
+        with pytest.raises(UserError, match="can't be read as a table of songs"):
+            export(export_settings(annotations, tmp_path / "data"))
 
 
 def run(folder: Path, *overrides: str) -> Done:
@@ -203,13 +260,17 @@ def test_the_script_prints_what_it_wrote(annotations: list[Path], tmp_path: Path
     [
         ("export.folders=[nowhere]", 1, "error: export.folders: nowhere holds no run.json"),
         ("export.folders=[]", 2, "error: export.folders names no folder"),
-        ("export.repo=gigamidi", 2, "error: export.repo: 'gigamidi' is not a name of a dataset on the Hub"),
+        (
+            "export.repo=gigamidi",
+            2,
+            "error: --set export.repo: 'export.repo' is 'gigamidi', which is not a name on the Hub",
+        ),
         (
             "export.bars_per_file=3",
             2,
             "error: --set export.bars_per_file: 'export.bars_per_file' is 3, which is not from",
         ),
-        ("card.title=", 2, "error: --set card.title: 'card.title' is None, which is not text"),
+        ("card.title=", 2, "error: --set card.title: there is nothing after the ="),
     ],
 )
 def test_a_wrong_setting_is_refused_in_one_line(tmp_path: Path, override: str, code: int, what: str) -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from analyze_emotion_annotations.analysis import analyse, provenance_of, summary_text, write_results
 from analyze_emotion_annotations.analysis_settings import SETTINGS_FILE, AnalysisSettings
-from analyze_emotion_annotations.plot_canvas import save_plot
-from analyze_emotion_annotations.plots import plots_of
-from pipeline.annotations import begun_parts
+from analyze_emotion_annotations.plot_canvas import FORMATS, save_plot
+from analyze_emotion_annotations.plots import NAMES, plots_of
+from pipeline.annotations import RUN_RECORD, begun_parts
 from pipeline.files import write_json
+from pipeline.records import STATISTICS, writer_in
 from pipeline.settings import UserError, counted, run_script
 
 
@@ -24,6 +25,11 @@ def main(settings: AnalysisSettings) -> None:
     output = Path(settings.output.dir)
     if begun_parts(output):
         raise UserError(f"output.dir: {output} holds annotations, whose run.json would be lost; choose another folder")
+    writer = writer_in(output)
+    if writer not in (None, STATISTICS):
+        raise UserError(f"output.dir: {output} holds the results of {writer}, to be kept; choose another folder")
+    if writer is None and (output / RUN_RECORD).exists():
+        raise UserError(f"output.dir: {output / RUN_RECORD} is of something else or damaged; choose another folder")
     analysis = analyse(settings)
     tables = write_results(analysis, output)
     plots = [
@@ -31,6 +37,9 @@ def main(settings: AnalysisSettings) -> None:
         for plot in plots_of(analysis, settings.plot.dpi)
         for path in save_plot(plot.figure, output, plot.name, settings.plot.formats)
     ]
+    if writer == STATISTICS:  # an earlier run, which had other songs or settings
+        for stale in {output / f"{name}.{form}" for name in NAMES for form in FORMATS}.difference(plots):
+            stale.unlink(missing_ok=True)
     write_json(output / "run.json", provenance_of(settings, analysis))
     print(summary_text(analysis.table))
     print("In brackets: 95 % intervals over songs.")

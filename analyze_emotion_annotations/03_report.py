@@ -19,7 +19,7 @@ from pipeline.settings import counted, run_script
 def main(settings: AnalysisSettings) -> None:
     """Analyse the annotations, write the report, and print where it is."""
     analysis = analyse(settings)
-    record = provenance_of(settings, analysis)
+    record = provenance_of(settings, analysis, "analyze_emotion_annotations/03_report.py")
     page = render(report_of(analysis, Path(settings.input.dir), settings.plot.dpi, record))
     path = Path(settings.output.dir) / "report.html"
     with atomic_write(path) as temporary:

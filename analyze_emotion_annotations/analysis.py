@@ -10,8 +10,10 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from pipeline.annotations import LEFT_OUT, RUN_RECORD
+from pipeline.annotations import LEFT_OUT, RUN_RECORD, SONGS, names
+from pipeline.cells import guarded
 from pipeline.files import file_digest, provenance, write_table
+from pipeline.records import STATISTICS
 from pipeline.settings import one_line
 
 from .analysis_settings import AnalysisSettings
@@ -79,11 +81,12 @@ def analyse(settings: AnalysisSettings) -> Analysis:
         )
 
 
-def provenance_of(settings: AnalysisSettings, analysis: Analysis) -> dict[str, object]:
+def provenance_of(settings: AnalysisSettings, analysis: Analysis, written_by: str = STATISTICS) -> dict[str, object]:
     """What an analysis was made from: settings, versions, counts, and the digest of the annotations' run record."""
     run_record = Path(settings.input.dir) / RUN_RECORD
     return provenance(
         settings,
+        written_by,
         annotations_run_sha256=file_digest(run_record) if run_record.exists() else None,
         parts=len(analysis.parts),
         unfinished_parts=analysis.unfinished_parts,
@@ -94,7 +97,8 @@ def provenance_of(settings: AnalysisSettings, analysis: Analysis) -> dict[str, o
 
 def _left_out(db: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     """The number of notes that are in no bar, and of songs that have such notes, by reason."""
-    columns = [column for column in song_columns(db) if column.startswith(LEFT_OUT)]
+    known = {name for name in names(SONGS) if name.startswith(LEFT_OUT)}  # not any name: it becomes part of the SQL
+    columns = [column for column in song_columns(db) if column in known]
     rows = [
         db.sql(
             f"SELECT '{column.removeprefix(LEFT_OUT)}' AS why, count(*) FILTER (n > 0) AS n_songs, "
@@ -110,8 +114,8 @@ def write_results(analysis: Analysis, folder: Path) -> list[Path]:
     styles, features = (
         analysis.table[analysis.table["kind"].isin(("all", kind))].drop(columns="kind") for kind in ("style", "feature")
     )
-    names = analysis.table[["grouping", "name"]]
-    trajectories = analysis.trajectories.join(names, on="g").drop(columns="g")
+    groups = analysis.table[["grouping", "name"]]
+    trajectories = analysis.trajectories.join(groups, on="g").drop(columns="g")
     tables = {
         "statistics_by_style": styles.rename(columns={"grouping": "style_column", "name": "style"}),
         "statistics_by_feature": features.rename(columns={"grouping": "feature", "name": "class"}),
@@ -122,8 +126,13 @@ def write_results(analysis: Analysis, folder: Path) -> list[Path]:
     paths = []
     for name, table in tables.items():
         paths.append(folder / f"{name}.csv")
-        write_table(paths[-1], table, decimals=6)
+        texts = table.select_dtypes(exclude="number").columns
+        write_table(paths[-1], table.assign(**{name: table[name].map(_guarded) for name in texts}), decimals=6)
     return paths
+
+
+def _guarded(value: object) -> object:
+    return guarded(value) if isinstance(value, str) else value
 
 
 def _with_small_numbers(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

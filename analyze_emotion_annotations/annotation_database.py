@@ -17,6 +17,7 @@ times in the annotations counts once.
 
 from __future__ import annotations
 
+import glob
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -25,8 +26,17 @@ from pathlib import Path
 import duckdb
 from tqdm import tqdm
 
-from pipeline.annotations import QUADRANTS, kind_of
-from pipeline.settings import UserError, first_line
+from pipeline.annotations import (
+    DESCRIPTIVE,
+    KINDS,
+    QUADRANTS,
+    SONGS,
+    TEXT,
+    Column,
+    kind_of,
+)
+from pipeline.cells import GUARDED
+from pipeline.settings import UserError, counted, first_line, note
 
 from .annotation_tables import Part, same_header
 
@@ -81,6 +91,9 @@ def annotation_database(
     memory_mb: the most memory DuckDB may use, in 10^6 bytes. Raises UserError, naming the file, if a table can't be
     read, if a bar belongs to no song or is out of range, or if there are no bars.
     """
+    for path in (folder.absolute(), parts[0].songs.absolute()):
+        if "\\" in str(path) or "?" in str(path):  # DuckDB takes them for a slash and for the end of a path
+            raise UserError(f"{path}: a path with a backslash or question mark can't be used here; rename the folder")
     songs_header = same_header([part.songs for part in parts])
     bars_header = same_header([part.bars for part in parts])
     for header, needed, path in (
@@ -90,24 +103,27 @@ def annotation_database(
         if missing := [column for column in needed if column not in header]:
             raise UserError(f"{path}: column {', '.join(missing)} is missing; is this what 01_annotate.py wrote?")
     folder.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(prefix=".database-", dir=folder) as own_folder,
-        closing(duckdb.connect(Path(own_folder) / "annotations.duckdb")) as db,
-    ):
-        db.execute(f"SET memory_limit = '{memory_mb}MB'")
-        db.execute("SET temp_directory = ?", [own_folder])
-        db.execute("SET preserve_insertion_order = false")
-        db.execute("SET enable_progress_bar = false")
-        db.execute(_TABLES)
-        _load_songs(db, parts, songs_header)
-        batches = list(_batches(parts))
-        for batch in tqdm(batches, desc="reading bars", unit="batch", disable=None if progress else True):
-            _load_bars(db, batch, bars_header)
-        db.execute("DROP TABLE IF EXISTS batch; DROP TABLE IF EXISTS indexed_bars")
-        if not db.sql("SELECT 1 FROM bars LIMIT 1").fetchall():
-            annotations = parts[0].bars.parent.parent
-            raise UserError(f"{annotations}: no bar was annotated; the reasons are in {annotations / 'failures'}")
-        yield db
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix=".database-", dir=folder) as own_folder,
+            closing(duckdb.connect(Path(own_folder) / "annotations.duckdb")) as db,
+        ):
+            db.execute(f"SET memory_limit = '{memory_mb}MB'")
+            db.execute("SET temp_directory = ?", [own_folder])
+            db.execute("SET preserve_insertion_order = false")
+            db.execute("SET enable_progress_bar = false")
+            db.execute(_TABLES)
+            _load_songs(db, parts, songs_header)
+            batches = list(_batches(parts))
+            for batch in tqdm(batches, desc="reading bars", unit="batch", disable=None if progress else True):
+                _load_bars(db, batch, bars_header)
+            db.execute("DROP TABLE IF EXISTS batch; DROP TABLE IF EXISTS indexed_bars")
+            if not db.sql("SELECT 1 FROM bars LIMIT 1").fetchall():
+                annotations = parts[0].bars.parent.parent
+                raise UserError(f"{annotations}: no bar was annotated; the reasons are in {annotations / 'failures'}")
+            yield db
+    except duckdb.Error as error:  # of what follows here, too: a full disk, for instance
+        raise UserError(f"{folder}: the statistics can't be computed in this folder ({first_line(error)})") from None
 
 
 def song_columns(db: duckdb.DuckDBPyConnection) -> list[str]:
@@ -123,6 +139,7 @@ def song_ranges(db: duckdb.DuckDBPyConnection) -> list[str]:
 
 def _load_songs(db: duckdb.DuckDBPyConnection, parts: Sequence[Part], header: Sequence[str]) -> None:
     files = [str(part.songs) for part in parts]
+    known = [column for column in (*SONGS, *DESCRIPTIVE) if column.name in header]  # another may be a name used here
     with _readable(parts[0].songs.parent):
         db.execute(
             "CREATE TABLE part_files AS SELECT unnest($paths) AS path, unnest(range(len($paths))) AS part",
@@ -132,18 +149,26 @@ def _load_songs(db: duckdb.DuckDBPyConnection, parts: Sequence[Part], header: Se
             f"""
             CREATE TABLE songs AS
             SELECT (row_number() OVER (ORDER BY part, md5) - 1)::INTEGER AS song, * FROM (
-                SELECT part::INTEGER AS part, s.* EXCLUDE (source)
+                SELECT part::INTEGER AS part, {", ".join(map(_as_it_was, known))}
                 FROM {_csv(header)} s JOIN part_files ON path = source
                 QUALIFY row_number() OVER (PARTITION BY md5 ORDER BY part) = 1
             )
             """,
-            {"files": files},
+            {"files": list(map(glob.escape, files))},  # DuckDB takes *, ? and [ in a path for a pattern
         )
+
+
+def _as_it_was(column: Column) -> str:
+    """SQL for a column of songs, its texts without the apostrophe that guards them from spreadsheets."""
+    if column.kind != TEXT:
+        return f's."{column.name}"'
+    pattern = GUARDED.replace("'", "''")
+    return f"regexp_replace(s.\"{column.name}\", '{pattern}', '\\1') AS \"{column.name}\""
 
 
 def _load_bars(db: duckdb.DuckDBPyConnection, parts: Sequence[tuple[int, Part]], header: Sequence[str]) -> None:
     """Read the bars of some parts into bars, song_sums and meters."""
-    files = [str(part.bars) for _, part in parts]
+    paths = [str(part.bars) for _, part in parts]
     seconds = "start_seconds" if "start_seconds" in header else "NULL::DOUBLE"
     meter = "meter" if "meter" in header else "NULL::VARCHAR"
     numbers = [number for number, _ in parts]
@@ -156,17 +181,28 @@ def _load_bars(db: duckdb.DuckDBPyConnection, parts: Sequence[tuple[int, Part]],
                    TRY_CAST(round(b.valence * {UNITS}) AS SMALLINT) AS v,
                    TRY_CAST(round(b.arousal * {UNITS}) AS SMALLINT) AS a
             FROM {_csv(header)} b
-            JOIN (SELECT unnest($files) AS path, unnest($numbers) AS part) p ON p.path = b.source
+            JOIN (SELECT unnest($paths) AS path, unnest($numbers) AS part) p ON p.path = b.source
             LEFT JOIN songs s ON s.md5 = b.md5
             """,
-            {"files": files, "numbers": numbers},
+            {"files": list(map(glob.escape, paths)), "paths": paths, "numbers": numbers},
         )
     _refuse(db, "NOT in_range", "valence or arousal is missing or outside -1 to 1 in a bar of {md5}; annotate it again")
     _refuse(db, "song IS NULL", "there are bars of {md5}, a song that is in no songs table; annotate again")
+    _leave_out_mixed_songs(db)
     db.execute(_INDEXED_BARS)
     db.execute(_SUMS)
     db.execute("INSERT INTO bars SELECT song, bar_index, v, a FROM indexed_bars ORDER BY song, bar_index")
     db.execute("INSERT INTO meters SELECT meter, song, count(*) FROM indexed_bars GROUP BY meter, song")
+
+
+def _leave_out_mixed_songs(db: duckdb.DuckDBPyConnection) -> None:
+    """Leave out the bars of different songs that have one md5, which would be mixed; a note says how many."""
+    mixed = """SELECT DISTINCT song FROM batch WHERE part = own_part GROUP BY song, bar_number
+               HAVING min(v) <> max(v) OR min(a) <> max(a)"""
+    ((n,),) = db.sql(f"SELECT count(*) FROM ({mixed})").fetchall()
+    if n:
+        note(f"{counted(n, 'md5')} left out, each of several songs with different bars: it is not that of their bytes")
+        db.execute(f"DELETE FROM batch WHERE song IN ({mixed})")
 
 
 def _refuse(db: duckdb.DuckDBPyConnection, condition: str, problem: str) -> None:
@@ -191,15 +227,13 @@ def _batches(parts: Sequence[Part]) -> Iterator[list[tuple[int, Part]]]:
 
 def _csv(header: Sequence[str]) -> str:
     """SQL that reads the tables named by the parameter $files, which have this header; column source is the path."""
-    types = ", ".join(f"{_literal(name)}: '{kind_of(name).duckdb}'" for name in header)
+    # A column that the contract doesn't name gets a name that no query uses: its own may be that of another, or SQL.
+    columns = [name if name in KINDS else f"unknown_{i}" for i, name in enumerate(header)]
+    types = ", ".join(f"'{name}': '{kind_of(name).duckdb}'" for name in columns)
     return (
         f"read_csv($files, auto_detect = false, header = true, delim = ',', quote = '\"', escape = '\"', "
         f"columns = {{{types}}}, filename = 'source')"
     )
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 @contextmanager

@@ -6,6 +6,7 @@ digits. Anything wrong with a folder or a file raises UserError with one line th
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +16,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.annotations import DIMENSIONS, RECORDS, begun_parts, finished_parts, kind_of, table_path
-from pipeline.records import read_run
+from pipeline.annotations import (
+    DESCRIPTIVE,
+    DIMENSIONS,
+    RECORDS,
+    TEXT,
+    begun_parts,
+    finished_parts,
+    kind_of,
+    table_path,
+)
+from pipeline.cells import GUARDED
+from pipeline.records import read_record, read_run
 from pipeline.settings import UserError, first_line, one_line
 
 from .song_curves import Song
@@ -37,14 +48,23 @@ class Part:
 
 def parts_of(folder: Path) -> tuple[list[Part], int]:
     """The finished parts of a folder of annotations, in order, and the number of parts begun but not finished."""
-    annotate = "python process_gigamidi/01_annotate.py --set output.dir=" + str(folder)
+    annotate, verify = (
+        shlex.join(["python", f"process_gigamidi/{script}.py", "--set", f"output.dir={folder}"])
+        for script in ("01_annotate", "02_verify")
+    )
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; set input.dir, or annotate first: {annotate}")
     read_run(folder)  # refuses tables of another format
     finished = finished_parts(folder)
     if not finished:
         raise UserError(f"{folder}: no finished part (no record in {RECORDS}/, next to the tables); run {annotate}")
-    parts = [Part(table_path(folder, "bars", part), table_path(folder, "songs", part)) for part in sorted(finished)]
+    parts = []
+    for part in sorted(finished):
+        read_record(folder, part)  # a part whose record is damaged may be anything
+        parts.append(Part(table_path(folder, "bars", part), table_path(folder, "songs", part)))
+        for path in (parts[-1].bars, parts[-1].songs):
+            if not path.is_file():  # a named pipe would be waited for
+                raise UserError(f"{path}: can't be read as a table of annotations: no such file; {verify}")
     return parts, len(begun_parts(folder) - finished)
 
 
@@ -54,9 +74,9 @@ def same_header(tables: Sequence[Path]) -> list[str]:
     for path in tables[1:]:
         header = _header(path)
         if header != expected:
-            odd = sorted(set(header) ^ set(expected))
+            odd = one_line(", ".join(sorted(set(header) ^ set(expected))), 200)
             raise UserError(
-                f"{path}: its columns differ from those of {tables[0].name} ({', '.join(odd) or 'another order'}); "
+                f"{path}: its columns differ from those of {tables[0].name} ({odd or 'another order'}); "
                 "annotate different releases into folders of their own"
             )
     return expected
@@ -91,17 +111,22 @@ def read_bars(
 def failure_reasons(folder: Path, md5s: Sequence[str]) -> dict[str, str]:
     """Why songs could not be annotated, for those of the md5s that are in the tables of failures."""
     reasons: dict[str, str] = {}
-    for path in sorted((folder / "failures").glob("[!.]*.csv")):
+    for path in _failures(folder):
         failures = _read(path, ["md5", "stage", "reason"])
         for row in failures[failures["md5"].isin(md5s)].itertuples():
             reasons[str(row.md5)] = f"could not be annotated: {row.reason} (stage: {row.stage})"
     return reasons
 
 
+def _failures(folder: Path) -> list[Path]:
+    """The tables of failures, those of unfinished parts too."""
+    return sorted(path for path in (folder / "failures").glob("[!.]*.csv") if path.is_file())
+
+
 def failure_counts(folder: Path) -> dict[str, int]:
     """The number of songs that could not be annotated, by the first word of the reason."""
     counts: dict[str, int] = {}
-    for path in sorted((folder / "failures").glob("[!.]*.csv")):
+    for path in _failures(folder):
         for reason in _read(path, ["reason"])["reason"]:
             word = reason.partition(":")[0].strip()
             counts[word] = counts.get(word, 0) + 1
@@ -117,7 +142,7 @@ def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """A whole table."""
     options = _read_options(path, columns)
     with _readable(path):
-        return _without_missing_text(pd.read_csv(path, **options))
+        return _texts_as_they_were(pd.read_csv(path, **options))
 
 
 def _read_in_pieces(path: Path, columns: Sequence[str], rows_at_once: int) -> Iterator[pd.DataFrame]:
@@ -125,7 +150,7 @@ def _read_in_pieces(path: Path, columns: Sequence[str], rows_at_once: int) -> It
     options = _read_options(path, columns)
     with _readable(path), pd.read_csv(path, chunksize=rows_at_once, **options) as pieces:
         for piece in pieces:
-            yield _without_missing_text(piece)
+            yield _texts_as_they_were(piece)
 
 
 def _read_options(path: Path, columns: Sequence[str]) -> dict[str, Any]:
@@ -144,8 +169,11 @@ def _read_options(path: Path, columns: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _without_missing_text(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.fillna({column: "" for column in rows.columns if kind_of(column).pandas == "str"})
+def _texts_as_they_were(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with missing texts as '' and without the apostrophe that guards some from spreadsheets."""
+    rows = rows.fillna({column: "" for column in rows.columns if kind_of(column).pandas == "str"})
+    texts = [column.name for column in DESCRIPTIVE if column.kind == TEXT and column.name in rows]
+    return rows.assign(**{name: rows[name].str.replace(GUARDED, r"\1", regex=True) for name in texts})
 
 
 @contextmanager

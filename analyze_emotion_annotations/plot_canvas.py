@@ -27,6 +27,7 @@ PURPLE = "#CC79A7"
 DARK = "#404040"  # small print
 GREY = "#8A8A8A"
 FAINT = "#B0B0B0"
+FORMATS = ("png", "svg")  # of the files of a plot
 
 
 def new_figure(width: float, height: float, dpi: int) -> Figure:
@@ -36,7 +37,7 @@ def new_figure(width: float, height: float, dpi: int) -> Figure:
     return figure
 
 
-def save_plot(figure: Figure, folder: Path, name: str, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
+def save_plot(figure: Figure, folder: Path, name: str, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Write a figure as folder/name.png and folder/name.svg, each atomically, and return the paths.
 
     formats: "png", "svg" or both. An SVG keeps text as text, and the same figure always makes the same file.

@@ -11,6 +11,8 @@ from .analysis import Analysis
 from .distribution_plots import plot_planes, plot_quadrants, plot_ridgelines, plot_trajectories
 from .style_plot import plot_styles
 
+NAMES = ("styles", "planes", "ridgelines", "quadrants", "trajectories")
+
 
 class Plot(NamedTuple):
     """A figure, the name of its files without suffix, and a caption, which also serves those who can't see the plot."""

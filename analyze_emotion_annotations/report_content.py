@@ -28,6 +28,10 @@ from .song_groups import NO_STYLE
 from .songs_to_look_at import TYPICAL
 
 MOST_COMPARISONS = 1_000  # most rows of the table of styles compared; comparisons.csv has all
+# Fewest songs of each style whose difference the overview tells: with fewer, the 95 % interval of even a large effect
+# (0.8; J. Cohen, Statistical power analysis for the behavioral sciences, 1988) would include 0, since its half width
+# for n and n songs is 1.96 √(2/n + 0.8²/4n).
+FEWEST_SONGS = 13
 _STYLE_PLOTS = ("styles", "planes", "ridgelines", "quadrants", "trajectories")
 
 
@@ -82,22 +86,30 @@ def _overview(analysis: Analysis, folder: Path) -> Section:
 
 
 def _most_different(analysis: Analysis) -> tuple[str, ...]:
-    """A paragraph on the two styles that differ most in valence and in arousal; () if no two are compared."""
+    """A paragraph on the two styles that differ most in valence and in arousal; () if no two have FEWEST_SONGS."""
     pairs = analysis.comparisons[analysis.comparisons["grouping"] == analysis.column]
+    pairs = pairs[(pairs["songs_a"] >= FEWEST_SONGS) & (pairs["songs_b"] >= FEWEST_SONGS)]
     sentences = []
     for dimension in DIMENSIONS:
         rows = pairs[(pairs["dimension"] == dimension) & pairs["effect"].notna()]
         if rows.empty:
             continue
         row = rows.iloc[0]
-        higher, lower = ("group_a", "group_b") if row["effect"] > 0 else ("group_b", "group_a")
-        low, high = sorted((abs(row["effect_low"]), abs(row["effect_high"])))
+        higher, lower, effect, low, high = (
+            (row["group_a"], row["group_b"], row["effect"], row["effect_low"], row["effect_high"])
+            if row["effect"] > 0
+            else (row["group_b"], row["group_a"], -row["effect"], -row["effect_high"], -row["effect_low"])
+        )
         sentences.append(
-            f"In {dimension} the two styles furthest apart are {row[higher]} (higher) and {row[lower]}: "
-            f"the means over their songs differ by {abs(row['difference']):.2f}, which is {abs(row['effect']):.1f} "
-            f"({low:.1f} to {high:.1f}) standard deviations of the songs."
+            f"In {dimension} the two styles furthest apart, of those with at least {FEWEST_SONGS} songs, are {higher} "
+            f"(higher) and {lower}: the means over their songs differ by {abs(row['difference']):.2f}, which is "
+            f"{_one_decimal(effect)} ({_one_decimal(low)} to {_one_decimal(high)}) standard deviations of the songs."
         )
     return (" ".join(sentences),) if sentences else ()
+
+
+def _one_decimal(value: float) -> str:
+    return f"{value:z.1f}".replace("-", "−")
 
 
 def _styles(analysis: Analysis, plots: dict[str, ReportPlot]) -> Section:

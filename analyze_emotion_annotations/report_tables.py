@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.annotations import DIMENSIONS, QUADRANTS, style_names
+from pipeline.annotations import DIMENSIONS, QUADRANTS
+from pipeline.cells import style_names
 
 from .report_page import Cell, Table, TableColumn
 

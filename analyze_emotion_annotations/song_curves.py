@@ -43,7 +43,7 @@ class Song:
     @property
     def plot_name(self) -> str:
         """The md5, made safe as a file name in case a data set has another text as md5."""
-        return "".join(letter if letter.isalnum() else "_" for letter in self.md5[:64])
+        return "".join(letter if letter.isalnum() else "_" for letter in self.md5[:50]) or "_"
 
 
 def bar_widths(position: np.ndarray, number: np.ndarray, end: float) -> np.ndarray:

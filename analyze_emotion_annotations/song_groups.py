@@ -23,7 +23,8 @@ from itertools import pairwise
 import duckdb
 import pandas as pd
 
-from pipeline.annotations import INSTRUMENT_CATEGORY, STYLES, names, style_names
+from pipeline.annotations import INSTRUMENT_CATEGORY, STYLES, names
+from pipeline.cells import style_names
 
 from .analysis_settings import FeatureSettings
 from .annotation_database import song_columns

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from analyse_folder import analysis_of, row_of, settings_for
 from hostile_texts import HOSTILE
@@ -122,9 +124,44 @@ def test_the_tables_have_the_values_of_the_analysis(annotations, library, unillu
     )
     assert {row["grouping"] for row in table_of(report, "compared-features")} >= {"instruments", "performance"}
     farthest = section_of(report, "overview").paragraphs[-1]
-    valence = next(row for row in compared if row["dimension"] == "valence")
+    enough = (row for row in compared if min(row["songs_a"], row["songs_b"]) >= report_content.FEWEST_SONGS)
+    valence = next(row for row in enough if row["dimension"] == "valence")
+    assert valence != next(row for row in compared if row["dimension"] == "valence")  # pop and blues have 12 songs each
     higher, lower = ("group_a", "group_b")[:: 1 if valence["effect"][0] > 0 else -1]
-    assert f"furthest apart are {valence[higher]} (higher) and {valence[lower]}" in farthest
+    assert f"at least 13 songs, are {valence[higher]} (higher) and {valence[lower]}" in farthest
+
+
+@pytest.mark.parametrize(
+    ("effect", "told"),
+    [
+        (
+            (-2.0, -4.2, 0.2),
+            "are b (higher) and a: the means over their songs differ by 0.30, which is 2.0 (−0.2 to 4.2)",
+        ),
+        (
+            (2.0, -0.2, 4.2),
+            "are a (higher) and b: the means over their songs differ by 0.30, which is 2.0 (−0.2 to 4.2)",
+        ),
+        ((-2.0, -3.0, -1.0), "which is 2.0 (1.0 to 3.0) standard deviations of the songs."),
+    ],
+)
+def test_the_interval_of_the_largest_difference_keeps_its_side(effect, told):
+    value, low, high = effect
+    row = {"grouping": STYLE, "group_a": "a", "group_b": "b", "dimension": "valence", "songs_a": 20, "songs_b": 20}
+    row |= {"difference": 0.15 * value, "effect": value, "effect_low": low, "effect_high": high}
+    analysis = SimpleNamespace(comparisons=pd.DataFrame([row]), column=STYLE)
+    (paragraph,) = report_content._most_different(analysis)
+    assert told in paragraph
+
+
+def test_styles_of_few_songs_are_no_headline():
+    row = {"grouping": STYLE, "group_a": "a", "group_b": "b", "dimension": "valence", "songs_a": 12, "songs_b": 900}
+    row |= {"difference": 0.3, "effect": 2.0, "effect_low": 1.0, "effect_high": 3.0}
+    analysis = SimpleNamespace(comparisons=pd.DataFrame([row]), column=STYLE)
+    assert report_content._most_different(analysis) == ()
+    n = report_content.FEWEST_SONGS
+    half_width = [1.96 * np.sqrt(2 / songs + 0.8**2 / (4 * songs)) for songs in (n - 1, n)]
+    assert half_width[1] < 0.8 < half_width[0]
 
 
 def test_a_songs_curve_has_the_values_of_its_bars(annotations, unillustrated):
@@ -261,9 +298,18 @@ def test_a_damaged_run_record_is_refused_in_one_line(annotations, unillustrated,
 @pytest.mark.parametrize("versions", [None, [1], "all"])
 def test_a_run_record_with_unknown_content_is_shown_unchanged(annotations, unillustrated, versions):
     folder = annotations([({"name": "a"}, np.zeros((3, 2)))])
-    run = {"settings": {}, "decides": {"format": FORMAT}, "versions": versions, "text": "\ud800</script>"}
+    run = {"settings": {}, "decides": {"format": FORMAT}, "versions": versions, "text": "\u202e</script>"}
     (folder / "run.json").write_text(json.dumps(run))
     _, report = reported(folder)
     assert [row["what"] for row in table_of(report, "made-by")] == ["format"]
     assert json.loads(report.made_with)["annotations"] == run
     assert "\ufffd&lt;/script&gt;" in render(report)
+
+
+@pytest.mark.parametrize(
+    "column", ["song", "part", "source", "valence", "left_out_x", "left_out_'\"); DROP TABLE songs; --"]
+)
+def test_a_column_that_nobody_knows_is_no_part_of_a_query(annotations, unillustrated, column):
+    folder = annotations([({"name": "a", "left_out_drums": 3, column: "1"}, np.zeros((3, 2)))])
+    _, report = reported(folder)
+    assert table_of(report, "left-out") == [{"why": "drums", "songs": 1, "notes": 3}]

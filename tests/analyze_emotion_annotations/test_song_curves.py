@@ -80,6 +80,8 @@ def test_a_plot_stays_in_its_folder():
     assert song().plot_name == md5_of("a")
     assert "/" not in song(md5="../../etc/x").plot_name
     assert len(song(md5="f" * 5000).plot_name) < 100
+    assert len(song(md5="\U0001d7d8" * 5000).plot_name.encode()) < 250  # bytes, of which a file system takes 255
+    assert song(md5="").plot_name == "_"
 
 
 def test_songs_are_found_in_any_part_and_come_in_the_order_asked_for(annotations):

@@ -1,22 +1,26 @@
 # make demo: annotate the bundled samples and analyse the result. make test: the quick tests. make test-all: all of them,
 # with kills, fuzz, Ray, a browser and all of the real music. make coverage: all, and which lines they run.
 # make browser: Debian's chromium, without which the tests of the report's page skip. .venv is built on first use.
+# make constraints: pins every package anew after a requirement has changed; a pin that still fits stays (newer ones:
+# make constraints UPGRADE=--upgrade).
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 DEMO := output/demo
+INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt
+UPGRADE :=
 
-.PHONY: demo test test-all coverage check browser clean
+.PHONY: demo test test-all coverage check browser constraints clean
 .DEFAULT_GOAL := demo
 
 # torch first and alone: the rest then takes the build that is there
-$(VENV)/ready: requirements.txt requirements-dev.txt requirements-ray.txt pyproject.toml
+$(VENV)/ready: requirements.txt requirements-dev.txt requirements-ray.txt constraints.txt pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))" || \
 		{ echo "needs Python 3.11 to 3.13: make PYTHON=python3.11 …"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' requirements.txt)"
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
-	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(INSTALL) "$$(grep '^torch==' requirements.txt)"
+	$(INSTALL) -r requirements.txt -r requirements-dev.txt
+	$(INSTALL) --no-deps --editable .
 	touch $@
 
 demo: $(VENV)/ready
@@ -57,6 +61,18 @@ browser:
 		{ echo "no chromium, and no root with apt-get to install it: the tests of the report's page will skip"; exit 1; }
 	@command -v chromium >/dev/null || { apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
+
+# uv, since one file that it makes holds for every Python and system; in an environment of its own, as .venv needs the file.
+# The hashes are without torch, whose build differs by machine, and without what its CUDA build brings along.
+COMPILE = build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --strip-extras \
+	--no-emit-index-url --no-emit-find-links --annotation-style line $(UPGRADE) \
+	--custom-compile-command "make constraints (uv, since one file that it makes holds for every Python and system)"
+constraints:
+	$(PYTHON) -m venv build/uv
+	build/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	$(COMPILE) --output-file constraints.txt requirements.txt requirements-dev.txt
+	$(COMPILE) --output-file requirements-hashed.txt requirements.txt requirements-ray.txt -c constraints.txt \
+		--generate-hashes $$(grep -oE '^(torch|triton|cuda-|nvidia-)[^=]*' constraints.txt | sed 's/^/--no-emit-package /')
 
 clean:
 	rm -rf $(VENV) output build *.egg-info

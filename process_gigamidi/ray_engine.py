@@ -8,6 +8,7 @@ system that all machines see under the same path.
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import time
 from collections.abc import Generator, Sequence
@@ -43,7 +44,7 @@ def annotate_on_cluster(
     settings = _for_all_machines(settings)
     cpus, gpus = settings.ray.cpus_per_task, settings.ray.gpus_per_task
     with _cluster(settings):
-        _check_demand({"CPU": cpus, "GPU": gpus})
+        _check_demand({"CPU": cpus, "GPU": gpus}, others_may_join=settings.ray.address is not None)
         task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(annotate_part)
         under_way = {task.remote(settings, run, part): part for part in parts}
         try:
@@ -88,7 +89,7 @@ def _for_all_machines(settings: AnnotationSettings) -> AnnotationSettings:
     """The settings with absolute paths: a task may run in any folder."""
 
     def absolute(path: str) -> str:
-        return str(Path(path).expanduser().resolve()) if Path(path).expanduser().exists() else path
+        return str(Path(path).resolve()) if Path(path).exists() else path
 
     path = settings.dataset.path
     return replace(
@@ -100,10 +101,19 @@ def _for_all_machines(settings: AnnotationSettings) -> AnnotationSettings:
 
 
 def _cluster(settings: AnnotationSettings) -> Any:
-    """A connection to the cluster, as a context manager. Raises UserError if it can't be reached."""
+    """A connection to the cluster, as a context manager. Raises UserError if it can't be reached.
+
+    Ray's makers are told nothing, unless the user wants it. Its metrics are only served on this machine, to who asks.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         _check_listening(settings.ray.address)
-        return ray.init(address=settings.ray.address or "local", log_to_driver=False, logging_level=logging.ERROR)
+        return ray.init(
+            address=settings.ray.address or "local",
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
     except (RayError, OSError, RuntimeError, ValueError) as error:
         raise UserError(
             f"ray.address: no Ray cluster at {settings.ray.address}, or it asks for a token that is not set here "
@@ -118,14 +128,18 @@ def _check_listening(address: str | None) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWERS_WITHIN).close()
 
 
-def _check_demand(wanted: dict[str, float]) -> None:
-    """Print a note if no machine of the cluster has the resources of a task, which would then wait for ever."""
+def _check_demand(wanted: dict[str, float], others_may_join: bool) -> None:
+    """Print a note if no machine of the cluster has the resources of a task, which then waits for one that joins.
+
+    Raises UserError if none can join, as in a cluster that was started for this run.
+    """
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if not any(all(machine.get(kind, 0) >= n for kind, n in wanted.items()) for machine in machines):
-        note(
-            f"no machine of the cluster has {wanted['CPU']:g} CPUs and {wanted['GPU']:g} GPUs for a part "
-            "(ray.cpus_per_task, ray.gpus_per_task): waiting for one that joins"
-        )
+    if any(all(machine.get(kind, 0) >= n for kind, n in wanted.items()) for machine in machines):
+        return
+    needs = f"{wanted['CPU']:g} CPUs and {wanted['GPU']:g} GPUs for a part (ray.cpus_per_task, ray.gpus_per_task)"
+    if not others_may_join:
+        raise UserError(f"this machine has not the {needs}")
+    note(f"no machine of the cluster has the {needs}: waiting for one that joins")
 
 
 def _result(finished: ray.ObjectRef[PartRecord | None], part: int) -> PartRecord | None:

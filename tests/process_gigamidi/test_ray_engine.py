@@ -122,3 +122,16 @@ def test_no_cluster_at_an_address_is_one_line(hub_copy: Path, tmp_path: Path) ->
     settings = settings_for(hub_copy, tmp_path / "out", "compute.engine=ray", "ray.address=127.0.0.1:9")
     with pytest.raises(UserError, match=r"ray.address: no Ray cluster at 127.0.0.1:9"):
         annotate(settings)
+
+
+def test_a_part_that_needs_more_than_this_machine_has_is_refused_and_on_a_cluster_waits(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 2.0}}])
+    from process_gigamidi import ray_engine
+
+    ray_engine._check_demand({"CPU": 2, "GPU": 0}, others_may_join=False)
+    with pytest.raises(UserError, match=r"this machine has not the 3 CPUs and 0 GPUs for a part \(ray.cpus_per_task"):
+        ray_engine._check_demand({"CPU": 3, "GPU": 0}, others_may_join=False)
+    ray_engine._check_demand({"CPU": 3, "GPU": 0}, others_may_join=True)
+    assert "waiting for one that joins" in capsys.readouterr().err

@@ -28,7 +28,7 @@ from pipeline.annotations import (
 )
 from pipeline.cells import GUARDED
 from pipeline.records import read_record, read_run
-from pipeline.settings import UserError, first_line, one_line
+from pipeline.settings import UserError, command, first_line, one_line
 
 from .song_curves import Song
 
@@ -49,7 +49,7 @@ class Part:
 def parts_of(folder: Path) -> tuple[list[Part], int]:
     """The finished parts of a folder of annotations, in order, and the number of parts begun but not finished."""
     annotate, verify = (
-        shlex.join(["python", f"process_gigamidi/{script}.py", "--set", f"output.dir={folder}"])
+        shlex.join([*command(f"process_gigamidi/{script}.py").split(), "--set", f"output.dir={folder}"])
         for script in ("01_annotate", "02_verify")
     )
     if not folder.is_dir():

@@ -2,6 +2,7 @@
 
   python annotate_own_music/01_annotate_file.py song.mid
   python annotate_own_music/01_annotate_file.py song.mid more.mid folder --csv output/mine
+  python -m annotate_own_music song.mid                 where the package is installed
 
 Takes files (.mid, .midi, .kar, .rmi) and folders, which are searched with all folders below them. For one song it
 prints a table of its bars, for several songs one row each. The values are those of 01_annotate.py, which is for whole

@@ -16,14 +16,15 @@ from typing import Protocol
 import numpy as np
 
 from pipeline.files import write_tensors
-from pipeline.settings import PROJECT_ROOT, WeightsError
+from pipeline.settings import DOWNLOADS, WeightsError, command
 
 from .vocabulary import MAX_BAR_WORDS, N_TOKENS
 from .weight_files import read_values, short, stored_tensors
 
 CHECKPOINT_FOLDER = Path(__file__).resolve().parent / "weights"
 BUNDLED_CHECKPOINT = CHECKPOINT_FOLDER / "bundled_encoder.safetensors"
-OFFICIAL_CHECKPOINT = PROJECT_ROOT / "weights" / "musetok" / "encoder.safetensors"
+OFFICIAL_CHECKPOINT = DOWNLOADS / "musetok" / "encoder.safetensors"
+DOWNLOAD = "musetok_bridge/01_download_musetok.py"
 
 NOT_NEEDED = ("decoder.", "dec_out_proj.", "encoder.tr_encoder_layer.")
 _EMBEDDING = "token_emb.emb_lookup.weight"
@@ -90,9 +91,7 @@ def find_checkpoint(name: str) -> Path:
     """The file of the encoder "bundled", "official" or a path. Raises WeightsError if it does not exist."""
     if name == "official":
         if not OFFICIAL_CHECKPOINT.exists():
-            raise WeightsError(
-                f"the official encoder is not at {OFFICIAL_CHECKPOINT}: run musetok_bridge/01_download_musetok.py first"
-            )
+            raise WeightsError(f"the official encoder is not at {OFFICIAL_CHECKPOINT}: run {command(DOWNLOAD)} first")
         return OFFICIAL_CHECKPOINT
     path = BUNDLED_CHECKPOINT if name == "bundled" else Path(name)
     if not path.is_file():

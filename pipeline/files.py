@@ -33,14 +33,14 @@ import numpy as np
 from safetensors.numpy import save
 from tqdm import tqdm
 
-from .settings import UserError, note, settings_as_dict
+from .settings import DISTRIBUTION, UserError, note, settings_as_dict
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 _PACKAGES = (  # whose versions may change a result
-    "valence-arousal",
+    DISTRIBUTION,
     *("symusic", "torch", "numpy", "safetensors", "datasets", "pandas", "pyarrow", "duckdb", "scikit-learn", "scipy"),
 )
 MAX_MEMBER_BYTES = 256 * 1024**2  # far above the largest file that is read (a few MB); a guard against zip bombs

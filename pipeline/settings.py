@@ -19,13 +19,14 @@ import argparse
 import dataclasses
 import json
 import math
+import os
 import re
 import sys
 import time
 import types
 import typing
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
@@ -33,8 +34,14 @@ from tqdm import tqdm
 
 from .yaml_texts import LARGEST_FILE, Plain, parsed_yaml
 
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
-CONFIG_DIR = PROJECT_ROOT / "config"
+DISTRIBUTION = "valence-arousal"  # the name that pip knows, and that records give with the version
+PROJECT_ROOT = Path(__file__).resolve().parent.parent  # of a checkout
+_INSTALLED_CONFIG = Path(__file__).resolve().parent / "default_settings"  # where a wheel has config/ (pyproject.toml)
+IS_CHECKOUT = not _INSTALLED_CONFIG.is_dir()
+CONFIG_DIR = PROJECT_ROOT / "config" if IS_CHECKOUT else _INSTALLED_CONFIG
+# Of weights. Site-packages may not be written to, and the current folder is another one on each machine of a cluster.
+_CACHE = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111  # Path fails without a home
+DOWNLOADS = PROJECT_ROOT / "weights" if IS_CHECKOUT else Path(_CACHE) / DISTRIBUTION
 
 SettingsT = TypeVar("SettingsT")
 
@@ -156,6 +163,20 @@ def settings_from(settings_class: type[SettingsT], values: dict[str, Any], file:
     return _build(settings_class, values, "", {}, file)
 
 
+def command(script: str) -> str:
+    """What to type to run a numbered script, given by its path in the project.
+
+    A checkout has `python process_gigamidi/01_annotate.py`, an installed package `python -m process_gigamidi annotate`.
+    """
+    path = PurePosixPath(script)
+    return f"python {script}" if IS_CHECKOUT else f"python -m {path.parent} {command_name(path.name)}"
+
+
+def command_name(script: str) -> str:
+    """The name of a script for `python -m FOLDER NAME`: that of its file without the number and the ending."""
+    return re.sub(r"^\d+_|\.py$", "", script)
+
+
 def run_script(
     settings_class: type[SettingsT], default_file: str, description: str, main: Callable[[SettingsT], None]
 ) -> None:
@@ -176,6 +197,7 @@ def run_command(
     """As `run_script`, for a script with arguments of its own: add_arguments declares them, `main` receives them."""
     default_path = CONFIG_DIR / default_file
     parser = argparse.ArgumentParser(
+        prog=command("/".join(Path(sys.argv[0]).resolve().parts[-2:])),
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"The settings and their defaults ({default_path.name}):\n\n"
@@ -251,7 +273,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
             text = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
         raise SettingsError(
-            f"{path}: no such settings file; the ones that come with the project are in config/"
+            f"{path}: no such settings file; the ones that come with the project are in {CONFIG_DIR}"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: can't be read as a settings file ({type(error).__name__})") from None

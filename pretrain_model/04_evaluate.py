@@ -7,7 +7,7 @@ and digests of the evaluation).
 
 from musetok_bridge import load_encoder
 from pipeline.files import provenance, write_json, write_table
-from pipeline.settings import SettingsError, UserError, run_script
+from pipeline.settings import SettingsError, UserError, command, run_script
 from pretrain_model.evaluation import evaluate_head, plot_evaluation
 from pretrain_model.head import load_head
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, chosen
@@ -20,7 +20,8 @@ def main(settings: PretrainSettings) -> None:
     folder = settings.folder
     name, trained = settings.evaluate.head, settings.head_folder / "head.safetensors"
     if name == "trained" and not trained.exists():
-        raise UserError(f"{trained} does not exist: run pretrain_model/03_train.py first, or set evaluate.head")
+        train = command("pretrain_model/03_train.py")
+        raise UserError(f"{trained} does not exist: run {train} first, or set evaluate.head")
     head = load_head(str(trained) if name == "trained" else name, device="cpu")
     encoder = load_encoder(settings.model.encoder, device=settings.model.device, dtype=settings.model.dtype)
     head.check_encoder(encoder)

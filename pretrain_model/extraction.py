@@ -23,7 +23,7 @@ from tqdm import tqdm
 from musetok_bridge import BarEncoder, Bars, UnusableScore, score_to_bars
 from musetok_bridge.scores import read_score
 from pipeline.files import midi_md5, versions, write_table, write_tensors
-from pipeline.settings import UserError
+from pipeline.settings import UserError, command
 
 from . import emopia, tagged_songs, vgmidi
 from .features import VERSION as FEATURES_VERSION
@@ -59,7 +59,7 @@ def read_labels(folder: Path, dataset: str) -> pd.DataFrame:
     try:
         return pd.read_csv(folder / file, dtype={column: str}).rename(columns={column: "piece"})
     except FileNotFoundError:
-        raise UserError(f"{folder / file} does not exist: run pretrain_model/01_prepare_datasets.py first") from None
+        raise UserError(f"{folder / file} does not exist: run {command(vgmidi.PREPARE)} first") from None
 
 
 def extract_latents(

@@ -17,7 +17,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from pipeline.files import atomic_write
-from pipeline.settings import PROJECT_ROOT, UserError, first_line
+from pipeline.settings import IS_CHECKOUT, PROJECT_ROOT, UserError, first_line
 from pipeline.templates import template_environment
 
 from .bundled_heads import AGREEMENT_FILE, FIGURE
@@ -74,6 +74,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", nargs="?", type=Path, help="cross_validation.csv, as 05_cross_validate.py writes it")
     arguments = parser.parse_args()
+    if not IS_CHECKOUT:
+        sys.exit("error: the card is made in a checkout; an installed package has it beside its metadata")
     record = json.loads(AGREEMENT_FILE.read_text(encoding="utf-8"))
     if arguments.table:
         try:

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from pipeline.annotations import DIMENSIONS
-from pipeline.settings import UserError
+from pipeline.settings import UserError, command
 
 from .extraction import PieceLatents, latents_path, read_labels, read_latents, read_metadata
 from .features import VERSION as FEATURES_VERSION
@@ -28,6 +28,7 @@ from .features import BarFeatures
 from .head import HeadInput, NamedEncoder
 
 # pieces of one group may not be in both training and test data
+_EXTRACT = "pretrain_model/02_extract_latents.py"
 GROUP = {"emopia": "song", "vgmidi": "game", "tagged": "song_key"}
 Represent: TypeAlias = "Callable[[RatedPiece], npt.NDArray[np.float32]]"
 
@@ -70,7 +71,7 @@ def load_rated_pieces(folder: Path, dataset: str, splits: Collection[str], encod
             continue
         if not made_by.items() >= wanted.items():
             fault = "by another encoder" if made_by.get("encoder_digest") != encoder.digest else "of another version"
-            raise UserError(f"{path} is {fault}: run pretrain_model/02_extract_latents.py again")
+            raise UserError(f"{path} is {fault}: run {command(_EXTRACT)} again")
         made = read_latents(path)
         rated, targets = _rate(made, label)
         group, split = (str(label[column].iloc[0]) for column in (GROUP[dataset], "split"))
@@ -78,7 +79,7 @@ def load_rated_pieces(folder: Path, dataset: str, splits: Collection[str], encod
     if not sum(len(piece.rated) for piece in pieces):
         which = f"of the split {' or '.join(splits)}" if splits else "of no split"
         why = f"no {dataset} bars {which} have latents by the encoder {encoder.name}"
-        raise UserError(f"{folder}: {why}: run pretrain_model/02_extract_latents.py first")
+        raise UserError(f"{folder}: {why}: run {command(_EXTRACT)} first")
     return pieces
 
 

@@ -24,14 +24,14 @@ from tqdm import tqdm
 from musetok_bridge import UnusableScore, score_to_bars
 from musetok_bridge.scores import read_score, seconds_at
 from pipeline.files import RawData, atomic_write, write_table
-from pipeline.settings import UserError, first_line
+from pipeline.settings import UserError, command, first_line
 
 from .pretrain_settings import VgmidiSettings
 from .vgmidi_alignment import NotAligned, Playing, align
 
 LABELS_FILE = "vgmidi_labels.csv"
 RATINGS_FILE = "vgmidi_ratings.csv"
-_PREPARE = "pretrain_model/01_prepare_datasets.py"
+PREPARE = "pretrain_model/01_prepare_datasets.py"
 LEFT_OUT_FILE = "vgmidi_left_out.csv"
 _ANNOTATIONS = ("vgmidi_raw_1.json", "vgmidi_raw_2.json")
 _DECIMALS = 6  # the raw ratings have two
@@ -121,9 +121,9 @@ def read_ratings(folder: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype={"piece": str})
     except (OSError, ValueError) as error:  # pandas' errors are ValueErrors
-        raise UserError(f"{path}: can't be read ({first_line(error)}); run {_PREPARE}") from None
+        raise UserError(f"{path}: can't be read ({first_line(error)}); run {command(PREPARE)}") from None
     if "rater" not in table:
-        raise UserError(f"{path}: no column rater, so an earlier version wrote it; run {_PREPARE} again")
+        raise UserError(f"{path}: no column rater, so an earlier version wrote it; run {command(PREPARE)} again")
     return table
 
 

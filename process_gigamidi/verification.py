@@ -31,8 +31,16 @@ from pipeline.annotations import (
 )
 from pipeline.cells import LONGEST_CELL, as_text
 from pipeline.files import TEMPORARY, file_digest, is_temporary
-from pipeline.records import PartRecord, Totals, digest_of, read_dataset_run, read_record
-from pipeline.settings import UserError, as_override, first_line, load_settings, settings_as_dict, settings_from
+from pipeline.records import DATASET, PartRecord, Totals, digest_of, read_dataset_run, read_record
+from pipeline.settings import (
+    UserError,
+    as_override,
+    command,
+    first_line,
+    load_settings,
+    settings_as_dict,
+    settings_from,
+)
 
 from .annotation_settings import SETTINGS_FILE, AnnotationSettings
 from .gigamidi_source import open_source
@@ -109,7 +117,7 @@ def annotate_command(settings: AnnotationSettings) -> str:
                 yield f"{at}{key}", value
 
     default = dict(leaves(settings_as_dict(load_settings(AnnotationSettings, SETTINGS_FILE))))
-    words = ["python", "process_gigamidi/01_annotate.py"]
+    words = command(DATASET).split()
     for key, value in leaves(settings_as_dict(settings)):
         if value != default[key]:
             words += ["--set", f"{key}={as_override(value)}"]

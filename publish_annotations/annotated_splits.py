@@ -17,7 +17,7 @@ from typing import Any
 
 from pipeline.annotations import RUN_RECORD, SONGS, finished_parts, names, table_path
 from pipeline.records import PartRecord, RecordError, Totals, digest_of, read_dataset_run, read_record
-from pipeline.settings import UserError, counted, load_settings, one_line, settings_from
+from pipeline.settings import UserError, command, counted, load_settings, one_line, settings_from
 from process_gigamidi.annotation_settings import SETTINGS_FILE, SPLIT_NAME, AnnotationSettings
 from process_gigamidi.verification import annotate_command
 
@@ -76,7 +76,7 @@ def is_split_name(name: object) -> bool:
 
 def verify_command(folder: Path) -> str:
     """The command that prints what is wrong with a folder."""
-    return shlex.join(["python", "process_gigamidi/02_verify.py", "--set", f"output.dir={folder}"])
+    return shlex.join([*command("process_gigamidi/02_verify.py").split(), "--set", f"output.dir={folder}"])
 
 
 def _annotated_split(folder: Path) -> AnnotatedSplit:

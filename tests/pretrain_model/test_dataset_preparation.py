@@ -84,7 +84,7 @@ def test_ratings_that_are_missing_or_older_are_refused_with_the_step_to_run(tmp_
     if content is not None:
         (tmp_path / RATINGS_FILE).write_text(content)
     with pytest.raises(
-        UserError, match=rf"{RATINGS_FILE}: {reason}.*; run pretrain_model/01_prepare_datasets.py"
+        UserError, match=rf"{RATINGS_FILE}: {reason}.*; run python pretrain_model/01_prepare_datasets.py"
     ) as said:
         read_ratings(tmp_path)
     assert "\n" not in str(said.value)

@@ -1,6 +1,7 @@
 # make demo: annotate the bundled samples and analyse the result. make test: the quick tests. make test-all: all of them,
 # with kills, fuzz, Ray, a browser and all of the real music. make coverage: all, and which lines they run.
-# make browser: Debian's chromium, without which the tests of the report's page skip. .venv is built on first use.
+# make browser: Debian's chromium, without which the tests of the report's page skip. .venv is built on first use: for the
+# demo with what runs the commands (.venv/ready), for the tests and checks with what they need on top (.venv/ready-dev).
 # make constraints: pins every package anew after a requirement has changed; a pin that still fits stays (newer ones:
 # make constraints UPGRADE=--upgrade).
 PYTHON ?= python3
@@ -13,14 +14,22 @@ UPGRADE :=
 .PHONY: demo test test-all coverage check browser constraints clean
 .DEFAULT_GOAL := demo
 
-# torch first and alone: the rest then takes the build that is there
-$(VENV)/ready: requirements.txt requirements-dev.txt requirements-ray.txt constraints.txt pyproject.toml
+# What runs the commands. torch first and alone: the rest then takes the build that is there
+$(VENV)/ready: requirements.txt constraints.txt pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))" || \
 		{ echo "needs Python 3.11 to 3.13: make PYTHON=python3.11 …"; exit 1; }
+	@echo "fetching torch and the other packages of requirements.txt into $(VENV): with a CPU build of torch some"
+	@echo "380 MB, which become 1.6 GB there; with a CUDA build several times as much"
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) "$$(grep '^torch==' requirements.txt)"
-	$(INSTALL) -r requirements.txt -r requirements-dev.txt
+	$(INSTALL) -r requirements.txt
 	$(INSTALL) --no-deps --editable .
+	touch $@
+
+# and what tests and checks the project: Ray, pytest, ruff, …
+$(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt requirements-ray.txt
+	@echo "fetching the packages of requirements-dev.txt, Ray among them, into $(VENV): some 160 MB, which become 0.5 GB"
+	$(INSTALL) -r requirements.txt -r requirements-dev.txt
 	touch $@
 
 demo: $(VENV)/ready
@@ -41,17 +50,17 @@ demo: $(VENV)/ready
 	@echo "  curves:     $(DEMO)/analysis/curves/*.png"
 	@echo "  a report:   $(DEMO)/analysis/report.html, to open in a browser"
 
-test: $(VENV)/ready
+test: $(VENV)/ready-dev
 	$(RUN) -m pytest -n 2 --dist worksteal -m "not slow"
 
-test-all: $(VENV)/ready
+test-all: $(VENV)/ready-dev
 	$(RUN) -m pytest -n 2 --dist worksteal
 
-coverage: $(VENV)/ready
+coverage: $(VENV)/ready-dev
 	mkdir -p output
 	$(RUN) -m pytest -n 2 --dist worksteal --cov --cov-report=term
 
-check: $(VENV)/ready
+check: $(VENV)/ready-dev
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy

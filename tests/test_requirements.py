@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import tomllib
 from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -93,3 +96,17 @@ def test_what_builds_the_project_is_pinned_to_the_same_version() -> None:
 def test_files_for_all_name_no_place_of_one_machine(file: str) -> None:
     text = (PROJECT_ROOT / file).read_text("utf-8")
     assert re.findall(r"^.*(?:://|--index|--extra-index|--find-links| @ |file:).*$", text, re.MULTILINE) == []
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+def test_the_demo_installs_what_it_uses_and_the_tests_the_rest_on_top(tmp_path: Path) -> None:
+    def installed_by(goal: str) -> list[str]:
+        words = ["make", "--dry-run", f"VENV={tmp_path}/new", goal]
+        done = subprocess.run(words, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)
+        return re.findall(r" pip install .*-c constraints\.txt (.*)", done.stdout)
+
+    for_demo = installed_by("demo")
+    assert "torch==" in for_demo[0]
+    assert [line for line in for_demo if line.startswith("-r")] == ["-r requirements.txt"]
+    for goal in ("test", "check"):
+        assert installed_by(goal) == [*for_demo, "-r requirements.txt -r requirements-dev.txt"]

@@ -12,7 +12,7 @@ and the same files for every other part. A part is finished when its record exis
 a run that is still working or was stopped.
 
 Every column is defined here once: its name, how it is written and read, its unit and its meaning. The writer of the
-tables, their readers (pandas, DuckDB, Arrow), the published data set, docs/columns.md and the data card all use these
+tables, their readers (pandas, DuckDB, Arrow), the published data set, docs/reference.md and the data card all use these
 definitions.
 """
 

@@ -1,4 +1,4 @@
-"""The columns of the contract as Markdown. `python -m pipeline.columns_document` prints docs/columns.md."""
+"""The columns of the contract as Markdown, for docs/reference.md and the data card."""
 
 from __future__ import annotations
 
@@ -21,18 +21,17 @@ def columns_in_markdown(columns: Sequence[Column]) -> str:
     return "\n".join(["| column | type | unit and range | meaning |", "|---|---|---|---|", *rows])
 
 
-def document() -> str:
-    """The text of docs/columns.md."""
+def columns_chapter() -> str:
+    """The chapter of docs/reference.md on the columns."""
     sections = (
-        "# The columns of the annotations",
-        "`python -m pipeline.columns_document` prints this page from the definitions in `pipeline/annotations.py`.",
+        "## Columns of the annotations",
         "`process_gigamidi/01_annotate.py` writes them as CSV, `publish_annotations/01_export.py` as Parquet with the "
         "types below. In CSV valence, arousal and their deviations have four decimals, seconds three; lists are JSON.",
         "A text that begins with =, +, - or @ has an apostrophe before it in CSV, so that no spreadsheet takes it for "
         "a formula; a text in which apostrophes precede these has one more. The published tables have the text itself.",
-        "## `bars/*.csv`: a row for each bar\n",
+        "### `bars/*.csv`: a row for each bar\n",
         columns_in_markdown(BARS),
-        "## `songs/*.csv`: a row for each song\n",
+        "### `songs/*.csv`: a row for each song\n",
         columns_in_markdown(SONGS),
         "Then come those of the following columns that the data set has. Their values are the data set's, fitted to "
         f"the column: a text is one line of at most {LONGEST_TEXT:,} characters, with � for what is not UTF-8; of a "
@@ -40,14 +39,10 @@ def document() -> str:
         "whole number of the column's type and is not leaves the cell empty, and so does a list with such a member or "
         f"with over {MOST_NUMBERS:,} of them; the run says how many values of the data set that concerns.\n",
         columns_in_markdown(DESCRIPTIVE),
-        "## `failures/*.csv`: a row for each song that could not be annotated\n",
+        "### `failures/*.csv`: a row for each song that could not be annotated\n",
         columns_in_markdown(FAILURES),
-        "## Published `songs`: the lists over bars\n",
+        "### Published `songs`: the lists over bars\n",
         "The published `songs` have, between the columns of the song and those copied from the data set:\n",
         columns_in_markdown([column for column in published_songs(()) if column.listed_column]),
     )
-    return "\n\n".join(section.strip("\n") for section in sections) + "\n"
-
-
-if __name__ == "__main__":
-    print(document(), end="")
+    return "\n\n".join(section.strip("\n") for section in sections)

@@ -42,9 +42,8 @@ from pipeline.cells import (
     members,
     style_names,
 )
-from pipeline.columns_document import document
 from pipeline.records import Totals, finish_part, read_record, read_run
-from pipeline.settings import PROJECT_ROOT, UserError
+from pipeline.settings import UserError
 
 
 @given(st.lists(st.floats(-1, 1, width=32), min_size=1))
@@ -62,10 +61,6 @@ def test_large_numbers_have_four_decimals_too(value: float) -> None:
 @given(st.text(st.characters(exclude_characters="\r\n\0", codec="utf-8")))
 def test_a_field_is_read_back_as_it_was(text: str) -> None:
     assert next(csv.reader(io.StringIO(f"{csv_field(text)},1\n"))) == [text, "1"]
-
-
-def test_the_document_of_the_columns_is_up_to_date() -> None:
-    assert (PROJECT_ROOT / "docs" / "columns.md").read_text(encoding="utf-8") == document()
 
 
 def test_a_column_is_named_once_in_its_table() -> None:

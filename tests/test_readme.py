@@ -126,6 +126,7 @@ def test_the_commands_are_found_and_only_the_login_is_not_run() -> None:
     assert [command for command in listed if command.startswith("make")] != []
     assert [command for command in listed if command.startswith(("hf", "huggingface"))] == list(NOT_RUN)
     assert set(re.findall(r"^(?:\$ *)?(?:python|make|pip|hf) .*", README, re.MULTILINE)) <= set(listed)
+    assert re.findall(r"`((?:python|mamba|pip|hf|source) [^`]+)`", README) == []  # in the text, where none is run
     text = "a\n\n```\nmake demo\npython a.py \\\n    --b\n```\n\n```csv\na,b\n```\n"
     assert commands(text) == [(4, "make demo"), (5, "python a.py \\\n    --b")]
 

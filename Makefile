@@ -44,8 +44,8 @@ demo: $(VENV)/ready
 		--set output.dir=$(DEMO)/analysis --set styles.min_songs=2
 	@echo
 	@echo "The demo's results:"
-	@echo "  every bar:  $(DEMO)/annotations/bars/part-00000.csv"
-	@echo "  every song: $(DEMO)/annotations/songs/part-00000.csv"
+	@echo "  every bar:  $(DEMO)/annotations/bars/*.csv"
+	@echo "  every song: $(DEMO)/annotations/songs/*.csv"
 	@echo "  styles:     $(DEMO)/analysis/statistics_by_style.csv, styles.png and more"
 	@echo "  curves:     $(DEMO)/analysis/curves/*.png"
 	@echo "  a report:   $(DEMO)/analysis/report.html, to open in a browser"

@@ -6,6 +6,7 @@ refused with one word for the reason.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +33,8 @@ WHY_LEFT_OUT = (
 )  # reasons for which a note has no words
 
 _BYTES_OF_A_PROGRAM = 3  # a program change: delta time, status byte, program number
+
+_TRACKS_AT_ONCE = 1_000  # whose events are arrays of their own at a time; real files have fewer
 
 _NOTHING = np.empty(0, dtype=np.int64)
 
@@ -175,15 +178,19 @@ def check_times(score: symusic.core.ScoreTick) -> None:
             raise UnusableScore("no_time", f"{kind} before tick 0: the file's times overflow")
 
 
+def _events_of(tracks: Sequence[symusic.core.TrackTick]) -> list[np.ndarray]:
+    """Time, duration, pitch and velocity of the notes of tracks, one array each, sorted by track and then by time."""
+    columns = [in_time_order(track.notes.numpy()) for track in tracks]
+    return [np.concatenate([column[name] for column in columns]) for name in ("time", "duration", "pitch", "velocity")]
+
+
 def all_notes(score: symusic.core.ScoreTick) -> Notes:
     """The notes of all tracks."""
     tracks = [track for track in score.tracks if len(track.notes)]
     sizes = [len(track.notes) for track in tracks]
-    columns = [in_time_order(track.notes.numpy()) for track in tracks]
-    start, length, pitch, velocity = (
-        np.concatenate([_NOTHING, *(column[name] for column in columns)])
-        for name in ("time", "duration", "pitch", "velocity")
-    )
+    some = [_events_of(tracks[i : i + _TRACKS_AT_ONCE]) for i in range(0, len(tracks), _TRACKS_AT_ONCE)]
+    columns = zip([_NOTHING] * 4, *some, strict=True)
+    start, length, pitch, velocity = map(np.concatenate, columns)
     program = np.repeat(np.array([track.program for track in tracks], dtype=np.int64), sizes)
     is_drum = np.repeat(np.array([track.is_drum for track in tracks], dtype=np.bool_), sizes)
     return Notes(start, length, pitch, velocity, program, is_drum)

@@ -128,7 +128,13 @@ class Column:
 MD5 = Column("md5", TEXT, "32 hex digits", "the MIDI file, by the md5 of its bytes")
 BARS = (
     MD5,
-    Column("bar_number", COUNT, "", "0 is the bar at tick 0; bars before the first pitched note have no row", least=0),
+    Column(
+        "bar_number",
+        COUNT,
+        "",
+        "0 is the bar at tick 0; bars before the first pitched note, or of drums alone the first note, have no row",
+        least=0,
+    ),
     Column("valence", RATING, "", "from unpleasant to pleasant", least=-1, most=1),
     Column("arousal", RATING, "", "from calm to excited", least=-1, most=1),
     Column("start_tick", COUNT, "ticks", "where the bar begins, in the file's own resolution", least=0),

@@ -23,6 +23,8 @@ def main(settings: AnalysisSettings) -> None:
     for song in find_songs(parts, settings.songs.md5, settings.songs.first):
         figure = plot_song(song, settings.plot.dpi)
         print(*save_plot(figure, output / "curves", song.plot_name, settings.plot.formats), sep="\n")
+    if not settings.songs.md5:
+        print(f"these are the first songs, at most {settings.songs.first}: songs.first draws more, songs.md5 chooses")
 
 
 if __name__ == "__main__":

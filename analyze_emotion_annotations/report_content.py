@@ -126,10 +126,7 @@ def _styles(analysis: Analysis, plots: dict[str, ReportPlot]) -> Section:
         paragraphs=tuple(
             filter(
                 None,
-                (
-                    nothing,
-                    "A song with several styles counts in each of them; those with few songs are combined.",
-                ),
+                (nothing or "A song with several styles counts in each of them; those with few songs are combined.",),
             )
         ),
         tables=tuple(tables),

@@ -6,9 +6,8 @@
 
 Takes files (.mid, .midi, .kar, .rmi) and folders, which are searched with all folders below them. For one song it
 prints a table of its bars, for several songs one row each. The values are those of 01_annotate.py, which is for whole
-datasets;
-only the settings model, bars, limits and compute have an effect. If a file can't be annotated, the others still are,
-and the exit code is 1.
+data sets; only the settings model, bars, limits and compute have an effect. If a file can't be annotated, the others
+still are, and the exit code is 1.
 """
 
 import argparse
@@ -30,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--csv",
         type=path_argument,
         metavar="DIR",
-        help="write bars, songs and failures to DIR as 01_annotate.py does",
+        help="write bars, songs and failures to DIR as 01_annotate.py does; replaces those of an earlier command",
     )
     parser.add_argument(
         "--plots", type=path_argument, metavar="DIR", default=PLOTS, help=f"folder for the plots (default: {PLOTS})"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from pipeline.annotations import FORMAT, RUN_RECORD, TABLES, begun_parts, record_path, table_path
 from pipeline.files import provenance, write_json
 from pipeline.records import OWN_MUSIC, digest_of, finish_part, writer_in
-from pipeline.settings import UserError, one_line
+from pipeline.settings import UserError, note, one_line
 from process_gigamidi.annotation_settings import AnnotationSettings
 from process_gigamidi.midi_files import NamedFile, midi_row, named_files
 from process_gigamidi.part_files import PartTables, new_tables
@@ -140,6 +140,8 @@ def own_tables(folder: Path, n_files: int, settings: AnnotationSettings, models:
         raise UserError(
             f"--csv: {folder} holds the results of {writer_in(folder) or 'another command'}; choose another folder"
         )
+    if (folder / RUN_RECORD).exists():
+        note(f"--csv: the tables of an earlier command in {folder} are replaced")
     decides = {"format": FORMAT, **models.digests}
     with new_tables(folder, 0, ("title",)) as tables:
         yield tables

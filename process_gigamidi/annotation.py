@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from pipeline.annotations import finished_parts
-from pipeline.records import PartRecord, Totals, read_record
+from pipeline.records import DATASET, PartRecord, RecordError, Totals, read_record, writer_in
 from pipeline.settings import UserError, counted, note, one_line, say
 
 from .annotation_settings import AnnotationSettings
@@ -29,6 +29,8 @@ def annotate(settings: AnnotationSettings) -> Totals:
     first part failed; finished parts are kept.
     """
     settings.compute.share_of([])  # so that a malformed share is reported before anything is loaded
+    if (writer := writer_in(settings.folder)) not in (None, DATASET):
+        raise RecordError(f"output.dir: {settings.folder} holds the results of {writer}; choose another folder")
     settings = with_pinned_revision(settings)
     folder = settings.folder
     on_cluster = settings.compute.engine == "ray"

@@ -83,6 +83,11 @@ def begin_or_continue(settings: AnnotationSettings, decides: Mapping[str, Any], 
     begun_with = record["decides"]
     for key in [*decides, *begun_with]:
         if begun_with.get(key) != decides.get(key):
+            if key == "files in dataset.path" and key in begun_with:
+                raise UserError(
+                    f"output.dir: the files in {settings.dataset.path} are others than when {folder} was begun: "
+                    "take another output.dir"
+                )
             raise UserError(
                 f"output.dir: {folder} was begun with {key} = {_short(begun_with.get(key))}, "
                 f"now it is {_short(decides.get(key))}: set it as it was, or take another output.dir"

@@ -63,7 +63,8 @@ def test_curves_of_the_first_songs(annotations, library, tmp_path, run_here):
     )
     assert done.returncode == 0, done.stderr
     plots = sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "results" / "curves").iterdir())
-    assert sorted(done.stdout.split()) == plots
+    *printed, hint = done.stdout.splitlines()
+    assert sorted(printed) == plots and "songs.first draws more" in hint
     assert len(plots) == 4  # PNG and SVG of two songs
 
 

@@ -241,3 +241,13 @@ def test_real_songs_are_annotated_whole(shared: Path, tmp_path: Path) -> None:
     last_bar = bars.groupby("md5")["start_seconds"].max()
     assert (songs.set_index("md5")["duration_seconds"] >= last_bar.reindex(songs["md5"])).all()
     assert bars[["valence", "arousal"]].abs().max().max() <= 1
+
+
+@pytest.mark.usefixtures("models")
+def test_a_folder_of_files_that_changed_is_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "midi").mkdir()
+    (tmp_path / "midi" / "a.mid").write_bytes(song(2))
+    annotate(settings_for(tmp_path / "midi", tmp_path / "out"))
+    (tmp_path / "midi" / "b.mid").write_bytes(song(3))
+    with pytest.raises(UserError, match=r"the files in .*midi are others than when .*out was begun: take another"):
+        annotate(settings_for(tmp_path / "midi", tmp_path / "out"))

@@ -6,7 +6,6 @@ digits. Anything wrong with a folder or a file raises UserError with one line th
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from pipeline.annotations import (
 )
 from pipeline.cells import GUARDED
 from pipeline.records import read_record, read_run
-from pipeline.settings import UserError, command, first_line, one_line
+from pipeline.settings import UserError, command_line, first_line, one_line
 
 from .song_curves import Song
 
@@ -49,7 +48,7 @@ class Part:
 def parts_of(folder: Path) -> tuple[list[Part], int]:
     """The finished parts of a folder of annotations, in order, and the number of parts begun but not finished."""
     annotate, verify = (
-        shlex.join([*command(f"process_gigamidi/{script}.py").split(), "--set", f"output.dir={folder}"])
+        command_line(f"process_gigamidi/{script}.py", {"output.dir": str(folder)})
         for script in ("01_annotate", "02_verify")
     )
     if not folder.is_dir():

@@ -136,11 +136,12 @@ def own_tables(folder: Path, n_files: int, settings: AnnotationSettings, models:
     n_files: the number of files annotated, for run.json. Raises UserError if the folder has results of another
     command, OSError if it can't be written to.
     """
-    if ((folder / RUN_RECORD).exists() or begun_parts(folder)) and writer_in(folder) != OWN_MUSIC:
-        raise UserError(
-            f"--csv: {folder} holds the results of {writer_in(folder) or 'another command'}; choose another folder"
-        )
-    if (folder / RUN_RECORD).exists():
+    if (folder / RUN_RECORD).exists() or begun_parts(folder):
+        writer = writer_in(folder)
+        if writer != OWN_MUSIC:
+            raise UserError(
+                f"--csv: {folder} holds the results of {writer or 'another command'}; choose another folder"
+            )
         note(f"--csv: the tables of an earlier command in {folder} are replaced")
     decides = {"format": FORMAT, **models.digests}
     with new_tables(folder, 0, ("title",)) as tables:

@@ -27,6 +27,7 @@ from pipeline.settings import counted
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 
+_TRACK = b"MTrk"
 _META, _SYSEX, _SYSEX_GOES_ON = 0xFF, 0xF0, 0xF7
 _END_OF_TRACK = b"\xff\x2f"
 _NOTE_OFF, _NOTE_ON = 0x80, 0x90
@@ -127,9 +128,10 @@ def plain_midi(music: bytes) -> PlainMidi:
         raise UnusableScore("not_midi", kind or f"it begins with {music[:4]!r}, not with MThd")
     if len(music) < _HEADER:
         return PlainMidi(music, 0, 0)
-    tracks = list(track_chunks(music))
+    chunks = [(size, content) for name, size, content in _chunks(music) if name == _TRACK]
+    tracks = [content for _, content in chunks]
     _check_header(music, len(tracks))
-    music = _with_true_number(music)
+    music = _with_true_number(music, [size == len(content) for size, content in chunks])
     _check_ticks(music, tracks)
     if music[4:8] == b"\0\0\0\6":
         begun = list(map(_notes_of_plain_track, tracks))
@@ -143,7 +145,7 @@ def plain_midi(music: bytes) -> PlainMidi:
 
 def track_chunks(music: bytes) -> Iterator[bytes]:
     """The events of each track of a MIDI file, as bytes; a track that is cut off comes as far as it goes."""
-    return (content for name, _, content in _chunks(music) if name == b"MTrk")
+    return (content for name, _, content in _chunks(music) if name == _TRACK)
 
 
 def track_events(chunk: bytes) -> Iterator[Event]:
@@ -185,9 +187,11 @@ def _unwrapped(music: bytes) -> bytes:
     raise UnusableScore("unreadable", "a RIFF file of MIDI without its chunk of data")
 
 
-def _with_true_number(music: bytes) -> bytes:
-    """The file with a header that tells the true number of tracks, unless one that it tells of is cut off."""
-    whole = [size == len(content) for name, size, content in _chunks(music) if name == b"MTrk"]
+def _with_true_number(music: bytes, whole: list[bool]) -> bytes:
+    """The file with a header that tells the true number of tracks, unless one that it tells of is cut off.
+
+    whole: of each track, whether it has the length that it claims.
+    """
     n_tracks, told = min(sum(whole), 0xFFFF), int.from_bytes(music[10:12], "big")
     if n_tracks == told or (n_tracks < told and not all(whole)):
         return music

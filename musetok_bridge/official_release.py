@@ -108,11 +108,9 @@ def _extract_member(archive: Path, target: Path) -> None:
                 raise WeightsError(f"{archive}: {MEMBER} claims {found[0].file_size:,} bytes: not MuseTok's release")
             with zipped.open(found[0]) as source, target.open("wb") as copy:
                 shutil.copyfileobj(source, copy)
-    except OSError as error:
-        if error.errno is not None:  # the disk's, which run_command reports; of a damaged zip it has no number
+    except (OSError, *DAMAGED_ZIP) as error:
+        if getattr(error, "errno", None) is not None:  # the disk's, which run_command reports
             raise
-        raise WeightsError(f"{archive}: not a complete zip file ({error}); remove it and download it again") from None
-    except DAMAGED_ZIP as error:
         raise WeightsError(f"{archive}: not a complete zip file ({error}); remove it and download it again") from None
 
 

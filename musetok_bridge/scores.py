@@ -23,14 +23,8 @@ from .vocabulary import HIGHEST_PITCH, LOWEST_PITCH
 
 LOADING_EXCEPTIONS = (RuntimeError, ValueError, OSError, OverflowError, TypeError)  # what symusic raises
 
-WHY_LEFT_OUT = (
-    "drums",
-    "zero_length",
-    "out_of_range",
-    "merged",
-    "thinned",
-    "endless",
-)  # reasons for which a note has no words
+# reasons for which a note has no words
+WHY_LEFT_OUT = ("drums", "zero_length", "out_of_range", "merged", "thinned", "endless")
 
 _BYTES_OF_A_PROGRAM = 3  # a program change: delta time, status byte, program number
 

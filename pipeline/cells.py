@@ -94,8 +94,11 @@ def as_text(value: Any) -> str:
         return ""
     if isinstance(value, list):
         return json.dumps(value, ensure_ascii=False, default=str)
-    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-    return _unicode(_CONTROL.sub(" ", text[:LONGEST_TEXT]))
+    return _unicode(_CONTROL.sub(" ", _as_str(value)[:LONGEST_TEXT]))
+
+
+def _as_str(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _unicode(text: str) -> str:
@@ -138,7 +141,7 @@ def fitted(kind: Kind, value: Any) -> Any:
 
 def _listed(value: Any) -> list[Any] | None:
     """The members of a list that is given as a text of JSON; None if it is too long to be one."""
-    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    text = _as_str(value)
     return members(text) if len(text) <= LONGEST_LIST else None
 
 

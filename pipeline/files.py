@@ -240,7 +240,7 @@ class RawData:
         elif self.path.is_file():
             try:
                 self._zip = zipfile.ZipFile(self.path)
-            except (OSError, ValueError, *DAMAGED_ZIP) as error:
+            except (OSError, *DAMAGED_ZIP) as error:
                 raise UserError(f"{self.path}: not a readable zip ({error}); get it again or set {setting}") from None
             names = [info.filename for info in self._zip.infolist() if not info.is_dir()]
         else:

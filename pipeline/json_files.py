@@ -13,6 +13,8 @@ import stat
 from pathlib import Path
 from typing import Any, NoReturn
 
+from .settings import is_unicode
+
 MAX_JSON_BYTES = 10_000_000  # far above the longest record that the project writes
 MAX_DEPTH = 20  # of brackets within brackets; the project's own records have five
 
@@ -82,7 +84,7 @@ def _check_members(found: Any) -> None:
     level = [found]
     for _ in range(MAX_DEPTH + 1):
         for member in level:
-            if isinstance(member, str) and not member.isascii() and any("\ud800" <= c <= "\udfff" for c in member):
+            if isinstance(member, str) and not is_unicode(member):
                 raise ValueError("it has a text that is not Unicode")
         containers = [member for member in level if isinstance(member, (dict, list))]
         if not containers:

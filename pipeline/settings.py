@@ -21,18 +21,19 @@ import json
 import math
 import os
 import re
+import shlex
 import sys
 import time
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from tqdm import tqdm
 
-from .yaml_texts import LARGEST_FILE, Plain, parsed_yaml
+from .yaml_texts import LARGEST_FILE, Plain, parsed_yaml, problem_of
 
 DISTRIBUTION = "valence-arousal"  # the name that pip knows, and that records give with the version
 PROJECT_ROOT = Path(__file__).resolve().parent.parent  # of a checkout
@@ -78,6 +79,11 @@ def one_line(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
 
+def is_unicode(text: str) -> bool:
+    """Whether a text has no half of a surrogate pair, by which Python shows bytes that are not UTF-8."""
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 @dataclasses.dataclass(frozen=True)
 class Range:
     """Bounds of a number, both ends included."""
@@ -121,8 +127,7 @@ class _Override(Plain):
         except yaml.YAMLError as error:
             if not in_brackets:  # a text that begins with a quotation mark
                 return Plain(self)
-            problem = getattr(error, "problem", None) or first_line(error)
-            raise SettingsError(f"--set {name}: {_shown(self)} can't be read ({problem})") from None
+            raise SettingsError(f"--set {name}: {_shown(self)} can't be read ({problem_of(error)})") from None
 
 
 def load_settings(
@@ -170,6 +175,12 @@ def command(script: str) -> str:
     """
     path = PurePosixPath(script)
     return f"python {script}" if IS_CHECKOUT else f"python -m {path.parent} {command_name(path.name)}"
+
+
+def command_line(script: str, overrides: Mapping[str, Any]) -> str:
+    """What to type in a shell to run a numbered script with these settings, given by section and key."""
+    words = [word for key, value in overrides.items() for word in ("--set", f"{key}={as_override(value)}")]
+    return shlex.join([*command(script).split(), *words])
 
 
 def command_name(script: str) -> str:
@@ -284,7 +295,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        problem = one_line(getattr(error, "problem", None) or first_line(error), 200)
+        problem = one_line(problem_of(error), 200)
         raise SettingsError(f"{path}{line}: not valid as settings ({problem})") from None
     if isinstance(values, Plain) and values.is_nothing:
         return {}
@@ -368,7 +379,7 @@ def _check(hint: Any, value: Any, name: str, where: str) -> Any:
         value = value.as_type(hint)
     elif hint is float and type(value) is int:  # from a record in JSON
         value = float(value)
-    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+    if isinstance(value, str) and not is_unicode(value):
         raise SettingsError(
             f"{where}: '{name}' is {_shown(value)}, whose bytes are not UTF-8; if it is a path, rename it"
         )

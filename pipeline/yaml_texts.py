@@ -62,6 +62,11 @@ def parsed_yaml(text: str, strict: bool = True) -> Any:
         loader.dispose()
 
 
+def problem_of(error: yaml.YAMLError) -> str:
+    """What is wrong with a text that `parsed_yaml` refused, without the place."""
+    return str(getattr(error, "problem", None) or (str(error).strip().splitlines() or [type(error).__name__])[0])
+
+
 class _Loader(yaml.SafeLoader):
     """Composes YAML not deeper than DEEPEST; a strict one without aliases and tags."""
 

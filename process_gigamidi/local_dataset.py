@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from pipeline.settings import UserError, first_line, note, one_line
-from pipeline.yaml_texts import LARGEST_FILE, parsed_yaml
+from pipeline.settings import UserError, first_line, is_unicode, note, one_line
+from pipeline.yaml_texts import LARGEST_FILE, parsed_yaml, problem_of
 
 from .annotation_settings import DatasetSettings
 from .parquet_rows import ROWS_PER_READ, ParquetSource, check_music
@@ -93,7 +93,7 @@ class LocalSource(ParquetSource):
 
 
 def _opened(path: Path, settings: DatasetSettings) -> _File:
-    if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
+    if not is_unicode(str(path)):
         raise UserError(f"{one_line(str(path), 200)}: the name is not UTF-8, which is needed to read it: rename it")
 
     def read() -> _File:
@@ -191,7 +191,7 @@ def _listed_releases(root: Path) -> dict[str, Mapping[str, Any]]:
             return {}
         front = parsed_yaml(re.split(rf"^{_FRONT}\s*$", rest, maxsplit=1, flags=re.MULTILINE)[0], strict=False)
     except (OSError, yaml.YAMLError) as error:
-        problem = getattr(error, "problem", None) or first_line(error)
+        problem = problem_of(error) if isinstance(error, yaml.YAMLError) else first_line(error)
         raise UserError(
             f"{readme}: can't be read as the list of the dataset's files ({one_line(problem, 200)}): "
             "correct it, or remove it"

@@ -6,6 +6,7 @@ whose md5s are read again. Each problem is one line, and is repaired by making t
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -34,8 +35,7 @@ from pipeline.files import TEMPORARY, file_digest, is_temporary
 from pipeline.records import DATASET, PartRecord, Totals, digest_of, read_dataset_run, read_record
 from pipeline.settings import (
     UserError,
-    as_override,
-    command,
+    command_line,
     first_line,
     load_settings,
     settings_as_dict,
@@ -117,11 +117,8 @@ def annotate_command(settings: AnnotationSettings) -> str:
                 yield f"{at}{key}", value
 
     default = dict(leaves(settings_as_dict(load_settings(AnnotationSettings, SETTINGS_FILE))))
-    words = command(DATASET).split()
-    for key, value in leaves(settings_as_dict(settings)):
-        if value != default[key]:
-            words += ["--set", f"{key}={as_override(value)}"]
-    return shlex.join(words)
+    own = dict(leaves(settings_as_dict(settings)))
+    return command_line(DATASET, {key: value for key, value in own.items() if value != default[key]})
 
 
 def _check_part(folder: Path, part: int, run: str, source: Source, totals: Totals) -> Iterator[Finding]:
@@ -190,10 +187,11 @@ def _impossible_cells(name: str, table: pd.DataFrame) -> Iterator[str]:
         if column.kind.arrow in ("int32", "float32", "float64") and not column.kind.is_list:
             given = cells.astype(str) != "" if column in DESCRIPTIVE else np.ones(len(cells), bool)
             holds = column.holds(pd.to_numeric(cells, errors="coerce").to_numpy(float)) | ~given
-        elif column.name == "meter":
-            holds = cells.astype(str).str.fullmatch(METER)
         else:
-            holds = cells.astype(str).str.len() <= LONGEST_CELL
+            rows, texts = pd.factorize(cells.astype(str))  # few are different: each is looked at once
+            is_meter = column.name == "meter"
+            fits = [bool(re.fullmatch(METER, text)) if is_meter else len(text) <= LONGEST_CELL for text in texts]
+            holds = np.array(fits, bool)[rows]
         if not holds.all():
             yield f"{name}: {column.name} has a cell that can't be, in {table['md5'][int(np.argmin(holds))]}"
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import count, islice
@@ -17,7 +16,7 @@ from typing import Any
 
 from pipeline.annotations import RUN_RECORD, SONGS, finished_parts, names, table_path
 from pipeline.records import PartRecord, RecordError, Totals, digest_of, read_dataset_run, read_record
-from pipeline.settings import UserError, command, counted, load_settings, one_line, settings_from
+from pipeline.settings import UserError, command_line, counted, load_settings, one_line, settings_from
 from process_gigamidi.annotation_settings import SETTINGS_FILE, SPLIT_NAME, AnnotationSettings
 from process_gigamidi.verification import annotate_command
 
@@ -76,7 +75,7 @@ def is_split_name(name: object) -> bool:
 
 def verify_command(folder: Path) -> str:
     """The command that prints what is wrong with a folder."""
-    return shlex.join([*command("process_gigamidi/02_verify.py").split(), "--set", f"output.dir={folder}"])
+    return command_line("process_gigamidi/02_verify.py", {"output.dir": str(folder)})
 
 
 def _annotated_split(folder: Path) -> AnnotatedSplit:

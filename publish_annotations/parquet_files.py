@@ -144,7 +144,9 @@ def _read(split: AnnotatedSplit, table: str, columns: Sequence[Column]) -> Itera
                     rows = _without_guards(pa.Table.from_batches([block]), columns)
                     _check_numbers(rows, columns)
                     if table == "songs":  # before anything is made of the size that n_bars claims
-                        bars_left -= _sum_of_counts(rows["n_bars"], bars_left)
+                        bars_left -= pc.sum(rows["n_bars"]).as_py() or 0
+                        if bars_left < 0:
+                            raise ValueError("its songs have more bars than the part's record says")
                     yield rows
         except (OSError, ValueError, pa.ArrowException) as error:
             raise _invalid(split, f"{path.relative_to(split.folder)} can't be read ({first_line(error)})") from error
@@ -170,16 +172,6 @@ def _without_guards(rows: pa.Table, columns: Sequence[Column]) -> pa.Table:
 
 def _invalid(split: AnnotatedSplit, problem: str) -> UserError:
     return UserError(f"{split.folder}: {problem}; see what is wrong: {verify_command(split.folder)}")
-
-
-def _sum_of_counts(cells: pa.ChunkedArray, most: int) -> int:
-    """The sum of whole numbers of 1 or more. Raises ValueError if one is anything else, or the sum is above `most`."""
-    if cells.null_count or (len(cells) and pc.min(cells).as_py() < 1):
-        raise ValueError("n_bars of a song is not 1 or more")
-    total = pc.sum(cells).as_py() or 0
-    if total > most:
-        raise ValueError("its songs have more bars than the part's record says")
-    return total
 
 
 def _n_bars(songs: pa.Table) -> np.ndarray:

@@ -9,6 +9,10 @@ Conventions: nested sections are nested frozen dataclasses; the type of a field 
 `FilePath`, a `Literal` of strings, `X | None`, a `tuple[X, ...]` or a fixed `tuple[X, Y]`. A number's range is written
 with its type, `Annotated[int, Range(1, 64)]`, both ends included, and so is a text's form, a `Pattern`.
 
+A list of blocks is a `tuple[X, ...]` of dataclasses with a field `name`, which tells them apart; their settings may
+have defaults, and those may be left out. A list in a user's file replaces the one below it; a section in its place
+changes blocks by name, as `--set sets.emopia.path=FILE` does, and so does the name alone: `--set emopia.path=FILE`.
+
 A value without quotes means what the type of its setting says: `0123456` is a text for a text setting, where YAML alone
 would make it an octal number (yaml_texts.py).
 """
@@ -17,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 import json
 import math
 import os
@@ -26,7 +31,7 @@ import sys
 import time
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -112,6 +117,9 @@ class _IsPath:
 
 
 FilePath = Annotated[str, _IsPath()]  # ~ at its beginning stands for the user's home folder; it can't be empty
+
+
+ONE_OR_MORE = object()  # marks a list in whose place a single value may stand: `Annotated[tuple[str, ...], ONE_OR_MORE]`
 
 
 class _Override(Plain):
@@ -266,13 +274,13 @@ def path_argument(text: str) -> Path:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def settings_as_dict(settings: Any) -> dict[str, Any]:
+def settings_as_dict(settings: Any) -> Any:
     """The settings as plain nested dictionaries and lists, ready for JSON or YAML."""
-    return {
-        f.name: settings_as_dict(v) if dataclasses.is_dataclass(v) else list(v) if isinstance(v, tuple) else v
-        for f in dataclasses.fields(settings)
-        for v in [getattr(settings, f.name)]
-    }
+    if isinstance(settings, tuple):
+        return [settings_as_dict(value) for value in settings]
+    if not dataclasses.is_dataclass(settings):
+        return settings
+    return {field.name: settings_as_dict(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -307,13 +315,40 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 def _lay_over(below: dict[str, Any], above: dict[str, Any], source: str, origin: dict[str, str], at: str = "") -> None:
     for key, value in above.items():
         name = f"{at}{key}"
+        if not at and key not in below and (blocks := _blocks_with(below, key)):
+            key, name, value = blocks, f"{blocks}.{key}", {key: value}
         origin[name] = source
         if isinstance(value, _Override) and isinstance(below.get(key), dict):
             value = value.for_hint(dict, name)
         if isinstance(value, dict) and isinstance(below.get(key), dict):
             _lay_over(below[key], value, source, origin, f"{name}.")
+        elif isinstance(value, dict) and _are_blocks(below.get(key)):
+            by_name = {str(block.get("name")): block for block in below[key]}
+            for block in value:
+                if block not in by_name:
+                    raise SettingsError(
+                        f"{source}: '{key}' has no block named {_shown(block)}{_nearest(block, by_name)}; "
+                        f"there are {', '.join(by_name) or 'none'}"
+                    )
+            _lay_over(by_name, value, source, origin, f"{key}.")
         else:
             below[key] = value
+
+
+def _are_blocks(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, dict) for value in values)
+
+
+def _blocks_with(values: Mapping[str, Any], name: str) -> str | None:
+    """The list of blocks in which one has this name."""
+    lists = (key for key, value in values.items() if _are_blocks(value))
+    return next((key for key in lists if any(block.get("name") == name for block in values[key])), None)
+
+
+def _nearest(text: str, known: Iterable[str]) -> str:
+    """The known name that a text resembles most, as a question for a message; empty if it resembles none."""
+    found = difflib.get_close_matches(text.lower(), list(known), 1)
+    return f" (did you mean {found[0]}?)" if found else ""
 
 
 def _build(kind: type[SettingsT], values: dict[str, Any], at: str, origin: dict[str, str], file: str) -> SettingsT:
@@ -321,30 +356,67 @@ def _build(kind: type[SettingsT], values: dict[str, Any], at: str, origin: dict[
     for key in values:
         if key not in hints:
             where = origin.get(f"{at}{key}", file)
-            raise SettingsError(f"{where}: unknown setting '{at}{key}'; known here: {', '.join(hints)}")
+            raise SettingsError(
+                f"{where}: unknown setting '{at}{key}'{_nearest(key, hints)}; known here: {', '.join(hints)}"
+            )
     arguments: dict[str, Any] = {}
+    may_be_left_out = {field.name for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING}  # type: ignore[arg-type]
     for key, hint in hints.items():
         name = f"{at}{key}"
         where = origin.get(name, file)
         if key not in values:
+            if key in may_be_left_out:
+                continue
             raise SettingsError(f"{where}: setting '{name}' is missing")
-        if dataclasses.is_dataclass(hint):
-            if not isinstance(values[key], dict):
-                raise SettingsError(f"{where}: '{name}' is a section of settings, not a {_kind(values[key])}")
-            arguments[key] = _build(typing.cast(type, hint), values[key], f"{name}.", origin, file)
+        if _block_type(hint):
+            arguments[key] = _built_blocks(hint, values[key], name, origin, file)
         else:
-            arguments[key] = _check(hint, values[key], name, where)
+            arguments[key] = _check(hint, values[key], name, where, origin, file)
     return kind(**arguments)
 
 
-def _check(hint: Any, value: Any, name: str, where: str) -> Any:
+def _block_type(hint: Any) -> type | None:
+    """The dataclass of which `hint` is a list; None if it is none."""
+    arguments = typing.get_args(hint)
+    is_list = typing.get_origin(hint) is tuple and dataclasses.is_dataclass(arguments[0])
+    return typing.cast(type, arguments[0]) if is_list else None
+
+
+def _built_blocks(hint: Any, values: Any, at: str, origin: dict[str, str], file: str) -> tuple[Any, ...]:
+    """The blocks of a list, each a dataclass. Raises SettingsError if two have one name."""
+    where = origin.get(at, file)
+    if isinstance(values, _Override):
+        values = values.for_hint(hint, at)
+    if not _are_blocks(values):
+        raise SettingsError(f"{where}: '{at}' is a list of blocks, each '- name: …', not a {_kind(values)}")
+    blocks: dict[str, Any] = {}
+    for number, block in enumerate(values):
+        name = str(block.get("name") or number)
+        if name in blocks:
+            raise SettingsError(f"{where}: '{at}' has two blocks named {_shown(name)}: rename one")
+        within = {f"{at}.{name}": where} | {key: source for key, source in origin.items() if key.startswith(f"{at}.")}
+        blocks[name] = _build(typing.cast(type, _block_type(hint)), block, f"{at}.{name}.", within, where)
+    return tuple(blocks.values())
+
+
+def _check(hint: Any, value: Any, name: str, where: str, origins: Mapping[str, str], file: str) -> Any:
     """The value, converted to the type `hint`. Raises SettingsError if it does not fit."""
+    if dataclasses.is_dataclass(hint):
+        if isinstance(value, _Override):
+            value = value.for_hint(dict, name)
+        if not isinstance(value, dict):
+            raise SettingsError(f"{where}: '{name}' is a section of settings, not a {_kind(value)}")
+        return _build(typing.cast(type, hint), value, f"{name}.", dict(origins), file)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if ONE_OR_MORE in arguments and isinstance(value, str) and value.lstrip()[:1] not in ("[", "{"):
+        value = [Plain(value)]
     if isinstance(value, _Override) and origin not in (typing.Annotated, types.UnionType, typing.Union):
         value = value.for_hint(hint, name)
     if origin is typing.Annotated:
-        checked = _check(arguments[0], value, name, where)
+        checked = _check(arguments[0], value, name, where, origins, file)
         for mark in arguments[1:]:
+            if mark is ONE_OR_MORE:
+                continue
             if isinstance(mark, _IsPath):
                 checked = _checked_path(checked, name, where)
                 continue
@@ -358,12 +430,14 @@ def _check(hint: Any, value: Any, name: str, where: str) -> Any:
         return checked
     if origin is Literal:
         if value not in arguments:
-            raise SettingsError(f"{where}: '{name}' is {_shown(value)}, not one of {', '.join(map(str, arguments))}")
+            nearest = _nearest(str(value), arguments)
+            known = ", ".join(map(str, arguments))
+            raise SettingsError(f"{where}: '{name}' is {_shown(value)}, not one of {known}{nearest}")
         return str(value)
     if origin in (types.UnionType, typing.Union):
         if type(None) in arguments and (value is None or (isinstance(value, Plain) and value.is_nothing)):
             return None
-        return _check(next(a for a in arguments if a is not type(None)), value, name, where)
+        return _check(next(a for a in arguments if a is not type(None)), value, name, where, origins, file)
     if origin is tuple:
         if not isinstance(value, list):
             raise SettingsError(f"{where}: '{name}' is a list, written [a, b], not a {_kind(value)}")
@@ -371,7 +445,8 @@ def _check(hint: Any, value: Any, name: str, where: str) -> Any:
             arguments = (arguments[0],) * len(value)
         elif len(value) != len(arguments):
             raise SettingsError(f"{where}: '{name}' takes {len(arguments)} values, not {len(value)}")
-        return tuple(_check(a, v, f"{name}[{i}]", where) for i, (a, v) in enumerate(zip(arguments, value, strict=True)))
+        each = enumerate(zip(arguments, value, strict=True))
+        return tuple(_check(a, v, f"{name}[{i}]", where, origins, file) for i, (a, v) in each)
     if isinstance(value, Plain):
         if value.is_nothing:
             shown = _shown(value) if value else "empty"

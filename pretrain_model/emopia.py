@@ -13,25 +13,21 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from pipeline.files import RawData, atomic_write, write_table
+from pipeline.annotations import DIMENSIONS
+from pipeline.files import RawData, raw_data
 from pipeline.settings import UserError
 
-from .pretrain_settings import QuadrantPoints
+from .pretrain_settings import QuadrantPoints, SetSettings
+from .rated_set import LEFT_OUT, PIECES, RATINGS, RatedSet, keep_midi
 
-LABELS_FILE = "emopia_labels.csv"
-LEFT_OUT_FILE = "emopia_left_out.csv"
-COLUMNS = ["clip", "midi", "quadrant", "valence", "arousal", "song", "split"]
 SPLITS = ("train", "val", "test")
 
 _CLIP_NAME = re.compile(r"Q([1-4])_([\w-]+)_(\d+)\.mid")
 
 
-def prepare_emopia(raw: RawData, points: QuadrantPoints, folder: Path) -> dict[str, int]:
-    """Write the clips' MIDI files and labels under `folder`; return counts of clips and songs.
-
-    emopia_labels.csv: clip, midi (path relative to `folder`), quadrant (1 to 4), valence and arousal in [−1, 1], song,
-    split. emopia_left_out.csv: clip, reason. Raises UserError if the layout isn't EMOPIA's.
-    """
+def prepare_emopia(block: SetSettings, folder: Path) -> RatedSet:
+    """The clips, each rated with the point of its quadrant. Raises UserError if the layout isn't EMOPIA's."""
+    raw = raw_data(block.path, block.url, block.md5, folder / "downloads", block.name)
     listed = _read_splits(raw)
     midis = {
         PurePosixPath(n).name: n for n in raw.names if n.endswith(".mid") and PurePosixPath(n).parent.name == "midis"
@@ -45,38 +41,41 @@ def prepare_emopia(raw: RawData, points: QuadrantPoints, folder: Path) -> dict[s
     reason[~listed["clip_name"].isin(midis)] = "no_midi"
     reason[parsed[0].isna()] = "name_unclear"
 
-    labels = _write_clips(raw, listed[reason == ""], midis, points, folder)
-    if labels.empty:
+    clips = listed[reason == ""]
+    if clips.empty:
         raise UserError(f"{raw.path}: none of the clips in split/ has a MIDI file in midis/; is this EMOPIA?")
-
     unlisted = sorted(set(midis) - set(listed["clip_name"]))
     left_out = pd.concat(
         [
-            pd.DataFrame({"clip": listed["clip_name"], "reason": reason})[reason != ""],
-            pd.DataFrame({"clip": unlisted, "reason": "in_no_split"}),
+            pd.DataFrame({"piece": listed["clip_name"], "reason": reason})[reason != ""],
+            pd.DataFrame({"piece": unlisted, "reason": "in_no_split"}),
         ]
-    )
-    for file, table in ((LABELS_FILE, labels), (LEFT_OUT_FILE, left_out)):
-        write_table(folder / file, table)
-    counts = {"clips": len(labels), "songs": labels["song"].nunique()}
-    counts |= {f"clips in {split}": int((labels["split"] == split).sum()) for split in SPLITS}
-    counts |= {f"clips in Q{q}": int((labels["quadrant"] == q).sum()) for q in (1, 2, 3, 4)}
-    return counts | {f"left out, {why}": int(n) for why, n in left_out["reason"].value_counts().sort_index().items()}
+    )[[*LEFT_OUT]]
+    quadrants = clips["clip_name"].str[1].astype(int)
+    counts = {"clips": len(clips), "songs": clips["song"].nunique()}
+    counts |= {f"clips in {split}": int((clips["split"] == split).sum()) for split in SPLITS}
+    counts |= {f"clips in Q{q}": int((quadrants == q).sum()) for q in (1, 2, 3, 4)}
+    counts |= {f"left out, {why}": int(n) for why, n in left_out["reason"].value_counts().sort_index().items()}
+    return RatedSet(_pieces(raw, clips, midis, block, folder), _ratings(clips, block.points), left_out, counts=counts)
 
 
-def _write_clips(
-    raw: RawData, clips: pd.DataFrame, midis: dict[str, str], points: QuadrantPoints, folder: Path
-) -> pd.DataFrame:
-    """Write the clips' MIDI files under `folder`; return their labels. midis: file name -> name inside `raw`."""
+def _pieces(raw: RawData, clips: pd.DataFrame, midis: dict[str, str], block: SetSettings, folder: Path) -> pd.DataFrame:
+    """Keeps the clips' MIDI files; returns PIECES. midis: file name -> name inside `raw`."""
     rows = []
     for clip in clips.itertuples():
         name = str(clip.clip_name)
-        target = Path("midi") / "emopia" / name
-        with atomic_write(folder / target) as temporary:
-            temporary.write_bytes(raw.read(midis[name]))
-        quadrant = int(name[1])
-        rows.append((name[:-4], target.as_posix(), quadrant, *getattr(points, f"Q{quadrant}"), clip.song, clip.split))
-    return pd.DataFrame(rows, columns=COLUMNS)
+        midi, md5 = keep_midi(folder, block.name, name, raw.read(midis[name]))
+        recording = f"youtube {clip.song}"
+        rows.append((name[:-4], midi, md5, clip.song, clip.split, "", "", recording, 1.0))
+    return pd.DataFrame(rows, columns=[*PIECES])
+
+
+def _ratings(clips: pd.DataFrame, points: QuadrantPoints) -> pd.DataFrame:
+    """RATINGS: the point of each clip's quadrant."""
+    rated = [getattr(points, name[:2]) for name in clips["clip_name"]]
+    table = pd.DataFrame({"piece": clips["clip_name"].str[:-4]})
+    table[[*DIMENSIONS]] = rated
+    return table.reindex(columns=[*RATINGS])
 
 
 def _read_splits(raw: RawData) -> pd.DataFrame:
@@ -86,7 +85,7 @@ def _read_splits(raw: RawData) -> pd.DataFrame:
         found = raw.find(f"split/{split}_clip.csv")
         if not found:
             raise UserError(
-                f"{raw.path}: no split/{split}_clip.csv inside; set emopia.path to an EMOPIA 2.x zip or folder"
+                f"{raw.path}: no split/{split}_clip.csv inside; set its path to an EMOPIA 2.x zip or folder"
             )
         try:
             table = pd.read_csv(io.BytesIO(raw.read(found[0])))[["clip_name", "4Q"]]

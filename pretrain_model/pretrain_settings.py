@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pipeline.settings import FilePath, Range
+from pipeline.settings import ONE_OR_MORE, FilePath, Pattern, Range, SettingsError
+
+from .known_sets import KNOWN_SETS, Adapter, Kind
 
 SETTINGS_FILE = "pretrain.yaml"
 
-DatasetName = Literal["emopia", "vgmidi"]
-Choice = Literal["emopia", "vgmidi", "both"]
+ALL = "all"
+SetNames = Annotated[tuple[str, ...], ONE_OR_MORE]
+Identity = Literal["md5", "spotify_id", "musicbrainz_id", "artist_title"]
 Split = Literal["train", "val", "test"]
 Predictor = Literal[
     "constant",
@@ -36,50 +39,95 @@ class OutputSettings:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Which of the two datasets are used."""
+    """Which of the sets are used, by their names; `all` for all of them."""
 
-    datasets: Choice
-    train_on: Choice
+    datasets: SetNames
+    train_on: SetNames
 
 
 @dataclass(frozen=True)
 class QuadrantPoints:
     """The point (valence, arousal) in [−1, 1]² used as the rating of each of EMOPIA's quadrants."""
 
-    Q1: Point
-    Q2: Point
-    Q3: Point
-    Q4: Point
+    Q1: Point = (0.8, 0.6)
+    Q2: Point = (-0.6, 0.8)
+    Q3: Point = (-0.8, -0.4)
+    Q4: Point = (0.4, -0.6)
 
 
 @dataclass(frozen=True)
-class EmopiaSettings:
-    """The source of EMOPIA and the points of its quadrants."""
+class TableColumns:
+    """The columns of a table of ratings; None looks for a column of the usual names (rating_table.py)."""
 
-    path: FilePath | None
-    url: str
-    md5: str | None
-    points: QuadrantPoints
+    file: str | None = None
+    md5: str | None = None
+    spotify_id: str | None = None
+    musicbrainz_id: str | None = None
+    artist: str | None = None
+    title: str | None = None
+    tempo: str | None = None
+    valence: str | None = None
+    arousal: str | None = None
+    quadrant: str | None = None
+    seconds: str | None = None
+    bar_number: str | None = None
+    valence_sd: str | None = None
+    arousal_sd: str | None = None
+    n_raters: str | None = None
+    split: str | None = None
 
 
 @dataclass(frozen=True)
-class VgmidiSettings:
-    """The source of VGMIDI, how its measures are aligned with bars, and how games are split."""
+class SetSettings:
+    """A set of rated music: a block of `sets`. Settings that a block leaves out have these defaults."""
 
-    path: FilePath | None
-    url: str
-    md5: str | None
-    alignment: Literal["number", "time", "equal_only"]
-    split_seed: int
-    val_share: Annotated[float, Range(0, 0.5)]
-    test_share: Annotated[float, Range(0, 0.5)]
+    name: Annotated[str, Pattern(r"(?a:[A-Za-z0-9][\w-]{0,39})", "a name of up to 40 letters, digits, _ and -")]
+    adapter: Adapter
+    path: FilePath | None = None
+    midi: FilePath | None = None
+    url: str | None = None
+    md5: str | None = None
+    kind: Kind | None = None
+    group: str | None = None
+    use: Literal["train", "measure"] = "train"
+    weight: Annotated[float, Range(0, 1000)] = 1.0
+    scale: Literal["common", "own"] = "own"
+    rater_weights: Literal["equal", "agreement"] = "agreement"
+    lag: Annotated[float, Range(0, 30)] = 0.0
+    points: QuadrantPoints = QuadrantPoints()
+    alignment: Literal["number", "time", "equal_only"] = "number"
+    split_seed: int = 1628
+    val_share: Annotated[float, Range(0, 0.5)] = 0.15
+    test_share: Annotated[float, Range(0, 0.5)] = 0.15
+    columns: TableColumns = TableColumns()
+    match_by: Annotated[tuple[Identity, ...], ONE_OR_MORE] = ()
+    least_match_score: Annotated[float, Range(0, 1)] = 0.0
+    licence: str | None = None
+    citation: str | None = None
 
+    @property
+    def rated_as(self) -> Kind:
+        """The kind of its ratings. Raises SettingsError if its files can't be read as that."""
+        known = KNOWN_SETS[self.adapter].kinds
+        if self.kind is not None and self.kind not in known:
+            raise SettingsError(f"'sets.{self.name}.kind' is {self.kind}: {self.adapter} has {', '.join(known)}")
+        return self.kind or known[0]
 
-@dataclass(frozen=True)
-class TaggedSettings:
-    """The source of songs with listeners' tags; without one, none are used."""
+    @property
+    def has_source(self) -> bool:
+        """Whether it says where its files are."""
+        return self.path is not None or self.url is not None
 
-    path: FilePath | None
+    @property
+    def grouped_by(self) -> str:
+        """What groups its pieces, in one word."""
+        return self.group or KNOWN_SETS[self.adapter].group
+
+    @property
+    def terms(self) -> dict[str, str]:
+        """Its licence and what to cite."""
+        known = KNOWN_SETS[self.adapter]
+        return {"licence": self.licence or known.licence, "citation": self.citation or known.citation}
 
 
 @dataclass(frozen=True)
@@ -89,6 +137,14 @@ class ModelSettings:
     encoder: FilePath
     device: str
     dtype: Literal["float32", "mixed", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """What 01_prepare_datasets.py draws."""
+
+    plots: Annotated[int, Range(0, 10_000)]
+    plot_head: FilePath
 
 
 @dataclass(frozen=True)
@@ -151,9 +207,8 @@ class PretrainSettings:
 
     output: OutputSettings
     data: DataSettings
-    emopia: EmopiaSettings
-    vgmidi: VgmidiSettings
-    tagged: TaggedSettings
+    sets: tuple[SetSettings, ...]
+    prepare: PrepareSettings
     model: ModelSettings
     extract: ExtractSettings
     train: TrainSettings
@@ -171,7 +226,26 @@ class PretrainSettings:
         """The folder to which 03_train.py writes the head and its record."""
         return self.folder / "head"
 
+    def prepared(self) -> list[SetSettings]:
+        """The sets of data.datasets that have a source. Raises SettingsError if a name is unknown or none is left."""
+        return self._named("data.datasets", self.data.datasets)
 
-def chosen(choice: Choice) -> tuple[DatasetName, ...]:
-    """The datasets that a choice names, in a fixed order."""
-    return ("emopia", "vgmidi") if choice == "both" else (choice,)
+    def trained_on(self) -> list[SetSettings]:
+        """The sets of data.train_on to learn from. Raises SettingsError if a name is unknown or none is left."""
+        chosen = self._named("data.train_on", self.data.train_on)
+        if not (learned := [block for block in chosen if block.use == "train"]):
+            raise SettingsError("'data.train_on' names no set with use: train, so there is nothing to learn from")
+        return learned
+
+    def _named(self, setting: str, names: tuple[str, ...]) -> list[SetSettings]:
+        known = {block.name: block for block in self.sets}
+        for name in names:
+            if name not in (*known, ALL):
+                raise SettingsError(f"'{setting}' names {name!r}, which is not in sets: {', '.join(known)}, or {ALL}")
+        wanted = known if ALL in names else names
+        chosen = [block for block in self.sets if block.name in wanted]
+        if lacking := [block.name for block in chosen if not block.has_source and ALL not in names]:
+            raise SettingsError(f"'{setting}' names {lacking[0]}, which has no path: set sets.{lacking[0]}.path")
+        if not (found := [block for block in chosen if block.has_source]):
+            raise SettingsError(f"'{setting}' names no set with a path or url")
+        return found

@@ -8,11 +8,10 @@ files are independent, so a piece is named after its file and its id: `1_piece0`
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,16 +22,14 @@ from tqdm import tqdm
 
 from musetok_bridge import UnusableScore, score_to_bars
 from musetok_bridge.scores import read_score, seconds_at
-from pipeline.files import RawData, atomic_write, write_table
-from pipeline.settings import UserError, command, first_line
+from pipeline.annotations import DIMENSIONS
+from pipeline.files import RawData, raw_data
+from pipeline.settings import UserError
 
-from .pretrain_settings import VgmidiSettings
+from .pretrain_settings import SetSettings
+from .rated_set import LEFT_OUT, PIECES, RATINGS, RatedSet, keep_midi, split_of
 from .vgmidi_alignment import NotAligned, Playing, align
 
-LABELS_FILE = "vgmidi_labels.csv"
-RATINGS_FILE = "vgmidi_ratings.csv"
-PREPARE = "pretrain_model/01_prepare_datasets.py"
-LEFT_OUT_FILE = "vgmidi_left_out.csv"
 _ANNOTATIONS = ("vgmidi_raw_1.json", "vgmidi_raw_2.json")
 _DECIMALS = 6  # the raw ratings have two
 
@@ -51,8 +48,22 @@ class VgmidiPiece:
     @property
     def game(self) -> str:
         """The game, from the name of the MIDI file; empty if the name has another form."""
+        return self._parts[2]
+
+    @property
+    def artist(self) -> str:
+        """What stands for the artist in the piece's identity: the game."""
+        return self.game
+
+    @property
+    def title(self) -> str:
+        """The title, from the name of the MIDI file; empty if the name has another form."""
+        return self._parts[3]
+
+    @property
+    def _parts(self) -> list[str]:
         parts = self.midi.removesuffix(".mid").split("_", 3)
-        return parts[2] if len(parts) == 4 else ""
+        return parts if len(parts) == 4 else [""] * 4
 
     def check(self, midis: Container[str]) -> None:
         """Raise NotAligned if its MIDI file, game or ratings are missing. midis: names of the available MIDI files."""
@@ -64,79 +75,53 @@ class VgmidiPiece:
             raise NotAligned("no_valid_ratings")
 
 
-def split_of(game: str, seed: int, val_share: float, test_share: float) -> str:
-    """The split of a game: train, val or test.
+def prepare_vgmidi(block: SetSettings, folder: Path) -> RatedSet:
+    """The pieces, rated bar by bar with the plain mean and population standard deviation over all valid raters.
 
-    It depends on the game's name and the seed alone, so no training game of a head trained on part of the data is a
-    test game of the whole data.
+    Raises UserError if the layout isn't VGMIDI's.
     """
-    fraction = int.from_bytes(hashlib.sha256(f"{seed}:{game}".encode()).digest()[:8], "big") / 2**64
-    return "test" if fraction < test_share else "val" if fraction < test_share + val_share else "train"
-
-
-def prepare_vgmidi(raw: RawData, settings: VgmidiSettings, folder: Path) -> dict[str, int]:
-    """Write MIDI files, labels and ratings under `folder`; return counts.
-
-    vgmidi_labels.csv, one row a bar: piece, game, midi (path relative to `folder`), bar_number, valence_mean,
-    valence_sd, arousal_mean, arousal_sd (plain mean and population standard deviation over all valid raters),
-    n_ratings, split, aligned (number or time). vgmidi_ratings.csv: piece, rater, bar_number, valence, arousal.
-    vgmidi_left_out.csv: piece, midi, reason. Raises UserError if the layout isn't VGMIDI's.
-    """
+    raw = raw_data(block.path, block.url, block.md5, folder / "downloads", block.name)
     counts: Counter[str] = Counter()
-    labels, ratings, left_out = [], [], []
+    pieces, ratings, raters, left_out = [], [], [], []
     midis = {PurePosixPath(n).name: n for n in raw.names if PurePosixPath(n).parent.name == "midi"}
     for rated in tqdm(list(_rated_pieces(raw, counts)), desc="VGMIDI", unit="piece"):
         try:
             rated.check(midis)
             content = raw.read(midis[rated.midi])
             playing = _play(content)
-            aligned, weights = align(playing, rated.measures, rated.duration, settings.alignment)
+            aligned, weights = align(playing, rated.measures, rated.duration, block.alignment)
         except (NotAligned, UnusableScore) as error:
             reason = f"unusable_midi_{error.reason}" if isinstance(error, UnusableScore) else str(error)
-            left_out.append((rated.piece, rated.midi, reason))
+            left_out.append((rated.piece, reason))
             continue
-        target = Path("midi") / "vgmidi" / rated.midi
-        with atomic_write(folder / target) as temporary:
-            temporary.write_bytes(content)
-        split = split_of(rated.game, settings.split_seed, settings.val_share, settings.test_share)
+        midi, md5 = keep_midi(folder, block.name, rated.midi, content)
+        split = split_of(rated.game, block)
+        pieces.append((rated.piece, midi, md5, rated.game, split, rated.artist, rated.title, "", 1.0, aligned))
         by_bar = np.einsum("bm,lmd->lbd", weights, rated.ratings)  # (raters, bars, 2)
-        labels.append(_label_rows(rated, target, playing.bar_number, by_bar).assign(split=split, aligned=aligned))
         ratings.append(_rating_rows(rated, playing.bar_number, by_bar))
-    if not labels:
+        raters.append(_rater_rows(rated, playing.bar_number, by_bar))
+    if not pieces:
         raise UserError(f"{raw.path}: no rated piece with a MIDI file inside; is this VGMIDI, with labelled/midi?")
-    table = pd.concat(labels, ignore_index=True)
-    left_out_table = pd.DataFrame(left_out, columns=["piece", "midi", "reason"])
-    write_table(folder / LABELS_FILE, table)
-    write_table(folder / RATINGS_FILE, pd.concat(ratings, ignore_index=True))
-    write_table(folder / LEFT_OUT_FILE, left_out_table)
-    return _count(table, left_out_table) | dict(counts)
+    found = RatedSet(
+        pd.DataFrame(pieces, columns=[*PIECES, "aligned"]),
+        pd.concat(ratings, ignore_index=True),
+        pd.DataFrame(left_out, columns=[*LEFT_OUT]),
+        pd.concat(raters, ignore_index=True),
+    )
+    return replace(found, counts=_count(found) | dict(counts))
 
 
-def read_ratings(folder: Path) -> pd.DataFrame:
-    """The single ratings that `prepare_vgmidi` wrote: piece, rater, bar_number, valence, arousal.
-
-    Raises UserError if they are missing or were written by an earlier version.
-    """
-    path = folder / RATINGS_FILE
-    try:
-        table = pd.read_csv(path, dtype={"piece": str})
-    except (OSError, ValueError) as error:  # pandas' errors are ValueErrors
-        raise UserError(f"{path}: can't be read ({first_line(error)}); run {command(PREPARE)}") from None
-    if "rater" not in table:
-        raise UserError(f"{path}: no column rater, so an earlier version wrote it; run {command(PREPARE)} again")
-    return table
-
-
-def _count(labels: pd.DataFrame, left_out: pd.DataFrame) -> dict[str, int]:
+def _count(found: RatedSet) -> dict[str, int]:
     """The number of pieces, games and bars in total, by alignment and by split, and of pieces left out by reason."""
-    counts = {"pieces": labels["piece"].nunique(), "games": labels["game"].nunique(), "bars": len(labels)}
-    for aligned, part in labels.groupby("aligned"):
-        counts[f"pieces aligned by {aligned}"] = part["piece"].nunique()
-    for split, part in labels.groupby("split"):
-        counts[f"games in {split}"] = part["game"].nunique()
-        counts[f"pieces in {split}"] = part["piece"].nunique()
-        counts[f"bars in {split}"] = len(part)
-    for why, n in left_out["reason"].value_counts().sort_index().items():
+    pieces, bars = found.pieces, found.ratings.groupby("piece").size()
+    counts = {"pieces": len(pieces), "games": pieces["group"].nunique(), "bars": len(found.ratings)}
+    for aligned, part in pieces.groupby("aligned"):
+        counts[f"pieces aligned by {aligned}"] = len(part)
+    for split, part in pieces.groupby("split"):
+        counts[f"games in {split}"] = part["group"].nunique()
+        counts[f"pieces in {split}"] = len(part)
+        counts[f"bars in {split}"] = int(bars[part["piece"]].sum())
+    for why, n in found.left_out["reason"].value_counts().sort_index().items():
         counts[f"left out, {why}"] = int(n)
     return counts
 
@@ -146,7 +131,7 @@ def _rated_pieces(raw: RawData, counts: Counter[str]) -> Iterator[VgmidiPiece]:
     found = [(file, names[0]) for file in _ANNOTATIONS if (names := raw.find(f"annotations/{file}"))]
     if not found:
         raise UserError(
-            f"{raw.path}: no annotations/{_ANNOTATIONS[0]} inside; set vgmidi.path to a zip or folder of VGMIDI"
+            f"{raw.path}: no annotations/{_ANNOTATIONS[0]} inside; set its path to a zip or folder of VGMIDI"
         )
     for file, name in found:
         number = file.removesuffix(".json").rpartition("_")[2]
@@ -206,18 +191,18 @@ def _play(content: bytes) -> Playing:
     return Playing(bars.bar_number, bars.start_seconds, float(end) / score.tpq, float(end_seconds[0]))
 
 
-def _label_rows(
-    rated: VgmidiPiece, midi: Path, bar_number: npt.NDArray[np.integer], by_bar: npt.NDArray[np.float64]
+def _rating_rows(
+    rated: VgmidiPiece, bar_number: npt.NDArray[np.integer], by_bar: npt.NDArray[np.float64]
 ) -> pd.DataFrame:
     mean, spread = by_bar.mean(axis=0), by_bar.std(axis=0)  # (bars, 2)
-    table = pd.DataFrame({"piece": rated.piece, "game": rated.game, "midi": midi.as_posix(), "bar_number": bar_number})
-    for column, dimension in enumerate(("valence", "arousal")):
-        table[f"{dimension}_mean"] = mean[:, column].round(_DECIMALS)
+    table = pd.DataFrame({"piece": rated.piece, "bar_number": bar_number})
+    for column, dimension in enumerate(DIMENSIONS):
+        table[dimension] = mean[:, column].round(_DECIMALS)
         table[f"{dimension}_sd"] = spread[:, column].round(_DECIMALS)
-    return table.assign(n_ratings=len(rated.raters))
+    return table.assign(n_raters=len(rated.raters))[[*RATINGS]]
 
 
-def _rating_rows(
+def _rater_rows(
     rated: VgmidiPiece, bar_number: npt.NDArray[np.integer], by_bar: npt.NDArray[np.float64]
 ) -> pd.DataFrame:
     n_raters, n_bars, _ = by_bar.shape

@@ -1,0 +1,38 @@
+"""Which songs are the same: by the artist and title that different sources write differently."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}")
+_GUEST = re.compile(r"\b(feat|ft|featuring)\b\.?.*", re.DOTALL)
+_ARTICLE = re.compile(r"\bthe\b")
+# what streaming services put behind a title
+_EDITION = re.compile(r"\s[-–—]\s.*\b(version|remaster|remastered|mix|edit|mono|stereo|single|live)\b.*", re.DOTALL)  # noqa: RUF001
+_ACCENTS = re.compile("[\u0300-\u036f]")
+
+
+def song_key(artist: str, title: str) -> str:
+    """What songs of the same artist and title have in common; empty if one of the two is.
+
+    Letters and digits only, case folded and without accents; without what stands in brackets, guests ("feat. …"), "the"
+    and editions (" - Remastered 2009").
+    """
+    names = _letters(artist), _letters(title)
+    return "|".join(names) if all(names) else ""
+
+
+def _letters(text: str) -> str:
+    """The letters and digits of a name; of one that would lose all, those of the whole text."""
+    text = _ACCENTS.sub("", unicodedata.normalize("NFKD", text)).casefold()
+    kept, before = text, ""
+    while kept != before:  # brackets within brackets
+        kept, before = _BRACKETS.sub(" ", kept), kept
+    for left_out in (_GUEST, _EDITION, _ARTICLE):
+        kept = left_out.sub(" ", kept)
+    return _alphanumeric(kept) or _alphanumeric(text)
+
+
+def _alphanumeric(text: str) -> str:
+    return "".join(letter for letter in text if letter.isalnum())

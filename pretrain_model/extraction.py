@@ -23,24 +23,18 @@ from tqdm import tqdm
 from musetok_bridge import BarEncoder, Bars, UnusableScore, score_to_bars
 from musetok_bridge.scores import read_score
 from pipeline.files import midi_md5, versions, write_table, write_tensors
-from pipeline.settings import UserError, command
 
-from . import emopia, tagged_songs, vgmidi
 from .features import VERSION as FEATURES_VERSION
 from .features import BarFeatures, bar_features
 from .head import NamedEncoder
+from .rated_set import is_by_identity, read_set_table
 
-# dataset -> its table of labels, and the column that names a piece
-LABELS = {
-    "emopia": (emopia.LABELS_FILE, "clip"),
-    "vgmidi": (vgmidi.LABELS_FILE, "piece"),
-    "tagged": (tagged_songs.LABELS_FILE, "piece"),
-}
+MATCHED = "_matched"  # folder of songs found in a stream of music, which several sets may share
 
 
 @dataclass(frozen=True)
-class _Waiting:
-    """A converted piece that is not encoded yet."""
+class ConvertedPiece:
+    """A converted piece that is not encoded yet, and where its file is to be."""
 
     path: Path
     midi_md5: str
@@ -48,68 +42,59 @@ class _Waiting:
     features: BarFeatures
 
 
-def with_tagged(folder: Path, datasets: Sequence[str]) -> list[str]:
-    """The datasets, and the tagged songs if 01_prepare_datasets.py wrote their labels."""
-    return [*datasets, *(["tagged"] if (folder / tagged_songs.LABELS_FILE).exists() else [])]
-
-
-def read_labels(folder: Path, dataset: str) -> pd.DataFrame:
-    """The table of labels that 01_prepare_datasets.py wrote, with the column of pieces renamed `piece`."""
-    file, column = LABELS[dataset]
-    try:
-        return pd.read_csv(folder / file, dtype={column: str}).rename(columns={column: "piece"})
-    except FileNotFoundError:
-        raise UserError(f"{folder / file} does not exist: run {command(vgmidi.PREPARE)} first") from None
-
-
 def extract_latents(
-    folder: Path, datasets: Sequence[str], encoder: BarEncoder, batch_pieces: int
+    folder: Path, sets: Sequence[str], encoder: BarEncoder, batch_pieces: int
 ) -> tuple[dict[str, int], pd.DataFrame]:
-    """Write the latents of every labelled piece under `folder`/latents.
+    """Write the latents of every piece of these sets under `folder`/latents, those that match by identity excepted.
 
     A file by the same encoder, in the same number format, from the same MIDI bytes is kept; any other is written again.
     batch_pieces: pieces encoded at once. Returns counts, and a table of failures: dataset, piece, reason.
     """
     counts: Counter[str] = Counter()
     failures: list[tuple[str, str, str]] = []
-    waiting: list[_Waiting] = []
-    tables = {dataset: read_labels(folder, dataset).drop_duplicates("piece") for dataset in datasets}
-    pieces = [(d, str(row.piece), str(row.midi)) for d, table in tables.items() for row in table.itertuples()]
+    waiting: list[ConvertedPiece] = []
+    tables = {name: read_set_table(folder, name, "pieces") for name in sets if not is_by_identity(folder, name)}
+    pieces = [(name, str(row.piece), str(row.midi)) for name, table in tables.items() for row in table.itertuples()]
     for dataset, piece, midi in tqdm(pieces, desc="latents", unit="piece"):
         path = latents_path(folder, encoder, dataset, piece)
         try:
             content = (folder / midi).read_bytes()
             md5 = midi_md5(content)
-            made_by = read_metadata(path)
-            if made_by.items() >= (_made_by(encoder) | {"midi_md5": md5}).items():
+            if is_made(path, encoder, md5):
                 counts["pieces done before"] += 1
                 continue
             score = read_score(content)
             bars = score_to_bars(score)
-            waiting.append(_Waiting(path, md5, bars, bar_features(score, bars)))
+            waiting.append(ConvertedPiece(path, md5, bars, bar_features(score, bars)))
         except (OSError, UnusableScore) as error:
             failures.append(
                 (dataset, piece, error.reason if isinstance(error, UnusableScore) else type(error).__name__)
             )
             continue
         if len(waiting) == batch_pieces:
-            counts.update(_encode(waiting, encoder))
+            counts.update(encode_pieces(waiting, encoder))
             waiting = []
-    if waiting:
-        counts.update(_encode(waiting, encoder))
+    counts.update(encode_pieces(waiting, encoder))
     counts["failures"] = len(failures)
     table = pd.DataFrame(failures, columns=["dataset", "piece", "reason"])
     write_table(latents_folder(folder, encoder) / "failures.csv", table)
     return dict(counts), table
 
 
-def _made_by(encoder: BarEncoder) -> dict[str, str]:
+def is_made(path: Path, encoder: NamedEncoder, midi_md5: str) -> bool:
+    """Whether a piece's file was made by this encoder, in its number format, from a MIDI file with this md5."""
+    return read_metadata(path).items() >= (_made_by(encoder) | {"midi_md5": midi_md5}).items()
+
+
+def _made_by(encoder: NamedEncoder) -> dict[str, str]:
     """The metadata that identify what made a piece's file, besides its MIDI file."""
     return {"encoder_digest": encoder.digest, "dtype": encoder.dtype, "features": FEATURES_VERSION}
 
 
-def _encode(waiting: list[_Waiting], encoder: BarEncoder) -> dict[str, int]:
-    """Encode and write a batch of pieces; return the number of pieces and bars."""
+def encode_pieces(waiting: Sequence[ConvertedPiece], encoder: BarEncoder) -> dict[str, int]:
+    """Encode and write pieces together; return the number of pieces and bars."""
+    if not waiting:
+        return {}
     encoded = encoder.encode([piece.bars for piece in waiting])
     for piece, (codes, latents) in zip(waiting, encoded, strict=True):
         metadata = _made_by(encoder) | {"midi_md5": piece.midi_md5, "encoder_name": encoder.name}
@@ -141,7 +126,7 @@ def latents_folder(folder: Path, encoder: NamedEncoder) -> Path:
 
 
 def latents_path(folder: Path, encoder: NamedEncoder, dataset: str, piece: str) -> Path:
-    """The path of a piece's latents."""
+    """The path of a piece's latents. dataset: the set's name, or MATCHED, where a piece is the md5 of a song."""
     return latents_folder(folder, encoder) / dataset / f"{piece}.safetensors"
 
 

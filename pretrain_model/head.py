@@ -82,6 +82,10 @@ class NamedEncoder(Protocol):
     def digest(self) -> str:
         """sha256 of its weights, 64 hex digits."""
 
+    @property
+    def dtype(self) -> str:
+        """The number format in which it computes."""
+
 
 @dataclass(frozen=True)
 class Head:

@@ -331,6 +331,10 @@ def _lay_over(below: dict[str, Any], above: dict[str, Any], source: str, origin:
                         f"there are {', '.join(by_name) or 'none'}"
                     )
             _lay_over(by_name, value, source, origin, f"{key}.")
+            below[key] = list(by_name.values())
+        elif isinstance(value, dict) and key not in below:
+            below[key] = {}  # so that each setting within it has its origin
+            _lay_over(below[key], value, source, origin, f"{name}.")
         else:
             below[key] = value
 

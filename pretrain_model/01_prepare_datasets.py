@@ -1,49 +1,66 @@
-"""Step 1: download EMOPIA and VGMIDI, check and count them, and write their labels as CSV.
+"""Step 1: turn each set of rated music into one form: MIDI files, pieces and ratings.
 
-Writes to output.dir: emopia_labels.csv, vgmidi_labels.csv, vgmidi_ratings.csv (every rater, bar by bar), tables of what
-was left out and why, and the MIDI files. A dataset is not downloaded if emopia.path or vgmidi.path gives a local copy.
-With tagged.path also tagged_labels.csv: songs for bands, from which drums and instruments are learned.
+Writes to output.dir for each of data.datasets NAME_pieces.csv, NAME_ratings.csv, NAME_left_out.csv (what can't be used,
+and why), for VGMIDI and MERP NAME_raters.csv (every rater), and the MIDI files. Ratings in seconds become ratings of
+bars. A set is not downloaded if its path gives a local copy. A table of ratings without MIDI files gets NAME_wanted.csv:
+process_gigamidi/03_match_ratings.py then finds its songs in a stream of music. With prepare.plots also plots/NAME/*.png:
+rated and predicted curves over each other, with the lag at which they correlate best.
 """
 
-from pipeline.files import RawData, provenance, raw_data, write_json
-from pipeline.settings import run_script
-from pretrain_model.emopia import prepare_emopia
-from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, chosen
-from pretrain_model.tagged_songs import LABELS_FILE, prepare_tagged
-from pretrain_model.vgmidi import prepare_vgmidi
-
-
-def say_counts(dataset: str, counts: dict[str, int]) -> None:
-    """Print the counts of a dataset on one line."""
-    print(f"{dataset}: " + "; ".join(f"{name}: {n:,}" for name, n in counts.items()))
+from pipeline.files import provenance, write_json
+from pipeline.settings import command, command_line, run_script, say
+from pretrain_model.adapters import ADAPTERS
+from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, SetSettings
+from pretrain_model.rated_set import MATCH, PREPARE, RatedSet, is_by_identity, read_set_table, table_path
 
 
 def main(settings: PretrainSettings) -> None:
-    """Prepare the chosen datasets and print the counts."""
-    folder, downloads = settings.folder, settings.folder / "downloads"
+    """Prepare the chosen sets and print the counts."""
+    folder = settings.folder
     counts: dict[str, dict[str, int]] = {}
-    for dataset in chosen(settings.data.datasets):
-        if dataset == "emopia":
-            source = settings.emopia
-            raw = raw_data(source.path, source.url, source.md5, downloads, "emopia")
-            counts[dataset] = prepare_emopia(raw, source.points, folder)
-        else:
-            rated = settings.vgmidi
-            raw = raw_data(rated.path, rated.url, rated.md5, downloads, "vgmidi")
-            counts[dataset] = prepare_vgmidi(raw, rated, folder)
-        say_counts(dataset, counts[dataset])
-        write_json(
-            folder / "datasets.json", provenance(settings, "pretrain_model/01_prepare_datasets.py", counts=counts)
-        )
-    if settings.tagged.path is not None:
-        counts["tagged"] = prepare_tagged(RawData(settings.tagged.path, "tagged.path"), folder)
-        say_counts("tagged", counts["tagged"])
-        write_json(
-            folder / "datasets.json", provenance(settings, "pretrain_model/01_prepare_datasets.py", counts=counts)
-        )
-    else:
-        (folder / LABELS_FILE).unlink(missing_ok=True)  # of an earlier run, which 02 and 03 would use
-    print(f"labels and MIDI files: {folder.resolve()}")
+    sets = settings.prepared()
+    for block in settings.sets:
+        if block not in sets:
+            print(f"{block.name}: not used" if block.has_source else f"{block.name}: not used, since it has no path")
+            if not block.has_source:
+                remove(settings, block)
+    for block in sets:
+        block.rated_as  # noqa: B018  # refuses a kind that its files don't have, before they are read
+        found = ADAPTERS[block.adapter](block, folder)
+        found.write(folder, block.name)
+        counts[block.name] = dict(found.counts) or counts_of(found)
+        print(f"{block.name}: " + "; ".join(f"{name}: {n:,}" for name, n in counts[block.name].items()))
+        write_json(folder / "datasets.json", provenance(settings, PREPARE, counts=counts))
+        if settings.prepare.plots and block.rated_as == "curve":
+            plot(settings, block)
+    by_identity = [block.name for block in sets if is_by_identity(folder, block.name)]
+    print(f"pieces, ratings and MIDI files: {folder.resolve()}")
+    if by_identity:
+        find = command_line(MATCH, {"ratings.dir": settings.output.dir})
+        print(f"next, to find the songs of {', '.join(by_identity)}: {find} --set dataset.path=MUSIC")
+    print(f"next: {command('pretrain_model/02_extract_latents.py')}, with the same settings")
+
+
+def remove(settings: PretrainSettings, block: SetSettings) -> None:
+    """Remove the tables of an earlier run for a set that is used no longer."""
+    for kind in ("pieces", "ratings", "left_out", "raters", "wanted"):
+        table_path(settings.folder, block.name, kind).unlink(missing_ok=True)
+
+
+def counts_of(found: RatedSet) -> dict[str, int]:
+    """What is printed of a set that has no counts of its own."""
+    counts = {"pieces": len(found.pieces), "ratings": len(found.ratings)}
+    return counts | {f"left out, {why}": int(n) for why, n in found.left_out["reason"].value_counts().items()}
+
+
+def plot(settings: PretrainSettings, block: SetSettings) -> None:
+    """Draw the fit of a set's curves."""
+    from pretrain_model.curve_plots import plot_fits  # and matplotlib, which nothing else here needs
+    from pretrain_model.head import load_head
+
+    folder = settings.folder
+    tables = (read_set_table(folder, block.name, kind) for kind in ("ratings", "pieces"))
+    say(f"{plot_fits(folder, block.name, *tables, load_head(settings.prepare.plot_head), settings.prepare.plots)}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """How large a listener's errors are, measured on games and songs left out of training.
 
-ERROR_CAUSES explain the errors of VGMIDI's bars, by the maximum likelihood of Student's t distribution (robust to
-single pieces), scaled so that intervals of 50 % and 90 % cover these shares of the bars as nearly as one factor can.
-EMOPIA gives no size of an error, only the standard deviation under which the signs of left-out songs are likeliest,
-which counts where it is larger. For bands the variance by which the errors of left-out songs' tags exceed those is
-added.
+ERROR_CAUSES explain the errors of bars that are rated on the common scale (VGMIDI's), by the maximum likelihood of
+Student's t distribution (robust to single pieces), scaled so that intervals of 50 % and 90 % cover these shares of the
+bars as nearly as one factor can. Where no ratings are on the common scale, those of other sets are brought to it. Signs
+(EMOPIA's) give no size of an error, only the standard deviation under which those of left-out songs are likeliest,
+which counts where it is larger. For bands the variance by which the errors of left-out songs exceed those is added.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from scipy.optimize import minimize
 from scipy.special import log_ndtr, ndtri
 
 from .listener import ERROR_CAUSES, Listener
-from .seen_music import LeftOut, SeenPiece, song_shares, tags_as_ratings
+from .listener_band import band_ratings
+from .seen_music import LeftOut, SeenSet
+from .set_scales import NOT_LEARNED, Scales
 
 # least weights of causes: errors grow with these, whatever VGMIDI, where strange and empty music is rare, says of them
 _AT_LEAST = {"unlike": 0.1, "few": 0.1, "disagreement": 0.0}
@@ -28,7 +30,7 @@ _COVERED = np.array([0.5, 0.9])
 _DEVIATIONS = ndtri((1 + _COVERED) / 2)  # half widths of these intervals: 0.67 and 1.64
 
 
-def error_weights(listener: Listener, left_out: LeftOut) -> dict[str, np.ndarray]:
+def error_weights(listener: Listener, left_out: Sequence[LeftOut], scales: Scales) -> dict[str, np.ndarray]:
     """The weights `error.*` of a listener: the size of its errors, from predictions for left-out pieces."""
     spread = listener.weights["error.spread"]
     found = {
@@ -38,43 +40,67 @@ def error_weights(listener: Listener, left_out: LeftOut) -> dict[str, np.ndarray
         "error.band_variance": np.zeros(2),
     }
     usual = spread
-    if left_out.rated:
-        causes, errors, shares = _causes_and_errors(listener, left_out.rated)
+    numeric = [left for left in left_out if left.of.is_numeric]
+    if rated := [left for left in numeric if left.of.is_common] or numeric:
+        causes, errors, shares = _causes_and_errors(listener, rated, scales)
+        usual = usual.copy()
         for k in range(2):
-            found["error.bias"][k], found["error.weight"][k] = _fit_error(causes[k], errors[:, k], shares)
-        sd = np.exp(found["error.bias"] + np.einsum("knc,kc->nk", causes, found["error.weight"]))
-        usual = np.sqrt(np.average(np.square(sd), axis=0, weights=shares))
-    if left_out.clips:
-        means = np.array([trained.level(piece.views) for piece, trained in left_out.clips])
-        signs = np.array([piece.mean for piece, _ in left_out.clips])
+            known = ~np.isnan(errors[:, k])
+            if known.any():
+                bias, weight = _fit_error(causes[k, known], errors[known, k], shares[known])
+                found["error.bias"][k], found["error.weight"][k] = bias, weight
+                sd = np.exp(bias + causes[k, known] @ weight)
+                usual[k] = np.sqrt(np.average(np.square(sd), weights=shares[known]))
+    if clips := [left for left in left_out if left.of.is_common and left.of.kind == "sign"]:
+        means = np.array([left.listener.level(left.piece.views) for left in clips])
+        signs = np.array([left.piece.mean for left in clips])
         found["error.free"] = np.maximum(_sd_of_signs(means, signs) / usual, 1.0)
-    if left_out.tagged:
-        songs = [song for song, _ in left_out.tagged]
-        share = song_shares(songs)
-        predicted = np.array(
-            [trained.level(song.views) + trained.band(song.views).mean(axis=0) for song, trained in left_out.tagged]
-        )
-        predicted -= np.average(predicted, axis=0, weights=share)
-        variance = np.average(np.square(predicted - tags_as_ratings(songs, spread)), axis=0, weights=share)
-        found["error.band_variance"] = np.maximum(variance - np.square(usual), 0)
+    if bands := [left for left in numeric if left.of.has_bands]:
+        found["error.band_variance"] = np.maximum(_band_errors(bands, scales, spread) - np.square(usual), 0)
     return found
 
 
+def _band_errors(bands: Sequence[LeftOut], scales: Scales, spread: np.ndarray) -> np.ndarray:
+    """The mean square of the errors of left-out songs for bands, (2,)."""
+    sets: dict[str, SeenSet] = {left.of.name: left.of for left in bands}
+    squares, weights = np.zeros(2), np.zeros(2)
+    for name, seen in sets.items():
+        rated = dict(zip(map(id, seen.pieces), band_ratings(seen, scales, spread), strict=True))
+        of_set = [left for left in bands if left.of.name == name]
+        share = np.array([left.piece.weight for left in of_set])
+        errors = np.array(
+            [
+                left.listener.level(left.piece.views)
+                + left.listener.band(left.piece.views).mean(axis=0)
+                - rated[id(left.piece)]
+                for left in of_set
+            ]
+        )
+        if not seen.is_common:  # its zero says nothing about errors
+            errors -= np.nansum(errors * share[:, None], axis=0) / (~np.isnan(errors) * share[:, None]).sum(axis=0)
+        squares += np.nansum(np.square(errors) * share[:, None], axis=0)
+        weights += (~np.isnan(errors) * share[:, None]).sum(axis=0)
+    return squares / np.maximum(weights, 1e-12)
+
+
 def _causes_and_errors(
-    listener: Listener, rated: Sequence[tuple[SeenPiece, Listener]]
+    listener: Listener, rated: Sequence[LeftOut], scales: Scales
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of all left-out bars the causes, (2, n, 5), the errors, (n, 2), and the weights, (n,), equal for all pieces.
 
     listener: gives the size of the motion, the mean and spread of ratings, and what is far.
     """
     causes, errors, shares = [], [], []
-    for piece, trained in rated:
+    for left in rated:
+        piece, trained = left.piece, left.listener
         common = {name: listener.weights[name] for name in _COMMON if name in listener.weights}
         predicting = Listener(dict(trained.weights) | common, trained.config)
         rating = predicting.predict(piece.views)[:, :2].astype(np.float64)
         moments, moving = predicting.read(piece.views, "heard"), predicting.moving(piece.views)
         causes.append(predicting.causes(rating, piece.views, moments, moving)[:, piece.rated])
-        errors.append(rating[piece.rated] - piece.targets)
+        own = scales.get(left.of.name, NOT_LEARNED)
+        targets = piece.targets if left.of.is_common else own.in_common_unit(piece.targets)
+        errors.append(rating[piece.rated] - targets)
         shares.append(np.full(len(piece.rated), 1 / len(piece.rated)))
     return np.concatenate(causes, axis=1), np.concatenate(errors), np.concatenate(shares)
 
@@ -100,6 +126,6 @@ def _fit_error(causes: np.ndarray, errors: np.ndarray, shares: np.ndarray) -> tu
 def _sd_of_signs(outputs: np.ndarray, signs: np.ndarray) -> np.ndarray:
     """The standard deviation under which Φ(output / sd) makes the signs likeliest; each (clips, 2) -> (2,)."""
     candidates = np.logspace(-2, 1, 301)
-    right = (2 * signs - 1) * outputs  # (clips, 2)
+    right = np.nan_to_num((2 * signs - 1) * outputs)  # (clips, 2); 0 where a side is unsure
     likelihood = log_ndtr(right[None] / candidates[:, None, None]).sum(axis=1)  # (candidates, 2)
     return candidates[likelihood.argmax(axis=0)]

@@ -92,7 +92,6 @@ class SetSettings:
     use: Literal["train", "measure"] = "train"
     weight: Annotated[float, Range(0, 1000)] = 1.0
     scale: Literal["common", "own"] = "own"
-    rater_weights: Literal["equal", "agreement"] = "agreement"
     lag: Annotated[float, Range(0, 30)] = 0.0
     points: QuadrantPoints = QuadrantPoints()
     alignment: Literal["number", "time", "equal_only"] = "number"
@@ -101,7 +100,6 @@ class SetSettings:
     test_share: Annotated[float, Range(0, 0.5)] = 0.15
     columns: TableColumns = TableColumns()
     match_by: Annotated[tuple[Identity, ...], ONE_OR_MORE] = ()
-    least_match_score: Annotated[float, Range(0, 1)] = 0.0
     licence: str | None = None
     citation: str | None = None
 
@@ -182,6 +180,7 @@ class ListenerSettings:
     penalty_motion: Annotated[float, Range(0.001, 1e6)]
     penalty_band: Annotated[float, Range(0.001, 1e6)]
     sign_weight: Annotated[float, Range(0, 1e3)]
+    largest_set: Annotated[int, Range(10, 10_000_000)]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""Rated music for training and evaluation: files of 02_extract_latents.py with ratings of 01_prepare_datasets.py.
+"""Rated music for training and evaluation: files of 02_extract_latents.py with the ratings of prepared sets.
 
-Targets are (valence, arousal) in [−1, 1]: the raters' mean for a bar of VGMIDI, the point of the clip's quadrant for
-every bar of EMOPIA; for every bar of a tagged song what its tags say, in their own unit. CustomMLP is trained on single
-bars; for it, arrays are over the bars of all pieces, one piece after the other, the bars of a piece in ascending order.
+Targets are (valence, arousal) in the set's unit: the raters' mean for each rated bar of a curve, and for every bar of a
+piece that is rated as a whole that rating. CustomMLP is trained on single bars; for it, arrays are over the bars of all
+pieces, one piece after the other, the bars of a piece in ascending order.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,16 +20,18 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from pipeline.annotations import DIMENSIONS
-from pipeline.settings import UserError, command
+from pipeline.settings import UserError, command, command_line
 
-from .extraction import PieceLatents, latents_path, read_labels, read_latents, read_metadata
+from .extraction import MATCHED, PieceLatents, latents_path, read_latents, read_metadata
 from .features import VERSION as FEATURES_VERSION
 from .features import BarFeatures
 from .head import HeadInput, NamedEncoder
+from .known_sets import Kind
+from .pretrain_settings import SetSettings
+from .rated_set import MATCH, is_by_identity, read_set_table
+from .song_identity import song_key
 
-# pieces of one group may not be in both training and test data
 _EXTRACT = "pretrain_model/02_extract_latents.py"
-GROUP = {"emopia": "song", "vgmidi": "game", "tagged": "song_key"}
 Represent: TypeAlias = "Callable[[RatedPiece], npt.NDArray[np.float32]]"
 
 
@@ -37,17 +39,34 @@ Represent: TypeAlias = "Callable[[RatedPiece], npt.NDArray[np.float32]]"
 class RatedPiece:
     """A piece of n bars, m of which are rated.
 
-    group: its game or song. split: train, val or test. made: latents and features of its bars. rated: int64 (m),
-    indices of the rated bars, ascending. targets: float32 (m, 2).
+    of: the set that it is from. group: its game, song or the like. split: train, val or test. made: latents and
+    features of its bars. rated: int64 (m), indices of the rated bars, ascending. targets: float32 (m, 2), NaN where
+    only the other dimension is rated. weight: its share of the weight of a piece. error: float (2,), standard error of
+    its raters' mean, NaN if not known. n_raters: NaN if not known. same_as: what identifies it in any set: the md5 of
+    its MIDI file, its artist and title, its recording.
     """
 
-    dataset: str
+    of: SetSettings
     name: str
     group: str
     split: str
     made: PieceLatents
     rated: np.ndarray
     targets: np.ndarray
+    weight: float = 1.0
+    error: tuple[float, float] = (np.nan, np.nan)
+    n_raters: float = np.nan
+    same_as: tuple[str, ...] = ()
+
+    @property
+    def dataset(self) -> str:
+        """The name of its set."""
+        return self.of.name
+
+    @property
+    def kind(self) -> Kind:
+        """How it is rated."""
+        return self.of.rated_as
 
     @property
     def input(self) -> HeadInput:
@@ -55,41 +74,70 @@ class RatedPiece:
         return HeadInput(BarFeatures(self.made.edges, self.made.features, self.made.band), self.made.latents)
 
 
-def load_rated_pieces(folder: Path, dataset: str, splits: Collection[str], encoder: NamedEncoder) -> list[RatedPiece]:
+def load_rated_pieces(
+    folder: Path, rated_set: SetSettings, splits: Collection[str], encoder: NamedEncoder
+) -> list[RatedPiece]:
     """Read the pieces of some splits that have both ratings and latents by `encoder`, sorted by name.
 
     A piece without a file (it failed in 02_extract_latents.py) is skipped. Raises UserError if no piece is left, or if
     a file was made by another encoder or holds another version of the features.
     """
-    labels = read_labels(folder, dataset)
+    name = rated_set.name
+    table, by_piece = read_set_table(folder, name, "pieces"), _ratings_by_piece(folder, rated_set)
+    by_identity = is_by_identity(folder, name)
     wanted = {"encoder_digest": encoder.digest, "features": FEATURES_VERSION}
+    step = command_line(MATCH, {"ratings.dir": str(folder)}) if by_identity else command(_EXTRACT)
     pieces: list[RatedPiece] = []
-    for name, label in labels[labels["split"].isin(list(splits))].groupby("piece", sort=True):
-        path = latents_path(folder, encoder, dataset, str(name))
+    for row in table[table["split"].isin(list(splits))].sort_values("piece").itertuples():
+        path = latents_path(folder, encoder, MATCHED if by_identity else name, str(row.piece))
         made_by = read_metadata(path)
-        if not made_by:
+        if not made_by or str(row.piece) not in by_piece:
             continue
         if not made_by.items() >= wanted.items():
             fault = "by another encoder" if made_by.get("encoder_digest") != encoder.digest else "of another version"
-            raise UserError(f"{path} is {fault}: run {command(_EXTRACT)} again")
-        made = read_latents(path)
-        rated, targets = _rate(made, label)
-        group, split = (str(label[column].iloc[0]) for column in (GROUP[dataset], "split"))
-        pieces.append(RatedPiece(dataset, str(name), group, split, made, rated, targets))
-    if not sum(len(piece.rated) for piece in pieces):
+            raise UserError(f"{path} is {fault}: run {step} again")
+        if len((piece := _piece(rated_set, row, read_latents(path), by_piece[str(row.piece)])).rated):
+            pieces.append(piece)
+    if not pieces:
         which = f"of the split {' or '.join(splits)}" if splits else "of no split"
-        why = f"no {dataset} bars {which} have latents by the encoder {encoder.name}"
-        raise UserError(f"{folder}: {why}: run {command(_EXTRACT)} first")
+        why = f"no {name} bars {which} have latents by the encoder {encoder.name}"
+        raise UserError(f"{folder}: {why}: run {step} first")
     return pieces
 
 
-def _rate(made: PieceLatents, label: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the rated bars and their targets."""
-    if "bar_number" not in label:  # one rating for the whole clip
-        targets = np.repeat(label[list(DIMENSIONS)].to_numpy(np.float32), len(made.bar_number), axis=0)
-        return np.arange(len(made.bar_number)), targets
-    _, rated, row = np.intersect1d(made.bar_number, label["bar_number"].to_numpy(), return_indices=True)
-    return rated, label[["valence_mean", "arousal_mean"]].to_numpy(np.float32)[row]
+def _ratings_by_piece(folder: Path, rated_set: SetSettings) -> dict[str, pd.DataFrame]:
+    """The ratings of each piece; of a set that is not read as curves one for each piece, the mean over its bars."""
+    ratings = read_set_table(folder, rated_set.name, "ratings")
+    if rated_set.rated_as != "curve":
+        ratings = ratings.groupby("piece", as_index=False).mean().assign(bar_number=np.nan)
+    return {str(piece): table for piece, table in ratings.groupby("piece")}
+
+
+def _piece(rated_set: SetSettings, row: Any, made: PieceLatents, ratings: pd.DataFrame) -> RatedPiece:
+    """A piece with its ratings. row: of the table of pieces."""
+    values = ratings[[*DIMENSIONS]].to_numpy(np.float32)
+    if ratings["bar_number"].isna().all():  # one rating for the whole piece
+        rated, targets = np.arange(len(made.bar_number)), np.repeat(values[:1], len(made.bar_number), axis=0)
+    else:
+        _, rated, rows = np.intersect1d(made.bar_number, ratings["bar_number"].to_numpy(), return_indices=True)
+        targets = values[rows]
+    is_known = ~np.isnan(targets).all(axis=1)
+    n_raters = float(ratings["n_raters"].mean())
+    error = ratings[[f"{dimension}_sd" for dimension in DIMENSIONS]].mean().to_numpy() / np.sqrt(n_raters)
+    same_as = (f"md5 {row.md5}" if row.md5 else "", song_key(row.artist, row.title), row.recording)
+    return RatedPiece(
+        of=rated_set,
+        name=str(row.piece),
+        group=str(row.group),
+        split=str(row.split),
+        made=made,
+        rated=rated[is_known],
+        targets=targets[is_known],
+        weight=float(row.weight),
+        error=(float(error[0]), float(error[1])),
+        n_raters=n_raters,
+        same_as=tuple(filter(None, same_as)),
+    )
 
 
 @dataclass(frozen=True)
@@ -97,7 +145,7 @@ class RatedBars:
     """Rated bars of pieces of one dataset.
 
     latents: float32 (n, width). targets: float32 (n, 2). bar_number: int32 (n). piece: (n,) index into `pieces`.
-    dataset: emopia or vgmidi.
+    dataset: the set's name. kind: how it is rated.
     """
 
     latents: npt.NDArray[np.float32]
@@ -105,7 +153,8 @@ class RatedBars:
     bar_number: npt.NDArray[np.int32]
     piece: npt.NDArray[np.int64]
     pieces: tuple[str, ...]
-    dataset: str = "vgmidi"
+    dataset: str
+    kind: Kind
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -129,6 +178,7 @@ def rated_bars(pieces: Sequence[RatedPiece], represent: Represent = whole_latent
         piece=np.repeat(np.arange(len(pieces)), sizes),
         pieces=tuple(piece.name for piece in pieces),
         dataset=pieces[0].dataset,
+        kind=pieces[0].kind,
     )
 
 
@@ -140,7 +190,7 @@ class BarDataset(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
     """
 
     def __init__(self, parts: Sequence[RatedBars], quadrants: str = "points"):
-        only_signs = [np.full(len(part), part.dataset == "emopia" and quadrants == "signs") for part in parts]
+        only_signs = [np.full(len(part), part.kind == "sign" and quadrants == "signs") for part in parts]
         n = sum(len(part) for part in parts)
         weights = [np.full(len(part), n / (len(parts) * len(part)), dtype=np.float32) for part in parts]
         self.latents = torch.from_numpy(np.concatenate([part.latents for part in parts]))  # (n, width)

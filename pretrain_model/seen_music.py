@@ -1,86 +1,175 @@
-"""Rated music as a listener is trained on it: what it hears of each piece, and how people rated it."""
+"""Rated music as a listener is trained on it: what it hears of each piece, and how people rated it.
+
+One or more sets are *common*: their zero and unit are those of the numbers that the listener predicts. Every other
+set has a scale of its own, which set_scales.py learns.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy.stats import rankdata
+
+from pipeline.settings import note
 
 from .bar_context import BarViews
+from .known_sets import Kind
 from .listener import Listener
 from .pretrain_settings import ListenerSettings
 from .rated_pieces import RatedPiece
+
+SPREAD = (0.23, 0.25)  # valence and arousal of VGMIDI from piece to piece; used where no ratings tell it
 
 
 @dataclass(frozen=True)
 class SeenPiece:
     """A rated piece as input for training: the views of its bars, and the indices of those that are rated, (m).
 
-    group: its game or song. targets: float64 (m, 2), ratings in [−1, 1]; signs as 0 or 1; or tags, in any unit.
+    group: its game or song. targets: float64 (m, 2), ratings in the set's unit; signs as 0 or 1; ranks from 0 to 1;
+    NaN where not rated. weight: its share of the weight of a piece. error: (2,), standard error of the raters' mean, or
+    what grows as it does; NaN if not known.
     """
 
     group: str
     views: BarViews
     rated: np.ndarray
     targets: np.ndarray
+    weight: float = 1.0
+    error: np.ndarray = field(default_factory=lambda: np.full(2, np.nan))
 
     @classmethod
     def of(cls, piece: RatedPiece, settings: ListenerSettings) -> SeenPiece:
-        """The views and targets of a rated piece; of EMOPIA's points only the signs are used."""
+        """The views and targets of a rated piece; of points that are rated as signs only the signs are used."""
         views = piece.input.views(settings.reads == "performance_and_latents")
-        targets = piece.targets >= 0 if piece.dataset == "emopia" else piece.targets
-        return cls(piece.group, views, piece.rated, targets.astype(np.float64))
+        targets = piece.targets.astype(np.float64)
+        if piece.kind == "sign":
+            targets = np.where(np.isnan(targets) | (targets == 0), np.nan, targets > 0)
+        error = np.array(piece.error)
+        few = np.full(2, 1 / np.sqrt(piece.n_raters)) if piece.n_raters > 0 else np.full(2, np.nan)
+        return cls(piece.group, views, piece.rated, targets, piece.weight, np.where(np.isnan(error), few, error))
 
     @property
     def mean(self) -> np.ndarray:
-        """The mean of its targets, (2,)."""
-        return self.targets.mean(axis=0)
+        """The mean of its targets, (2,); NaN for a dimension that is not rated."""
+        known = ~np.isnan(self.targets)
+        total = np.where(known, self.targets, 0).sum(axis=0)
+        return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
 
 
-class RatedMusic(NamedTuple):
-    """The pieces of VGMIDI, the clips of EMOPIA and the tagged songs to train on; any of them may be empty."""
+@dataclass(frozen=True)
+class SeenSet:
+    """The pieces of a set. is_common: whether its zero and unit are those of the predictions. weight: the block's."""
 
-    rated: list[SeenPiece]
-    clips: list[SeenPiece]
-    tagged: list[SeenPiece]
+    name: str
+    kind: Kind
+    is_common: bool
+    weight: float
+    pieces: list[SeenPiece]
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether its ratings are numbers, rather than signs or ranks."""
+        return self.kind in ("curve", "point")
+
+    @property
+    def means(self) -> np.ndarray:
+        """The mean rating of each piece, (pieces, 2)."""
+        return np.array([piece.mean for piece in self.pieces]).reshape(-1, 2)
+
+    @property
+    def shares(self) -> np.ndarray:
+        """The weight of each piece, (pieces)."""
+        return np.array([piece.weight for piece in self.pieces])
+
+    @property
+    def has_bands(self) -> bool:
+        """Whether drums or instruments other than a piano play in any piece."""
+        return any(piece.views.band[-1].any() for piece in self.pieces)
+
+
+@dataclass(frozen=True)
+class RatedMusic:
+    """The sets to train on."""
+
+    sets: tuple[SeenSet, ...]
 
     @classmethod
     def of(cls, pieces: Sequence[RatedPiece], settings: ListenerSettings) -> RatedMusic:
-        """All pieces by their dataset."""
-        return cls(
-            *(
-                [SeenPiece.of(p, settings) for p in pieces if p.dataset == name]
-                for name in ("vgmidi", "emopia", "tagged")
-            )
-        )
+        """All pieces by their set, at most `settings.largest_set` of each; one set at least is common."""
+        by_set: dict[str, list[RatedPiece]] = {}
+        for piece in pieces:
+            by_set.setdefault(piece.dataset, []).append(piece)
+        sets = []
+        for name, found in by_set.items():
+            block, drawn = found[0].of, _drawn(found, settings.largest_set)
+            seen = [SeenPiece.of(piece, settings) for piece in drawn]
+            seen = _ranked(seen) if block.rated_as == "rank" else seen
+            sets.append(SeenSet(name, block.rated_as, block.scale == "common", block.weight, seen))
+        order = ("curve", "point", "sign", "rank")
+        return cls(_with_anchor(tuple(sorted(sets, key=lambda rated: order.index(rated.kind)))))
 
-    def without(self, left_out: RatedMusic) -> RatedMusic:
-        """The pieces that are not in another selection of them."""
-        return RatedMusic(
-            *([p for p in ours if not any(p is q for q in theirs)] for ours, theirs in zip(self, left_out, strict=True))
-        )
+    def __iter__(self) -> Iterator[SeenSet]:
+        return iter(self.sets)
+
+    @property
+    def rated(self) -> list[SeenPiece]:
+        """The pieces with ratings on the common scale."""
+        return [piece for rated in self if rated.is_common and rated.is_numeric for piece in rated.pieces]
+
+    @property
+    def clips(self) -> list[SeenPiece]:
+        """The pieces with signs on the common scale."""
+        return [piece for rated in self if rated.is_common and rated.kind == "sign" for piece in rated.pieces]
+
+    @property
+    def own(self) -> list[SeenSet]:
+        """The sets with a scale of their own."""
+        return [rated for rated in self if not rated.is_common]
+
+    def select(self, chosen: Sequence[Sequence[int]]) -> RatedMusic:
+        """Some pieces of each set, by their indices; sets without any are left out."""
+        picked = zip(self.sets, chosen, strict=True)
+        sets = (replace(rated, pieces=[rated.pieces[i] for i in indices]) for rated, indices in picked)
+        return RatedMusic(tuple(rated for rated in sets if rated.pieces))
 
 
-class LeftOut(NamedTuple):
-    """Pieces, clips and songs, each with a listener that was trained without its game or song."""
+@dataclass(frozen=True)
+class LeftOut:
+    """A piece, and a listener that was trained without its group."""
 
-    rated: list[tuple[SeenPiece, Listener]]
-    clips: list[tuple[SeenPiece, Listener]]
-    tagged: list[tuple[SeenPiece, Listener]]
-
-
-def song_shares(songs: Sequence[SeenPiece]) -> np.ndarray:
-    """The weight of each file, (files,): files of one song share its weight."""
-    groups = [song.group for song in songs]
-    return np.array([1 / groups.count(group) for group in groups])
+    of: SeenSet
+    piece: SeenPiece
+    listener: Listener
 
 
-def tags_as_ratings(tagged: Sequence[SeenPiece], spread: np.ndarray) -> np.ndarray:
-    """The tags of songs, (files, 2), with mean 0 over songs and the spread of ratings, (2,)."""
-    share = song_shares(tagged)
-    tags = np.stack([song.mean for song in tagged])
-    mean = np.average(tags, axis=0, weights=share)
-    std = np.sqrt(np.average(np.square(tags - mean), axis=0, weights=share))
-    return (tags - mean) / np.where(std > 1e-9, std, 1.0) * spread
+def _drawn(pieces: list[RatedPiece], most: int) -> list[RatedPiece]:
+    """At most so many pieces, drawn by chance, always the same ones."""
+    if len(pieces) <= most:
+        return pieces
+    kept = np.sort(np.random.default_rng(0).choice(len(pieces), most, replace=False))
+    return [pieces[i] for i in kept]
+
+
+def _ranked(pieces: list[SeenPiece]) -> list[SeenPiece]:
+    """Targets replaced by their ranks in the set, from 0 to 1, equal ones sharing theirs."""
+    means = np.array([piece.mean for piece in pieces])
+    ranks = rankdata(means, axis=0, nan_policy="omit") / max(len(pieces), 1)
+    return [replace(p, targets=np.repeat(r[None], len(p.targets), axis=0)) for p, r in zip(pieces, ranks, strict=True)]
+
+
+def _with_anchor(sets: tuple[SeenSet, ...]) -> tuple[SeenSet, ...]:
+    """The sets, one of them made common if none is: the largest with numbers, or else with signs, or else ranks."""
+    if not sets or any(rated.is_common for rated in sets):
+        return sets
+    kinds = [kinds for kinds in (("curve", "point"), ("sign",), ("rank",)) if any(s.kind in kinds for s in sets)]
+    anchor = max((rated for rated in sets if rated.kind in kinds[0]), key=lambda rated: len(rated.pieces))
+    note(f"no set has scale: common, so the numbers that are predicted are on the scale of {anchor.name}")
+    made = replace(anchor, is_common=True)
+    if anchor.is_numeric and np.nanmax(np.abs(anchor.means)) > 1:
+        note(f"{anchor.name} is rated beyond [−1, 1]: its ratings are taken as so many standard deviations")
+        mean, spread = np.nanmean(anchor.means, axis=0), np.nanstd(anchor.means, axis=0)
+        unit = np.where(spread > 0, spread, 1.0) / SPREAD
+        made = replace(made, pieces=[replace(p, targets=(p.targets - mean) / unit) for p in anchor.pieces])
+    return tuple(made if rated is anchor else rated for rated in sets)

@@ -2,9 +2,9 @@
 
 Writes to output.dir for each of data.datasets NAME_pieces.csv, NAME_ratings.csv, NAME_left_out.csv (what can't be used,
 and why), for VGMIDI and MERP NAME_raters.csv (every rater), and the MIDI files. Ratings in seconds become ratings of
-bars. A set is not downloaded if its path gives a local copy. A table of ratings without MIDI files gets NAME_wanted.csv:
-process_gigamidi/03_match_ratings.py then finds its songs in a stream of music. With prepare.plots also plots/NAME/*.png:
-rated and predicted curves over each other, with the lag at which they correlate best.
+bars. A set is not downloaded if its path gives a local copy. A table of ratings without MIDI files gets
+NAME_wanted.csv: process_gigamidi/03_match_ratings.py then finds its songs in a stream of music. With prepare.plots also
+plots/NAME/*.png: rated and predicted curves over each other, with the lag at which they correlate best.
 """
 
 from pipeline.files import provenance, write_json

@@ -1,24 +1,28 @@
 """Step 3: train a head on the files of step 2: the listener, or CustomMLP (train.head).
 
-Writes output.dir/head/head.safetensors and run.json. The listener is trained on the splits listener.splits of EMOPIA,
-VGMIDI or both (data.train_on), and on all tagged songs that step 1 prepared. CustomMLP is trained on the split train
-and stops when the loss on the split val has not fallen for train.patience epochs; the weights of the best epoch are
-kept, and losses.csv lists all losses.
+Writes output.dir/head/head.safetensors and run.json. The listener is trained on the splits listener.splits of the sets
+in data.train_on, of any kind, and sets.csv lists the scale of each: its offset, slope and noise against the numbers
+that are predicted. CustomMLP is trained on the split train of the sets on the common scale, and stops when the loss on
+the split val has not fallen for train.patience epochs; the weights of the best epoch are kept, and losses.csv lists
+all losses. The file of the head names its sets, with their licences and what to cite.
 """
 
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from musetok_bridge import BarEncoder, load_encoder
 from pipeline.files import provenance, write_json, write_table
-from pipeline.settings import SettingsError, run_script
-from pretrain_model.extraction import with_tagged
+from pipeline.settings import SettingsError, UserError, command_line, run_script
 from pretrain_model.head import Model, load_head, save_head
-from pretrain_model.listener_training import train_listener
-from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, chosen
-from pretrain_model.rated_pieces import load_rated_pieces, rated_bars
+from pretrain_model.listener_training import train_with_scales
+from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
+from pretrain_model.rated_pieces import RatedPiece, load_rated_pieces, rated_bars
+from pretrain_model.same_songs import refuse_shared, without_same
+from pretrain_model.set_scales import scales_table
 from pretrain_model.training import train_head
 
-_SPLITS = {"tagged": ("train",)}  # tagged songs have no other; they are judged by cross-validation
+SPLITS = ("train", "val", "test")
 
 
 def main(settings: PretrainSettings) -> None:
@@ -40,6 +44,9 @@ def main(settings: PretrainSettings) -> None:
     )
     write_json(settings.head_folder / "run.json", record)
     print(f"head: {path.resolve()}")
+    measure = command_line("pretrain_model/04_evaluate.py", {"output.dir": settings.output.dir})
+    use = command_line("process_gigamidi/01_annotate.py", {"model.head": str(path)})
+    print(f"next: {measure}, or {use} --set dataset.path=MUSIC")
 
 
 def train_the_listener(settings: PretrainSettings, encoder: BarEncoder) -> tuple[Model, bool, dict[str, Any]]:
@@ -47,30 +54,69 @@ def train_the_listener(settings: PretrainSettings, encoder: BarEncoder) -> tuple
     splits = settings.listener.splits
     if not splits:
         raise SettingsError("'listener.splits' is empty: name one or more of train, val, test")
-    datasets = with_tagged(settings.folder, chosen(settings.data.train_on))
-    pieces = {d: load_rated_pieces(settings.folder, d, _SPLITS.get(d, splits), encoder) for d in datasets}
-    model = train_listener([piece for rated in pieces.values() for piece in rated], settings.listener)
+    pieces = pieces_of(settings, splits, encoder)
+    trained = train_with_scales([piece for rated in pieces.values() for piece in rated], settings.listener)
     (settings.head_folder / "losses.csv").unlink(missing_ok=True)  # it may be left from a CustomMLP in this folder
     counts = "; ".join(
         f"{d}: {len(rated):,} pieces, {sum(len(p.rated) for p in rated):,} bars" for d, rated in pieces.items()
     )
     print(counts)
-    facts = {"trained_on": "+".join(datasets), "splits": "+".join(splits), "pieces": counts}
-    return model, settings.listener.reads == "performance_and_latents", facts
+    table = scales_table(trained.scales)
+    write_table(settings.head_folder / "sets.csv", table, decimals=6)
+    if len(table):
+        print(table.to_string(index=False, float_format="{:.3f}".format))
+    facts = {"trained_on": "+".join(pieces), "splits": "+".join(splits), "pieces": counts, "sets": terms(pieces)}
+    return trained.listener, settings.listener.reads == "performance_and_latents", facts
 
 
 def train_custom_mlp(settings: PretrainSettings, encoder: BarEncoder) -> tuple[Model, bool, dict[str, Any]]:
     """Train a CustomMLP; returns the model, True (it reads latents), and facts for its file."""
-    train, val = (
-        [rated_bars(load_rated_pieces(settings.folder, d, [split], encoder)) for d in chosen(settings.data.train_on)]
-        for split in ("train", "val")
-    )
-    trained = train_head(train, val, settings.train)
+    train, val = (pieces_of(settings, [split], encoder, scale="common") for split in ("train", "val"))
+    bars, val_bars = ([rated_bars(rated) for rated in part.values()] for part in (train, val))
+    trained = train_head(bars, val_bars, settings.train)
+    (settings.head_folder / "sets.csv").unlink(missing_ok=True)  # it may be left from a listener in this folder
     write_table(settings.head_folder / "losses.csv", trained.losses)
     print(f"best epoch {trained.best_epoch} of {len(trained.losses)}, validation loss {trained.best_loss:.4f}")
-    facts = {"trained_on": "+".join(chosen(settings.data.train_on)), "seed": settings.train.seed}
+    facts = {"trained_on": "+".join(train), "seed": settings.train.seed, "sets": terms(train)}
     facts |= {"splits": "train", "loss": settings.train.loss, "best_epoch": trained.best_epoch}
     return trained.model, True, facts | {"validation_loss": f"{trained.best_loss:.6f}"}
+
+
+def pieces_of(
+    settings: PretrainSettings, splits: Sequence[str], encoder: BarEncoder, scale: str | None = None
+) -> dict[str, list[RatedPiece]]:
+    """The pieces of these splits of every set to learn from, by the set's name, none of which is in another split.
+
+    scale: take only sets with this one. Raises UserError if none is left, or with data.same_songs: refuse if the same
+    music is in other splits.
+    """
+    blocks = [block for block in settings.trained_on() if scale in (None, block.scale)]
+    if not blocks:
+        raise SettingsError("'data.train_on' names no set with scale: common, which custom_mlp learns from")
+    every = {block.name: load_rated_pieces(settings.folder, block, SPLITS, encoder) for block in blocks}
+    kept = [piece for rated in every.values() for piece in rated if piece.split in splits]
+    others = [piece for rated in every.values() for piece in rated if piece.split not in splits]
+    if settings.data.same_songs == "refuse":
+        named = (("the splits to train on", kept), ("the others", others))
+        refuse_shared(named, "would be in training and test data at once")
+    else:
+        kept = without_same(kept, others)
+    found = {name: [piece for piece in kept if piece.dataset == name] for name in every}
+    if not (found := {name: rated for name, rated in found.items() if rated}):
+        raise UserError(f"no set of data.train_on has pieces of the split {' or '.join(splits)}")
+    return found
+
+
+def terms(pieces: Mapping[str, Sequence[RatedPiece]]) -> str:
+    """The sets of a head as JSON: name, adapter, kind, licence, citation and number of pieces of each."""
+    of = {name: rated[0].of for name, rated in pieces.items()}
+    return json.dumps(
+        [
+            {"name": name, "adapter": block.adapter, "kind": block.rated_as, **block.terms, "pieces": len(pieces[name])}
+            for name, block in of.items()
+        ],
+        ensure_ascii=False,
+    )
 
 
 if __name__ == "__main__":

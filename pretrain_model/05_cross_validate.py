@@ -1,40 +1,53 @@
 """Step 5: measure how well each kind of head predicts music outside its training data, with confidence intervals.
 
-VGMIDI in folds by game; EMOPIA in folds by song and by its own splits. pretrain_model/cross_validation.py describes the
-protocol and the predictors. Writes to output.dir: cross_validation.csv (every agreement with its 95 % interval),
-cross_validation_bars.csv (predictions for every bar of VGMIDI, each by a model that had not seen its game) and
-cross_validation.json. With all predictors it takes a quarter of an hour on two cores, mostly for CustomMLP.
+All sets of data.train_on and those of data.datasets with use: measure, in folds by their groups.
+pretrain_model/cross_validation.py describes the protocol and the predictors. Then whether learning from a set helps on
+the others (pretrain_model/set_comparison.py). Writes to output.dir: cross_validation.csv (every agreement with its 95 %
+interval), cross_validation_sets.csv (with and without each set), cross_validation_bars.csv (predictions for every bar
+of sets with curves, each by a model that had not seen its group) and cross_validation.json. With EMOPIA, VGMIDI and all
+predictors it takes a quarter of an hour on two cores, mostly for CustomMLP.
 """
 
 from musetok_bridge import load_encoder
 from pipeline.files import provenance, write_json, write_table
 from pipeline.settings import SettingsError, run_script
-from pretrain_model.cross_validation import as_markdown, cross_validate
-from pretrain_model.extraction import with_tagged
+from pretrain_model.cross_validation import Protocol, as_markdown, cross_validate, trainer
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
 from pretrain_model.rated_pieces import load_rated_pieces
-from pretrain_model.vgmidi import read_ratings
+from pretrain_model.rated_set import read_set_table, table_path
+from pretrain_model.set_comparison import compare_sets, comparison_as_markdown
 
 SPLITS = ("train", "val", "test")
+KINDS = ("curve", "point", "sign", "rank")  # the order of the tables
 
 
 def main(settings: PretrainSettings) -> None:
-    """Compare the predictors and print the tables."""
-    if not settings.cross_validate.predictors:
+    """Compare the predictors and the sets, and print the tables."""
+    options = settings.cross_validate
+    if not options.predictors:
         raise SettingsError("'cross_validate.predictors' is empty: name what to compare")
     folder = settings.folder
     encoder = load_encoder(settings.model.encoder, device=settings.model.device, dtype=settings.model.dtype)
-    vgmidi, emopia = (load_rated_pieces(folder, dataset, SPLITS, encoder) for dataset in ("vgmidi", "emopia"))
-    tagged = load_rated_pieces(folder, "tagged", SPLITS, encoder) if "tagged" in with_tagged(folder, ()) else []
-    ratings = read_ratings(folder)
-    table, predictions = cross_validate(vgmidi, emopia, tagged, ratings, settings)
+    used = [*settings.trained_on(), *(block for block in settings.prepared() if block.use == "measure")]
+    used.sort(key=lambda block: KINDS.index(block.rated_as))
+    sets = {block.name: load_rated_pieces(folder, block, SPLITS, encoder) for block in used}
+    raters = {
+        name: read_set_table(folder, name, "raters") for name in sets if table_path(folder, name, "raters").exists()
+    }
+    protocol = Protocol(sets, settings)
+    table, predictions = cross_validate(protocol, raters, settings)
     write_table(folder / "cross_validation.csv", table, decimals=6)
     write_table(folder / "cross_validation_bars.csv", predictions, decimals=6)
+    print(as_markdown(table))
+    if options.compare_sets:
+        of_listener = trainer(f"listener_{settings.listener.context}", settings)
+        helps = compare_sets(protocol, of_listener, options.resamples, settings.train.seed)
+        write_table(folder / "cross_validation_sets.csv", helps, decimals=6)
+        print(f"\n{comparison_as_markdown(helps)}")
     write_json(
         folder / "cross_validation.json",
         provenance(settings, "pretrain_model/05_cross_validate.py", encoder_digest=encoder.digest),
     )
-    print(as_markdown(table))
     print(f"table: {(folder / 'cross_validation.csv').resolve()}")
 
 

@@ -99,27 +99,29 @@ def rating_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
     """Pearson's r, Lin's concordance and mean absolute error per bar, within pieces and per piece.
 
     If predictions have standard deviations, also the share of bars that their intervals cover; and this share and the
-    mean absolute error in each third of the bars by standard deviation, from the smallest: covered_50_third_1, ….
+    mean absolute error in each third of the bars by standard deviation, from the smallest: covered_50_third_1, …. A
+    rating of NaN is none.
     """
     pairs = [pair for piece in pieces for pair in piece]
     predicted, rated = (np.concatenate([pair[k] for pair in pairs]).astype(np.float64) for k in (0, 1))
-    sizes = np.array([len(pair[1]) for pair in pairs])
-    starts = np.cumsum(sizes) - sizes
-    means = [np.add.reduceat(values[:, :2], starts) / sizes[:, None] for values in (predicted, rated)]
-    away = [values[:, :2] - np.repeat(m, sizes, axis=0) for values, m in zip((predicted, rated), means, strict=True)]
-    levels = {"bar": (predicted[:, :2], rated), "within": (away[0], away[1]), "piece": (means[0], means[1])}
-    found = {
-        (level, dimension, name): metric(x[:, k], y[:, k])
-        for level, (x, y) in levels.items()
-        for k, dimension in enumerate(DIMENSIONS)
-        for name, metric in METRICS.items()
-    }
-    if predicted.shape[1] > len(DIMENSIONS):
-        errors = np.abs(predicted[:, :2] - rated)
-        for k, dimension in enumerate(DIMENSIONS):
-            for name, values in _sizes_of_errors(errors[:, k], predicted[:, 2 + k]).items():
-                found["bar", dimension, name] = values
+    piece_of = np.repeat(np.arange(len(pairs)), [len(pair[1]) for pair in pairs])
+    found: dict[Key, float] = {}
+    for k, dimension in enumerate(DIMENSIONS):
+        known = ~np.isnan(rated[:, k])
+        x, y, of = predicted[known, k], rated[known, k], np.unique(piece_of[known], return_inverse=True)[1]
+        sizes = np.bincount(of)
+        means = [np.bincount(of, weights=values) / sizes for values in (x, y)]
+        away = (x - means[0][of], y - means[1][of])
+        for level, values in {"bar": (x, y), "within": away, "piece": (means[0], means[1])}.items():
+            found |= {(level, dimension, name): _or_nan(metric, *values) for name, metric in METRICS.items()}
+        if predicted.shape[1] > len(DIMENSIONS) and len(x):
+            sd = predicted[known, len(DIMENSIONS) + k]
+            found |= {("bar", dimension, name): v for name, v in _sizes_of_errors(np.abs(x - y), sd).items()}
     return found
+
+
+def _or_nan(metric: Callable[[Array, Array], float], x: Array, y: Array) -> float:
+    return metric(x, y) if len(x) else math.nan
 
 
 def _sizes_of_errors(errors: Array, sd: Array) -> dict[str, float]:
@@ -133,20 +135,27 @@ def _sizes_of_errors(errors: Array, sd: Array) -> dict[str, float]:
 
 
 def _means_of_pairs(pieces: Sequence[Compared]) -> tuple[np.ndarray, np.ndarray]:
-    """The means over the bars of each pair, predicted and rated, (pairs, 2) each."""
+    """The means over the bars of each pair, predicted and rated, (pairs, 2) each; NaN where not rated."""
     pairs = [pair for piece in pieces for pair in piece]
     predicted, rated = (np.stack([pair[k][:, :2].mean(axis=0) for pair in pairs]) for k in (0, 1))
     return predicted, rated
 
 
+def _known_means(pieces: Sequence[Compared]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Each dimension with the means of the pairs that are rated in it, predicted and rated, (pairs,) each."""
+    predicted, rated = _means_of_pairs(pieces)
+    for k, dimension in enumerate(DIMENSIONS):
+        known = ~np.isnan(rated[:, k])
+        yield dimension, predicted[known, k], rated[known, k]
+
+
 def quadrant_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
     """Share of clips whose mean has the right sign of valence, of arousal, and of both (the right quadrant)."""
+    found = {("piece", d, "accuracy"): _or_nan(sign_accuracy, x, y) for d, x, y in _known_means(pieces)}
     predicted, rated = _means_of_pairs(pieces)
-    found = {
-        ("piece", dimension, "accuracy"): sign_accuracy(predicted[:, k], rated[:, k])
-        for k, dimension in enumerate(DIMENSIONS)
-    }
-    return found | {("piece", "quadrant", "accuracy"): quadrant_accuracy(predicted, rated)}
+    both = ~np.isnan(rated).any(axis=1)
+    quadrants = quadrant_accuracy(predicted[both], rated[both]) if both.any() else math.nan
+    return found | {("piece", "quadrant", "accuracy"): quadrants}
 
 
 def ranking_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
@@ -154,23 +163,31 @@ def ranking_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
 
     Unlike accuracy it does not ask where zero lies, which a model that never saw a set can't know.
     """
-    predicted, rated = _means_of_pairs(pieces)
+    return {("piece", d, "auc"): area_under_curve(x, y) for d, x, y in _known_means(pieces)}
+
+
+def area_under_curve(predicted: Array, rated: Array) -> float:
+    """Area under the ROC curve of predictions against the signs of ratings; nan where only one sign occurs."""
     signs = rated >= 0
-    return {
-        ("piece", dimension, "auc"): float(roc_auc_score(signs[:, k], predicted[:, k]))
-        if len(np.unique(signs[:, k])) > 1
-        else math.nan
-        for k, dimension in enumerate(DIMENSIONS)
-    }
+    return float(roc_auc_score(signs, predicted)) if len(np.unique(signs)) > 1 else math.nan
 
 
-def tag_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
-    """Spearman's rank correlation of the means of songs with their tags, which are in a unit of their own."""
-    predicted, tagged = _means_of_pairs(pieces)
-    return {
-        ("piece", dimension, "rho"): pearson_r(rankdata(predicted[:, k]), rankdata(tagged[:, k]))
-        for k, dimension in enumerate(DIMENSIONS)
-    }
+def order_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
+    """Spearman's rank correlation of the means of songs with their ratings, which may be in a unit of their own."""
+    return {("piece", d, "rho"): rank_correlation(x, y) for d, x, y in _known_means(pieces)}
+
+
+def point_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
+    """As `order_agreement`, with Pearson's r, Lin's concordance and the mean absolute error of the means as well."""
+    measured = order_agreement(pieces)
+    for dimension, x, y in _known_means(pieces):
+        measured |= {("piece", dimension, name): _or_nan(metric, x, y) for name, metric in METRICS.items()}
+    return measured
+
+
+def rank_correlation(predicted: Array, rated: Array) -> float:
+    """Spearman's rank correlation; nan if one of the two is constant, or there are none."""
+    return pearson_r(rankdata(predicted), rankdata(rated)) if len(rated) else math.nan
 
 
 def with_intervals(measure: Measure, pieces: Sequence[Compared], resamples: int, seed: int) -> pd.DataFrame:
@@ -216,6 +233,8 @@ def _by_rater(ratings: pd.DataFrame, pieces: Sequence[RatedPiece]) -> Iterator[n
     """The ratings of each piece that has two raters or more: (raters, bars, 2)."""
     by_piece = dict(list(ratings.groupby("piece")))
     for piece in pieces:
+        if piece.name not in by_piece:
+            continue
         table = by_piece[piece.name]
         table = table[table["bar_number"].isin(piece.made.bar_number[piece.rated])]
         wide = table.pivot(index="rater", columns="bar_number")

@@ -1,37 +1,36 @@
-"""How well heads predict music outside their training data, by the same protocol for all.
+"""How well heads predict music outside their training data, by the same protocol for all sets and predictors.
 
-VGMIDI's games and EMOPIA's songs are spread over folds; the pieces of a fold are predicted by a model trained on the
-other folds of both. The target for VGMIDI is the plain mean of all valid ratings. EMOPIA is evaluated
-twice: all clips in these folds (emopia_by_song), and its test split by a model trained on its other two splits and on
-all of VGMIDI (emopia), as in other publications. Every interval is of 95 %, by the bootstrap (Efron): pieces, or songs
-for emopia_by_song, are drawn with replacement, all bars of one together, and the agreement is computed again.
+The groups of each set (games, songs) are spread over folds; the pieces of a fold are predicted by a model trained on
+the other folds of all sets. A set that comes with splits (EMOPIA) is evaluated twice: all pieces in these folds
+(emopia_by_song), and its test split by a model trained on its other two and on all other sets (emopia), as in other
+publications. Every interval is of 95 %, by the bootstrap (Efron): pieces, or groups of pieces that are rated as a
+whole, are drawn with replacement, all bars of one together, and the agreement is computed again.
 
-Then each set is predicted by a model that was trained on the other alone (vgmidi_never_seen, emopia_never_seen): what a
-model is worth on a set whose music and raters it does not know. EMOPIA's signs are then judged by the area under the
-ROC curve, since such a model can't know where their zero lies. And tagged songs, if there are any, are predicted by
-models that learned from both sets and from the tags of other songs (tagged_by_song), in five folds; since a scale of
-tags is another one, they are judged by Spearman's rank correlation of a song's mean.
+Then each set is predicted by a model that was trained on the others alone (vgmidi_never_seen, …): what a model is worth
+on a set whose music and raters it does not know. Signs are then judged by the area under the ROC curve, since such a
+model can't know where their zero lies. Points and ranks on a scale of their own are judged by their order: Spearman's
+rank correlation of a song's mean. A set with `use: measure` is predicted in all of this and never learned from; so is,
+by the predictors that need ratings on the common scale, one with a scale of its own.
 
 Predictors:
 
 - constant: the mean rating of the training pieces, each with the same weight; for EMOPIA the mean of its points. It
   differs from fold to fold, low where the left-out games are rated high, so its correlation is below zero.
-- one_rater (VGMIDI): every single rater's ratings against the mean of all others'.
-- half_of_raters (VGMIDI): the mean of a random half of a piece's raters against that of the other half. By Spearman and
-  Brown's formula the mean of all raters has the reliability 2 r / (1 + r), and no predictor's r can be expected to
+- one_rater (sets with single raters): every single rater's ratings against the mean of all others'.
+- half_of_raters (likewise): the mean of a random half of a piece's raters against that of the other half. By Spearman
+  and Brown's formula the mean of all raters has the reliability 2 r / (1 + r), and no predictor's r can be expected to
   exceed the root of that.
 - trees: extremely randomised trees (Geurts, Ernst and Wehenkel, Machine Learning 63, 2006) on the performance features
   of the bar, of the last seconds and of everything heard so far, and their mean over the piece.
-- custom_mlp: CustomMLP on the latents of single bars; it stops by the loss on some games and songs set apart from the
-  training data.
+- custom_mlp: CustomMLP on the latents of single bars; it stops by the loss on some groups set apart from the training
+  data.
 - listener_heard, listener_whole, listener_whole_and_latents: the listener with these settings.
-  They learn from tagged songs in tagged_by_song only: both sets are piano music, to which the band adds nothing.
 - listener_whole_cautious: listener_whole with the motion of the size that a regression gives it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -43,6 +42,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 from tqdm import tqdm
 
 from pipeline.annotations import DIMENSIONS
+from pipeline.settings import SettingsError, counted, note
 
 from .agreement import (
     THIRDS,
@@ -51,103 +51,205 @@ from .agreement import (
     Points,
     half_of_raters,
     one_rater,
+    order_agreement,
+    point_agreement,
     quadrant_agreement,
     ranking_agreement,
     rating_agreement,
-    tag_agreement,
     with_intervals,
 )
+from .folds import folds_by_group
 from .head import Head
 from .listener import Motion
-from .listener_training import folds_by_group, train_listener
+from .listener_training import train_listener
 from .pretrain_settings import PretrainSettings
-from .rated_pieces import GROUP, RatedBars, RatedPiece, Represent, rated_bars, whole_latent
+from .rated_pieces import RatedBars, RatedPiece, Represent, rated_bars, whole_latent
+from .same_songs import linked_groups, refuse_in_two_groups, without_same
 from .time_averages import heard_mean, leaky_means
 from .training import train_head
 
 COLUMNS = ["dataset", "level", "predictor", "dimension", "metric", "value", "low", "high", "n"]
+_NEVER_SEEN = "_never_seen"  # ends the name of a set that a model learned nothing from
+_AGREEMENT = ("r", "ccc", "mae", "covered_50", "covered_90", "accuracy", "rho")
+_THIRDS = tuple(f"{name}_third_{k}" for name in ("mae", "covered_50", "covered_90") for k in range(1, THIRDS + 1))
+OF_RATERS = ("one_rater", "half_of_raters")  # predictors that are no models
 _STOP_FOLDS = 7  # CustomMLP stops by the loss on one of this many parts of the training data
 _TREES, _LEAF, _FEATURES = 200, 5, 0.3
 
 Predict: TypeAlias = Callable[[RatedPiece], Points]
 Train: TypeAlias = Callable[[Sequence[RatedPiece]], Predict]
+BySet: TypeAlias = Mapping[str, Sequence[RatedPiece]]
+
+
+class Protocol:
+    """The sets, and the folds of their pieces.
+
+    sets: the pieces of each, by its name. measured: the names of those with enough groups for the folds.
+    """
+
+    def __init__(self, sets: BySet, settings: PretrainSettings):
+        """Spread the pieces over folds. Raises UserError if the same music would be in two of them."""
+        self.sets = sets
+        self.pieces = [piece for some in sets.values() for piece in some]
+        self.joins_same = settings.data.same_songs == "together"
+        if not self.joins_same:
+            refuse_in_two_groups(self.pieces)
+        count = settings.cross_validate.folds
+        self.folds = fold_pieces(self.pieces, count, self.joins_same)
+        self.measured = [name for name, some in sets.items() if _has_groups(name, some, count)]
+
+    def of_set(self, predicted: Sequence[Points], name: str) -> list[Compared]:
+        """A set's part of predictions for `pieces`, beside the ratings: of curves by piece, of others by group."""
+        pairs = [(x, p) for x, p in zip(predicted, self.pieces, strict=True) if p.dataset == name]
+        return compared([p for _, p in pairs], [x for x, _ in pairs])
+
+    def left_out(self, train: Train, without: str | None = None) -> list[Points]:
+        """Predictions for all pieces, each by a model trained without its fold. without: a set not to learn from."""
+        return predict_left_out(self.pieces, self.folds, lambda some: train(learned(some, without)))
+
+    def apart(self, pieces: Sequence[RatedPiece], test: Sequence[RatedPiece]) -> list[RatedPiece]:
+        """The pieces to learn from for a test on others: none that is the same music."""
+        return learned(without_same(pieces, test) if self.joins_same else pieces)
+
+
+def learned(pieces: Sequence[RatedPiece], without: str | None = None) -> list[RatedPiece]:
+    """The pieces to learn from. without: a set to leave out."""
+    return [piece for piece in pieces if piece.of.use == "train" and piece.dataset != without]
+
+
+def _has_groups(name: str, pieces: Sequence[RatedPiece], count: int) -> bool:
+    """Whether a set has a group for each fold at least; otherwise a note says that it is not measured."""
+    groups = len({piece.group for piece in pieces})
+    if groups < count:
+        note(f"{name} has {counted(groups, 'group')}, too few for {count} folds: it is learned from and not measured")
+    return groups >= count
 
 
 def cross_validate(
-    vgmidi: Sequence[RatedPiece],
-    emopia: Sequence[RatedPiece],
-    tagged: Sequence[RatedPiece],
-    ratings: pd.DataFrame,
-    settings: PretrainSettings,
+    protocol: Protocol, raters: Mapping[str, pd.DataFrame], settings: PretrainSettings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The table of COLUMNS for the predictors of the settings, and the predictions for every bar of VGMIDI.
+    """The table of COLUMNS for the predictors of the settings, and the predictions for every bar of sets with curves.
 
-    tagged: may be empty. ratings: columns piece, rater, bar_number, valence, arousal.
+    raters: of the sets that have them, columns piece, rater, bar_number, valence, arousal. Raises SettingsError if no
+    set is large enough to be measured.
     """
-    bars = rated_bars(vgmidi)
-    predictions = pd.DataFrame({"piece": np.asarray(bars.pieces)[bars.piece], "bar_number": bars.bar_number})
-    predictions[[f"{d}_rated" for d in DIMENSIONS]] = bars.targets
+    if not protocol.measured:
+        raise SettingsError("'cross_validate.folds' is more than any set has groups: set it lower, or add sets")
+    curves = [name for name in protocol.measured if protocol.sets[name][0].kind == "curve"]
+    predictions = _rated_table([piece for name in curves for piece in protocol.sets[name]])
     tables: list[pd.DataFrame] = []
 
     def add(name: str, dataset: str, measure: Measure, pieces: Sequence[Compared]) -> None:
-        table = with_intervals(measure, pieces, settings.cross_validate.resamples, settings.train.seed)
-        tables.append(table.assign(predictor=name, dataset=dataset))
+        if pieces:
+            table = with_intervals(measure, pieces, settings.cross_validate.resamples, settings.train.seed)
+            tables.append(table.assign(predictor=name, dataset=dataset))
 
     for name in tqdm(settings.cross_validate.predictors, desc="cross-validating", unit="predictor"):
-        if name == "one_rater":
-            add(name, "vgmidi", rating_agreement, one_rater(ratings, vgmidi))
+        if name in OF_RATERS:
+            for dataset, ratings in raters.items():
+                pieces = protocol.sets[dataset]
+                rated = one_rater(ratings, pieces) if name == "one_rater" else None
+                rated = half_of_raters(ratings, pieces, settings.train.seed) if rated is None else rated
+                add(name, dataset, rating_agreement, rated)
             continue
-        if name == "half_of_raters":
-            add(name, "vgmidi", rating_agreement, half_of_raters(ratings, vgmidi, settings.train.seed))
+        train = trainer(name, settings)
+        if not trains(name, protocol.pieces):
+            note(f"{name} learns from ratings on the common scale, and no set has them: it is left out")
             continue
-        train = _trainer(name, settings)
-        predicted = predict_left_out(
-            [*vgmidi, *emopia], fold_pieces(vgmidi, emopia, settings.cross_validate.folds), train
-        )
-        rated, clips = predicted[: len(vgmidi)], predicted[len(vgmidi) :]
-        add(name, "vgmidi", rating_agreement, [[(x, p.targets)] for x, p in zip(rated, vgmidi, strict=True)])
-        add(name, "emopia_by_song", quadrant_agreement, _by_group(emopia, clips))
-        if name != "constant":  # it has no constant for a set that it never saw
-            on_vgmidi, on_emopia = train(emopia), train(vgmidi)
-            add(name, "vgmidi_never_seen", rating_agreement, [[(on_vgmidi(p), p.targets)] for p in vgmidi])
-            add(name, "emopia_never_seen", ranking_agreement, _by_group(emopia, [on_emopia(p) for p in emopia]))
-        if tagged and name.startswith("listener_"):  # no other predictor learns from tags
-            songs = _predict_tagged([*vgmidi, *emopia], tagged, settings.cross_validate.folds, train)
-            add(name, "tagged_by_song", tag_agreement, _song_means(_by_group(tagged, songs)))
-        on_split = train([*vgmidi, *(p for p in emopia if p.split != "test")])
-        add(name, "emopia", quadrant_agreement, [[(on_split(p), p.targets)] for p in emopia if p.split == "test"])
-        for k, dimension in enumerate(DIMENSIONS):
-            predictions[f"{dimension}_{name}"] = np.concatenate(rated)[:, k]
+        predicted = protocol.left_out(train)
+        for dataset in protocol.measured:
+            add(
+                name,
+                _title(protocol.sets[dataset]),
+                measure_of(protocol.sets[dataset][0]),
+                protocol.of_set(predicted, dataset),
+            )
+            for title, measure, pairs in _elsewhere(name, dataset, train, protocol):
+                add(name, title, measure, pairs)
+        of_curves = [x for x, p in zip(predicted, protocol.pieces, strict=True) if p.dataset in curves]
+        for k, dimension in enumerate(DIMENSIONS if of_curves else ()):
+            predictions[f"{dimension}_{name}"] = np.concatenate(of_curves)[:, k]
     return pd.concat(tables, ignore_index=True).reindex(columns=COLUMNS), predictions
 
 
-def _by_group(pieces: Sequence[RatedPiece], predicted: Sequence[Points]) -> list[Compared]:
-    """For each song the predictions for its pieces beside their targets."""
-    songs: dict[str, list[tuple[Points, Points]]] = {}
+def _elsewhere(name: str, dataset: str, train: Train, protocol: Protocol) -> list[tuple[str, Measure, list[Compared]]]:
+    """A set's pieces predicted by models trained on other sets alone, and its test split by one trained on the rest."""
+    pieces = protocol.sets[dataset]
+    found: list[tuple[str, Measure, list[Compared]]] = []
+    others = protocol.apart([p for p in protocol.pieces if p.dataset != dataset], pieces)
+    if name != "constant" and trains(name, others) and pieces[0].of.use == "train":
+        predict = train(others)
+        measure = {"curve": rating_agreement, "sign": ranking_agreement}.get(pieces[0].kind, order_agreement)
+        found.append((f"{dataset}{_NEVER_SEEN}", measure, compared(pieces, [predict(p) for p in pieces])))
+    test = [p for p in pieces if p.split == "test"]
+    if pieces[0].of.has_split and test and len(test) < len(pieces):
+        predict = train(protocol.apart([p for p in protocol.pieces if p.dataset != dataset or p.split != "test"], test))
+        found.append((dataset, measure_of(pieces[0]), [[(predict(p), p.targets)] for p in test]))
+    return found
+
+
+def trains(name: str, pieces: Sequence[RatedPiece]) -> bool:
+    """Whether a predictor can be trained on these pieces: only listeners learn from sets with a scale of their own."""
+    return any(name.startswith("listener_") or piece.of.scale == "common" for piece in learned(pieces))
+
+
+def measure_of(piece: RatedPiece) -> Measure:
+    """How the agreement with the set of a piece is measured."""
+    if piece.kind in ("point", "rank"):
+        return point_agreement if piece.kind == "point" and piece.of.scale == "common" else order_agreement
+    return rating_agreement if piece.kind == "curve" else quadrant_agreement
+
+
+def _title(pieces: Sequence[RatedPiece]) -> str:
+    """The name under which a set's folds stand in the table."""
+    of = pieces[0].of
+    return f"{of.name}_by_{of.grouped_by}" if of.has_split else of.name
+
+
+def _rated_table(pieces: Sequence[RatedPiece]) -> pd.DataFrame:
+    """The bars of sets with curves, and their ratings."""
+    parts = [
+        pd.DataFrame({"dataset": p.dataset, "piece": p.name, "bar_number": p.made.bar_number[p.rated]}) for p in pieces
+    ]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["dataset", "piece", "bar_number"])
+    for k, dimension in enumerate(DIMENSIONS):
+        table[f"{dimension}_rated"] = np.concatenate([p.targets[:, k] for p in pieces]) if pieces else []
+    return table
+
+
+def compared(pieces: Sequence[RatedPiece], predicted: Sequence[Points]) -> list[Compared]:
+    """Predictions beside ratings: pieces with curves one by one, clips by group, and songs as means of their group."""
+    if not pieces or pieces[0].kind == "curve":
+        return [[(x, p.targets)] for x, p in zip(predicted, pieces, strict=True)]
+    groups: dict[str, list[tuple[Points, Points]]] = {}
     for piece, values in sorted(zip(pieces, predicted, strict=True), key=lambda pair: pair[0].group):
-        songs.setdefault(piece.group, []).append((values, piece.targets))
-    return list(songs.values())
-
-
-def _song_means(songs: Sequence[Compared]) -> list[Compared]:
-    """For each song the mean of its files' predictions beside that of their tags, as one pair of (1, 2)."""
-    means = [[[part[:, :2].mean(axis=0) for part in pair] for pair in files] for files in songs]
+        groups.setdefault(piece.group, []).append((values, piece.targets))
+    if pieces[0].kind == "sign":
+        return list(groups.values())
+    means = [[[part[:, :2].mean(axis=0) for part in pair] for pair in files] for files in groups.values()]
     return [[(x[None], y[None])] for x, y in (np.mean(files, axis=0) for files in means)]
 
 
-def _predict_tagged(
-    rated: Sequence[RatedPiece], tagged: Sequence[RatedPiece], count: int, train: Train
-) -> list[Points]:
-    """Predictions for tagged songs by models that learned from `rated` and from the tags of other folds' songs."""
-    folds = folds_by_group([p.group for p in tagged], [1] * len(tagged), count)
-    return predict_left_out(tagged, folds, lambda songs: train([*rated, *songs]))
+def fold_pieces(pieces: Sequence[RatedPiece], count: int, together: bool = False) -> list[list[int]]:
+    """The pieces of each fold, as indices; no group is in two folds. The folds of each set are of about the same size.
 
-
-def fold_pieces(vgmidi: Sequence[RatedPiece], emopia: Sequence[RatedPiece], count: int) -> list[list[int]]:
-    """The pieces of each fold, as indices into [*vgmidi, *emopia]; no game and no song is in two folds."""
-    games = folds_by_group([p.group for p in vgmidi], [len(p.rated) for p in vgmidi], count)
-    songs = folds_by_group([p.group for p in emopia], [1] * len(emopia), count)
-    return [[*some, *(len(vgmidi) + i for i in others)] for some, others in zip(games, songs, strict=True)]
+    together: whether pieces that are the same music are kept together across sets.
+    """
+    by_set: dict[str, list[int]] = {}
+    for i, piece in enumerate(pieces):
+        by_set.setdefault(piece.dataset, []).append(i)
+    size = [len(piece.rated) if piece.kind == "curve" else 1 for piece in pieces]
+    if together:
+        total = {name: sum(size[i] for i in some) for name, some in by_set.items()}
+        shares = [max(round(1e6 * n / total[p.dataset]), 1) for n, p in zip(size, pieces, strict=True)]
+        return folds_by_group(linked_groups(pieces), shares, count)
+    folds: list[list[int]] = [[] for _ in range(count)]
+    for some in by_set.values():
+        for fold, chosen in zip(
+            folds, folds_by_group([pieces[i].group for i in some], [size[i] for i in some], count), strict=True
+        ):
+            fold += [some[i] for i in chosen]
+    return folds
 
 
 def predict_left_out(pieces: Sequence[RatedPiece], folds: Sequence[Sequence[int]], train: Train) -> list[Points]:
@@ -160,7 +262,7 @@ def predict_left_out(pieces: Sequence[RatedPiece], folds: Sequence[Sequence[int]
     return [predicted[i] for i in range(len(pieces))]
 
 
-def _trainer(name: str, settings: PretrainSettings) -> Train:
+def trainer(name: str, settings: PretrainSettings) -> Train:
     """The function that trains a predictor. name: one of the setting's predictors except those of raters."""
     if name.startswith("listener_"):
         context = "heard" if name == "listener_heard" else "whole"
@@ -168,15 +270,18 @@ def _trainer(name: str, settings: PretrainSettings) -> Train:
         changed: Any = {"context": context, "reads": reads}
         motion: Motion = "cautious" if name.endswith("_cautious") else "full"
         return partial(_train_listener, replace(settings, listener=replace(settings.listener, **changed)), motion)
-    return partial({"constant": _train_constant, "trees": _train_trees, "custom_mlp": train_mlp}[name], settings)
+    train: Callable[..., Predict] = {"constant": _train_constant, "trees": _train_trees, "custom_mlp": train_mlp}[name]
+    return lambda pieces: train(settings, [piece for piece in pieces if piece.of.scale == "common"])
 
 
 def _train_constant(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Predict:
+    sets = {p.dataset for p in pieces}
     means = {
-        dataset: np.mean([p.targets.mean(axis=0, dtype=np.float64) for p in pieces if p.dataset == dataset], axis=0)
-        for dataset in {p.dataset for p in pieces}
+        name: np.mean([p.targets.mean(axis=0, dtype=np.float64) for p in pieces if p.dataset == name], axis=0)
+        for name in sets
     }
-    return lambda piece: np.repeat(means[piece.dataset][None], len(piece.rated), axis=0)
+    of_all = np.mean(list(means.values()), axis=0)
+    return lambda piece: np.repeat(means.get(piece.dataset, of_all)[None], len(piece.rated), axis=0)
 
 
 def _train_trees(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Predict:
@@ -192,7 +297,9 @@ def _train_trees(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Pr
     weights = np.concatenate([np.full(len(p.rated), 1 / len(p.rated)) for p in pieces])
     share = {dataset: sum(p.dataset == dataset for p in pieces) for dataset in {p.dataset for p in pieces}}
     weights /= np.concatenate([np.full(len(p.rated), share[p.dataset]) for p in pieces])  # each set the same weight
-    model.fit(np.concatenate([read(p) for p in pieces]), np.concatenate([p.targets for p in pieces]), weights)
+    targets = np.concatenate([p.targets for p in pieces])
+    known = ~np.isnan(targets).any(axis=1)
+    model.fit(np.concatenate([read(p) for p in pieces])[known], targets[known], weights[known])
     return lambda piece: model.predict(read(piece))
 
 
@@ -200,10 +307,11 @@ def train_mlp(settings: PretrainSettings, pieces: Sequence[RatedPiece], represen
     """Train CustomMLP on a representation of the pieces' bars; it stops by the loss on a part of the pieces."""
     groups = [f"{p.dataset} {p.group}" for p in pieces]
     stop = set(folds_by_group(groups, [len(p.rated) for p in pieces], _STOP_FOLDS)[0])
+    names = sorted({p.dataset for p in pieces})
     parts: list[list[RatedBars]] = []
     for is_val in (False, True):
         part = [p for i, p in enumerate(pieces) if (i in stop) == is_val]
-        parts.append([rated_bars(rated, represent) for d in GROUP if (rated := [p for p in part if p.dataset == d])])
+        parts.append([rated_bars(some, represent) for d in names if (some := [p for p in part if p.dataset == d])])
     trained = train_head(parts[0], parts[1], settings.train)
 
     def predict(piece: RatedPiece) -> Points:
@@ -223,21 +331,14 @@ def _train_listener(settings: PretrainSettings, motion: Motion, pieces: Sequence
 
 def as_markdown(table: pd.DataFrame) -> str:
     """The result of `cross_validate` as Markdown: tables of agreement for each dataset, and one of errors by thirds."""
-    agreement = ["r", "ccc", "mae", "covered_50", "covered_90"]
-    thirds = [f"{name}_third_{k}" for name in ("mae", "covered_50", "covered_90") for k in range(1, THIRDS + 1)]
-    blocks = [
-        ("vgmidi", agreement),
-        ("vgmidi", thirds),
-        ("emopia_by_song", ["accuracy"]),
-        ("emopia", ["accuracy"]),
-        ("vgmidi_never_seen", ["r"]),
-        ("emopia_never_seen", ["auc"]),
-        ("tagged_by_song", ["rho"]),
-    ]
+    names = list(dict.fromkeys(table["dataset"]))
+    at_home = [name for name in names if not name.endswith(_NEVER_SEEN)]
+    blocks = [(name, metrics) for name in at_home for metrics in (_AGREEMENT, _THIRDS)]
+    blocks += [(name, ("r", "auc", "rho")) for name in names if name.endswith(_NEVER_SEEN)]
     lines: list[str] = []
-    for dataset, metrics in blocks:
-        rows = table[(table["dataset"] == dataset) & table["metric"].isin(metrics)]
-        metrics = [metric for metric in metrics if (rows["metric"] == metric).any()]
+    for dataset, wanted in blocks:
+        rows = table[(table["dataset"] == dataset) & table["metric"].isin(wanted)]
+        metrics = [metric for metric in wanted if (rows["metric"] == metric).any()]
         if not metrics:
             continue
         lines += [

@@ -43,6 +43,7 @@ class DataSettings:
 
     datasets: SetNames
     train_on: SetNames
+    same_songs: Literal["refuse", "together"]
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,11 @@ class SetSettings:
     def has_source(self) -> bool:
         """Whether it says where its files are."""
         return self.path is not None or self.url is not None
+
+    @property
+    def has_split(self) -> bool:
+        """Whether the set comes with train, val and test."""
+        return KNOWN_SETS[self.adapter].has_split
 
     @property
     def grouped_by(self) -> str:
@@ -198,6 +204,7 @@ class CrossValidateSettings:
     predictors: tuple[Predictor, ...]
     folds: Annotated[int, Range(2, 20)]
     resamples: Annotated[int, Range(100, 100_000)]
+    compare_sets: bool
 
 
 @dataclass(frozen=True)

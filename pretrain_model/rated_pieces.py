@@ -121,6 +121,8 @@ def _piece(rated_set: SetSettings, row: Any, made: PieceLatents, ratings: pd.Dat
     else:
         _, rated, rows = np.intersect1d(made.bar_number, ratings["bar_number"].to_numpy(), return_indices=True)
         targets = values[rows]
+    if rated_set.rated_as == "sign":
+        targets = np.where(targets == 0, np.float32(np.nan), targets)  # a side that is unsure
     is_known = ~np.isnan(targets).all(axis=1)
     n_raters = float(ratings["n_raters"].mean())
     error = ratings[[f"{dimension}_sd" for dimension in DIMENSIONS]].mean().to_numpy() / np.sqrt(n_raters)

@@ -20,8 +20,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from scipy.optimize import minimize, nnls
 from scipy.special import expit
+
+from pipeline.annotations import DIMENSIONS
 
 from .seen_music import LeftOut, RatedMusic, SeenPiece, SeenSet
 
@@ -43,8 +46,8 @@ class SetScale:
 
     trust: from 0 to 1, how sure the slope is above 0. noise: variance of the ratings about the level, in the set's
     unit. noise_of_raters: by how much it grows with the square of the raters' standard error. reference: the variance
-    of the errors on the common scale. motion_slope: as slope, for bars about the mean of their piece; motion_weight: how much
-    a bar counts against one on the common scale.
+    of the errors on the common scale. motion_slope: as slope, for bars about the mean of their piece; motion_weight:
+    how much a bar counts against one on the common scale.
     """
 
     slope: np.ndarray
@@ -263,3 +266,14 @@ def _motion(left_out: Sequence[LeftOut]) -> np.ndarray:
 def away_from_mean(piece: SeenPiece) -> np.ndarray:
     """How a piece's ratings differ from their mean, (m, 2)."""
     return piece.targets - piece.mean
+
+
+def scales_table(scales: Scales) -> pd.DataFrame:
+    """The scales as a table: set, dimension, slope, offset, trust, noise_sd, motion_slope, motion_weight."""
+    rows = [
+        (name, d, s.slope[k], s.offset[k], s.trust[k], np.sqrt(s.noise[k]), s.motion_slope[k], s.motion_weight[k])
+        for name, s in scales.items()
+        for k, d in enumerate(DIMENSIONS)
+    ]
+    columns = ["set", "dimension", "slope", "offset", "trust", "noise_sd", "motion_slope", "motion_weight"]
+    return pd.DataFrame(rows, columns=columns)

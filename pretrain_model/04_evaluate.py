@@ -10,7 +10,7 @@ from pipeline.files import provenance, write_json, write_table
 from pipeline.settings import SettingsError, UserError, command, run_script
 from pretrain_model.evaluation import evaluate_head, plot_evaluation
 from pretrain_model.head import load_head
-from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, chosen
+from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
 
 
 def main(settings: PretrainSettings) -> None:
@@ -28,8 +28,7 @@ def main(settings: PretrainSettings) -> None:
     known = [split for split in settings.evaluate.splits if split in head.facts.get("splits", "").split("+")]
     if known:
         print(f"note: this head was trained on {' and '.join(known)}: its figures on them are for music that it knows")
-    datasets = chosen(settings.data.datasets)
-    table, predicted = evaluate_head(head, folder, datasets, settings.evaluate.splits, encoder)
+    table, predicted = evaluate_head(head, folder, settings.prepared(), settings.evaluate.splits, encoder)
     write_table(folder / "evaluation.csv", table, decimals=6)
     last = [p for p in predicted if p.split == settings.evaluate.splits[-1]]
     plot_evaluation(last, folder / "evaluation.png")

@@ -108,7 +108,7 @@ def rating_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
     found: dict[Key, float] = {}
     for k, dimension in enumerate(DIMENSIONS):
         known = ~np.isnan(rated[:, k])
-        x, y, of = predicted[known, k], rated[known, k], np.unique(piece_of[known], return_inverse=True)[1]
+        x, y, of = predicted[known, k], rated[known, k], np.cumsum(np.diff(piece_of[known], prepend=-1) > 0) - 1
         sizes = np.bincount(of)
         means = [np.bincount(of, weights=values) / sizes for values in (x, y)]
         away = (x - means[0][of], y - means[1][of])

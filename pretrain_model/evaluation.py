@@ -4,11 +4,12 @@ Measured per bar, per piece (the mean over a piece's bars) and, if bars are rate
 difference from that mean). Predictors:
 
 - head: the head's predictions.
-- constant: the mean target of the dataset's training bars. Its Pearson r is undefined (empty), its concordance 0.
-- one_rater (VGMIDI only): one rater's ratings against the mean of all others'; every metric is computed for each
-  rater over the pieces of the split and then averaged over the raters.
+- constant: the mean target of the set's training bars. Its Pearson r is undefined (empty), its concordance 0.
+- one_rater (sets with single raters): one rater's ratings against the mean of all others'; every metric is computed for
+  each rater over the pieces of the split and then averaged over the raters.
 
-For EMOPIA's clips also accuracies of valence, arousal and quadrant, from the signs of a clip's mean.
+For sets of signs (EMOPIA) also accuracies of valence, arousal and quadrant, from the signs of a clip's mean. Errors and
+concordance are left out for sets with a scale of their own, whose unit is another one.
 """
 
 from __future__ import annotations
@@ -28,15 +29,16 @@ from pipeline.files import atomic_write
 
 from .agreement import concordance, mean_absolute_error, mean_squared_error, pearson_r, quadrant_accuracy, sign_accuracy
 from .head import Head, NamedEncoder
+from .pretrain_settings import SetSettings
 from .rated_pieces import RatedBars, RatedPiece, load_rated_pieces, rated_bars
-from .vgmidi import read_ratings
+from .rated_set import read_set_table, table_path
 
 METRICS = {"mae": mean_absolute_error, "mse": mean_squared_error, "pearson_r": pearson_r, "ccc": concordance}
 COLUMNS = ["dataset", "split", "level", "predictor", "dimension", *METRICS, "accuracy", "n"]
 
 Points = npt.NDArray[np.floating]  # (n, 2), columns valence and arousal
-_NAMES = {"emopia": "EMOPIA", "vgmidi": "VGMIDI"}
-_SPREAD = 0.06  # EMOPIA has only four points; its dots are spread this far sideways so that they can be distinguished
+_IN_UNIT = [name for name in METRICS if name != "pearson_r"]  # metrics that need ratings in the predictions' unit
+_SPREAD = 0.06  # signs have only four points; their dots are spread this far sideways so that they can be distinguished
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class SplitPrediction:
 
 
 def evaluate_head(
-    head: Head, folder: Path, datasets: Sequence[str], splits: Sequence[str], encoder: NamedEncoder
+    head: Head, folder: Path, sets: Sequence[SetSettings], splits: Sequence[str], encoder: NamedEncoder
 ) -> tuple[pd.DataFrame, list[SplitPrediction]]:
     """The table of COLUMNS for a head and the other predictors, and the head's predictions.
 
@@ -58,22 +60,25 @@ def evaluate_head(
     missing.
     """
     tables, predictions = [], []
-    for dataset in datasets:
-        clips = dataset == "emopia"
-        ratings = None if clips else read_ratings(folder)
-        train = load_rated_pieces(folder, dataset, ["train"], encoder)
-        mean = np.concatenate([piece.targets for piece in train]).mean(axis=0)
+    for block in sets:
+        has_raters = table_path(folder, block.name, "raters").exists()
+        train = load_rated_pieces(folder, block, ["train"], encoder)
+        mean = np.nanmean(np.concatenate([piece.targets for piece in train]), axis=0)
         for split in splits:
-            pieces = load_rated_pieces(folder, dataset, [split], encoder)
+            pieces = load_rated_pieces(folder, block, [split], encoder)
             bars = rated_bars(pieces)
-            predictions.append(SplitPrediction(dataset, split, bars, predict_rated(head, pieces)[:, : len(DIMENSIONS)]))
+            predictions.append(
+                SplitPrediction(block.name, split, bars, predict_rated(head, pieces)[:, : len(DIMENSIONS)])
+            )
             found = {
-                "head": evaluate_predictor(predictions[-1].values, bars, clips),
-                "constant": evaluate_predictor(np.broadcast_to(mean, bars.targets.shape), bars, clips),
+                "head": evaluate_predictor(predictions[-1].values, bars),
+                "constant": evaluate_predictor(np.broadcast_to(mean, bars.targets.shape), bars),
             }
-            if ratings is not None:
-                found["one_rater"] = evaluate_one_rater(ratings, bars)
-            tables += [t.assign(dataset=dataset, split=split, predictor=p) for p, t in found.items()]
+            if has_raters:
+                found["one_rater"] = evaluate_one_rater(read_set_table(folder, block.name, "raters"), bars)
+            if block.scale == "own":
+                found = {name: table.assign(**dict.fromkeys(_IN_UNIT, np.nan)) for name, table in found.items()}
+            tables += [t.assign(dataset=block.name, split=split, predictor=p) for p, t in found.items()]
     return pd.concat(tables, ignore_index=True).reindex(columns=COLUMNS), predictions
 
 
@@ -89,26 +94,34 @@ def by_piece(values: Points, piece: npt.NDArray[np.integer]) -> npt.NDArray[np.f
     return sums / np.bincount(piece)[:, None]
 
 
-def evaluate_predictor(predicted: Points, bars: RatedBars, with_accuracy: bool) -> pd.DataFrame:
-    """Rows of COLUMNS from `level` on, for predictions (bars, 2). with_accuracy: add those of signs and quadrants."""
+def evaluate_predictor(predicted: Points, bars: RatedBars) -> pd.DataFrame:
+    """Rows of COLUMNS from `level` on, for predictions (bars, 2); for signs also those of accuracy."""
     rows = []
-    for level, (x, y) in levels(predicted, bars, within=not with_accuracy).items():
-        clip = with_accuracy and level == "piece"
+    for level, (x, y) in levels(predicted, bars).items():
+        clip = bars.kind == "sign" and level == "piece"
         for column, dimension in enumerate(DIMENSIONS):
-            found: dict[str, float] = {name: metric(x[:, column], y[:, column]) for name, metric in METRICS.items()}
+            known = ~np.isnan(y[:, column])
+            pair = x[known, column], y[known, column]
+            if not known.any():
+                continue
+            found: dict[str, float] = {name: metric(*pair) for name, metric in METRICS.items()}
             if clip:
-                found["accuracy"] = sign_accuracy(x[:, column], y[:, column])
-            rows.append({"level": level, "dimension": dimension, **found, "n": len(x)})
-        if clip:
-            rows.append({"level": level, "dimension": "quadrant", "accuracy": quadrant_accuracy(x, y), "n": len(x)})
+                found["accuracy"] = sign_accuracy(*pair)
+            rows.append({"level": level, "dimension": dimension, **found, "n": len(pair[0])})
+        both = ~np.isnan(y).any(axis=1)
+        if clip and both.any():
+            accuracy = quadrant_accuracy(x[both], y[both])
+            rows.append({"level": level, "dimension": "quadrant", "accuracy": accuracy, "n": int(both.sum())})
     return pd.DataFrame(rows)
 
 
-def levels(predicted: Points, bars: RatedBars, within: bool) -> dict[str, tuple[Points, Points]]:
-    """Predictions and targets, (n, 2) each, per bar, per piece and, with `within`, within pieces."""
+def levels(predicted: Points, bars: RatedBars) -> dict[str, tuple[Points, Points]]:
+    """Predictions and targets, (n, 2) each, per bar, per piece and, of sets with curves, within pieces."""
     per_piece = by_piece(predicted, bars.piece), by_piece(bars.targets, bars.piece)
+    if bars.kind in ("point", "rank"):
+        return {"piece": per_piece}
     found: dict[str, tuple[Points, Points]] = {"bar": (predicted, bars.targets), "piece": per_piece}
-    if within:
+    if bars.kind == "curve":
         found["within"] = predicted - per_piece[0][bars.piece], bars.targets - per_piece[1][bars.piece]
     return found
 
@@ -151,19 +164,29 @@ def plot_evaluation(panels: list[SplitPrediction], path: Path) -> None:
 
 
 def _scatter(axis: Axes, panel: SplitPrediction, column: int) -> None:
-    x, y = panel.bars.targets[:, column], panel.values[:, column]
-    x_piece, y_piece = (by_piece(v, panel.bars.piece)[:, column] for v in (panel.bars.targets, panel.values))
-    few = len(np.unique(x)) <= 4
+    """Draw one dimension of a set. Ratings in [−1, 1] have the same scale as predictions, others their own."""
+    known = ~np.isnan(panel.bars.targets[:, column])
+    x, y, piece = panel.bars.targets[known, column], panel.values[known, column], panel.bars.piece[known]
+    name = f"{panel.dataset}, {panel.split}: {DIMENSIONS[column]}"
+    if not len(x):
+        axis.set_title(f"{name}\nnot rated", fontsize=11)
+        return
+    _, of = np.unique(piece, return_inverse=True)
+    x_piece, y_piece = (by_piece(v[:, None], of)[:, 0] for v in (x, y))
+    few, is_whole = panel.bars.kind == "sign", panel.bars.kind in ("point", "rank")
     draw = np.random.default_rng(0)
     shown, shown_piece = (v + few * draw.uniform(-_SPREAD, _SPREAD, len(v)) for v in (x, x_piece))
-    axis.axline((0, 0), slope=1, color="0.6", linewidth=1, zorder=0)
+    if np.abs(x).max() <= 1:
+        axis.axline((0, 0), slope=1, color="0.6", linewidth=1, zorder=0)
+        axis.set(xlim=(-1, 1), aspect="equal")
     axis.axhline(0, color="0.9", linewidth=0.8, zorder=0)
     axis.axvline(0, color="0.9", linewidth=0.8, zorder=0)
-    axis.scatter(shown, y, s=5, alpha=0.25, color="tab:blue", linewidths=0, label=f"{len(x):,} bars")
+    if not is_whole:
+        axis.scatter(shown, y, s=5, alpha=0.25, color="tab:blue", linewidths=0, label=f"{len(x):,} bars")
     label = f"{len(x_piece):,} {'clips' if few else 'pieces'}"
     axis.scatter(shown_piece, y_piece, s=26, facecolors="none", edgecolors="tab:red", linewidths=1, label=label)
-    axis.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal", ylabel="predicted")
-    axis.set_xlabel("rated (quadrant's point, spread sideways)" if few else "rated (mean of the raters)")
-    name = f"{_NAMES[panel.dataset]}, {panel.split}: {DIMENSIONS[column]}"
-    axis.set_title(f"{name}\nper bar: r = {pearson_r(y, x):.2f}, CCC = {concordance(y, x):.2f}", fontsize=11)
+    axis.set(ylim=(-1, 1), ylabel="predicted")
+    axis.set_xlabel("rated (quadrant's point, spread sideways)" if few else "rated")
+    r, ccc = (metric(y_piece, x_piece) if is_whole else metric(y, x) for metric in (pearson_r, concordance))
+    axis.set_title(f"{name}\nper {'piece' if is_whole else 'bar'}: r = {r:.2f}, CCC = {ccc:.2f}", fontsize=11)
     axis.legend(loc="upper left", fontsize=9)

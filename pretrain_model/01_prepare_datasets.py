@@ -8,7 +8,7 @@ plots/NAME/*.png: rated and predicted curves over each other, with the lag at wh
 """
 
 from pipeline.files import provenance, write_json
-from pipeline.settings import command, command_line, run_script, say
+from pipeline.settings import command, command_line, run_script
 from pretrain_model.adapters import ADAPTERS
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, SetSettings
 from pretrain_model.rated_set import MATCH, PREPARE, RatedSet, is_by_identity, read_set_table, table_path
@@ -59,8 +59,10 @@ def plot(settings: PretrainSettings, block: SetSettings) -> None:
     from pretrain_model.head import load_head
 
     folder = settings.folder
-    tables = (read_set_table(folder, block.name, kind) for kind in ("ratings", "pieces"))
-    say(f"{plot_fits(folder, block.name, *tables, load_head(settings.prepare.plot_head), settings.prepare.plots)}")
+    ratings, pieces = (read_set_table(folder, block.name, kind) for kind in ("ratings", "pieces"))
+    head = load_head(settings.prepare.plot_head)
+    lags = plot_fits(folder, block.name, ratings, pieces, head, settings.prepare.plots)
+    print(f"{block.name}: fits in {folder / 'plots' / block.name}, lags in {lags}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ predictors it takes a quarter of an hour on two cores, mostly for CustomMLP.
 from musetok_bridge import load_encoder
 from pipeline.files import provenance, write_json, write_table
 from pipeline.settings import SettingsError, run_script
-from pretrain_model.cross_validation import Protocol, as_markdown, cross_validate, trainer
+from pretrain_model.cross_validation import Protocol, as_markdown, cross_validate
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
 from pretrain_model.rated_pieces import load_rated_pieces
 from pretrain_model.rated_set import read_set_table, table_path
@@ -40,8 +40,8 @@ def main(settings: PretrainSettings) -> None:
     write_table(folder / "cross_validation_bars.csv", predictions, decimals=6)
     print(as_markdown(table))
     if options.compare_sets:
-        of_listener = trainer(f"listener_{settings.listener.context}", settings)
-        helps = compare_sets(protocol, of_listener, options.resamples, settings.train.seed)
+        listener = f"listener_{settings.listener.context}"
+        helps = compare_sets(protocol, listener, options.resamples, settings.train.seed)
         write_table(folder / "cross_validation_sets.csv", helps, decimals=6)
         print(f"\n{comparison_as_markdown(helps)}")
     write_json(

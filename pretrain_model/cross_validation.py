@@ -97,15 +97,24 @@ class Protocol:
         count = settings.cross_validate.folds
         self.folds = fold_pieces(self.pieces, count, self.joins_same)
         self.measured = [name for name, some in sets.items() if _has_groups(name, some, count)]
+        self._settings = settings
+        self._left_out: dict[tuple[str, str | None], list[Points]] = {}
 
     def of_set(self, predicted: Sequence[Points], name: str) -> list[Compared]:
         """A set's part of predictions for `pieces`, beside the ratings: of curves by piece, of others by group."""
         pairs = [(x, p) for x, p in zip(predicted, self.pieces, strict=True) if p.dataset == name]
         return compared([p for _, p in pairs], [x for x, _ in pairs])
 
-    def left_out(self, train: Train, without: str | None = None) -> list[Points]:
-        """Predictions for all pieces, each by a model trained without its fold. without: a set not to learn from."""
-        return predict_left_out(self.pieces, self.folds, lambda some: train(learned(some, without)))
+    def left_out(self, predictor: str, without: str | None = None) -> list[Points]:
+        """A predictor's values for all pieces, each by a model trained without its fold; trained once, then remembered.
+
+        without: a set not to learn from.
+        """
+        key = (predictor, without)
+        if key not in self._left_out:
+            train = trainer(predictor, self._settings)
+            self._left_out[key] = predict_left_out(self.pieces, self.folds, lambda some: train(learned(some, without)))
+        return self._left_out[key]
 
     def apart(self, pieces: Sequence[RatedPiece], test: Sequence[RatedPiece]) -> list[RatedPiece]:
         """The pieces to learn from for a test on others: none that is the same music."""
@@ -152,11 +161,10 @@ def cross_validate(
                 rated = half_of_raters(ratings, pieces, settings.train.seed) if rated is None else rated
                 add(name, dataset, rating_agreement, rated)
             continue
-        train = trainer(name, settings)
         if not trains(name, protocol.pieces):
             note(f"{name} learns from ratings on the common scale, and no set has them: it is left out")
             continue
-        predicted = protocol.left_out(train)
+        train, predicted = trainer(name, settings), protocol.left_out(name)
         for dataset in protocol.measured:
             add(
                 name,
@@ -277,7 +285,7 @@ def trainer(name: str, settings: PretrainSettings) -> Train:
 def _train_constant(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Predict:
     sets = {p.dataset for p in pieces}
     means = {
-        name: np.mean([p.targets.mean(axis=0, dtype=np.float64) for p in pieces if p.dataset == name], axis=0)
+        name: np.nanmean([p.targets.mean(axis=0, dtype=np.float64) for p in pieces if p.dataset == name], axis=0)
         for name in sets
     }
     of_all = np.mean(list(means.values()), axis=0)

@@ -18,15 +18,15 @@ from tqdm import tqdm
 from pipeline.annotations import DIMENSIONS
 
 from .agreement import Compared, area_under_curve, rank_correlation
-from .cross_validation import Protocol, Train, learned
+from .cross_validation import Protocol, learned
 
 COLUMNS = ["set", "on", "dimension", "without", "with", "difference", "low", "high", "n"]
 MEAN = "(all others)"
 _PERCENTILES = (2.5, 97.5)
 
 
-def compare_sets(protocol: Protocol, train: Train, resamples: int, seed: int) -> pd.DataFrame:
-    """The table of COLUMNS: for each set that is learned from, the agreement on each other set with and without it.
+def compare_sets(protocol: Protocol, predictor: str, resamples: int, seed: int) -> pd.DataFrame:
+    """The table of COLUMNS: for each set that a predictor learns from, its agreement on each other set with and without.
 
     The row `on` MEAN has the mean difference. Empty if no set can be compared: it needs two sets, one of them learned
     from and the other measured.
@@ -37,9 +37,9 @@ def compare_sets(protocol: Protocol, train: Train, resamples: int, seed: int) ->
     if not pairs:
         return pd.DataFrame(columns=COLUMNS)
     rows: list[tuple[object, ...]] = []
-    predicted = protocol.left_out(train)
+    predicted = protocol.left_out(predictor)
     for name, others in tqdm(pairs.items(), desc="with and without each set", unit="set"):
-        without = protocol.left_out(train, without=name)
+        without = protocol.left_out(predictor, without=name)
         sampled = []
         for other in others:
             found = _differences(

@@ -243,7 +243,12 @@ def drawn_pairs(ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _motion(left_out: Sequence[LeftOut]) -> np.ndarray:
-    """Slope, trust and noise of how bars differ from their piece, (3, 2): a row each, a column a dimension."""
+    """Slope, trust and noise of how bars differ from their piece, (3, 2): a row each, a column a dimension.
+
+    All 0 for listeners of the context `heard`, which have no motion apart from the level.
+    """
+    if left_out[0].listener.config.context == "heard":
+        return np.zeros((3, 2))
     moved = [left.listener.motion(left.piece.views)[left.piece.rated] for left in left_out]
     predicted = np.concatenate([row - row.mean(axis=0) for row in moved])
     rated = np.concatenate([away_from_mean(left.piece) for left in left_out])

@@ -9,7 +9,7 @@ _BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}")
 _GUEST = re.compile(r"\b(feat|ft|featuring)\b\.?.*", re.DOTALL)
 _ARTICLE = re.compile(r"\bthe\b")
 # what streaming services put behind a title
-_EDITION = re.compile(r"\s[-–—]\s.*\b(version|remaster|remastered|mix|edit|mono|stereo|single|live)\b.*", re.DOTALL)  # noqa: RUF001
+_EDITION = re.compile(r"\s[-–—]\s.*\b(version|remaster|remastered|mix|edit|mono|stereo|single|live)\b.*", re.DOTALL)
 _ACCENTS = re.compile("[\u0300-\u036f]")
 
 

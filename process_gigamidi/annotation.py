@@ -40,7 +40,7 @@ def annotate(settings: AnnotationSettings) -> Totals:
         source = annotator.source
         if not source.n_parts or source.n_rows == 0:
             raise UserError(f"{settings.dataset.path or settings.dataset.name}: there are no songs in it")
-        begin_or_continue(settings, annotator.decides, source.n_parts)
+        begin_or_continue(settings, annotator.decides, source.n_parts, annotator.models.trained_on)
         done = finished_parts(folder)
         before = total_of(settings, done)
         mine = settings.compute.share_of(range(source.n_parts))

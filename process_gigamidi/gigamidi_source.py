@@ -25,6 +25,7 @@ from .annotation_settings import DatasetSettings
 from .local_dataset import PARQUET, LocalSource
 from .midi_files import is_midi, midi_row
 from .parquet_rows import ROWS_PER_READ, ParquetSource, check_music
+from .song_identities import SongIdentity, identity_of_file
 from .song_rows import Row, Source
 from .source_faults import tried, tried_items
 
@@ -166,6 +167,10 @@ class MidiSource(Source):
     def group_md5s(self, group: int) -> list[str]:
         """The md5s of a row group's files. Raises UserError if one can't be read."""
         return [row.md5 for row in self.group_rows(group)]
+
+    def group_identities(self, group: int) -> list[SongIdentity]:
+        """Who the songs of a row group's files are, by their bytes and paths. Raises UserError if one can't be read."""
+        return [identity_of_file(row.md5, row.name) for row in self.group_rows(group)]
 
     def _title(self, file: Path) -> str:
         return file.relative_to(self._root).as_posix()

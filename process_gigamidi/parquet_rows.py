@@ -22,6 +22,7 @@ from pipeline.files import midi_md5
 from pipeline.settings import UserError, one_line
 
 from .annotation_settings import DatasetSettings
+from .song_identities import IDENTITY_COLUMNS, SongIdentity, identity_of_row
 from .song_rows import Row, Source
 
 ROWS_PER_READ = 64  # rows that are decoded at once
@@ -90,11 +91,26 @@ class ParquetSource(Source):
                 return found
         return [row.md5 for row in self.group_rows(group)]
 
+    def group_identities(self, group: int) -> list[SongIdentity]:
+        """As for Source. The music is read only if a row has no md5."""
+        if self._has_md5:
+            n_rows, found = 0, []
+            for table in self.tables(group, [_MD5, *IDENTITY_COLUMNS]):
+                n_rows += table.num_rows
+                found += [identity_of_row(_md5_text(row.get(_MD5)), row) for row in _rows_of(table)]
+            if all(identity.md5 for identity in found) and len(found) == n_rows:
+                return found
+        return [
+            identity_of_row(_md5_text(row.get(_MD5)) or _computed_md5(row[_MUSIC]), row)
+            for table in self.tables(group, [_MUSIC, _MD5, *IDENTITY_COLUMNS])
+            for row in _rows_of(table)
+        ]
+
 
 def _row(values: dict[str, Any], columns: Sequence[str], max_bytes: int | None, position: str) -> Row:
     music = values[_MUSIC] if isinstance(values[_MUSIC], bytes) else None
     written = _md5_text(values.get(_MD5))
-    computed = "" if music is None else midi_md5(music)
+    computed = _computed_md5(music)
     given = {column: values.get(column) for column in columns}
     described = {column: fitted(kind_of(column), value) for column, value in given.items()}
     return Row(
@@ -105,6 +121,11 @@ def _row(values: dict[str, Any], columns: Sequence[str], max_bytes: int | None, 
         has_other_bytes=bool(music is not None and _HEX_MD5.fullmatch(written) and written.lower() != computed),
         n_emptied=sum(described[column] is None and not is_missing(value) for column, value in given.items()),
     )
+
+
+def _computed_md5(music: Any) -> str:
+    """The md5 of the bytes of a file; empty if there are none."""
+    return midi_md5(music) if isinstance(music, bytes) else ""
 
 
 def _md5_text(md5: Any) -> str:

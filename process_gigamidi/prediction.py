@@ -15,6 +15,7 @@ from pretrain_model.head import Head, HeadInput, load_head
 
 from .annotation_settings import AnnotationSettings, ModelSettings
 from .conversion import Converted, Failure, convert_song
+from .trained_on import RatedSetFacts, trained_on
 from .worker_processes import Converters, SongsOfPart
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ class Models(NamedTuple):
     def digests(self) -> dict[str, str | None]:
         """Digests of the weights, by the setting that names them."""
         return {"model.encoder": self.encoder.digest if self.encoder else None, "model.head": self.head.digest}
+
+    @property
+    def trained_on(self) -> list[RatedSetFacts]:
+        """The rated sets that the head learned from; empty if its file doesn't say."""
+        return trained_on(getattr(self.head, "facts", {}))  # a head in a test may be no more than its predictions
 
     def reader(self) -> Callable[[Sequence[Converted]], list[HeadInput]]:
         """A function from songs to the head's inputs. It remembers bars that it has encoded, and encodes each once."""

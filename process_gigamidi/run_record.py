@@ -9,7 +9,7 @@ file is moved to its place whole.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from pipeline.settings import UserError, counted, note, say
 from .annotation_settings import AnnotationSettings
 from .gigamidi_source import pinned
 from .part_files import cannot_write
+from .trained_on import TRAINED_ON, RatedSetFacts
 
 SECONDS_TO_BEGIN = 60  # to wait for another run that is writing run.json
 LOOK_AGAIN = 0.5  # seconds between two checks of parts that other runs hold
@@ -61,8 +62,12 @@ def with_pinned_revision(settings: AnnotationSettings) -> AnnotationSettings:
     return replace(settings, dataset=replace(dataset, revision=begun_with) if begun_with else pinned(dataset))
 
 
-def begin_or_continue(settings: AnnotationSettings, decides: Mapping[str, Any], n_parts: int) -> None:
+def begin_or_continue(
+    settings: AnnotationSettings, decides: Mapping[str, Any], n_parts: int, sets: Sequence[RatedSetFacts] = ()
+) -> None:
     """Write run.json if there is none; otherwise check that its folder was begun with the same.
+
+    sets: what the head learned from, which decides nothing.
 
     Raises UserError if the folder can't be written to, or names the first thing that differs.
     """
@@ -76,7 +81,8 @@ def begin_or_continue(settings: AnnotationSettings, decides: Mapping[str, Any], 
                     raise UserError(
                         f"output.dir: {folder} has tables but no {RUN_RECORD} that describes them; take another folder"
                     )
-                record = provenance(settings, DATASET, decides=dict(decides), parts=n_parts, totals=None)
+                facts = {"parts": n_parts, "totals": None, TRAINED_ON: list(sets)}
+                record = provenance(settings, DATASET, decides=dict(decides), **facts)
                 write_json(folder / RUN_RECORD, record)
     except OSError as error:
         raise cannot_write(folder, error) from error

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from .annotation_settings import DatasetSettings
+from .song_identities import SongIdentity
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,13 @@ class Source(ABC):
     def group_md5s(self, group: int) -> list[str]:
         """The md5s of a row group's rows. Raises UserError if they can't be read."""
 
+    @abstractmethod
+    def group_identities(self, group: int) -> list[SongIdentity]:
+        """Who a row group's songs are, in their order, without their music if possible.
+
+        Raises UserError if the rows can't be read.
+        """
+
     @property
     def n_parts(self) -> int:
         """The number of parts."""
@@ -84,6 +92,24 @@ class Source(ABC):
     def md5s(self, part: int) -> list[str]:
         """The md5s of a part's rows, in their order. Raises UserError if they can't be read."""
         return [md5 for group in self._groups(part) for md5 in self.group_md5s(group)[: self._taken(group)]]
+
+    def chosen_rows(
+        self, part: int, is_chosen: Callable[[SongIdentity], bool], progress: Callable[[int], None]
+    ) -> Generator[tuple[SongIdentity, Row], None, None]:
+        """Yield the chosen rows of a part; of row groups without any, only the identities are read.
+
+        progress: called with the number of rows of a row group when all of it was read. Raises UserError if the rows
+        can't be read on.
+        """
+        for group in self._groups(part):
+            identities = self.group_identities(group)[: self._taken(group)]
+            chosen = [is_chosen(identity) for identity in identities]
+            if any(chosen):
+                with closing(self.group_rows(group)) as rows:
+                    for identity, is_one, row in zip(identities, chosen, rows, strict=False):
+                        if is_one:
+                            yield identity, row
+            progress(len(identities))
 
     def cut_off(self, limit: int) -> None:
         """Take only the first `limit` rows."""

@@ -18,6 +18,7 @@ from pipeline.annotations import RUN_RECORD, SONGS, finished_parts, names, table
 from pipeline.records import PartRecord, RecordError, Totals, digest_of, read_dataset_run, read_record
 from pipeline.settings import UserError, command_line, counted, load_settings, one_line, settings_from
 from process_gigamidi.annotation_settings import SETTINGS_FILE, SPLIT_NAME, AnnotationSettings
+from process_gigamidi.trained_on import TRAINED_ON, RatedSetFacts, checked_sets
 from process_gigamidi.verification import annotate_command
 
 LONGEST_SPLIT_NAME = 50  # letters, of up to four bytes each; a file's name, which has more than that, takes 255
@@ -34,7 +35,7 @@ class AnnotatedSplit:
     """A split whose parts are all finished.
 
     settings: those it was annotated with. decides, versions: as in run.json. described: the names of its songs'
-    descriptive columns.
+    descriptive columns. trained_on: the rated sets that its head learned from, as far as that is known.
     """
 
     name: str
@@ -45,6 +46,7 @@ class AnnotatedSplit:
     records: tuple[PartRecord, ...]
     totals: Totals
     described: tuple[str, ...]
+    trained_on: tuple[RatedSetFacts, ...] = ()
 
 
 def annotated_splits(folders: Sequence[str]) -> list[AnnotatedSplit]:
@@ -116,7 +118,10 @@ def _annotated_split(folder: Path) -> AnnotatedSplit:
             f"{folder / RUN_RECORD}: its dataset.split is not the name of a split, which has letters, digits, _ and "
             f"single dots, at most {LONGEST_SPLIT_NAME} of them; annotate again into another folder"
         )
-    return AnnotatedSplit(name, folder, settings, run["decides"], run["versions"], records, totals, _described(folder))
+    learned_from = tuple(checked_sets(run.get(TRAINED_ON)))
+    return AnnotatedSplit(
+        name, folder, settings, run["decides"], run["versions"], records, totals, _described(folder), learned_from
+    )
 
 
 def _shown(value: object) -> str:

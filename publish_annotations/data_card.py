@@ -27,6 +27,7 @@ from pipeline.settings import one_line
 from pipeline.templates import template_environment
 from pretrain_model.bundled_heads import BundledHead, agreement_of, bundled_head
 from process_gigamidi.annotation_settings import DatasetSettings
+from process_gigamidi.trained_on import LONGEST_CITATION, RatedSetFacts
 
 from .annotated_splits import MAY_DIFFER, AnnotatedSplit
 from .card_statistics import Statistics
@@ -76,6 +77,11 @@ class Origin:
     def head(self) -> BundledHead | None:
         """The bundled head that predicted the values; None if another head did."""
         return bundled_head(str(self.first.decides.get("model.head")))
+
+    @property
+    def trained_on(self) -> tuple[RatedSetFacts, ...]:
+        """The rated sets that the head learned from; empty if that is not known. All splits have the same head."""
+        return next((split.trained_on for split in self.splits if split.trained_on), ())
 
     @property
     def is_midi_folder(self) -> bool:
@@ -146,9 +152,9 @@ def data_card(settings: ExportSettings, published: Sequence[PublishedSplit]) -> 
     return f"---\n{card_metadata(settings.card, published)}\n---\n\n{body.strip()}\n"
 
 
-def plain(text: str) -> Markup:
-    """Someone else's text, escaped so that Markdown shows it literally: one line of at most LONGEST characters."""
-    return Markup(_MEANT.sub(r"\\\1", one_line(text, LONGEST)))
+def plain(text: str, longest: int = LONGEST) -> Markup:
+    """Someone else's text, escaped so that Markdown shows it literally: one line of at most `longest` characters."""
+    return Markup(_MEANT.sub(r"\\\1", one_line(text, longest)))
 
 
 def code(text: str) -> Markup:
@@ -191,6 +197,7 @@ def _environment() -> Environment:
         "agreement_of": agreement_of,
         "curated_styles": CURATED_STYLES,
         "dimensions": DIMENSIONS,
+        "longest_citation": LONGEST_CITATION,
         "longest_text": LONGEST_TEXT,
         "most_styles": MOST_STYLES,
         "quadrants": QUADRANTS,

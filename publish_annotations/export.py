@@ -20,6 +20,7 @@ from pipeline.records import EXPORT, Totals, digest_of
 from pipeline.settings import UserError, settings_as_dict
 from process_gigamidi.conversion import reason_line
 from process_gigamidi.source_faults import quiet_libraries
+from process_gigamidi.trained_on import TRAINED_ON
 
 from .annotated_splits import annotated_splits
 from .data_card import data_card
@@ -88,6 +89,7 @@ def _record(settings: ExportSettings, published: Sequence[PublishedSplit], files
                 "decides": dict(split.split.decides),
                 "versions": dict(split.split.versions),
                 "totals": asdict(split.split.totals),
+                **({TRAINED_ON: list(split.split.trained_on)} if split.split.trained_on else {}),
             }
             for split in published
         },

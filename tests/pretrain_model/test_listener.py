@@ -30,14 +30,22 @@ from pretrain_model.extraction import PieceLatents
 from pretrain_model.features import FEATURES, VERSION, BarFeatures, bar_features
 from pretrain_model.head import BUNDLED_FILES, Head, HeadInput, Model, load_head, save_head
 from pretrain_model.listener import FREE, Listener, ListenerConfig, free_of_grid, views_read, weight_shapes
-from pretrain_model.listener_training import LEAST_SHARE, SIGN_SLOPE, folds_by_group, minimise, train_listener
-from pretrain_model.pretrain_settings import SETTINGS_FILE, ListenerSettings, PretrainSettings
+from pretrain_model.folds import folds_by_group
+from pretrain_model.listener_level import Signs, minimise, no_signs
+from pretrain_model.listener_training import LEAST_SHARE, train_listener
+from pretrain_model.pretrain_settings import SETTINGS_FILE, ListenerSettings, PretrainSettings, SetSettings
 from pretrain_model.rated_pieces import RatedPiece
+from pretrain_model.set_scales import SIGN_SLOPE
 
 N_FEATURES, N_BARS = 6, 24  # features up to off_grid
 ONSETS, OFF_GRID = FEATURES.index("onsets_per_second"), FEATURES.index("off_grid")
 DRUMS, STRINGS, ORGAN = (BAND.index(name) for name in ("drums_per_second", "strings", "organ"))
 SETS = ("vgmidi", "emopia", "tagged")
+BLOCKS = {
+    "vgmidi": SetSettings("vgmidi", "vgmidi", scale="common"),
+    "emopia": SetSettings("emopia", "emopia", scale="common"),
+    "tagged": SetSettings("tagged", "table"),
+}
 
 
 def piece(dataset: str, k: int, noise: float = 0.1, n: int = N_BARS) -> RatedPiece:
@@ -70,7 +78,9 @@ def piece(dataset: str, k: int, noise: float = 0.1, n: int = N_BARS) -> RatedPie
         band=band.astype(np.float32),
         edges=2.0 * np.arange(n + 1),
     )
-    return RatedPiece(dataset, f"p{k}", f"group {k // 3}", "train", made, np.arange(n), targets.astype(np.float32))
+    return RatedPiece(
+        BLOCKS[dataset], f"p{k}", f"group {k // 3}", "train", made, np.arange(n), targets.astype(np.float32)
+    )
 
 
 def pieces_of(*datasets: str, numbers: Sequence[int] = range(60)) -> list[RatedPiece]:
@@ -175,25 +185,29 @@ def test_music_without_a_beat_grid_is_free_of_it_and_other_music_is_not() -> Non
 # Newton's method
 
 
-def objective(w, gram, moment, signed, signs, penalty, sign_weight) -> float:  # type: ignore[no-untyped-def]
+def objective(w: np.ndarray, gram: np.ndarray, moment: np.ndarray, given: Signs, penalty: float) -> float:
     """What `minimise` minimises, up to a constant."""
     penalties = np.append(np.full(len(w) - 1, penalty), 1e-6)
-    log_loss = np.logaddexp(0, -SIGN_SLOPE * signs * (signed @ w)).sum()
-    return float(w @ gram @ w / 2 - moment @ w + penalties @ w**2 / 2 + sign_weight / 2 * log_loss)
+    logits = given.signs * given.slopes * (given.rows @ w - given.offsets)
+    log_loss = given.weights @ np.logaddexp(0, -logits)
+    return float(w @ gram @ w / 2 - moment @ w + penalties @ w**2 / 2 + log_loss)
 
 
-def problem(seed: int, rated: int, clips: int, width: int = 5) -> tuple[np.ndarray, ...]:
-    draw = np.random.default_rng(seed)
+def problem(seed: int, rated: int, clips: int, sign_weight: float) -> tuple[np.ndarray, np.ndarray, Signs]:
+    """Ratings and signs of made rows; each sign has a slope, a zero and a weight of its own."""
+    draw, width = np.random.default_rng(seed), 5
     truth = draw.normal(scale=0.3, size=width)
     x, signed = (np.append(draw.normal(size=(n, width - 1)), np.ones((n, 1)), axis=1) for n in (rated, clips))
     y = x @ truth + draw.normal(scale=0.1, size=rated)
-    return x.T @ x, x.T @ y, signed, np.sign(signed @ truth + draw.normal(scale=0.1, size=clips))
+    signs = np.sign(signed @ truth + draw.normal(scale=0.1, size=clips))
+    scale = draw.uniform(0.1, 1, clips), draw.normal(scale=0.2, size=clips), draw.uniform(0.5, 1.5, clips)
+    return x.T @ x, x.T @ y, Signs(signed, signs, SIGN_SLOPE * scale[0], scale[1], sign_weight / 2 * scale[2])
 
 
 @given(st.integers(0, 10**6), st.sampled_from([(30, 0), (30, 40), (0, 40)]), st.sampled_from([0.01, 1, 200]),
        st.sampled_from([0.02, 1, 50]))  # fmt: skip
 def test_the_minimum_is_flat_and_lower_than_all_around_it(seed, sizes, penalty, sign_weight) -> None:
-    given_by = (*problem(seed, *sizes), penalty, sign_weight)
+    given_by = (*problem(seed, *sizes, sign_weight), penalty)
     found = minimise(*given_by)
     lowest, step = objective(found, *given_by), 1e-4
     away = np.eye(len(found)) * step
@@ -206,15 +220,15 @@ def test_the_minimum_is_flat_and_lower_than_all_around_it(seed, sizes, penalty, 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_newton_finds_what_scipy_finds(seed: int) -> None:
-    given_by = (*problem(seed, 30, 40), 1.0, 0.5)
+    given_by = (*problem(seed, 30, 40, 0.5), 1.0)
     expected = minimize(objective, np.zeros(5), args=given_by, tol=1e-10).x
     np.testing.assert_allclose(minimise(*given_by), expected, atol=1e-4)
 
 
 def test_without_signs_it_is_a_ridge_regression() -> None:
-    gram, moment, signed, signs = problem(0, 30, 0)
+    gram, moment, _ = problem(0, 30, 0, 1.0)
     ridge = np.linalg.solve(gram + np.diag([3, 3, 3, 3, 1e-6]), moment)
-    np.testing.assert_allclose(minimise(gram, moment, signed, signs, 3.0, 1.0), ridge, rtol=1e-9)
+    np.testing.assert_allclose(minimise(gram, moment, no_signs(5), 3.0), ridge, rtol=1e-9)
 
 
 # time and motion

@@ -22,7 +22,7 @@ from .listener import CLIP, Listener
 from .listener_level import Signs, joined, minimise
 from .pretrain_settings import ListenerSettings
 from .seen_music import RatedMusic, SeenSet
-from .set_scales import COMMON, SIGN_SLOPE, Scales, drawn_pairs, set_weights
+from .set_scales import COMMON, SIGN_SLOPE, Scales, at_most, drawn_pairs
 
 # The tags' valence rises by so many standard deviations where log(1 + the drums' onsets a second) rises by one standard
 # deviation. Event density and a salient beat are what makes people move to music (Madison, Gouyon, Ullén and Hörnström,
@@ -75,8 +75,9 @@ def fit_band(
         for seen, begin, end in zip(sets, begins[:-1], begins[1:], strict=True):
             rated = band_ratings(seen, scales, spread)[:, k]
             given = ~np.isnan(rated)
-            weights = set_weights(seen, COMMON if seen.is_numeric else scales.get(seen.name, COMMON))[given, k]
-            songs.append(_Songs(seen, x[begin:end][given], level[begin:end, k][given], rated[given], weights))
+            sure = 1.0 if seen.is_numeric else float(scales.get(seen.name, COMMON).trust[k])
+            weights = at_most(seen.shares * seen.weight) * sure
+            songs.append(_Songs(seen, x[begin:end][given], level[begin:end, k][given], rated[given], weights[given]))
         weight[k] = _fitted([some for some in songs if len(some.rated) > 2], scales, k, prior, settings)
     return {"mean": usual, "std": std, "weight": weight}
 

@@ -18,7 +18,7 @@ from sklearn.linear_model import Ridge
 from .listener import CLIP, ListenerConfig, View, free_of_grid
 from .pretrain_settings import ListenerSettings
 from .seen_music import RatedMusic, SeenPiece, SeenSet
-from .set_scales import COMMON, LARGEST_WEIGHT, SIGN_SLOPE, Scales, SetScale, away_from_mean, drawn_pairs, set_weights
+from .set_scales import COMMON, SIGN_SLOPE, Scales, SetScale, at_most, away_from_mean, drawn_pairs, set_weights
 
 _FREE_BIAS = 3.0  # the larger, the weaker is the penalty on how much higher music without a beat grid is rated
 _LEAST_STEP = 1e-10  # of Newton's method
@@ -183,8 +183,7 @@ def fit_motion(music: RatedMusic, scales: Scales, settings: ListenerSettings) ->
     curves = [(seen, scale) for seen, scale in curves if (scale.motion_weight > 0).any()]
     for seen, scale in curves:
         slope = np.where(scale.motion_slope > 0, scale.motion_slope, 1.0)
-        shares = seen.weight * seen.shares
-        shares *= min(1.0, LARGEST_WEIGHT / max(shares.sum(), 1e-12))
+        shares = at_most(seen.weight * seen.shares)
         for piece, share in zip(seen.pieces, shares, strict=True):
             rows.append(piece.views.motion[piece.rated].astype(np.float64))
             targets.append(away_from_mean(piece) / slope)

@@ -26,7 +26,7 @@ _PERCENTILES = (2.5, 97.5)
 
 
 def compare_sets(protocol: Protocol, predictor: str, resamples: int, seed: int) -> pd.DataFrame:
-    """The table of COLUMNS: for each set that a predictor learns from, its agreement on each other set with and without.
+    """The table of COLUMNS: a predictor's agreement on each set, with and without each other one to learn from.
 
     The row `on` MEAN has the mean difference. Empty if no set can be compared: it needs two sets, one of them learned
     from and the other measured.

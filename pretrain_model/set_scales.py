@@ -84,15 +84,16 @@ def known_errors(rated: SeenSet) -> np.ndarray:
 
 
 def set_weights(rated: SeenSet, scale: SetScale) -> np.ndarray:
-    """The weight of each piece, (pieces, 2), at most LARGEST_WEIGHT together."""
-    shares = rated.shares[:, None] * rated.weight
+    """The weight of each piece in the level, (pieces, 2), at most LARGEST_WEIGHT together."""
+    shares = np.repeat(rated.shares[:, None], 2, axis=1) * rated.weight
     if rated.is_common:
-        weights = np.repeat(shares, 2, axis=1)
-    elif rated.is_numeric:
-        weights = shares * scale.weights(known_errors(rated))
-    else:
-        weights = shares * scale.trust
-    return weights * np.minimum(1.0, LARGEST_WEIGHT / np.maximum(weights.sum(axis=0), 1e-12))
+        return at_most(shares)
+    return at_most(shares * (scale.weights(known_errors(rated)) if rated.is_numeric else scale.trust))
+
+
+def at_most(weights: np.ndarray, most: float = LARGEST_WEIGHT) -> np.ndarray:
+    """Weights, (n, …), made smaller where they are more than `most` together."""
+    return weights * np.minimum(1.0, most / np.maximum(weights.sum(axis=0), 1e-12))
 
 
 def learn_scales(music: RatedMusic, leave_out: Callable[[Scales], Sequence[LeftOut]]) -> dict[str, SetScale]:

@@ -73,6 +73,8 @@ def fit_level(
     gram, moment = np.zeros((2, width, width)), np.zeros((2, width))
     signs: tuple[list[Signs], list[Signs]] = ([], [])
     for seen in music:
+        if not seen.teaches_level:
+            continue
         evidence = _evidence(seen, scales.get(seen.name, COMMON), view, read)
         for k in range(2):
             given = evidence.weights[:, k] > 0
@@ -179,7 +181,7 @@ def standardised(rows: np.ndarray, scale: tuple[np.ndarray, np.ndarray]) -> np.n
 def fit_motion(music: RatedMusic, scales: Scales, settings: ListenerSettings) -> dict[str, np.ndarray]:
     """The weights of the motion, from all curves that are learned from; none if there are none."""
     rows, targets, weights = [], [], []
-    curves = [(seen, scales.get(seen.name, COMMON)) for seen in music if seen.kind == "curve"]
+    curves = [(seen, scales.get(seen.name, COMMON)) for seen in music if seen.kind == "curve" and seen.teaches_level]
     curves = [(seen, scale) for seen, scale in curves if (scale.motion_weight > 0).any()]
     for seen, scale in curves:
         slope = np.where(scale.motion_slope > 0, scale.motion_slope, 1.0)

@@ -93,6 +93,7 @@ class SetSettings:
     use: Literal["train", "measure"] = "train"
     weight: Annotated[float, Range(0, 1000)] = 1.0
     scale: Literal["common", "own"] = "own"
+    teaches: Literal["all", "band"] = "all"
     lag: Annotated[float, Range(0, 30)] = 0.0
     points: QuadrantPoints = QuadrantPoints()
     alignment: Literal["number", "time", "equal_only"] = "number"

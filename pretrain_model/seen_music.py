@@ -60,13 +60,18 @@ class SeenPiece:
 
 @dataclass(frozen=True)
 class SeenSet:
-    """The pieces of a set. is_common: whether its zero and unit are those of the predictions. weight: the block's."""
+    """The pieces of a set.
+
+    is_common: whether its zero and unit are those of the predictions. weight: the block's. teaches_level: False for a
+    set from which only drums and instruments are learned.
+    """
 
     name: str
     kind: Kind
     is_common: bool
     weight: float
     pieces: list[SeenPiece]
+    teaches_level: bool = True
 
     @property
     def is_numeric(self) -> bool:
@@ -106,7 +111,8 @@ class RatedMusic:
             block, drawn = found[0].of, _drawn(found, settings.largest_set)
             seen = [SeenPiece.of(piece, settings) for piece in drawn]
             seen = _ranked(seen) if block.rated_as == "rank" else seen
-            sets.append(SeenSet(name, block.rated_as, block.scale == "common", block.weight, seen))
+            is_common, teaches_level = block.scale == "common", block.teaches == "all"
+            sets.append(SeenSet(name, block.rated_as, is_common and teaches_level, block.weight, seen, teaches_level))
         order = ("curve", "point", "sign", "rank")
         return cls(_with_anchor(tuple(sorted(sets, key=lambda rated: order.index(rated.kind)))))
 
@@ -125,8 +131,8 @@ class RatedMusic:
 
     @property
     def own(self) -> list[SeenSet]:
-        """The sets with a scale of their own."""
-        return [rated for rated in self if not rated.is_common]
+        """The sets with a scale of their own that the level is learned from."""
+        return [rated for rated in self if not rated.is_common and rated.teaches_level]
 
     def select(self, chosen: Sequence[Sequence[int]]) -> RatedMusic:
         """Some pieces of each set, by their indices; sets without any are left out."""
@@ -161,10 +167,11 @@ def _ranked(pieces: list[SeenPiece]) -> list[SeenPiece]:
 
 def _with_anchor(sets: tuple[SeenSet, ...]) -> tuple[SeenSet, ...]:
     """The sets, one of them made common if none is: the largest with numbers, or else with signs, or else ranks."""
-    if not sets or any(rated.is_common for rated in sets):
+    able = [rated for rated in sets if rated.teaches_level]
+    if not able or any(rated.is_common for rated in able):
         return sets
-    kinds = [kinds for kinds in (("curve", "point"), ("sign",), ("rank",)) if any(s.kind in kinds for s in sets)]
-    anchor = max((rated for rated in sets if rated.kind in kinds[0]), key=lambda rated: len(rated.pieces))
+    kinds = [kinds for kinds in (("curve", "point"), ("sign",), ("rank",)) if any(s.kind in kinds for s in able)]
+    anchor = max((rated for rated in able if rated.kind in kinds[0]), key=lambda rated: len(rated.pieces))
     note(f"no set has scale: common, so the numbers that are predicted are on the scale of {anchor.name}")
     made = replace(anchor, is_common=True)
     if anchor.is_numeric and np.nanmax(np.abs(anchor.means)) > 1:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -36,6 +37,7 @@ MOTION_REFERENCE = np.array([0.012, 0.012])  # the same for how bars differ from
 LARGEST_WEIGHT = 2000.0  # of a set, in pieces of the common scale; more don't count more
 PAIRS = 10  # of each piece in a set of ranks with others, drawn by chance
 _LARGEST_SLOPE = 2.0  # of signs and ranks, against those of EMOPIA; more would be certainty
+_SLOPE_OF_COMMON = (0.5, 2.0)  # bounds, so that few pieces can't turn the scale around
 _PRIOR = 0.25  # of the square of a slope of signs and ranks, so that it is finite
 _LEAST_KNOWN = 20  # pieces whose raters' errors must be known to learn from them
 
@@ -106,24 +108,52 @@ def learn_scales(music: RatedMusic, leave_out: Callable[[Scales], Sequence[LeftO
         by_set: dict[str, list[LeftOut]] = {}
         for left in leave_out(scales):
             by_set.setdefault(left.of.name, []).append(left)
-        references = _reference(music, by_set)
-        anchor = _motion_anchor(music)
+        common, anchor = _common_scale(music, by_set), _motion_anchor(music)
         scales = {
-            s.name: _scale(s, by_set.get(s.name, []), references, s.name == anchor, scales[s.name]) for s in music.own
+            s.name: _scale(s, by_set.get(s.name, []), common, s.name == anchor, scales[s.name]) for s in music.own
         }
     return scales
 
 
-def _reference(music: RatedMusic, by_set: Mapping[str, Sequence[LeftOut]]) -> tuple[np.ndarray, np.ndarray]:
-    """Variances of the errors of pieces on the common scale, (2,), and of their motion, (2,)."""
+class _CommonScale(NamedTuple):
+    """How ratings on the common scale follow the levels predicted for them, valence and arousal, (2,) each.
+
+    Predictions are drawn in to the mean, so the slope is above 1. noise, noise_of_motion: variances of the errors.
+    """
+
+    slope: np.ndarray
+    offset: np.ndarray
+    noise: np.ndarray
+    motion_slope: np.ndarray
+    noise_of_motion: np.ndarray
+
+
+def _common_scale(music: RatedMusic, by_set: Mapping[str, Sequence[LeftOut]]) -> _CommonScale:
+    """That of the common sets with numbers; without any the levels as they are, and the noise of VGMIDI."""
     common = [s for s in music if s.is_common and s.is_numeric]
     left_out = [left for s in common for left in by_set.get(s.name, [])]
-    if not left_out:
-        return REFERENCE, MOTION_REFERENCE
-    errors = np.array([left.listener.level(left.piece.views) - left.piece.mean for left in left_out])
-    level = np.nan_to_num(np.nanvar(errors, axis=0), nan=1.0).clip(1e-4)
+    slope, offset, noise = np.ones(2), np.zeros(2), REFERENCE.copy()
+    level, means, weight, _ = _of_pieces(left_out)
+    for k in range(2):
+        known = ~np.isnan(means[:, k])
+        if known.sum() > 2:
+            found = _of_numbers(level[known, k], means[known, k], weight[known], np.full(known.sum(), np.nan))
+            noise[k] = max(found[3], 1e-4)
+            slope[k] = np.clip(found[0], *_SLOPE_OF_COMMON)
+            offset[k] = float(np.average(means[known, k] - slope[k] * level[known, k], weights=weight[known]))
     curves = [left for left in left_out if left.of.kind == "curve"]
-    return level, _motion(curves)[2].clip(1e-4) if curves else MOTION_REFERENCE
+    if not curves:
+        return _CommonScale(slope, offset, noise, np.ones(2), MOTION_REFERENCE)
+    motion_slope, _, motion_noise = _motion(curves)
+    return _CommonScale(slope, offset, noise, motion_slope.clip(*_SLOPE_OF_COMMON), motion_noise.clip(1e-4))
+
+
+def _of_pieces(left_out: Sequence[LeftOut]) -> tuple[np.ndarray, ...]:
+    """Of left-out pieces the predicted level and the mean rating, (n, 2), the weight, (n), and the errors, (n, 2)."""
+    level = np.array([left.listener.level(left.piece.views) for left in left_out]).reshape(-1, 2)
+    means = np.array([left.piece.mean for left in left_out]).reshape(-1, 2)
+    errors = np.array([left.piece.error for left in left_out]).reshape(-1, 2)
+    return level, means, np.array([left.piece.weight for left in left_out]), errors
 
 
 def _motion_anchor(music: RatedMusic) -> str | None:
@@ -137,17 +167,14 @@ def _motion_anchor(music: RatedMusic) -> str | None:
 def _scale(
     rated: SeenSet,
     left_out: Sequence[LeftOut],
-    references: tuple[np.ndarray, np.ndarray],
+    common: _CommonScale,
     is_anchor: bool,
     before: SetScale,
 ) -> SetScale:
     """A set's scale, from its left-out pieces. is_anchor: whether its motion has the unit of its level."""
     if len(left_out) < 3:
         return before
-    level = np.array([left.listener.level(left.piece.views) for left in left_out])
-    means = np.array([left.piece.mean for left in left_out])
-    weight = np.array([left.piece.weight for left in left_out])
-    errors = np.array([left.piece.error for left in left_out])
+    level, means, weight, errors = _of_pieces(left_out)
     found = np.zeros((5, 2))
     for k in range(2):
         known = ~np.isnan(means[:, k])
@@ -161,11 +188,14 @@ def _scale(
         else:
             found[:3, k] = _of_ranks(*given)
     slope, offset, trust, noise, of_raters = found
+    slope = slope / common.slope  # of levels on the common scale, which predictions are drawn in from
+    offset = offset - slope * common.offset if rated.is_numeric else common.offset + common.slope * offset
     motion_slope, motion_weight = (slope, (trust > 0).astype(float)) if is_anchor else (np.zeros(2), np.zeros(2))
     if rated.kind == "curve" and not is_anchor:
         motion_slope, sure, motion_noise = _motion(left_out)
-        motion_weight = sure * np.square(motion_slope) * references[1] / np.maximum(motion_noise, 1e-12)
-    return SetScale(slope, offset, trust, noise, of_raters, references[0], motion_slope, motion_weight)
+        motion_slope = motion_slope / common.motion_slope
+        motion_weight = sure * np.square(motion_slope) * common.noise_of_motion / np.maximum(motion_noise, 1e-12)
+    return SetScale(slope, offset, trust, noise, of_raters, common.noise, motion_slope, motion_weight)
 
 
 def _trust(slope: float, variance: float) -> float:

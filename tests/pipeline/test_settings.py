@@ -1,6 +1,7 @@
 import argparse
+import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import pytest
@@ -8,7 +9,9 @@ import yaml
 
 from pipeline import settings as settings_module
 from pipeline.settings import (
+    ONE_OR_MORE,
     FilePath,
+    Pattern,
     Range,
     SettingsError,
     UserError,
@@ -17,6 +20,7 @@ from pipeline.settings import (
     path_argument,
     run_script,
     settings_as_dict,
+    settings_from,
 )
 from pipeline.yaml_texts import parsed_yaml
 
@@ -266,3 +270,198 @@ def test_help_shows_every_setting(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         run_script(Outer, "phase.yaml", "A script.", fails)
     assert DEFAULTS.strip() in capsys.readouterr().out
+
+
+# lists of blocks
+
+
+@dataclass(frozen=True)
+class Size:
+    width: int = 4
+    depth: int | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    name: Annotated[str, Pattern(r"[a-z][a-z0-9]*", "a name of small letters and digits")]
+    reader: Literal["table", "folder", "archive"]
+    path: FilePath | None = None
+    share: Annotated[float, Range(0, 1)] = 0.5
+    only: Annotated[tuple[Literal["left", "right"], ...], ONE_OR_MORE] = ()
+    size: Size = Size()
+
+
+@dataclass(frozen=True)
+class Phase:
+    use: Annotated[tuple[str, ...], ONE_OR_MORE]
+    blocks: tuple[Block, ...]
+    run: Inner
+
+
+BLOCKS = """
+use: all
+blocks:
+  - name: songs
+    reader: archive
+    size: {depth: 2}
+  - {name: clips, reader: folder, path: here, share: 0.25}
+run: {steps: 3, rate: 0.5, kind: mse}
+"""
+SONGS = Block("songs", "archive", size=Size(depth=2))
+CLIPS = Block("clips", "folder", "here", 0.25)
+
+
+def load_phase(*overrides, mine=None):
+    """The settings with blocks, after a file of the user with the text `mine`."""
+    (settings_module.CONFIG_DIR / "blocks.yaml").write_text(BLOCKS)
+    config = None if mine is None else settings_module.CONFIG_DIR / "mine.yaml"
+    if config:
+        config.write_text(mine)
+    return load_settings(Phase, "blocks.yaml", config, overrides)
+
+
+def test_what_a_block_leaves_out_has_the_default_of_its_class():
+    assert load_phase() == Phase(("all",), (SONGS, CLIPS), Inner(3, 0.5, "mse"))
+    assert load_phase().blocks[0].size == Size(width=4, depth=2)
+
+
+def test_a_list_in_a_file_takes_the_place_of_the_default_one():
+    mine = "blocks:\n  - {name: mine, reader: table, path: a.csv}\n"
+    assert load_phase(mine=mine).blocks == (Block("mine", "table", "a.csv"),)
+    assert load_phase(mine="blocks: []").blocks == ()
+    assert load_phase(mine=mine + "  - {name: songs, reader: folder}").blocks[1] == Block("songs", "folder")
+
+
+def test_a_section_in_the_place_of_a_list_changes_blocks_by_name():
+    mine = "blocks:\n  clips: {share: 1, size: {width: 9}}\n"
+    changed = replace(CLIPS, share=1.0, size=Size(width=9))
+    assert load_phase(mine=mine).blocks == (SONGS, changed)
+
+
+@pytest.mark.parametrize("key", ["blocks.clips", "clips"])
+def test_one_setting_of_a_block_is_changed_by_the_name_of_the_block(key):
+    assert load_phase(f"{key}.path=there").blocks == (SONGS, replace(CLIPS, path="there"))
+    assert load_phase(f"{key}.path=null").blocks == (SONGS, replace(CLIPS, path=None))
+    assert load_phase(f"{key}.size.depth=7").blocks[1].size == Size(4, 7)
+    assert load_phase(f"{key}.path=there", f"{key}.share=1").blocks[1] == replace(CLIPS, path="there", share=1.0)
+
+
+def test_the_name_of_a_block_alone_is_its_section_in_a_file_too():
+    assert load_phase(mine="songs: {path: music.zip}").blocks == (replace(SONGS, path="music.zip"), CLIPS)
+
+
+def test_a_block_of_the_users_file_is_changed_by_the_command_line():
+    mine = "blocks:\n  - {name: mine, reader: table}\n"
+    assert load_phase("mine.path=a.csv", mine=mine).blocks == (Block("mine", "table", "a.csv"),)
+    with pytest.raises(SettingsError, match=r"--set blocks\.songs\.path: 'blocks' has no block named 'songs'"):
+        load_phase("blocks.songs.path=a.csv", mine=mine)
+
+
+def test_a_section_of_settings_comes_before_a_block_of_its_name():
+    mine = "blocks:\n  - {name: run, reader: table}\n"
+    found = load_phase("run.steps=5", mine=mine)
+    assert (found.run.steps, found.blocks) == (5, (Block("run", "table"),))
+    assert load_phase("blocks.run.path=a.csv", mine=mine).blocks == (Block("run", "table", "a.csv"),)
+
+
+def test_a_list_of_blocks_may_be_given_on_the_command_line():
+    assert load_phase("blocks=[{name: mine, reader: table, only: left}]").blocks == (
+        Block("mine", "table", only=("left",)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("setting", "given", "found"),
+    [
+        ("use", "a", ("a",)),
+        ("use", "0123", ("0123",)),
+        ("use", "'a b'", ("a b",)),
+        ("use", "[a, b]", ("a", "b")),
+        ("use", "[]", ()),
+        ("clips.only", "left", ("left",)),
+        ("clips.only", "[right, left]", ("right", "left")),
+    ],
+)
+def test_where_one_or_more_may_stand_a_single_value_is_a_list_of_one(setting, given, found):
+    def value(settings):
+        return settings.use if setting == "use" else settings.blocks[1].only
+
+    assert value(load_phase(f"{setting}={given}")) == found
+    block, _, key = setting.rpartition(".")
+    assert value(load_phase(mine=f"{block}: {{{key}: {given}}}" if block else f"{key}: {given}")) == found
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("clips.shar=1", "--set clips.shar: unknown setting 'blocks.clips.shar' (did you mean share?); known "),
+        ("clips.size.widht=1", "--set clips.size.widht: unknown setting 'blocks.clips.size.widht' (did you mean "),
+        ("blocks.clisp.share=1", "--set blocks.clisp.share: 'blocks' has no block named 'clisp' (did you mean clips?); "
+                                 "there are songs, clips"),
+        ("clips.share=2", "--set clips.share: 'blocks.clips.share' is 2.0, which is not from 0 to 1"),
+        ("blocks.clips.share=2", "--set blocks.clips.share: 'blocks.clips.share' is 2.0, which is not from 0 to 1"),
+        ("clips.reader=tabel", "'blocks.clips.reader' is 'tabel', not one of table, folder, archive (did you mean table"),
+        ("clips.reader=null", "'blocks.clips.reader' is 'null', not one of table, folder, archive"),
+        ("clips.only=up", "'blocks.clips.only[0]' is 'up', not one of left, right"),
+        ("clips.path=''", "--set clips.path: 'blocks.clips.path' is '', which is no path"),
+        ("clips.name=A b", "--set clips.name: 'blocks."),
+        ("clips.name=songs", "--set clips.name: 'blocks' has two blocks named 'songs': rename one"),
+        ("clips=7", "--set clips: 'blocks"),
+        ("clips.size=7", "--set clips.size: 'blocks.clips.size' is a section of settings, not a text"),
+        ("blocks=7", "--set blocks: 'blocks' is a list"),
+        ("blocks=[7]", "--set blocks: 'blocks' is a list of blocks, each '- name: …', not a list"),
+        ("blocks=[{name: a, reader: table}, {name: a, reader: table}]", "--set blocks: 'blocks' has two blocks"),
+        ("blocks=[{name: a}]", "--set blocks: setting 'blocks.a.reader' is missing"),
+        ("blocks=[{reader: table}]", "--set blocks: setting 'blocks.0.name' is missing"),
+        ("blocks=[{name: a, reader: x}]", "--set blocks: 'blocks.a.reader' is 'x'"),
+        ("use={a: b}", "'use' is a list, written [a, b]"),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_of_a_block_is_named_in_one_line(override, told):
+    with pytest.raises(SettingsError) as caught:
+        load_phase(override)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("mine", "told"),
+    [
+        ("blocks: {clisp: {share: 1}}", "'blocks' has no block named 'clisp' (did you mean clips?)"),
+        ("clips: {shar: 1}", "unknown setting 'blocks.clips.shar' (did you mean share?)"),
+        ("clips: {share: 2}", "'blocks.clips.share' is 2.0, which is not from 0 to 1"),
+        ("blocks: {clips: {size: {width: x}}}", "'blocks.clips.size.width' is 'x', which is not a whole number"),
+        ("blocks: {clips: 7}", "'blocks' is a list of blocks, each '- name: …'"),
+        ("blocks: 7", "'blocks' is a list of blocks, each '- name: …', not a text"),
+        ("blocks: [7]", "'blocks' is a list of blocks, each '- name: …'"),
+        (
+            "blocks:\n  - {name: a, reader: table}\n  - {name: a, reader: folder}",
+            "has two blocks named 'a': rename one",
+        ),
+        ("blocks:\n  - {name: a, reader: tabel}", "'blocks.a.reader' is 'tabel', not one of table"),
+        ("blocks:\n  - {name: a, reader: table, size: {widht: 2}}", "unknown setting 'blocks.a.size.widht'"),
+    ],
+)
+def test_a_wrong_setting_of_a_block_in_a_file_names_the_file(mine, told):
+    with pytest.raises(SettingsError) as caught:
+        load_phase(mine=mine)
+    assert str(caught.value).startswith(f"{settings_module.CONFIG_DIR / 'mine.yaml'}: ")
+    assert told in str(caught.value)
+
+
+def test_of_a_block_from_a_file_only_what_the_command_line_set_is_named_after_it():
+    mine = "blocks:\n  - {name: a, reader: table, share: 3}\n"
+    with pytest.raises(SettingsError, match=r"mine\.yaml: 'blocks\.a\.share' is 3"):
+        load_phase("a.path=x.csv", mine=mine)
+    with pytest.raises(SettingsError, match=r"--set a\.share: 'blocks\.a\.share' is 4"):
+        load_phase("a.share=4", mine=mine)
+    assert load_phase("a.share=1", mine=mine).blocks[0].share == 1
+
+
+def test_settings_with_blocks_are_read_back_from_their_record():
+    for found in (load_phase(), load_phase("clips.only=[left]", "songs.size.width=9")):
+        assert settings_from(Phase, json.loads(json.dumps(settings_as_dict(found))), "run.json") == found
+    record = settings_as_dict(load_phase())
+    record["blocks"][1]["share"] = 2
+    with pytest.raises(SettingsError, match=r"run\.json: 'blocks\.clips\.share' is 2"):
+        settings_from(Phase, record, "run.json")

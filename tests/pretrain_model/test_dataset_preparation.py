@@ -3,6 +3,7 @@
 import json
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,30 +12,61 @@ import pytest
 
 from pipeline.files import RawData, raw_data
 from pipeline.settings import UserError, load_settings
-from pretrain_model.emopia import prepare_emopia
-from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
-from pretrain_model.vgmidi import RATINGS_FILE, prepare_vgmidi, read_ratings, split_of
+from pretrain_model.adapters import ADAPTERS
+from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, SetSettings
+from pretrain_model.rated_set import (
+    LEFT_OUT,
+    PIECES,
+    RATERS,
+    RATINGS,
+    RatedSet,
+    is_by_identity,
+    read_set_table,
+    split_of,
+    table_path,
+)
+
+KINDS = ("pieces", "ratings", "left_out", "raters", "wanted")
 
 
-@pytest.fixture
-def settings() -> PretrainSettings:
-    return load_settings(PretrainSettings, SETTINGS_FILE)
+def block(name: str, path: Path) -> SetSettings:
+    """A block of the default settings, with this path."""
+    return next(
+        b for b in load_settings(PretrainSettings, SETTINGS_FILE, None, [f"{name}.path={path}"]).sets if b.name == name
+    )
 
 
-def test_emopia_clips_get_the_point_of_their_quadrant(emopia_zip, settings, tmp_path) -> None:
-    counts = prepare_emopia(RawData(emopia_zip, "emopia.path"), settings.emopia.points, tmp_path / "out")
-    labels = pd.read_csv(tmp_path / "out" / "emopia_labels.csv")
+def prepared(name: str, path: Path, folder: Path) -> tuple[dict[str, int], pd.DataFrame]:
+    """Prepare a set as step 1 does; returns its counts, and its ratings beside its pieces."""
+    found = ADAPTERS[name](block(name, path), folder)  # type: ignore[index]
+    found.write(folder, name)
+    tables = (read_set_table(folder, name, kind) for kind in ("ratings", "pieces"))
+    return dict(found.counts), pd.merge(*tables, on="piece", validate="many_to_one")
+
+
+def test_emopia_clips_get_the_point_of_their_quadrant(emopia_zip, tmp_path) -> None:
+    counts, labels = prepared("emopia", emopia_zip, tmp_path / "out")
     assert counts["clips"] == len(labels) == 12
-    assert (np.sign(labels["valence"]) == labels["quadrant"].map({1: 1, 2: -1, 3: -1, 4: 1})).all()
-    assert (np.sign(labels["arousal"]) == labels["quadrant"].map({1: 1, 2: 1, 3: -1, 4: -1})).all()
+    quadrant = labels["piece"].str[1].astype(int)
+    assert (np.sign(labels["valence"]) == quadrant.map({1: 1, 2: -1, 3: -1, 4: 1})).all()
+    assert (np.sign(labels["arousal"]) == quadrant.map({1: 1, 2: 1, 3: -1, 4: -1})).all()
     assert all((tmp_path / "out" / midi).read_bytes()[:4] == b"MThd" for midi in labels["midi"])
+    points = block("emopia", emopia_zip).points
+    first = labels[quadrant == 1][["valence", "arousal"]]
+    np.testing.assert_allclose(first, np.repeat([points.Q1], len(first), axis=0))
 
 
-def test_no_emopia_song_is_in_two_splits(emopia_zip, settings, tmp_path) -> None:
-    prepare_emopia(RawData(emopia_zip, "emopia.path"), settings.emopia.points, tmp_path)
-    labels = pd.read_csv(tmp_path / "emopia_labels.csv")
-    assert (labels.groupby("song")["split"].nunique() == 1).all()
-    left_out = pd.read_csv(tmp_path / "emopia_left_out.csv").set_index("clip")["reason"].to_dict()
+def test_a_rating_of_a_whole_piece_has_no_bar_and_no_raters(emopia_zip, tmp_path) -> None:
+    _, labels = prepared("emopia", emopia_zip, tmp_path)
+    assert labels[["bar_number", "valence_sd", "arousal_sd", "n_raters"]].isna().all(axis=None)
+    assert not table_path(tmp_path, "emopia", "raters").exists()
+
+
+def test_no_emopia_song_is_in_two_splits(emopia_zip, tmp_path) -> None:
+    _, labels = prepared("emopia", emopia_zip, tmp_path)
+    assert (labels.groupby("group")["split"].nunique() == 1).all()
+    assert labels["group"].nunique() == 6
+    left_out = pd.read_csv(tmp_path / "emopia_left_out.csv").set_index("piece")["reason"].to_dict()
     assert left_out == {
         "Q2_gone_0.mid": "no_midi",
         "Q3_trainsong1_9.mid": "song_in_two_splits",
@@ -42,73 +74,110 @@ def test_no_emopia_song_is_in_two_splits(emopia_zip, settings, tmp_path) -> None
     }
 
 
-def test_a_clip_whose_name_and_table_disagree_is_left_out(emopia_zip, settings, tmp_path) -> None:
+def test_a_clip_whose_name_and_table_disagree_is_left_out(emopia_zip, tmp_path) -> None:
     with zipfile.ZipFile(emopia_zip) as archive:
         archive.extractall(tmp_path / "unpacked")
     table = tmp_path / "unpacked" / "EMOPIA_2.2" / "split" / "train_clip.csv"
     table.write_text(table.read_text().replace("Q1_trainsong1_0.mid,1", "Q1_trainsong1_0.mid,4"))
-    counts = prepare_emopia(RawData(tmp_path / "unpacked", "emopia.path"), settings.emopia.points, tmp_path / "out")
+    counts, _ = prepared("emopia", tmp_path / "unpacked", tmp_path / "out")
     assert counts["clips"] == 11
     assert counts["left out, quadrant_unclear"] == 1
 
 
-def test_vgmidi_label_is_the_plain_mean_and_spread_of_the_valid_ratings(vgmidi_folder, settings, tmp_path) -> None:
-    counts = prepare_vgmidi(RawData(vgmidi_folder, "vgmidi.path"), settings.vgmidi, tmp_path / "out")
-    labels = pd.read_csv(tmp_path / "out" / "vgmidi_labels.csv")
-    bar = labels[(labels["game"] == "Game 3") & (labels["bar_number"] == 2)].iloc[0]
+def test_vgmidi_label_is_the_plain_mean_and_spread_of_the_valid_ratings(vgmidi_folder, tmp_path) -> None:
+    counts, labels = prepared("vgmidi", vgmidi_folder, tmp_path / "out")
+    bar = labels[(labels["group"] == "Game 3") & (labels["bar_number"] == 2)].iloc[0]
     heard = np.array([0.07, 0.17, 0.57])  # 0.05 · 3 + 0.01 · 2, and −0.1, 0, +0.4
-    assert bar["valence_mean"] == pytest.approx(heard.mean(), abs=1e-6)
+    assert bar["valence"] == pytest.approx(heard.mean(), abs=1e-6)
     assert bar["valence_sd"] == pytest.approx(heard.std(), abs=1e-6)
-    assert bar["n_ratings"] == 3
+    assert bar["n_raters"] == 3
     assert counts["ratings"] == 24
     assert counts["ratings left out, wrong length or value"] == 3
     assert counts["ratings left out, unlisted piece"] == 1
 
 
-def test_the_raters_ratings_average_to_the_label(vgmidi_folder, settings, tmp_path) -> None:
-    prepare_vgmidi(RawData(vgmidi_folder, "vgmidi.path"), settings.vgmidi, tmp_path)
-    means = pd.read_csv(tmp_path / "vgmidi_ratings.csv").groupby(["piece", "bar_number"])["arousal"].mean()
-    labels = pd.read_csv(tmp_path / "vgmidi_labels.csv").set_index(["piece", "bar_number"])["arousal_mean"]
-    np.testing.assert_allclose(means.sort_index(), labels.sort_index(), atol=1e-6)
+def test_the_raters_ratings_average_to_the_label(vgmidi_folder, tmp_path) -> None:
+    _, labels = prepared("vgmidi", vgmidi_folder, tmp_path)
+    raters = read_set_table(tmp_path, "vgmidi", "raters")
+    means = raters.groupby(["piece", "bar_number"])["arousal"].mean()
+    expected = labels.set_index(["piece", "bar_number"])["arousal"]
+    assert means.index.sort_values().equals(expected.index.sort_values())
+    np.testing.assert_allclose(means.sort_index(), expected.sort_index(), atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["emopia", "vgmidi"])
+def test_the_tables_of_every_set_have_the_same_columns(name, emopia_zip, vgmidi_folder, tmp_path) -> None:
+    prepared(name, {"emopia": emopia_zip, "vgmidi": vgmidi_folder}[name], tmp_path)
+    columns = {"pieces": PIECES, "ratings": RATINGS, "left_out": LEFT_OUT, "raters": RATERS}
+    for kind, wanted in columns.items():
+        if (path := table_path(tmp_path, name, kind)).exists():
+            assert [*pd.read_csv(path).columns][: len(wanted)] == [*wanted]
+    assert not is_by_identity(tmp_path, name)
+    pieces = read_set_table(tmp_path, name, "pieces")
+    assert pieces["md5"].str.fullmatch("[0-9a-f]{32}").all()
+    assert (pieces["weight"] == 1).all()
+
+
+def test_what_others_may_have_as_well_is_named(emopia_zip, vgmidi_folder, tmp_path) -> None:
+    """A clip of EMOPIA is of a recording; a piece of VGMIDI has its game for an artist, and a title."""
+    _, clips = prepared("emopia", emopia_zip, tmp_path)
+    assert (clips["recording"] == "youtube " + clips["group"]).all()
+    _, bars = prepared("vgmidi", vgmidi_folder, tmp_path)
+    assert set(bars["title"]) == {"A Title_with Underscore"}
+    assert (bars["artist"] == bars["group"]).all()
+
+
+def test_tables_of_an_earlier_run_that_a_set_has_no_more_are_removed(vgmidi_folder, tmp_path) -> None:
+    prepared("vgmidi", vgmidi_folder, tmp_path)
+    assert table_path(tmp_path, "vgmidi", "raters").exists()
+    empty = {
+        kind: pd.DataFrame(columns=[*columns]) for kind, columns in {"p": PIECES, "r": RATINGS, "l": LEFT_OUT}.items()
+    }
+    RatedSet(*empty.values(), wanted=pd.DataFrame({"row": [1]})).write(tmp_path, "vgmidi")
+    assert {kind for kind in KINDS if table_path(tmp_path, "vgmidi", kind).exists()} == {"left_out", "wanted"}
+    assert is_by_identity(tmp_path, "vgmidi")
+
+
+@pytest.mark.parametrize("kind", ["pieces", "ratings", "raters"])
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (None, "can't be read"),
+        (None, "does not exist"),
         ("", "can't be read"),
-        ("piece,listener,bar_number,valence,arousal\n", "no column rater"),
+        ("piece,listener,bar_number\n", "no column (rater|midi|valence), so another version wrote it"),
     ],
 )
-def test_ratings_that_are_missing_or_older_are_refused_with_the_step_to_run(tmp_path, content, reason) -> None:
+def test_tables_that_are_missing_or_older_are_refused_with_the_step_to_run(tmp_path, kind, content, reason) -> None:
     if content is not None:
-        (tmp_path / RATINGS_FILE).write_text(content)
-    with pytest.raises(
-        UserError, match=rf"{RATINGS_FILE}: {reason}.*; run python pretrain_model/01_prepare_datasets.py"
-    ) as said:
-        read_ratings(tmp_path)
+        table_path(tmp_path, "vgmidi", kind).write_text(content)
+    step = "run python pretrain_model/01_prepare_datasets.py"
+    with pytest.raises(UserError, match=rf"vgmidi_{kind}\.csv:? {reason}.*[:;] {step}") as said:
+        read_set_table(tmp_path, "vgmidi", kind)
     assert "\n" not in str(said.value)
 
 
-def test_waltz_measured_in_fours_is_aligned_by_time(vgmidi_folder, settings, make_midi, tmp_path) -> None:
+def test_of_a_set_found_by_identity_the_step_to_run_is_the_match(tmp_path) -> None:
+    table_path(tmp_path, "mine", "wanted").write_text("row\n")
+    with pytest.raises(UserError, match=r"mine_pieces\.csv.*run python process_gigamidi/03_match_ratings\.py"):
+        read_set_table(tmp_path, "mine", "pieces")
+
+
+def test_waltz_measured_in_fours_is_aligned_by_time(vgmidi_folder, make_midi, tmp_path) -> None:
     waltz = vgmidi_folder / "labelled" / "midi" / "Series_NES_Game 0_A Title_with Underscore.mid"
     waltz.write_bytes(make_midi(15, meter=(3, 4)))  # five bars, four measures of four quarters
-    prepare_vgmidi(RawData(vgmidi_folder, "vgmidi.path"), settings.vgmidi, tmp_path)
-    labels = pd.read_csv(tmp_path / "vgmidi_labels.csv")
-    bars = labels[labels["game"] == "Game 0"]
+    _, labels = prepared("vgmidi", vgmidi_folder, tmp_path)
+    bars = labels[labels["group"] == "Game 0"]
     assert set(bars["aligned"]) == {"time"}
     assert len(bars) == 5
-    assert bars["valence_mean"].is_monotonic_increasing
+    assert bars["valence"].is_monotonic_increasing
 
 
-def test_a_piece_that_cannot_be_aligned_is_left_out_with_its_reason(
-    vgmidi_folder, settings, make_midi, tmp_path
-) -> None:
+def test_a_piece_that_cannot_be_aligned_is_left_out_with_its_reason(vgmidi_folder, make_midi, tmp_path) -> None:
     midis = sorted((vgmidi_folder / "labelled" / "midi").iterdir())
     midis[0].write_bytes(make_midi(40))
     midis[1].unlink()
     midis[2].write_bytes(b"no MIDI file")
-    counts = prepare_vgmidi(RawData(vgmidi_folder, "vgmidi.path"), settings.vgmidi, tmp_path)
+    counts, _ = prepared("vgmidi", vgmidi_folder, tmp_path)
     left_out = pd.read_csv(tmp_path / "vgmidi_left_out.csv")
     assert left_out["reason"].tolist() == ["measures_of_another_length", "no_midi", "unusable_midi_not_midi"]
     assert counts["pieces"] == 5
@@ -116,14 +185,15 @@ def test_a_piece_that_cannot_be_aligned_is_left_out_with_its_reason(
 
 def test_a_games_split_does_not_depend_on_the_other_games() -> None:
     games = [f"Game {k}" for k in range(2000)]
-    splits = [split_of(game, 7, 0.2, 0.1) for game in games]
-    assert splits[:10] == [split_of(game, 7, 0.2, 0.1) for game in games[:10]]
+    seventh = SetSettings("vgmidi", "vgmidi", split_seed=7, val_share=0.2, test_share=0.1)
+    splits = [split_of(game, seventh) for game in games]
+    assert splits[:10] == [split_of(game, seventh) for game in games[:10]]
     assert splits.count("val") / 2000 == pytest.approx(0.2, abs=0.03)
     assert splits.count("test") / 2000 == pytest.approx(0.1, abs=0.03)
-    assert splits != [split_of(game, 8, 0.2, 0.1) for game in games]
+    assert splits != [split_of(game, replace(seventh, split_seed=8)) for game in games]
 
 
-def test_no_path_in_an_archive_writes_outside_the_folder(vgmidi_folder, settings, make_midi, tmp_path) -> None:
+def test_no_path_in_an_archive_writes_outside_the_folder(vgmidi_folder, make_midi, tmp_path) -> None:
     """A member and an annotation that both point outside: the file is written inside, under its last name."""
     evil = "../../labelled/midi/Series_NES_Evil_Escape.mid"
     path = tmp_path / "evil.zip"
@@ -138,7 +208,7 @@ def test_no_path_in_an_archive_writes_outside_the_folder(vgmidi_folder, settings
         archive.writestr("labelled/annotations/vgmidi_raw_1.json", json.dumps(good))
         archive.writestr("labelled/annotations/vgmidi_raw_2.json", json.dumps(record))
     before = set(tmp_path.rglob("*"))
-    prepare_vgmidi(RawData(path, "vgmidi.path"), settings.vgmidi, tmp_path / "a" / "b" / "out")
+    prepared("vgmidi", path, tmp_path / "a" / "b" / "out")
     written = {p for p in set(tmp_path.rglob("*")) - before if p.is_file()}
     assert all(p.is_relative_to(tmp_path / "a" / "b" / "out") for p in written)
     assert tmp_path / "a" / "b" / "out" / "midi" / "vgmidi" / "Series_NES_Evil_Escape.mid" in written
@@ -174,26 +244,24 @@ def test_a_file_that_is_not_an_archive_is_reported_in_one_line(tmp_path, content
         RawData(path, "vgmidi.path")
 
 
-def test_another_dataset_is_refused(emopia_zip, vgmidi_folder, settings, tmp_path) -> None:
+def test_another_dataset_is_refused(emopia_zip, vgmidi_folder, tmp_path) -> None:
     with pytest.raises(UserError, match="split/train_clip"):
-        prepare_emopia(RawData(vgmidi_folder, "emopia.path"), settings.emopia.points, tmp_path)
+        prepared("emopia", vgmidi_folder, tmp_path)
     with pytest.raises(UserError, match="vgmidi_raw_1"):
-        prepare_vgmidi(RawData(emopia_zip, "vgmidi.path"), settings.vgmidi, tmp_path)
+        prepared("vgmidi", emopia_zip, tmp_path)
     broken = vgmidi_folder / "labelled" / "annotations" / "vgmidi_raw_2.json"
     broken.write_text('{"pieces": []')
     with pytest.raises(UserError, match="vgmidi_raw_2"):
-        prepare_vgmidi(RawData(vgmidi_folder, "vgmidi.path"), settings.vgmidi, tmp_path)
+        prepared("vgmidi", vgmidi_folder, tmp_path)
 
 
-def test_real_datasets(shared, settings, tmp_path) -> None:
-    counts = prepare_emopia(
-        RawData(shared / "data" / "EMOPIA_2.2.zip", "emopia.path"), settings.emopia.points, tmp_path
-    )
+def test_real_datasets(shared, tmp_path) -> None:
+    counts, clips = prepared("emopia", shared / "data" / "EMOPIA_2.2.zip", tmp_path)
     assert [counts[f"clips in {split}"] for split in ("train", "val", "test")] == [767, 115, 83]
-    counts = prepare_vgmidi(RawData(shared / "data" / "vgmidi.zip", "vgmidi.path"), settings.vgmidi, tmp_path)
+    assert (clips.groupby("group")["split"].nunique() == 1).all()
+    counts, labels = prepared("vgmidi", shared / "data" / "vgmidi.zip", tmp_path)
     assert counts["pieces"] + counts["left out, measures_of_another_length"] == 158
-    labels = pd.read_csv(tmp_path / "vgmidi_labels.csv")
-    assert (labels.groupby("game")["split"].nunique() == 1).all()
-    assert labels[["valence_mean", "arousal_mean"]].abs().to_numpy().max() <= 1
+    assert (labels.groupby("group")["split"].nunique() == 1).all()
+    assert labels[["valence", "arousal"]].abs().to_numpy().max() <= 1
     shutil.rmtree(tmp_path / "midi")
     assert Path(shared / "data" / "vgmidi.zip").exists()

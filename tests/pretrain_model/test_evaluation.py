@@ -1,5 +1,7 @@
 """Evaluation: the agreement of a perfect head, a constant and a rater."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,9 +18,8 @@ def clips() -> RatedBars:
     piece = np.repeat(np.arange(8), np.arange(1, 9))
     numbers = np.concatenate([np.arange(n, dtype=np.int32) for n in range(1, 9)])
     targets = POINTS[piece % 4]
-    return RatedBars(
-        np.zeros((len(piece), 3), np.float32), targets, numbers, piece, tuple(f"clip{k}" for k in range(8))
-    )
+    names = tuple(f"clip{k}" for k in range(8))
+    return RatedBars(np.zeros((len(piece), 3), np.float32), targets, numbers, piece, names, "emopia", "sign")
 
 
 def agreement(table: pd.DataFrame, level: str, dimension: str) -> pd.Series:
@@ -26,7 +27,7 @@ def agreement(table: pd.DataFrame, level: str, dimension: str) -> pd.Series:
 
 
 def test_perfect_predictions_agree_perfectly(clips) -> None:
-    table = evaluate_predictor(clips.targets, clips, with_accuracy=True)
+    table = evaluate_predictor(clips.targets, clips)
     for level in ("bar", "piece"):
         for dimension in ("valence", "arousal"):
             row = agreement(table, level, dimension)
@@ -38,7 +39,7 @@ def test_perfect_predictions_agree_perfectly(clips) -> None:
 
 
 def test_mirrored_predictions_miss_every_sign(clips) -> None:
-    table = evaluate_predictor(-clips.targets, clips, with_accuracy=True)
+    table = evaluate_predictor(-clips.targets, clips)
     assert agreement(table, "piece", "valence")["accuracy"] == 0
     assert agreement(table, "bar", "arousal")["ccc"] == pytest.approx(-2 / 2 * _variance_share(clips.targets[:, 1]))
 
@@ -50,7 +51,7 @@ def _variance_share(rated: np.ndarray) -> float:
 
 def test_a_constant_has_empty_r_and_no_concordance(clips) -> None:
     constant = np.repeat(clips.targets.mean(axis=0)[None], len(clips), axis=0)
-    table = evaluate_predictor(constant, clips, with_accuracy=True)
+    table = evaluate_predictor(constant, clips)
     scored = table[table["dimension"] != "quadrant"]
     assert scored["pearson_r"].isna().all()
     assert (scored["ccc"] == 0).all()
@@ -65,10 +66,45 @@ def test_a_piece_is_the_mean_of_its_bars() -> None:
 def test_errors_in_a_piece_cancel_in_its_mean(clips) -> None:
     wobble = np.where(clips.bar_number % 2 == 0, 0.2, -0.2)[:, None]
     even = RatedBars(*(a[clips.piece % 2 == 1] for a in (clips.latents, clips.targets, clips.bar_number)),
-                     piece=clips.piece[clips.piece % 2 == 1] // 2, pieces=clips.pieces[1::2])  # fmt: skip
-    table = evaluate_predictor(even.targets + wobble[clips.piece % 2 == 1], even, with_accuracy=False)
+                     piece=clips.piece[clips.piece % 2 == 1] // 2, pieces=clips.pieces[1::2],
+                     dataset="vgmidi", kind="curve")  # fmt: skip
+    table = evaluate_predictor(even.targets + wobble[clips.piece % 2 == 1], even)
     assert agreement(table, "bar", "valence")["mae"] == pytest.approx(0.2)
     assert agreement(table, "piece", "valence")["mae"] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        ("curve", {"bar", "piece", "within"}),
+        ("sign", {"bar", "piece"}),
+        ("point", {"piece"}),
+        ("rank", {"piece"}),
+    ],
+)
+def test_the_levels_are_those_at_which_a_kind_is_rated(clips, kind, found) -> None:
+    table = evaluate_predictor(clips.targets, replace(clips, kind=kind))
+    assert set(table["level"]) == found
+    assert ("accuracy" in table) == (kind == "sign")
+    assert ("quadrant" in set(table["dimension"])) == (kind == "sign")
+
+
+def test_a_shift_of_each_piece_is_no_error_within_pieces(clips) -> None:
+    curves = replace(clips, kind="curve", targets=clips.targets + 0.1 * (clips.bar_number % 3)[:, None])
+    shift = np.where(clips.piece % 3 == 0, 0.2, -0.1)[:, None]
+    table = evaluate_predictor(curves.targets + shift, curves)
+    assert agreement(table, "within", "valence")["mae"] == pytest.approx(0, abs=1e-6)
+    assert agreement(table, "within", "arousal")["pearson_r"] == pytest.approx(1)
+    assert agreement(table, "piece", "valence")["mae"] > 0.1
+
+
+def test_a_dimension_that_a_piece_is_not_rated_in_does_not_count(clips) -> None:
+    targets = clips.targets.copy()
+    targets[clips.piece == 0, 0] = np.nan
+    table = evaluate_predictor(clips.targets, replace(clips, targets=targets))
+    assert agreement(table, "bar", "valence")["n"] == 35
+    assert agreement(table, "bar", "arousal")["n"] == 36
+    assert agreement(table, "piece", "quadrant")[["accuracy", "n"]].tolist() == [1, 7]
 
 
 def raters(ratings: dict[int, list[float]]) -> tuple[pd.DataFrame, RatedBars]:
@@ -77,7 +113,9 @@ def raters(ratings: dict[int, list[float]]) -> tuple[pd.DataFrame, RatedBars]:
     rows = [("p", k, bar, v, -v) for k, values in ratings.items() for bar, v in enumerate(values)]
     table = pd.DataFrame(rows, columns=["piece", "rater", "bar_number", "valence", "arousal"])
     zeros = np.zeros((n, 2), np.float32)
-    return table, RatedBars(zeros, zeros, np.arange(n, dtype=np.int32), np.zeros(n, dtype=np.int64), ("p",))
+    return table, RatedBars(
+        zeros, zeros, np.arange(n, dtype=np.int32), np.zeros(n, dtype=np.int64), ("p",), "vgmidi", "curve"
+    )
 
 
 def test_raters_who_agree_are_perfect() -> None:

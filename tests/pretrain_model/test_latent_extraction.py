@@ -1,5 +1,6 @@
 """Extraction: every labelled piece is encoded once, and a bad piece is the only one lost."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,14 +8,20 @@ import pandas as pd
 import pytest
 
 from musetok_bridge import score_to_bars
+from pipeline.files import midi_md5
 from pipeline.settings import UserError
 from pretrain_model.extraction import extract_latents, latents_path, read_latents, read_metadata
-from pretrain_model.rated_pieces import NamedEncoder, RatedBars, load_rated_pieces, rated_bars
+from pretrain_model.head import NamedEncoder
+from pretrain_model.pretrain_settings import SetSettings
+from pretrain_model.rated_pieces import RatedBars, load_rated_pieces, rated_bars
+from pretrain_model.rated_set import LEFT_OUT, PIECES, RATINGS, RatedSet
+
+VGMIDI = SetSettings("vgmidi", "vgmidi", scale="common")
 
 
 def train_bars(folder: Path, encoder: NamedEncoder) -> RatedBars:
     """The rated bars of VGMIDI's train split."""
-    return rated_bars(load_rated_pieces(folder, "vgmidi", ["train"], encoder))
+    return rated_bars(load_rated_pieces(folder, VGMIDI, ["train"], encoder))
 
 
 @pytest.fixture
@@ -22,12 +29,19 @@ def prepared(tmp_path, make_midi) -> Path:
     """Five prepared pieces of VGMIDI with different music, two bars rated in each."""
     folder = tmp_path / "prepared"
     (folder / "midi").mkdir(parents=True)
-    rows = []
+    pieces, ratings = [], []
     for k in range(5):
-        (folder / "midi" / f"{k}.mid").write_bytes(make_midi(12, 1 + k))
-        rows += [(f"1_piece{k}", f"midi/{k}.mid", bar, 0.1 * k, -0.1 * bar, "train", f"game {k}") for bar in (2, 0)]
-    columns = ["piece", "midi", "bar_number", "valence_mean", "arousal_mean", "split", "game"]
-    pd.DataFrame(rows, columns=columns).to_csv(folder / "vgmidi_labels.csv", index=False)
+        content = make_midi(12, 1 + k)
+        (folder / "midi" / f"{k}.mid").write_bytes(content)
+        md5 = midi_md5(content)
+        pieces.append((f"1_piece{k}", f"midi/{k}.mid", md5, f"game {k}", "train", f"game {k}", "A Title", "", 1.0))
+        ratings += [(f"1_piece{k}", bar, 0.1 * k, -0.1 * bar, 0.1, 0.2, 4) for bar in (2, 0)]
+    made = RatedSet(
+        pd.DataFrame(pieces, columns=[*PIECES]),
+        pd.DataFrame(ratings, columns=[*RATINGS]),
+        pd.DataFrame(columns=[*LEFT_OUT]),
+    )
+    made.write(folder, "vgmidi")
     return folder
 
 
@@ -117,3 +131,30 @@ def test_a_missing_step_is_named(tmp_path, prepared, encoder) -> None:
         extract_latents(tmp_path, ["emopia"], encoder, 10)
     with pytest.raises(UserError, match="02_extract_latents"):
         train_bars(prepared, encoder)
+
+
+def test_a_piece_knows_its_raters_and_who_it_is(prepared, encoder) -> None:
+    extract_latents(prepared, ["vgmidi"], encoder, 10)
+    piece = load_rated_pieces(prepared, VGMIDI, ["train"], encoder)[3]
+    assert (piece.dataset, piece.kind, piece.group, piece.split) == ("vgmidi", "curve", "game 3", "train")
+    assert piece.error == pytest.approx((0.1 / 2, 0.2 / 2))  # of the mean of four raters
+    assert piece.n_raters == 4
+    assert piece.same_as == (f"md5 {midi_md5((prepared / 'midi' / '3.mid').read_bytes())}", "game3|atitle")
+
+
+def test_a_set_that_is_read_as_points_has_the_mean_of_its_bars_for_each_piece(prepared, encoder) -> None:
+    extract_latents(prepared, ["vgmidi"], encoder, 10)
+    for piece in load_rated_pieces(prepared, replace(VGMIDI, kind="point"), ["train"], encoder):
+        assert len(piece.rated) == len(piece.made.bar_number) == 3
+        np.testing.assert_allclose(piece.targets[:, 1], -0.1, atol=1e-6)
+
+
+def test_of_signs_a_zero_is_unsure_and_a_piece_without_a_side_is_skipped(prepared, encoder) -> None:
+    ratings = pd.read_csv(prepared / "vgmidi_ratings.csv")
+    ratings["bar_number"], ratings["valence"], ratings["arousal"] = np.nan, 0, 1
+    ratings.loc[ratings["piece"] == "1_piece1", "arousal"] = 0
+    ratings.drop_duplicates("piece").to_csv(prepared / "vgmidi_ratings.csv", index=False)
+    extract_latents(prepared, ["vgmidi"], encoder, 10)
+    pieces = load_rated_pieces(prepared, replace(VGMIDI, kind="sign"), ["train"], encoder)
+    assert [piece.name for piece in pieces] == ["1_piece0", "1_piece2", "1_piece3", "1_piece4"]
+    assert all(np.isnan(piece.targets[:, 0]).all() and (piece.targets[:, 1] == 1).all() for piece in pieces)

@@ -21,7 +21,8 @@ def rated_bars(n: int, seed: int, noise: float = 0.0, offset: float = 0.0) -> Ra
     latents = draw.normal(3, 2, (n, 8)).astype(np.float32)
     latents[:, 7] = 5
     targets = np.tanh((latents[:, :2] - 3) / 4 + offset + noise * draw.normal(size=(n, 2))).astype(np.float32)
-    return RatedBars(latents, targets, np.arange(n, dtype=np.int32), np.zeros(n, dtype=np.int64), ("piece",))
+    numbers, piece = np.arange(n, dtype=np.int32), np.zeros(n, dtype=np.int64)
+    return RatedBars(latents, targets, numbers, piece, ("piece",), "vgmidi", "curve")
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def test_where_only_signs_count_the_loss_is_that_of_their_probability() -> None:
 
 
 def test_points_of_quadrants_set_the_level_and_signs_only_the_side(settings) -> None:
-    clips = replace(rated_bars(2000, 1), dataset="emopia")
+    clips = replace(rated_bars(2000, 1), dataset="emopia", kind="sign")
     clips.targets[:] = np.sign(clips.targets) * 0.2
     test = rated_bars(300, 3)
     spread = {}

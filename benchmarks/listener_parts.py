@@ -84,16 +84,15 @@ def measure(
     listening: ListenerSettings = replace(settings.listener, context="whole", reads="performance")
     config = ListenerConfig(len(FEATURES), "whole")
     pieces = [*vgmidi, *emopia]
-    seen = [SeenPiece.of(piece, listening) for piece in pieces]
+    music = RatedMusic.of(pieces, listening)
+    seen = [piece for rated in music for piece in rated.pieces]
     predicted: dict[str, dict[int, np.ndarray]] = {name: {} for name in parts}
     draw = np.random.default_rng(settings.train.seed)
-    for fold in fold_pieces(vgmidi, emopia, settings.cross_validate.folds):
-        left_out = set(fold)
-        kept = [
-            [seen[i] for i in some if i not in left_out] for some in (range(len(vgmidi)), range(len(vgmidi), len(seen)))
-        ]
-        rated, clips = (some_groups(group, share, draw) for group in kept)
-        listener = fit_listener(RatedMusic(rated, clips, []), config, listening)
+    for fold in fold_pieces(pieces, settings.cross_validate.folds):
+        out = {id(seen[i]) for i in fold}
+        kept = [[i for i, piece in enumerate(rated.pieces) if id(piece) not in out] for rated in music]
+        kept = [some_groups(rated.pieces, some, share, draw) for rated, some in zip(music, kept, strict=True)]
+        listener = fit_listener(music.select(kept), {}, config, listening)
         for i in fold:
             for name, part in parts.items():
                 values = part(listener, seen[i].views)
@@ -108,19 +107,20 @@ def measure(
     return found
 
 
-def some_groups(pieces: Sequence[SeenPiece], share: float, draw: np.random.Generator) -> list[SeenPiece]:
-    """The pieces of a random share of the games or songs."""
-    groups = sorted({piece.group for piece in pieces})
+def some_groups(pieces: Sequence[SeenPiece], kept: Sequence[int], share: float, draw: np.random.Generator) -> list[int]:
+    """Of some pieces, by their indices, those of a random share of the games or songs."""
+    groups = sorted({pieces[i].group for i in kept})
     chosen = set(draw.permutation(groups)[: math.ceil(share * len(groups))])
-    return [piece for piece in pieces if piece.group in chosen]
+    return [i for i in kept if pieces[i].group in chosen]
 
 
 def main(settings: PretrainSettings) -> None:
     """Print the table."""
     encoder = load_encoder(settings.model.encoder, settings.model.device, settings.model.dtype)
+    blocks = {block.name: block for block in settings.sets}
     vgmidi, emopia = (
-        load_rated_pieces(settings.folder, dataset, ("train", "val", "test"), encoder)
-        for dataset in ("vgmidi", "emopia")
+        load_rated_pieces(settings.folder, blocks[name], ("train", "val", "test"), encoder)
+        for name in ("vgmidi", "emopia")
     )
     columns = [f"{d} {level}" for level in ("bar", "within", "piece") for d in ("valence", "arousal")]
     accuracies = ["quadrants", "arousal's sign", "valence's sign"]

@@ -27,9 +27,9 @@ from musetok_bridge.vocabulary import MAX_BAR_WORDS
 from pipeline.settings import run_script
 from pretrain_model.agreement import quadrant_agreement, rating_agreement
 from pretrain_model.cross_validation import fold_pieces, predict_left_out, train_mlp
-from pretrain_model.extraction import read_labels
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
 from pretrain_model.rated_pieces import RatedPiece, Represent, load_rated_pieces, whole_latent
+from pretrain_model.rated_set import read_set_table
 
 TOKENS_PER_BATCH = 32_768
 
@@ -70,7 +70,7 @@ def unquantized_pieces(settings: PretrainSettings, encoder: BarEncoder) -> tuple
     """The encoder's output and the vector before quantization, of every piece."""
     found: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
     for dataset in ("emopia", "vgmidi"):
-        labels = read_labels(settings.folder, dataset).drop_duplicates("piece")
+        labels = read_set_table(settings.folder, dataset, "pieces")
         for row in tqdm(labels.itertuples(), total=len(labels), desc=dataset, unit="piece", leave=False):
             bars = score_to_bars(settings.folder / str(row.midi))
             found[dataset, str(row.piece)] = unquantized(encoder, bars)
@@ -80,9 +80,10 @@ def unquantized_pieces(settings: PretrainSettings, encoder: BarEncoder) -> tuple
 def main(settings: PretrainSettings) -> None:
     """Print the table."""
     encoder = load_encoder(settings.model.encoder, settings.model.device, settings.model.dtype)
+    blocks = {block.name: block for block in settings.sets}
     vgmidi, emopia = (
-        load_rated_pieces(settings.folder, dataset, ("train", "val", "test"), encoder)
-        for dataset in ("vgmidi", "emopia")
+        load_rated_pieces(settings.folder, blocks[name], ("train", "val", "test"), encoder)
+        for name in ("vgmidi", "emopia")
     )
     hidden, vectors = unquantized_pieces(settings, encoder)
     levels = [k for k in (1, 2, 4, 8, 16, 32) if k <= encoder.levels]
@@ -94,7 +95,7 @@ def main(settings: PretrainSettings) -> None:
         "latent, signs for quadrants": (whole_latent, {"quadrants": "signs"}),
         "codes, one-hot": (one_hot_codes(encoder), {}),  # last, since it takes as long as all the others
     }
-    pieces, folds = [*vgmidi, *emopia], fold_pieces(vgmidi, emopia, settings.cross_validate.folds)
+    pieces, folds = [*vgmidi, *emopia], fold_pieces([*vgmidi, *emopia], settings.cross_validate.folds)
     print("| representation | valence r per bar | arousal r per bar | valence r per piece | arousal r per piece "
           "| EMOPIA quadrants |\n|---|---|---|---|---|---|")  # fmt: skip
     for name, (represent, changes) in kinds.items():

@@ -18,12 +18,11 @@ def main(settings: PretrainSettings) -> None:
     """Prepare the chosen sets and print the counts."""
     folder = settings.folder
     counts: dict[str, dict[str, int]] = {}
-    sets = settings.prepared()
     for block in settings.sets:
-        if block not in sets:
-            print(f"{block.name}: not used" if block.has_source else f"{block.name}: not used, since it has no path")
-            if not block.has_source:
-                remove(settings, block)
+        if not block.has_source:
+            print(f"{block.name}: not used, since it has no path")
+            remove(settings, block)  # of an earlier run, which the next steps would use
+    sets = settings.prepared()
     for block in sets:
         block.rated_as  # noqa: B018  # refuses a kind that its files don't have, before they are read
         found = ADAPTERS[block.adapter](block, folder)

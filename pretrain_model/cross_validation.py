@@ -289,7 +289,7 @@ def _train_constant(settings: PretrainSettings, pieces: Sequence[RatedPiece]) ->
         for name in sets
     }
     of_all = np.mean(list(means.values()), axis=0)
-    return lambda piece: np.repeat(means.get(piece.dataset, of_all)[None], len(piece.rated), axis=0)
+    return lambda piece: np.tile(means.get(piece.dataset, of_all), (len(piece.rated), 1))
 
 
 def _train_trees(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Predict:

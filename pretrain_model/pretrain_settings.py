@@ -234,7 +234,10 @@ class PretrainSettings:
         return self.folder / "head"
 
     def prepared(self) -> list[SetSettings]:
-        """The sets of data.datasets that have a source. Raises SettingsError if a name is unknown or none is left."""
+        """The sets of data.datasets that have a source, or were prepared when they had one.
+
+        Raises SettingsError if a name is unknown or none is left.
+        """
         return self._named("data.datasets", self.data.datasets)
 
     def trained_on(self) -> list[SetSettings]:
@@ -251,8 +254,12 @@ class PretrainSettings:
                 raise SettingsError(f"'{setting}' names {name!r}, which is not in sets: {', '.join(known)}, or {ALL}")
         wanted = known if ALL in names else names
         chosen = [block for block in self.sets if block.name in wanted]
-        if lacking := [block.name for block in chosen if not block.has_source and ALL not in names]:
+        found = [block for block in chosen if block.has_source or self._is_prepared(block)]
+        if lacking := [block.name for block in chosen if block not in found and ALL not in names]:
             raise SettingsError(f"'{setting}' names {lacking[0]}, which has no path: set sets.{lacking[0]}.path")
-        if not (found := [block for block in chosen if block.has_source]):
+        if not found:
             raise SettingsError(f"'{setting}' names no set with a path or url")
         return found
+
+    def _is_prepared(self, block: SetSettings) -> bool:
+        return any((self.folder / f"{block.name}_{kind}.csv").exists() for kind in ("pieces", "wanted"))

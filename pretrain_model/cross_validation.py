@@ -284,12 +284,12 @@ def trainer(name: str, settings: PretrainSettings) -> Train:
 
 def _train_constant(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Predict:
     sets = {p.dataset for p in pieces}
-    means = {
+    means: dict[str, np.ndarray] = {
         name: np.nanmean([p.targets.mean(axis=0, dtype=np.float64) for p in pieces if p.dataset == name], axis=0)
         for name in sets
     }
-    of_all = np.mean(list(means.values()), axis=0)
-    return lambda piece: np.tile(means.get(piece.dataset, of_all), (len(piece.rated), 1))
+    of_all = np.mean(list(means.values()), axis=0)  # for sets that it has not seen
+    return lambda piece: np.tile(means[piece.dataset] if piece.dataset in means else of_all, (len(piece.rated), 1))
 
 
 def _train_trees(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Predict:

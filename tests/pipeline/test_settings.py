@@ -400,7 +400,7 @@ def test_where_one_or_more_may_stand_a_single_value_is_a_list_of_one(setting, gi
                                  "there are songs, clips"),
         ("clips.share=2", "--set clips.share: 'blocks.clips.share' is 2.0, which is not from 0 to 1"),
         ("blocks.clips.share=2", "--set blocks.clips.share: 'blocks.clips.share' is 2.0, which is not from 0 to 1"),
-        ("clips.reader=tabel", "'blocks.clips.reader' is 'tabel', not one of table, folder, archive (did you mean table"),
+        ("clips.reader=tabel", "'blocks.clips.reader' is 'tabel', not one of table, folder, archive (did you mean "),
         ("clips.reader=null", "'blocks.clips.reader' is 'null', not one of table, folder, archive"),
         ("clips.only=up", "'blocks.clips.only[0]' is 'up', not one of left, right"),
         ("clips.path=''", "--set clips.path: 'blocks.clips.path' is '', which is no path"),

@@ -20,13 +20,17 @@ def piano_midi(
     per_quarter: int = 1,
     meter: tuple[int, int] = (4, 4),
     tempi: tuple[tuple[int, float], ...] = ((0, 120),),
+    name: str = "piano",
 ) -> bytes:
-    """A scale of `quarters` quarter notes, each cut into `per_quarter` notes. tempi: (quarter, quarters a minute)."""
+    """A scale of `quarters` quarter notes, each cut into `per_quarter` notes. tempi: (quarter, quarters a minute).
+
+    name: of the track; files with other names have other md5s, so they don't count as the same music.
+    """
     score = Score(TPQ)
     score.time_signatures.append(TimeSignature(0, *meter))
     for quarter, qpm in tempi:
         score.tempos.append(Tempo(quarter * TPQ, qpm))
-    track = Track("piano", 0, False)
+    track = Track(name, 0, False)
     step = TPQ // per_quarter
     for i in range(quarters * per_quarter):
         track.notes.append(Note(i * step, step, 60 + i % 12, 80))
@@ -79,7 +83,7 @@ def emopia_zip(tmp_path: Path) -> Path:
         split: [f"Q{q}_{split}song{q % 2}_{k}.mid" for q, k in ((1, 0), (2, 1), (3, 2), (4, 3))]
         for split in ("train", "val", "test")
     }
-    midis = {c: piano_midi(8, 4 if c[1] in "12" else 1) for names in clips.values() for c in names}
+    midis = {c: piano_midi(8, 4 if c[1] in "12" else 1, name=c) for names in clips.values() for c in names}
     midis["Q1_stray_0.mid"] = piano_midi(8)  # in no split
     clips["val"].append("Q2_gone_0.mid")  # has no MIDI file
     clips["test"].append("Q3_trainsong1_9.mid")  # its song is in train
@@ -104,7 +108,7 @@ def vgmidi_folder(tmp_path: Path) -> Path:
     pieces, annotations = {}, {}
     for k in range(8):
         midi = f"Series_NES_Game {k}_A Title_with Underscore.mid"
-        (root / "midi" / midi).write_bytes(piano_midi(16, 1 + k % 4))
+        (root / "midi" / midi).write_bytes(piano_midi(16, 1 + k % 4, name=f"game {k}"))
         pieces[f"piece{k}"] = {"audio": "a.wav", "duration": 8, "measures": 4, "midi": midi, "name": "A Title"}
         for rater, shift in enumerate((-0.1, 0.0, 0.4), start=1):
             valence = [round(0.05 * k + shift + 0.01 * m, 2) for m in range(4)]

@@ -105,7 +105,7 @@ def test_drums_are_learned_from_tagged_songs_and_only_from_them(run, tmp_path, t
     out, weights = tmp_path / "out", []
     for path in ("null", str(tagged_folder)):
         for script in ("01_prepare_datasets.py", "02_extract_latents.py", "03_train.py"):
-            run(script, f"tagged.path={path}", "listener.penalty_band=0.1")
+            run(script, f"tagged.path={path}", "tagged.test_share=0", "listener.penalty_band=0.1")
         head = load_head(str(out / "head" / "head.safetensors"))
         assert isinstance(head.model, Listener)
         weights.append(head.model.weights["band.weight"])
@@ -113,9 +113,30 @@ def test_drums_are_learned_from_tagged_songs_and_only_from_them(run, tmp_path, t
     assert not weights[0].any()
     assert weights[1][1, drums] > 0
     printed = capsys.readouterr().out
-    assert "tagged: files: 6; songs: 6" in printed
+    assert "tagged: pieces: 6; groups: 6" in printed
     counts = json.loads((out / "datasets.json").read_text())["counts"]
     assert set(counts) == {"emopia", "vgmidi", "tagged"}
+
+
+def test_tagged_songs_have_splits_and_those_for_the_test_are_not_learned_from(run, tmp_path, tagged_folder) -> None:
+    for script in ("01_prepare_datasets.py", "02_extract_latents.py", "03_train.py"):
+        run(script, f"tagged.path={tagged_folder}")
+    pieces = pd.read_csv(tmp_path / "out" / "tagged_pieces.csv")
+    assert pieces["group"].tolist() == [f"key {k}" for k in range(6)]
+    kept = pieces["split"].isin(["train", "val"]).sum()
+    assert 0 < kept < 6
+    assert f"tagged: {kept} pieces" in load_head(str(tmp_path / "out" / "head" / "head.safetensors")).facts["pieces"]
+    ratings = pd.read_csv(tmp_path / "out" / "tagged_ratings.csv")
+    assert ratings["valence"].tolist() == [k % 3 for k in range(6)]  # in the unit of the tags
+    assert ratings["arousal"].tolist() == [*range(6)]
+
+
+def test_tables_of_a_set_that_has_no_path_any_more_are_removed(run, tmp_path, tagged_folder, capsys) -> None:
+    run("01_prepare_datasets.py", f"tagged.path={tagged_folder}")
+    assert (tmp_path / "out" / "tagged_pieces.csv").exists()
+    run("01_prepare_datasets.py")
+    assert not list((tmp_path / "out").glob("tagged_*.csv"))
+    assert "tagged: not used, since it has no path" in capsys.readouterr().out
 
 
 def test_a_folder_of_tagged_songs_that_is_none_is_an_error_of_one_line(run, tmp_path, capsys) -> None:
@@ -124,8 +145,8 @@ def test_a_folder_of_tagged_songs_that_is_none_is_an_error_of_one_line(run, tmp_
         run("01_prepare_datasets.py", f"tagged.path={tmp_path / 'empty'}")
     assert caught.value.code == 1
     complained = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "labels.csv" in complained
-    assert "tagged.path" in complained
+    assert str(tmp_path / "empty") in complained
+    assert "no CSV with a column valence, arousal or quadrant; name them by sets.tagged.columns" in complained
 
 
 def test_heads_are_compared_on_games_that_they_have_not_seen(run, tmp_path, tagged_folder, capsys) -> None:
@@ -134,24 +155,216 @@ def test_heads_are_compared_on_games_that_they_have_not_seen(run, tmp_path, tagg
     table = pd.read_csv(tmp_path / "out" / "cross_validation.csv")
     listeners = {f"listener_{kind}" for kind in ("heard", "whole", "whole_cautious", "whole_and_latents")}
     predictors = {"constant", "trees", "custom_mlp", *listeners}
-    assert set(table[table["dataset"] == "emopia"]["predictor"]) == predictors
+    for dataset in ("emopia", "emopia_by_song", "tagged"):
+        assert set(table[table["dataset"] == dataset]["predictor"]) == predictors
     assert set(table[table["dataset"] == "vgmidi"]["predictor"]) == predictors | {"one_rater", "half_of_raters"}
-    for unseen in ("vgmidi_never_seen", "emopia_never_seen"):
+    for unseen in ("vgmidi_never_seen", "emopia_never_seen", "tagged_never_seen"):
         assert set(table[table["dataset"] == unseen]["predictor"]) == predictors - {"constant"}
     assert set(table[table["dataset"] == "emopia_never_seen"]["metric"]) == {"auc"}
     assert table[table["metric"] == "auc"]["value"].between(0, 1).all()
-    by_tags = table[table["dataset"] == "tagged_by_song"]
-    assert set(by_tags["predictor"]) == listeners  # others don't learn from tags
-    assert set(by_tags["metric"]) == {"rho"}
+    for by_tags in ("tagged", "tagged_never_seen"):  # whose unit is their own
+        assert set(table[table["dataset"] == by_tags]["metric"]) == {"rho"}
+        assert set(table[table["dataset"] == by_tags]["level"]) == {"piece"}
     listener = table[(table["dataset"] == "vgmidi") & (table["predictor"] == "listener_whole")]
     assert {"mae_third_1", "covered_50_third_2", "covered_90_third_3"} <= set(listener["metric"])
     assert (table["low"] <= table["high"])[table["low"].notna()].all()
     bars = pd.read_csv(tmp_path / "out" / "cross_validation_bars.csv")
     assert bars.notna().all(axis=None)
+    assert set(bars["dataset"]) == {"vgmidi"}  # the set with curves
     row = table.query("predictor == 'trees' and level == 'bar' and dimension == 'arousal' and metric == 'mae'").iloc[0]
     error = (bars["arousal_trees"] - bars["arousal_rated"]).abs().mean()
     assert row["value"] == pytest.approx(error, abs=1e-5)
-    assert "| per bar | trees | arousal |" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "| per bar | trees | arousal |" in printed
+    assert "| per piece | trees | arousal |" in printed.partition("| tagged | predictor")[2].partition("\n\n")[0]
+
+
+QUICK = "cross_validate.predictors=[constant, listener_whole]"
+
+
+@pytest.fixture
+def extracted(run, tagged_folder) -> str:
+    """All three sets after steps 1 and 2; the setting that names the third."""
+    tagged = f"tagged.path={tagged_folder}"
+    for script in ("01_prepare_datasets.py", "02_extract_latents.py"):
+        run(script, tagged)
+    return tagged
+
+
+def test_it_is_measured_whether_each_set_helps_the_others(run, tmp_path, extracted, capsys) -> None:
+    run("05_cross_validate.py", extracted, QUICK)
+    table = pd.read_csv(tmp_path / "out" / "cross_validation_sets.csv")
+    columns = ["set", "on", "dimension", "without", "with", "difference", "low", "high", "n"]
+    assert [*table.columns] == columns
+    sets = {"emopia", "vgmidi", "tagged"}
+    mean = table[table["on"] == "(all others)"]
+    assert sorted(mean["set"]) == sorted(sets)
+    each = table.drop(mean.index)
+    pairs = {(row.set, row.on, row.dimension) for row in each.itertuples()}
+    assert pairs == {(a, b, d) for a in sets for b in sets - {a} for d in ("valence", "arousal")}
+    assert len(each) == len(pairs)
+    assert dict(zip(each["on"], each["n"], strict=True)) == {"emopia": 6, "vgmidi": 8, "tagged": 6}  # groups and pieces
+    assert each[["without", "with"]].abs().max(axis=None) <= 1
+    assert (each["difference"] - (each["with"] - each["without"])).abs().max() < 2e-6
+    assert (table["low"] <= table["high"]).all()
+    for row in mean.itertuples():
+        assert row.difference == pytest.approx(each.loc[each["set"] == row.set, "difference"].mean(), abs=1e-5)
+    printed = capsys.readouterr().out
+    assert "| learning from | on | dimension | without | with | difference |" in printed
+    lines = [line.split(" | ")[:3] for line in printed.splitlines() if line.count("|") == 7]
+    assert ["| emopia", "vgmidi", "valence"] in lines and ["| tagged", "(all others)", "both"] in lines
+
+
+def test_without_the_comparison_there_is_no_table_of_sets(run, tmp_path, extracted, capsys) -> None:
+    run("05_cross_validate.py", extracted, QUICK, "cross_validate.compare_sets=false")
+    assert not (tmp_path / "out" / "cross_validation_sets.csv").exists()
+    assert "learning from" not in capsys.readouterr().out
+
+
+def test_a_set_of_fewer_groups_than_folds_is_learned_from_and_not_measured(run, tmp_path, extracted, capsys) -> None:
+    run("05_cross_validate.py", extracted, QUICK, "cross_validate.folds=7")
+    complained = capsys.readouterr().err
+    for name in ("emopia", "tagged"):
+        assert f"note: {name} has 6 groups, too few for 7 folds: it is learned from and not measured" in complained
+    assert "vgmidi has" not in complained
+    table = pd.read_csv(tmp_path / "out" / "cross_validation.csv")
+    assert set(table["dataset"]) == {"vgmidi", "vgmidi_never_seen"}
+    helps = pd.read_csv(tmp_path / "out" / "cross_validation_sets.csv")
+    assert {*zip(helps["set"], helps["on"], strict=True)} == {
+        (name, on) for name in ("emopia", "tagged") for on in ("vgmidi", "(all others)")
+    }
+
+
+def test_more_folds_than_any_set_has_groups_are_refused(run, extracted, capsys) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run("05_cross_validate.py", extracted, QUICK, "cross_validate.folds=20")
+    assert caught.value.code == 2
+    assert "'cross_validate.folds' is more than any set has groups" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_set_that_is_only_measured_changes_nothing_of_what_is_learned(run, tmp_path, extracted) -> None:
+    path = tmp_path / "out" / "head" / "head.safetensors"
+    digests, names = [], []
+    for settings in ([extracted], [extracted, "tagged.use=measure"], ["tagged.path=null"]):
+        run("03_train.py", *settings)
+        head = load_head(str(path))
+        digests.append(head.digest)
+        names.append({block["name"] for block in json.loads(head.facts["sets"])})
+    assert digests[0] != digests[1] == digests[2]
+    assert names == [{"emopia", "vgmidi", "tagged"}, {"emopia", "vgmidi"}, {"emopia", "vgmidi"}]
+
+
+def test_a_set_that_is_only_measured_is_predicted_and_changes_no_other_figure(run, tmp_path, extracted) -> None:
+    tables, helps = [], []
+    for settings in ([extracted, "tagged.use=measure"], ["tagged.path=null"]):
+        run("05_cross_validate.py", QUICK, *settings)
+        tables.append(pd.read_csv(tmp_path / "out" / "cross_validation.csv"))
+        helps.append(pd.read_csv(tmp_path / "out" / "cross_validation_sets.csv"))
+    measured = tables[0][tables[0]["dataset"] == "tagged"]
+    assert set(measured["predictor"]) == {"constant", "listener_whole"}
+    assert not (tables[0]["dataset"] == "tagged_never_seen").any()  # it never is anything else
+    others = tables[0].drop(measured.index).reset_index(drop=True)
+    pd.testing.assert_frame_equal(others, tables[1])
+    assert set(helps[0]["set"]) == {"emopia", "vgmidi"}
+    assert {"emopia", "vgmidi", "tagged"} <= set(helps[0]["on"])
+    between = [table[table["on"].isin(["emopia", "vgmidi"])].reset_index(drop=True) for table in helps]
+    pd.testing.assert_frame_equal(*between)
+
+
+def test_a_head_names_its_sets_with_their_licences_and_what_to_cite(run, tmp_path, extracted) -> None:
+    run("03_train.py", extracted, "vgmidi.licence=mine", "vgmidi.citation=Myself")
+    sets = json.loads(load_head(str(tmp_path / "out" / "head" / "head.safetensors")).facts["sets"])
+    by_name = {block["name"]: block for block in sets}
+    assert set(by_name) == {"emopia", "vgmidi", "tagged"}
+    emopia = by_name["emopia"]
+    assert (emopia["adapter"], emopia["kind"], emopia["licence"], emopia["pieces"]) == (
+        *("emopia", "sign", "CC BY-NC-SA 4.0"),
+        8,
+    )
+    assert "EMOPIA" in emopia["citation"] and "ISMIR 2021" in emopia["citation"]
+    assert (by_name["vgmidi"]["licence"], by_name["vgmidi"]["citation"]) == ("mine", "Myself")
+    tagged = by_name["tagged"]
+    assert (tagged["adapter"], tagged["kind"], tagged["licence"]) == ("table", "point", "not stated")
+    assert "Delbouys" in tagged["citation"]
+    record = json.loads((tmp_path / "out" / "head" / "run.json").read_text())
+    assert json.loads(record["sets"]) == sets
+
+
+def test_a_set_with_a_unit_of_its_own_has_correlations_and_no_errors(run, tmp_path, extracted) -> None:
+    run("03_train.py", extracted)
+    run("04_evaluate.py", extracted, "evaluate.splits=[test]")
+    table = pd.read_csv(tmp_path / "out" / "evaluation.csv")
+    assert set(table["dataset"]) == {"emopia", "vgmidi", "tagged"}
+    tags = table[table["dataset"] == "tagged"]
+    assert set(tags["level"]) == {"piece"}
+    assert tags[["mae", "mse", "ccc", "accuracy"]].isna().all(axis=None)
+    by_head = tags[(tags["predictor"] == "head") & (tags["dimension"] == "arousal")]
+    assert by_head["pearson_r"].between(-1, 1).all() and len(by_head) == 1
+    others = table[table["dataset"] != "tagged"]
+    assert others.loc[others["dimension"] != "quadrant", ["mae", "mse"]].notna().all(axis=None)
+    assert set(table.loc[table["dataset"] == "vgmidi", "level"]) == {"bar", "piece", "within"}
+
+
+def test_a_list_of_sets_in_a_users_file_takes_the_place_of_the_default_one(
+    run, tmp_path, emopia_zip, tagged_folder, monkeypatch, capsys
+) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        f"""
+output: {{dir: {tmp_path / "mine"}}}
+data: {{train_on: piano}}
+sets:
+  - {{name: piano, adapter: emopia, path: {emopia_zip}, scale: common}}
+  - name: my-bands
+    adapter: table
+    path: {tagged_folder}
+    use: measure
+    columns: {{valence: deezer_valence, arousal: deezer_arousal}}
+"""
+    )
+    for script in ("01_prepare_datasets.py", "02_extract_latents.py", "03_train.py"):
+        monkeypatch.setattr(sys, "argv", [script, "--config", str(mine), "--set", "my-bands.group=song_key"])
+        runpy.run_path(str(SCRIPTS / script), run_name="__main__")
+    assert set(json.loads((tmp_path / "mine" / "datasets.json").read_text())["counts"]) == {"piano", "my-bands"}
+    head = load_head(str(tmp_path / "mine" / "head" / "head.safetensors"))
+    assert [block["name"] for block in json.loads(head.facts["sets"])] == ["piano"]
+    assert "vgmidi" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (["data.train_on=[emopia, nobody]"], "'data.train_on' names 'nobody', which is not in sets: emopia, vgmidi"),
+        (["data.train_on=nobody"], "'data.train_on' names 'nobody'"),
+        (["data.train_on=tagged"], "'data.train_on' names tagged, which has no path: set sets.tagged.path"),
+        (["data.train_on=emopia", "emopia.use=measure"], "'data.train_on' names no set with use: train"),
+        (["emopia.adapter=emopai"], "'sets.emopia.adapter' is 'emopai', not one of emopia, vgmidi, deam"),
+        (["emopia.kind=curve"], "'sets.emopia.kind' is curve: emopia has sign, point, rank"),
+    ],
+)  # fmt: skip
+def test_sets_that_cannot_be_learned_from_are_refused_in_one_line(run, extracted, capsys, settings, told) -> None:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as caught:
+        run("03_train.py", *settings)
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+
+
+def test_the_same_music_in_two_games_is_refused_by_name_or_kept_together(run, tmp_path, vgmidi_folder, capsys) -> None:
+    midis = sorted((vgmidi_folder / "labelled" / "midi").iterdir())
+    midis[1].write_bytes(midis[0].read_bytes())
+    for script in ("01_prepare_datasets.py", "02_extract_latents.py"):
+        run(script)
+    with pytest.raises(SystemExit) as caught:
+        run("05_cross_validate.py", QUICK)
+    assert caught.value.code == 1
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "1_piece0 (vgmidi) and 1_piece1 (vgmidi): md5 " in told
+    run("05_cross_validate.py", QUICK, "data.same_songs=together", "cross_validate.compare_sets=false")
+    table = pd.read_csv(tmp_path / "out" / "cross_validation.csv")
+    assert {"vgmidi", "emopia", "emopia_by_song", "vgmidi_never_seen"} <= set(table["dataset"])
 
 
 def test_a_missing_step_is_an_error_of_one_line(run, capsys) -> None:

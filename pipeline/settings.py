@@ -119,7 +119,9 @@ class _IsPath:
 FilePath = Annotated[str, _IsPath()]  # ~ at its beginning stands for the user's home folder; it can't be empty
 
 
-ONE_OR_MORE = object()  # marks a list in whose place a single value may stand: `Annotated[tuple[str, ...], ONE_OR_MORE]`
+ONE_OR_MORE = (
+    object()
+)  # marks a list in whose place a single value may stand: `Annotated[tuple[str, ...], ONE_OR_MORE]`
 
 
 class _Override(Plain):
@@ -318,7 +320,8 @@ def _lay_over(below: dict[str, Any], above: dict[str, Any], source: str, origin:
         if not at and key not in below and (blocks := _blocks_with(below, key)):
             key, name, value = blocks, f"{blocks}.{key}", {key: value}
         origin[name] = source
-        if isinstance(value, _Override) and isinstance(below.get(key), dict):
+        is_section = isinstance(below.get(key), dict)
+        if isinstance(value, _Override) and (is_section or (_are_blocks(below.get(key)) and value.lstrip()[0] == "{")):
             value = value.for_hint(dict, name)
         if isinstance(value, dict) and isinstance(below.get(key), dict):
             _lay_over(below[key], value, source, origin, f"{name}.")
@@ -331,12 +334,27 @@ def _lay_over(below: dict[str, Any], above: dict[str, Any], source: str, origin:
                         f"there are {', '.join(by_name) or 'none'}"
                     )
             _lay_over(by_name, value, source, origin, f"{key}.")
+            for block in value:
+                _check_block(by_name[block], f"{key}.{block}", source)
+                _rename(origin, f"{key}.{block}", f"{key}.{by_name[block].get('name')}")
             below[key] = list(by_name.values())
         elif isinstance(value, dict) and key not in below:
             below[key] = {}  # so that each setting within it has its origin
             _lay_over(below[key], value, source, origin, f"{name}.")
         else:
             below[key] = value
+
+
+def _check_block(block: Any, name: str, source: str) -> None:
+    if not isinstance(block, dict):
+        raise SettingsError(f"{source}: '{name}' is a section of settings, not a {_kind(block)}")
+
+
+def _rename(origin: dict[str, str], before: str, after: str) -> None:
+    """Keep the origins of a block's settings under its new name."""
+    if before != after:
+        for key in [key for key in origin if key == before or key.startswith(f"{before}.")]:
+            origin[after + key.removeprefix(before)] = origin[key]
 
 
 def _are_blocks(values: Any) -> bool:
@@ -397,9 +415,9 @@ def _built_blocks(hint: Any, values: Any, at: str, origin: dict[str, str], file:
     for number, block in enumerate(values):
         name = str(block.get("name") or number)
         if name in blocks:
-            raise SettingsError(f"{where}: '{at}' has two blocks named {_shown(name)}: rename one")
-        within = {f"{at}.{name}": where} | {key: source for key, source in origin.items() if key.startswith(f"{at}.")}
-        blocks[name] = _build(typing.cast(type, _block_type(hint)), block, f"{at}.{name}.", within, where)
+            source = origin.get(f"{at}.{name}.name", where)
+            raise SettingsError(f"{source}: '{at}' has two blocks named {_shown(name)}: rename one")
+        blocks[name] = _build(typing.cast(type, _block_type(hint)), block, f"{at}.{name}.", origin, where)
     return tuple(blocks.values())
 
 
@@ -412,8 +430,10 @@ def _check(hint: Any, value: Any, name: str, where: str, origins: Mapping[str, s
             raise SettingsError(f"{where}: '{name}' is a section of settings, not a {_kind(value)}")
         return _build(typing.cast(type, hint), value, f"{name}.", dict(origins), file)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if ONE_OR_MORE in arguments and isinstance(value, str) and value.lstrip()[:1] not in ("[", "{"):
-        value = [Plain(value)]
+    if ONE_OR_MORE in arguments and isinstance(value, str):
+        if isinstance(value, _Override):
+            value = value.for_hint(tuple[str, ...] if value.lstrip()[0] in "[{" else str, name)
+        value = [value] if isinstance(value, str) else value
     if isinstance(value, _Override) and origin not in (typing.Annotated, types.UnionType, typing.Union):
         value = value.for_hint(hint, name)
     if origin is typing.Annotated:

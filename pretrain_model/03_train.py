@@ -16,8 +16,9 @@ from pipeline.files import provenance, write_json, write_table
 from pipeline.settings import SettingsError, UserError, command_line, run_script
 from pretrain_model.head import Model, load_head, save_head
 from pretrain_model.listener_training import train_with_scales
-from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
+from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, SetSettings
 from pretrain_model.rated_pieces import RatedPiece, load_rated_pieces, rated_bars
+from pretrain_model.rated_set import table_path
 from pretrain_model.same_songs import refuse_shared, without_same
 from pretrain_model.set_scales import scales_table
 from pretrain_model.training import train_head
@@ -95,7 +96,7 @@ def pieces_of(
         raise SettingsError("'data.train_on' names no set with scale: common, which custom_mlp learns from")
     every = {block.name: load_rated_pieces(settings.folder, block, SPLITS, encoder) for block in blocks}
     kept = [piece for rated in every.values() for piece in rated if piece.split in splits]
-    others = [piece for rated in every.values() for piece in rated if piece.split not in splits]
+    others = [piece for piece in tested(settings, blocks, every, encoder) if piece.split not in splits]
     if settings.data.same_songs == "refuse":
         named = (("the splits to train on", kept), ("the others", others))
         refuse_shared(named, "would be in training and test data at once")
@@ -105,6 +106,21 @@ def pieces_of(
     if not (found := {name: rated for name, rated in found.items() if rated}):
         raise UserError(f"no set of data.train_on has pieces of the split {' or '.join(splits)}")
     return found
+
+
+def tested(
+    settings: PretrainSettings,
+    blocks: Sequence[SetSettings],
+    every: Mapping[str, list[RatedPiece]],
+    encoder: BarEncoder,
+) -> list[RatedPiece]:
+    """The pieces of all prepared sets, also those that are not learned from. every: the pieces of blocks, by set."""
+    more = [block for block in settings.prepared() if block not in blocks]
+    pieces = [piece for rated in every.values() for piece in rated]
+    for block in more:
+        if table_path(settings.folder, block.name, "pieces").exists():
+            pieces += load_rated_pieces(settings.folder, block, SPLITS, encoder, may_be_none=True)
+    return pieces
 
 
 def terms(pieces: Mapping[str, Sequence[RatedPiece]]) -> str:

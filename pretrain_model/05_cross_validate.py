@@ -39,6 +39,7 @@ def main(settings: PretrainSettings) -> None:
     write_table(folder / "cross_validation.csv", table, decimals=6)
     write_table(folder / "cross_validation_bars.csv", predictions, decimals=6)
     print(as_markdown(table))
+    (folder / "cross_validation_sets.csv").unlink(missing_ok=True)  # of an earlier run
     if options.compare_sets:
         listener = f"listener_{settings.listener.context}"
         helps = compare_sets(protocol, listener, options.resamples, settings.train.seed)

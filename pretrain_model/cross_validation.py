@@ -289,7 +289,12 @@ def _train_constant(settings: PretrainSettings, pieces: Sequence[RatedPiece]) ->
         for name in sets
     }
     of_all = np.mean(list(means.values()), axis=0)  # for sets that it has not seen
-    return lambda piece: np.tile(means[piece.dataset] if piece.dataset in means else of_all, (len(piece.rated), 1))
+
+    def predict(piece: RatedPiece) -> Points:
+        mean: np.ndarray = means.get(piece.dataset, of_all)
+        return np.tile(mean, (len(piece.rated), 1))
+
+    return predict
 
 
 def _train_trees(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Predict:

@@ -26,6 +26,7 @@ from matplotlib.figure import Figure
 
 from pipeline.annotations import DIMENSIONS
 from pipeline.files import atomic_write
+from pipeline.settings import UserError, note
 
 from .agreement import concordance, mean_absolute_error, mean_squared_error, pearson_r, quadrant_accuracy, sign_accuracy
 from .head import Head, NamedEncoder
@@ -33,6 +34,7 @@ from .pretrain_settings import SetSettings
 from .rated_pieces import RatedBars, RatedPiece, load_rated_pieces, rated_bars
 from .rated_set import read_set_table, table_path
 
+SPLITS = ("train", "val", "test")
 METRICS = {"mae": mean_absolute_error, "mse": mean_squared_error, "pearson_r": pearson_r, "ccc": concordance}
 COLUMNS = ["dataset", "split", "level", "predictor", "dimension", *METRICS, "accuracy", "n"]
 
@@ -56,16 +58,20 @@ def evaluate_head(
 ) -> tuple[pd.DataFrame, list[SplitPrediction]]:
     """The table of COLUMNS for a head and the other predictors, and the head's predictions.
 
-    folder: the output of 01_prepare_datasets.py and 02_extract_latents.py. Raises UserError if latents or ratings are
-    missing.
+    folder: the output of 01_prepare_datasets.py and 02_extract_latents.py. A set without pieces of a split is noted.
+    Raises UserError if latents or ratings are missing, or no set has pieces of any of the splits.
     """
     tables, predictions = [], []
     for block in sets:
         has_raters = table_path(folder, block.name, "raters").exists()
-        train = load_rated_pieces(folder, block, ["train"], encoder)
+        every = load_rated_pieces(folder, block, SPLITS, encoder)
+        train = [piece for piece in every if piece.split == "train"] or every
         mean = np.nanmean(np.concatenate([piece.targets for piece in train]), axis=0)
         for split in splits:
-            pieces = load_rated_pieces(folder, block, [split], encoder)
+            pieces = [piece for piece in every if piece.split == split]
+            if not pieces:
+                note(f"{block.name} has no pieces of the split {split}: it is not evaluated there")
+                continue
             bars = rated_bars(pieces)
             predictions.append(
                 SplitPrediction(block.name, split, bars, predict_rated(head, pieces)[:, : len(DIMENSIONS)])
@@ -79,6 +85,10 @@ def evaluate_head(
             if block.scale == "own":
                 found = {name: table.assign(**dict.fromkeys(_IN_UNIT, np.nan)) for name, table in found.items()}
             tables += [t.assign(dataset=block.name, split=split, predictor=p) for p, t in found.items()]
+    if not tables:
+        raise UserError(
+            f"{folder}: no set has pieces of the split {' or '.join(splits)}: name others in evaluate.splits"
+        )
     return pd.concat(tables, ignore_index=True).reindex(columns=COLUMNS), predictions
 
 

@@ -75,12 +75,12 @@ class RatedPiece:
 
 
 def load_rated_pieces(
-    folder: Path, rated_set: SetSettings, splits: Collection[str], encoder: NamedEncoder
+    folder: Path, rated_set: SetSettings, splits: Collection[str], encoder: NamedEncoder, may_be_none: bool = False
 ) -> list[RatedPiece]:
     """Read the pieces of some splits that have both ratings and latents by `encoder`, sorted by name.
 
-    A piece without a file (it failed in 02_extract_latents.py) is skipped. Raises UserError if no piece is left, or if
-    a file was made by another encoder or holds another version of the features.
+    A piece without a file (it failed in 02_extract_latents.py) is skipped. Raises UserError if no piece is left (unless
+    may_be_none), or if a file was made by another encoder or holds another version of the features.
     """
     name = rated_set.name
     table, by_piece = read_set_table(folder, name, "pieces"), _ratings_by_piece(folder, rated_set)
@@ -98,7 +98,7 @@ def load_rated_pieces(
             raise UserError(f"{path} is {fault}: run {step} again")
         if len((piece := _piece(rated_set, row, read_latents(path), by_piece[str(row.piece)])).rated):
             pieces.append(piece)
-    if not pieces:
+    if not pieces and not may_be_none:
         which = f"of the split {' or '.join(splits)}" if splits else "of no split"
         why = f"no {name} bars {which} have latents by the encoder {encoder.name}"
         raise UserError(f"{folder}: {why}: run {step} first")

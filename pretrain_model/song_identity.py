@@ -6,10 +6,11 @@ import re
 import unicodedata
 
 _BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|\{[^{}]*\}")
-_GUEST = re.compile(r"\b(feat|ft|featuring)\b\.?.*", re.DOTALL)
+_GUEST = re.compile(r"\b(feat|ft|featuring)\b\.?\s+\S.*", re.DOTALL)
 _ARTICLE = re.compile(r"\bthe\b")
 # what streaming services put behind a title
 _EDITION = re.compile(r"\s[-–—]\s.*\b(version|remaster|remastered|mix|edit|mono|stereo|single|live)\b.*", re.DOTALL)
+_LONGEST = 300  # characters of a name that count; real ones have fewer
 _ACCENTS = re.compile("[\u0300-\u036f]")
 
 
@@ -25,7 +26,7 @@ def song_key(artist: str, title: str) -> str:
 
 def _letters(text: str) -> str:
     """The letters and digits of a name; of one that would lose all, those of the whole text."""
-    text = _ACCENTS.sub("", unicodedata.normalize("NFKD", text)).casefold()
+    text = _ACCENTS.sub("", unicodedata.normalize("NFKD", text[:_LONGEST])).casefold()
     kept, before = text, ""
     while kept != before:  # brackets within brackets
         kept, before = _BRACKETS.sub(" ", kept), kept

@@ -431,7 +431,7 @@ def test_a_wrong_setting_of_a_block_is_named_in_one_line(override, told):
         ("clips: {shar: 1}", "unknown setting 'blocks.clips.shar' (did you mean share?)"),
         ("clips: {share: 2}", "'blocks.clips.share' is 2.0, which is not from 0 to 1"),
         ("blocks: {clips: {size: {width: x}}}", "'blocks.clips.size.width' is 'x', which is not a whole number"),
-        ("blocks: {clips: 7}", "'blocks' is a list of blocks, each '- name: …'"),
+        ("blocks: {clips: 7}", "'blocks.clips' is a section of settings, not a text"),
         ("blocks: 7", "'blocks' is a list of blocks, each '- name: …', not a text"),
         ("blocks: [7]", "'blocks' is a list of blocks, each '- name: …'"),
         (

@@ -130,10 +130,8 @@ def test_what_others_may_have_as_well_is_named(emopia_zip, vgmidi_folder, tmp_pa
 def test_tables_of_an_earlier_run_that_a_set_has_no_more_are_removed(vgmidi_folder, tmp_path) -> None:
     prepared("vgmidi", vgmidi_folder, tmp_path)
     assert table_path(tmp_path, "vgmidi", "raters").exists()
-    empty = {
-        kind: pd.DataFrame(columns=[*columns]) for kind, columns in {"p": PIECES, "r": RATINGS, "l": LEFT_OUT}.items()
-    }
-    RatedSet(*empty.values(), wanted=pd.DataFrame({"row": [1]})).write(tmp_path, "vgmidi")
+    empty = [pd.DataFrame(columns=[*columns]) for columns in (PIECES, RATINGS, LEFT_OUT)]
+    RatedSet(*empty, wanted=pd.DataFrame({"row": [1]})).write(tmp_path, "vgmidi")
     assert {kind for kind in KINDS if table_path(tmp_path, "vgmidi", kind).exists()} == {"left_out", "wanted"}
     assert is_by_identity(tmp_path, "vgmidi")
 

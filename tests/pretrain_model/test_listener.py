@@ -28,9 +28,9 @@ from pretrain_model.bar_context import BarViews
 from pretrain_model.custom_mlp import CustomMLP, MLPConfig
 from pretrain_model.extraction import PieceLatents
 from pretrain_model.features import FEATURES, VERSION, BarFeatures, bar_features
+from pretrain_model.folds import folds_by_group
 from pretrain_model.head import BUNDLED_FILES, Head, HeadInput, Model, load_head, save_head
 from pretrain_model.listener import FREE, Listener, ListenerConfig, free_of_grid, views_read, weight_shapes
-from pretrain_model.folds import folds_by_group
 from pretrain_model.listener_level import Signs, minimise, no_signs
 from pretrain_model.listener_training import LEAST_SHARE, train_listener
 from pretrain_model.pretrain_settings import SETTINGS_FILE, ListenerSettings, PretrainSettings, SetSettings

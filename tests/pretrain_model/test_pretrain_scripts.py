@@ -100,6 +100,18 @@ def tagged_folder(tmp_path: Path) -> Path:
     return folder
 
 
+QUICK = "cross_validate.predictors=[constant, listener_whole]"
+
+
+@pytest.fixture
+def extracted(run, tagged_folder) -> str:
+    """All three sets after steps 1 and 2; the setting that names the third."""
+    tagged = f"tagged.path={tagged_folder}"
+    for script in ("01_prepare_datasets.py", "02_extract_latents.py"):
+        run(script, tagged)
+    return tagged
+
+
 def test_drums_are_learned_from_tagged_songs_and_only_from_them(run, tmp_path, tagged_folder, capsys) -> None:
     drums = BAND.index("drums_per_second")
     out, weights = tmp_path / "out", []
@@ -129,6 +141,26 @@ def test_tagged_songs_have_splits_and_those_for_the_test_are_not_learned_from(ru
     ratings = pd.read_csv(tmp_path / "out" / "tagged_ratings.csv")
     assert ratings["valence"].tolist() == [k % 3 for k in range(6)]  # in the unit of the tags
     assert ratings["arousal"].tolist() == [*range(6)]
+
+
+def test_later_steps_use_what_was_prepared_without_its_path(run, tmp_path, extracted) -> None:
+    digests = []
+    for settings in ([extracted], [], ["data.train_on=[emopia, vgmidi, tagged]"], ["data.train_on=[emopia, vgmidi]"]):
+        run("03_train.py", *settings)
+        digests.append(load_head(str(tmp_path / "out" / "head" / "head.safetensors")).digest)
+    assert digests[0] == digests[1] == digests[2] != digests[3]
+
+
+@pytest.mark.parametrize(
+    ("script", "setting"),
+    [("01_prepare_datasets.py", "datasets"), ("03_train.py", "train_on"), ("05_cross_validate.py", "train_on")],
+)
+def test_a_set_that_is_named_and_has_no_files_is_refused_in_one_line(run, capsys, script, setting) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run(script, f"data.{setting}=tagged")
+    assert caught.value.code == 2
+    told = f"error: 'data.{setting}' names tagged, which has no path: set sets.tagged.path\n"
+    assert capsys.readouterr().err == told
 
 
 def test_tables_of_a_set_that_has_no_path_any_more_are_removed(run, tmp_path, tagged_folder, capsys) -> None:
@@ -177,18 +209,6 @@ def test_heads_are_compared_on_games_that_they_have_not_seen(run, tmp_path, tagg
     printed = capsys.readouterr().out
     assert "| per bar | trees | arousal |" in printed
     assert "| per piece | trees | arousal |" in printed.partition("| tagged | predictor")[2].partition("\n\n")[0]
-
-
-QUICK = "cross_validate.predictors=[constant, listener_whole]"
-
-
-@pytest.fixture
-def extracted(run, tagged_folder) -> str:
-    """All three sets after steps 1 and 2; the setting that names the third."""
-    tagged = f"tagged.path={tagged_folder}"
-    for script in ("01_prepare_datasets.py", "02_extract_latents.py"):
-        run(script, tagged)
-    return tagged
 
 
 def test_it_is_measured_whether_each_set_helps_the_others(run, tmp_path, extracted, capsys) -> None:
@@ -245,8 +265,8 @@ def test_more_folds_than_any_set_has_groups_are_refused(run, extracted, capsys) 
 def test_a_set_that_is_only_measured_changes_nothing_of_what_is_learned(run, tmp_path, extracted) -> None:
     path = tmp_path / "out" / "head" / "head.safetensors"
     digests, names = [], []
-    for settings in ([extracted], [extracted, "tagged.use=measure"], ["tagged.path=null"]):
-        run("03_train.py", *settings)
+    for settings in ([], ["tagged.use=measure"], ["data.train_on=[emopia, vgmidi]"]):
+        run("03_train.py", extracted, *settings)
         head = load_head(str(path))
         digests.append(head.digest)
         names.append({block["name"] for block in json.loads(head.facts["sets"])})
@@ -256,8 +276,8 @@ def test_a_set_that_is_only_measured_changes_nothing_of_what_is_learned(run, tmp
 
 def test_a_set_that_is_only_measured_is_predicted_and_changes_no_other_figure(run, tmp_path, extracted) -> None:
     tables, helps = [], []
-    for settings in ([extracted, "tagged.use=measure"], ["tagged.path=null"]):
-        run("05_cross_validate.py", QUICK, *settings)
+    for settings in (["tagged.use=measure"], ["data.datasets=[emopia, vgmidi]", "data.train_on=[emopia, vgmidi]"]):
+        run("05_cross_validate.py", extracted, QUICK, *settings)
         tables.append(pd.read_csv(tmp_path / "out" / "cross_validation.csv"))
         helps.append(pd.read_csv(tmp_path / "out" / "cross_validation_sets.csv"))
     measured = tables[0][tables[0]["dataset"] == "tagged"]
@@ -336,7 +356,6 @@ sets:
     [
         (["data.train_on=[emopia, nobody]"], "'data.train_on' names 'nobody', which is not in sets: emopia, vgmidi"),
         (["data.train_on=nobody"], "'data.train_on' names 'nobody'"),
-        (["data.train_on=tagged"], "'data.train_on' names tagged, which has no path: set sets.tagged.path"),
         (["data.train_on=emopia", "emopia.use=measure"], "'data.train_on' names no set with use: train"),
         (["emopia.adapter=emopai"], "'sets.emopia.adapter' is 'emopai', not one of emopia, vgmidi, deam"),
         (["emopia.kind=curve"], "'sets.emopia.kind' is curve: emopia has sign, point, rank"),

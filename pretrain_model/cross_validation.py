@@ -291,8 +291,8 @@ def _train_constant(settings: PretrainSettings, pieces: Sequence[RatedPiece]) ->
     of_all = np.mean(list(means.values()), axis=0)  # for sets that it has not seen
 
     def predict(piece: RatedPiece) -> Points:
-        mean: np.ndarray = means.get(piece.dataset, of_all)
-        return np.tile(mean, (len(piece.rated), 1))
+        mean = means.get(piece.dataset)
+        return np.tile(of_all if mean is None else mean, (len(piece.rated), 1))
 
     return predict
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from pipeline.annotations import DIMENSIONS
 from pipeline.settings import UserError
 
 from .folds import folds_by_group
@@ -47,11 +48,17 @@ def train_listener(pieces: Sequence[RatedPiece], settings: ListenerSettings) -> 
 def train_with_scales(pieces: Sequence[RatedPiece], settings: ListenerSettings) -> TrainedListener:
     """Train a listener on the pieces of any sets, and measure the size of its errors.
 
-    Raises UserError if there are no pieces.
+    Raises UserError if there are no pieces, or none that are rated in one of the dimensions.
     """
     if not pieces:
         raise UserError("data.train_on: there are no rated pieces to learn from")
     music = RatedMusic.of(pieces, settings)
+    teaching = [seen for seen in music if seen.teaches_level]
+    if not teaching:
+        raise UserError("data.train_on: every set has teaches: band; set it to all for one at least")
+    for k, dimension in enumerate(DIMENSIONS):
+        if all(np.isnan(seen.means[:, k]).all() for seen in teaching):
+            raise UserError(f"data.train_on: no set rates {dimension}; add one that does, or correct sets.NAME.columns")
     config = ListenerConfig(
         pieces[0].input.values(settings.reads == "performance_and_latents").shape[1], settings.context
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from made_ratings import CURVE, POINT, RANK, REFERENCE, SIGN, made_piece, made_set, noise_set, noisy
 
-from pipeline.settings import load_settings
+from pipeline.settings import UserError, load_settings
 from pretrain_model.listener_training import TrainedListener, train_with_scales
 from pretrain_model.pretrain_settings import SETTINGS_FILE, ListenerSettings, PretrainSettings
 from pretrain_model.rated_pieces import RatedPiece
@@ -129,3 +129,20 @@ def test_with_more_pieces_than_the_largest_set_a_part_is_learned_from(settings, 
     every = learned(made_set(REFERENCE, OTHERS), settings)
     np.testing.assert_array_equal(drawn.listener.weights["whole.weight"], again.listener.weights["whole.weight"])
     assert error(every) < error(drawn)
+
+
+def test_a_dimension_that_no_set_rates_is_refused(settings) -> None:
+    half = [replace(p, targets=p.targets * np.array([1, np.nan], np.float32)) for p in made_set(POINT, OTHERS)]
+    with pytest.raises(UserError, match="no set rates arousal"):
+        learned(half, settings)
+
+
+def test_sets_that_teach_the_band_alone_teach_no_level(settings) -> None:
+    pieces = [replace(p, of=replace(p.of, teaches="band")) for p in made_set(POINT, OTHERS)]
+    with pytest.raises(UserError, match="teaches: band"):
+        learned(pieces, settings)
+    reference = made_set(REFERENCE, range(60))
+    np.testing.assert_array_equal(
+        learned([*reference, *pieces], settings).listener.weights["whole.weight"],
+        learned(reference, settings).listener.weights["whole.weight"],
+    )

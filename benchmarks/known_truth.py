@@ -35,7 +35,8 @@ from pretrain_model.listener_training import TrainedListener, train_with_scales
 from pretrain_model.pretrain_settings import SETTINGS_FILE, ListenerSettings, PretrainSettings, SetSettings
 from pretrain_model.rated_pieces import RatedPiece
 from pretrain_model.rating_curves import bar_edges, best_lag, rate_bars
-from pretrain_model.set_scales import SIGN_SLOPE, SetScale
+from pretrain_model.scale_estimates import SIGN_SLOPE
+from pretrain_model.set_scales import SetScale
 
 WINDOW = 4.0  # seconds of notes that make a moment's truth
 STEP = 0.5  # seconds from one sample of a curve to the next

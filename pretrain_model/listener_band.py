@@ -3,8 +3,8 @@
 For each dimension a regression of what the level leaves of the ratings, on the shares and rates of instruments and
 drums. Ratings of a set with its own scale are standardised; how far they follow the level is learned with them, within
 bounds, since the level of music for bands is not known well. Valence starts from what is known of groove (GROOVE), and
-the songs correct that. A set counts as far as its left-out songs agree with what was learned from its others; without
-songs for bands drums and instruments add nothing.
+the songs correct that. Only sets count whose ratings surely follow the level; without songs for bands of such sets
+drums and instruments add nothing.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.linear_model import Ridge
 
-from .agreement import pearson_r
 from .band import BAND, from_usual
-from .folds import folds_by_group
 from .listener import CLIP, Listener
 from .listener_level import Signs, joined, minimise
 from .pretrain_settings import ListenerSettings
+from .scale_estimates import SIGN_SLOPE, drawn_pairs
 from .seen_music import RatedMusic, SeenSet
-from .set_scales import COMMON, SIGN_SLOPE, Scales, at_most, drawn_pairs
+from .set_scales import Scales, at_most, scale_of_set
 
 # The tags' valence rises by so many standard deviations where log(1 + the drums' onsets a second) rises by one standard
 # deviation. Event density and a salient beat are what makes people move to music (Madison, Gouyon, Ullén and Hörnström,
@@ -31,8 +30,6 @@ from .set_scales import COMMON, SIGN_SLOPE, Scales, at_most, drawn_pairs
 GROOVE = 0.3
 _BAND_SLOPE = (0.5, 1.0)  # least and greatest change of a song's ratings for a change of 1 in the level
 _LOOSE = 1e3  # a column this large is hardly penalised
-_FOLDS = 5
-_DOUBTFUL, _SURE = 1.0, 2.0  # standard errors above 0 between which a set comes to count
 
 
 class _Songs(NamedTuple):
@@ -44,19 +41,16 @@ class _Songs(NamedTuple):
     rated: np.ndarray
     weight: np.ndarray
 
-    def some(self, chosen: np.ndarray) -> _Songs:
-        """Some of the songs."""
-        return _Songs(self.of, *(values[chosen] for values in self[1:]))
-
 
 def fit_band(
     listener: Listener, music: RatedMusic, scales: Scales, settings: ListenerSettings
 ) -> dict[str, np.ndarray]:
     """The weights of the band; none if no set has songs for bands. Files of one song share its weight."""
-    sets = [seen for seen in music if seen.has_bands]
+    sets = [seen for seen in music if band_weights(seen, scales).any()]
     if not sets:
         return {}
-    shares = np.concatenate([seen.shares for seen in sets])
+    weights = np.concatenate([band_weights(seen, scales) for seen in sets])
+    shares = weights.max(axis=1)
     band = np.stack([song.views.band[-1] for seen in sets for song in seen.pieces]).astype(np.float64)
     mean = np.average(band, axis=0, weights=shares)
     std = np.sqrt(np.average(np.square(band - mean), axis=0, weights=shares))
@@ -66,7 +60,7 @@ def fit_band(
     level = np.stack([listener.level(song.views) for seen in sets for song in seen.pieces])
     begins = np.cumsum([0, *(len(seen.pieces) for seen in sets)])
     spread = listener.weights["error.spread"]
-    weight = np.zeros((2, len(BAND)))
+    fitted = np.zeros((2, len(BAND)))
     for k in range(2):
         prior = np.zeros(len(BAND))
         if k == 0:
@@ -74,18 +68,24 @@ def fit_band(
         songs = []
         for seen, begin, end in zip(sets, begins[:-1], begins[1:], strict=True):
             rated = band_ratings(seen, scales, spread)[:, k]
-            given = ~np.isnan(rated)
-            sure = 1.0 if seen.is_numeric else float(scales.get(seen.name, COMMON).trust[k])
-            weights = at_most(seen.shares * seen.weight) * sure
-            songs.append(_Songs(seen, x[begin:end][given], level[begin:end, k][given], rated[given], weights[given]))
-        weight[k] = _fitted([some for some in songs if len(some.rated) > 2], scales, k, prior, settings)
-    return {"mean": usual, "std": std, "weight": weight}
+            given = ~np.isnan(rated) & (weights[begin:end, k] > 0)
+            of_set = (x[begin:end], level[begin:end, k], rated, weights[begin:end, k])
+            songs.append(_Songs(seen, *(values[given] for values in of_set)))
+        fitted[k] = _fit([some for some in songs if len(some.rated) > 2], scales, k, prior, settings)
+    return {"mean": usual, "std": std, "weight": fitted}
+
+
+def band_weights(seen: SeenSet, scales: Scales) -> np.ndarray:
+    """The weight of a set's songs for the band, (songs, 2); 0 if none of them is for a band."""
+    is_sure = scale_of_set(scales, seen).trust > 0
+    return at_most((seen.shares * seen.weight * seen.has_bands)[:, None] * is_sure)
 
 
 def band_ratings(seen: SeenSet, scales: Scales, spread: np.ndarray) -> np.ndarray:
-    """The ratings of a set's songs, (songs, 2): signs and ranks as they are; numbers of a set with its own scale with
+    """Ratings of a set's songs, (songs, 2), as the band is fitted to them.
 
-    mean 0 over songs and the spread of ratings, (2,).
+    Signs, ranks and numbers on the common scale stay as they are. Numbers on another scale get mean 0 over songs and
+    the standard deviation `spread`, (2,).
     """
     rated = seen.means
     if seen.is_common or not seen.is_numeric:
@@ -98,42 +98,18 @@ def band_ratings(seen: SeenSet, scales: Scales, spread: np.ndarray) -> np.ndarra
     return (rated - mean) / np.where(std > 1e-9, std, 1.0) * spread
 
 
-def _fitted(
-    songs: Sequence[_Songs], scales: Scales, k: int, prior: np.ndarray, settings: ListenerSettings
-) -> np.ndarray:
-    """The weights of one dimension, k, from all sets, each as far as it is reliable. prior: where they start from."""
-    reliable = [some._replace(weight=some.weight * _reliability(some, scales, k, prior, settings)) for some in songs]
-    return _fit(reliable, scales, k, prior, settings)
-
-
-def _reliability(some: _Songs, scales: Scales, k: int, prior: np.ndarray, settings: ListenerSettings) -> float:
-    """From 0 to 1, how surely the ratings of a set's left-out songs agree with what its other songs teach."""
-    groups = [
-        piece.group for piece, mean in zip(some.of.pieces, some.of.means[:, k], strict=True) if not np.isnan(mean)
-    ]
-    predicted = np.zeros(len(some.rated))
-    for fold in folds_by_group(groups, [1] * len(groups), _FOLDS):
-        kept = np.setdiff1d(np.arange(len(groups)), fold)
-        if fold and len(kept) > 2:
-            weight = _fit([some.some(kept)], scales, k, prior, settings)
-            predicted[fold] = some.level[fold] + some.band[fold] @ weight
-    r = pearson_r(predicted, some.rated)
-    sure = (np.nan_to_num(r) * np.sqrt(len(set(groups))) - _DOUBTFUL) / (_SURE - _DOUBTFUL)
-    return float(np.clip(sure, 0, 1))
-
-
 def _fit(songs: Sequence[_Songs], scales: Scales, k: int, prior: np.ndarray, settings: ListenerSettings) -> np.ndarray:
     """The weights of one dimension in the unit of the level, (BAND)."""
     slopes = [_slope(some, prior, settings) for some in songs]
     total = sum(some.weight.sum() for some in songs)
     square = sum(slope**2 * some.weight.sum() for some, slope in zip(songs, slopes, strict=True)) / max(total, 1e-12)
     if square <= 0:
-        return prior
+        return np.zeros(len(prior))
     begin = prior / np.sqrt(square)
     width = len(prior) + 1
     gram, moment, signs = np.zeros((width, width)), np.zeros(width), []
     for some, slope in zip(songs, slopes, strict=True):
-        scale = scales.get(some.of.name, COMMON)
+        scale = scale_of_set(scales, some.of)
         if some.of.is_numeric and some.weight.sum() > 0:
             share = some.weight / some.weight.sum()
             rest = some.rated / slope - some.level - some.band @ begin

@@ -16,8 +16,8 @@ from scipy.optimize import minimize
 from scipy.special import log_ndtr, ndtri
 
 from .listener import ERROR_CAUSES, Listener
-from .listener_band import band_ratings
-from .seen_music import LeftOut, SeenSet
+from .listener_band import band_ratings, band_weights
+from .seen_music import LeftOut
 from .set_scales import NOT_LEARNED, Scales
 
 # least weights of causes: errors grow with these, whatever VGMIDI, where strange and empty music is rare, says of them
@@ -55,32 +55,30 @@ def error_weights(listener: Listener, left_out: Sequence[LeftOut], scales: Scale
         means = np.array([left.listener.level(left.piece.views) for left in clips])
         signs = np.array([left.piece.mean for left in clips])
         found["error.free"] = np.maximum(_sd_of_signs(means, signs) / usual, 1.0)
-    if bands := [left for left in numeric if left.of.has_bands]:
-        found["error.band_variance"] = np.maximum(_band_errors(bands, scales, spread) - np.square(usual), 0)
+    variance = _band_errors(numeric, scales, spread)
+    found["error.band_variance"] = np.maximum(variance - np.square(usual), 0)
     return found
 
 
-def _band_errors(bands: Sequence[LeftOut], scales: Scales, spread: np.ndarray) -> np.ndarray:
-    """The mean square of the errors of left-out songs for bands, (2,)."""
-    sets: dict[str, SeenSet] = {left.of.name: left.of for left in bands}
-    squares, weights = np.zeros(2), np.zeros(2)
-    for name, seen in sets.items():
-        rated = dict(zip(map(id, seen.pieces), band_ratings(seen, scales, spread), strict=True))
-        of_set = [left for left in bands if left.of.name == name]
-        share = np.array([left.piece.weight for left in of_set])
-        errors = np.array(
-            [
-                left.listener.level(left.piece.views)
-                + left.listener.band(left.piece.views).mean(axis=0)
-                - rated[id(left.piece)]
-                for left in of_set
-            ]
-        )
+def _band_errors(numeric: Sequence[LeftOut], scales: Scales, spread: np.ndarray) -> np.ndarray:
+    """The mean square of the errors of left-out songs for bands, (2,); 0 if there are none."""
+    squares, total = np.zeros(2), np.zeros(2)
+    for name, seen in {left.of.name: left.of for left in numeric}.items():
+        if not (weights := band_weights(seen, scales)).any():
+            continue
+        index = {id(piece): i for i, piece in enumerate(seen.pieces)}
+        of_set = [left for left in numeric if left.of.name == name]
+        chosen = [index[id(left.piece)] for left in of_set]
+        rated, share = band_ratings(seen, scales, spread)[chosen], weights[chosen]
+        level = np.array([left.listener.level(left.piece.views) for left in of_set])
+        errors = level + [left.listener.band(left.piece.views).mean(axis=0) for left in of_set] - rated
+        share = np.where(np.isnan(errors), 0.0, share)
+        errors = np.nan_to_num(errors)
         if not seen.is_common:  # its zero says nothing about errors
-            errors -= np.nansum(errors * share[:, None], axis=0) / (~np.isnan(errors) * share[:, None]).sum(axis=0)
-        squares += np.nansum(np.square(errors) * share[:, None], axis=0)
-        weights += (~np.isnan(errors) * share[:, None]).sum(axis=0)
-    return squares / np.maximum(weights, 1e-12)
+            errors -= (errors * share).sum(axis=0) / np.maximum(share.sum(axis=0), 1e-12)
+        squares += (np.square(errors) * share).sum(axis=0)
+        total += share.sum(axis=0)
+    return squares / np.maximum(total, 1e-12)
 
 
 def _causes_and_errors(

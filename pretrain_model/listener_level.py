@@ -2,8 +2,11 @@
 
 The level is a regression on ratings, signs and ranks together: squared errors of ratings, log losses of signs and of
 pairs of ranked pieces, and a ridge penalty on the weights are minimised in one convex problem, with each set on its
-scale (set_scales.py). Every piece of a set has the same weight, however long; a clip's sign is that of the mean over
-its bars. The motion is a ridge regression on how the ratings of curves differ from their mean over the piece.
+scale (set_scales.py). A set with its own scale has weights of its own on top of the common ones, with a penalty that is
+the smaller the worse it fits; they are left out by Schur's complement of its part of the problem, in which log losses
+are replaced by their parabola at the weights that the common sets give. Every piece of a set has the same weight,
+however long; a clip's sign is that of the mean over its bars. The motion is a ridge regression on how the ratings of
+curves differ from their mean over the piece.
 """
 
 from __future__ import annotations
@@ -17,8 +20,9 @@ from sklearn.linear_model import Ridge
 
 from .listener import CLIP, ListenerConfig, View, free_of_grid
 from .pretrain_settings import ListenerSettings
+from .scale_estimates import SIGN_SLOPE, drawn_pairs
 from .seen_music import RatedMusic, SeenPiece, SeenSet
-from .set_scales import COMMON, SIGN_SLOPE, Scales, SetScale, at_most, away_from_mean, drawn_pairs, set_weights
+from .set_scales import Scales, SetScale, at_most, away_from_mean, scale_of_set, set_weights
 
 _FREE_BIAS = 3.0  # the larger, the weaker is the penalty on how much higher music without a beat grid is rated
 _LEAST_STEP = 1e-10  # of Newton's method
@@ -69,23 +73,10 @@ def fit_level(
         free = freedom * standardised(rows, free_scale)
         return np.concatenate([standardised(rows, scale), free, _FREE_BIAS * freedom, np.ones((len(rows), 1))], axis=1)
 
+    teaching = [seen for seen in music if seen.teaches_level]
+    evidence = [(seen, _evidence(seen, scale_of_set(scales, seen), view, read)) for seen in teaching]
     width = 2 * len(scale[0]) + 2
-    gram, moment = np.zeros((2, width, width)), np.zeros((2, width))
-    signs: tuple[list[Signs], list[Signs]] = ([], [])
-    for seen in music:
-        if not seen.teaches_level:
-            continue
-        evidence = _evidence(seen, scales.get(seen.name, COMMON), view, read)
-        for k in range(2):
-            given = evidence.weights[:, k] > 0
-            x, y, w = evidence.rows[given], evidence.targets[given, k], evidence.weights[given, k]
-            if seen.is_numeric:
-                gram[k] += (x.T * w) @ x
-                moment[k] += x.T @ (w * y)
-            else:
-                weight = w * settings.sign_weight / 2
-                signs[k].append(_signs(seen, scales.get(seen.name, COMMON), k, x, y, weight))
-    found = np.stack([minimise(gram[k], moment[k], joined(signs[k], width), settings.penalty_level) for k in range(2)])
+    found = np.stack([_fitted(evidence, scales, k, width, settings) for k in range(2)])
     weight, free_weight = np.split(found[:, :-2], 2, axis=1)
     return {
         "mean": scale[0],
@@ -96,6 +87,74 @@ def fit_level(
         "free.weight": free_weight,
         "bias": np.stack([found[:, -1], _FREE_BIAS * found[:, -2]]),
     }
+
+
+def _fitted(
+    evidence: Sequence[tuple[SeenSet, _Evidence]], scales: Scales, k: int, width: int, settings: ListenerSettings
+) -> np.ndarray:
+    """The weights for one dimension, (width)."""
+    gram, moment, signs = np.zeros((width, width)), np.zeros(width), [no_signs(width)]
+    for seen, rows in evidence:
+        if seen.is_common:
+            part = _problem(seen, scale_of_set(scales, seen), rows, k, settings)
+            gram += part.gram
+            moment += part.moment
+            signs.append(part.signs)
+    common = joined(signs, width)
+    weights = minimise(gram, moment, common, settings.penalty_level)
+    others = [(seen, rows) for seen, rows in evidence if not seen.is_common and rows.weights[:, k].any()]
+    for seen, rows in others:
+        scale = scale_of_set(scales, seen)
+        part = with_own_weights(_problem(seen, scale, rows, k, settings).at(weights), _penalty(scale, rows, k))
+        gram += part.gram
+        moment += part.moment
+    return minimise(gram, moment, common, settings.penalty_level) if others else weights
+
+
+class _Problem(NamedTuple):
+    """A set's part of what is minimised: squared errors, by gram (d, d) and moment (d), and signs."""
+
+    gram: np.ndarray
+    moment: np.ndarray
+    signs: Signs
+
+    def at(self, w: np.ndarray) -> _Problem:
+        """The problem with the log losses of signs replaced by their parabola at w, (d)."""
+        rows, slopes = self.signs.rows, self.signs.signs * self.signs.slopes
+        wrong = expit(-slopes * (rows @ w - self.signs.offsets))
+        curve = self.signs.weights * np.square(slopes) * wrong * (1 - wrong)
+        bent = (rows.T * curve) @ rows
+        gradient = rows.T @ (self.signs.weights * slopes * wrong)
+        return _Problem(self.gram + bent, self.moment + bent @ w + gradient, no_signs(len(w)))
+
+
+def _problem(seen: SeenSet, scale: SetScale, evidence: _Evidence, k: int, settings: ListenerSettings) -> _Problem:
+    """A set's part of the problem for one dimension."""
+    given = evidence.weights[:, k] > 0
+    x, y, w = evidence.rows[given], evidence.targets[given, k], evidence.weights[given, k]
+    width = x.shape[1]
+    if seen.is_numeric:
+        return _Problem((x.T * w) @ x, x.T @ (w * y), no_signs(width))
+    signs = _signs(seen, scale, k, x, y, w * settings.sign_weight / 2)
+    return _Problem(np.zeros((width, width)), np.zeros(width), signs)
+
+
+def _penalty(scale: SetScale, evidence: _Evidence, k: int) -> float:
+    """The penalty on a set's own weights under which the levels that they give vary as much as its misfit."""
+    w = evidence.weights[:, k]
+    size = float(w @ np.square(evidence.rows[:, :-1]).sum(axis=1) / w.sum())
+    return float(scale.reference[k]) * size / max(float(scale.misfit[k]), 1e-9)
+
+
+def with_own_weights(part: _Problem, penalty: float) -> _Problem:
+    """A set's part of the problem when it has weights of its own on top of the common ones, with this penalty.
+
+    Minimised over them, x (w + own) leaves the common weights the gram P (G + P)⁻¹ G and the moment P (G + P)⁻¹ m, for
+    the penalty P: never more than P, however many pieces there are.
+    """
+    both = np.concatenate([part.gram, part.moment[:, None]], axis=1)
+    kept = np.linalg.solve(part.gram / penalty + np.eye(len(part.moment)), both)
+    return _Problem((kept[:, :-1] + kept[:, :-1].T) / 2, kept[:, -1], part.signs)
 
 
 def _evidence(seen: SeenSet, scale: SetScale, view: View, read: Read) -> _Evidence:
@@ -181,15 +240,15 @@ def standardised(rows: np.ndarray, scale: tuple[np.ndarray, np.ndarray]) -> np.n
 def fit_motion(music: RatedMusic, scales: Scales, settings: ListenerSettings) -> dict[str, np.ndarray]:
     """The weights of the motion, from all curves that are learned from; none if there are none."""
     rows, targets, weights = [], [], []
-    curves = [(seen, scales.get(seen.name, COMMON)) for seen in music if seen.kind == "curve" and seen.teaches_level]
+    curves = [(seen, scale_of_set(scales, seen)) for seen in music if seen.kind == "curve" and seen.teaches_level]
     curves = [(seen, scale) for seen, scale in curves if (scale.motion_weight > 0).any()]
     for seen, scale in curves:
         slope = np.where(scale.motion_slope > 0, scale.motion_slope, 1.0)
-        shares = at_most(seen.weight * seen.shares)
+        shares = at_most(seen.weight * seen.shares[:, None] * scale.motion_weight)  # (pieces, 2)
         for piece, share in zip(seen.pieces, shares, strict=True):
             rows.append(piece.views.motion[piece.rated].astype(np.float64))
             targets.append(away_from_mean(piece) / slope)
-            weights.append(np.repeat(scale.motion_weight[None] * share / len(rows[-1]), len(rows[-1]), axis=0))
+            weights.append(np.repeat(share[None] / len(rows[-1]), len(rows[-1]), axis=0))
     if not rows:
         return {}
     scale_of_rows = scale_of(rows)

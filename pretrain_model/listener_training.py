@@ -24,7 +24,7 @@ from .listener_errors import error_weights
 from .listener_level import fit_level, fit_motion, rows_of, standardised
 from .pretrain_settings import ListenerSettings
 from .rated_pieces import RatedPiece
-from .seen_music import SPREAD, LeftOut, RatedMusic
+from .seen_music import SPREAD, LeftOut, RatedMusic, SeenSet
 from .set_scales import NOT_LEARNED, Scales, SetScale, away_from_mean, learn_scales
 
 FOLDS = 5
@@ -34,10 +34,14 @@ _FAR = 0.9  # share of the training pieces that are not far
 
 
 class TrainedListener(NamedTuple):
-    """A listener, and the scale of every set that has its own, by its name."""
+    """A listener, and the scale of every set that has its own, by its name.
+
+    anchor: the set on whose scale it predicts if none is common; else None.
+    """
 
     listener: Listener
     scales: Mapping[str, SetScale]
+    anchor: str | None
 
 
 def train_listener(pieces: Sequence[RatedPiece], settings: ListenerSettings) -> Listener:
@@ -62,7 +66,9 @@ def train_with_scales(pieces: Sequence[RatedPiece], settings: ListenerSettings) 
     config = ListenerConfig(
         pieces[0].input.values(settings.reads == "performance_and_latents").shape[1], settings.context
     )
-    scales = learn_scales(music, lambda scales: left_out_of(music, scales, config, settings, with_band=False))
+    scales: dict[str, SetScale] = {}
+    if music.own:
+        scales = learn_scales(music, left_out_of(music, scales, config, settings, with_band=False))
     listener = fit_listener(music, scales, config, settings)
     left_out = left_out_of(music, scales, config, settings)
     weights = dict(listener.weights)
@@ -71,7 +77,7 @@ def train_with_scales(pieces: Sequence[RatedPiece], settings: ListenerSettings) 
     listener = Listener(weights, config)
     weights |= error_weights(listener, left_out, scales)
     trained = Listener({name: values.astype(np.float32) for name, values in weights.items()}, config)
-    return TrainedListener(trained, scales)
+    return TrainedListener(trained, scales, music.anchor)
 
 
 def fit_listener(
@@ -105,9 +111,7 @@ def left_out_of(
     music: RatedMusic, scales: Scales, config: ListenerConfig, settings: ListenerSettings, with_band: bool = True
 ) -> list[LeftOut]:
     """Every piece with a listener trained on other folds; a set of one game or song has none."""
-    folds = [
-        folds_by_group([p.group for p in seen.pieces], [len(p.rated) for p in seen.pieces], FOLDS) for seen in music
-    ]
+    folds = _folds(music)
     found: list[LeftOut] = []
     for number in tqdm(range(FOLDS), desc="measuring the errors", unit="fold", leave=False):
         out = [f[number] if len(f[number]) < len(seen.pieces) else [] for f, seen in zip(folds, music, strict=True)]
@@ -118,6 +122,27 @@ def left_out_of(
         for seen, some in zip(music, out, strict=True):
             found += [LeftOut(seen, seen.pieces[i], listener) for i in some]
     return found
+
+
+def _folds(music: RatedMusic) -> list[list[list[int]]]:
+    """The pieces of each fold of each set, by their indices; groups that several sets share are in one fold of all."""
+    sets = list(music)
+    if not _share_groups(sets):
+        return [folds_by_group([p.group for p in s.pieces], [len(p.rated) for p in s.pieces], FOLDS) for s in sets]
+    every = [(i, j) for i, seen in enumerate(sets) for j in range(len(seen.pieces))]
+    groups = [sets[i].pieces[j].group for i, j in every]
+    sizes = [max(round(1e6 / len(sets[i].pieces)), 1) for i, _ in every]  # every set counts the same
+    folds: list[list[list[int]]] = [[[] for _ in range(FOLDS)] for _ in sets]
+    for number, fold in enumerate(folds_by_group(groups, sizes, FOLDS)):
+        for i, j in (every[index] for index in fold):
+            folds[i][number].append(j)
+    return folds
+
+
+def _share_groups(sets: Sequence[SeenSet]) -> bool:
+    """Whether a group is in several sets."""
+    groups = [{piece.group for piece in seen.pieces} for seen in sets]
+    return len(set().union(*groups)) < sum(map(len, groups))
 
 
 def _motion_gain(left_out: Sequence[LeftOut], scales: Scales) -> np.ndarray:

@@ -12,13 +12,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.stats import rankdata
 
-from pipeline.settings import note
-
 from .bar_context import BarViews
 from .known_sets import Kind
 from .listener import Listener
 from .pretrain_settings import ListenerSettings
 from .rated_pieces import RatedPiece
+from .same_songs import linked_groups
 
 SPREAD = (0.23, 0.25)  # valence and arousal of VGMIDI from piece to piece; used where no ratings tell it
 
@@ -29,7 +28,7 @@ class SeenPiece:
 
     group: its game or song. targets: float64 (m, 2), ratings in the set's unit; signs as 0 or 1; ranks from 0 to 1;
     NaN where not rated. weight: its share of the weight of a piece. error: (2,), standard error of the raters' mean, or
-    what grows as it does; NaN if not known.
+    1/√n where of a set only the number of raters n is known; NaN if nothing is.
     """
 
     group: str
@@ -40,15 +39,19 @@ class SeenPiece:
     error: np.ndarray = field(default_factory=lambda: np.full(2, np.nan))
 
     @classmethod
-    def of(cls, piece: RatedPiece, settings: ListenerSettings) -> SeenPiece:
-        """The views and targets of a rated piece; of points that are rated as signs only the signs are used."""
+    def of(cls, piece: RatedPiece, settings: ListenerSettings, with_n_raters: bool) -> SeenPiece:
+        """The views and targets of a rated piece; of points that are rated as signs only the signs are used.
+
+        with_n_raters: whether `error` is that of the number of raters.
+        """
         views = piece.input.views(settings.reads == "performance_and_latents")
         targets = piece.targets.astype(np.float64)
         if piece.kind == "sign":
             targets = np.where(np.isnan(targets) | (targets == 0), np.nan, targets > 0)
         error = np.array(piece.error)
-        few = np.full(2, 1 / np.sqrt(piece.n_raters)) if piece.n_raters > 0 else np.full(2, np.nan)
-        return cls(piece.group, views, piece.rated, targets, piece.weight, np.where(np.isnan(error), few, error))
+        if with_n_raters:
+            error = np.full(2, 1 / np.sqrt(piece.n_raters) if piece.n_raters > 0 else np.nan)
+        return cls(piece.group, views, piece.rated, targets, piece.weight, error)
 
     @property
     def mean(self) -> np.ndarray:
@@ -96,25 +99,30 @@ class SeenSet:
 
 @dataclass(frozen=True)
 class RatedMusic:
-    """The sets to train on."""
+    """The sets to train on. anchor: the one whose scale is common since no other is; None if there are such."""
 
     sets: tuple[SeenSet, ...]
+    anchor: str | None = None
 
     @classmethod
     def of(cls, pieces: Sequence[RatedPiece], settings: ListenerSettings) -> RatedMusic:
         """All pieces by their set, at most `settings.largest_set` of each; one set at least is common."""
         by_set: dict[str, list[RatedPiece]] = {}
-        for piece in pieces:
+        for piece in _grouped(pieces):
             by_set.setdefault(piece.dataset, []).append(piece)
         sets = []
         for name, found in by_set.items():
             block, drawn = found[0].of, _drawn(found, settings.largest_set)
-            seen = [SeenPiece.of(piece, settings) for piece in drawn]
+            only_n = not any(np.isfinite(piece.error).any() for piece in drawn)
+            seen = [SeenPiece.of(piece, settings, only_n) for piece in drawn]
             seen = _ranked(seen) if block.rated_as == "rank" else seen
             is_common, teaches_level = block.scale == "common", block.teaches == "all"
             sets.append(SeenSet(name, block.rated_as, is_common and teaches_level, block.weight, seen, teaches_level))
         order = ("curve", "point", "sign", "rank")
-        return cls(_with_anchor(tuple(sorted(sets, key=lambda rated: order.index(rated.kind)))))
+        sets.sort(key=lambda rated: order.index(rated.kind))
+        anchor = _anchor(sets)
+        named = tuple(_made_common(rated) if rated is anchor else rated for rated in sets)
+        return cls(named, anchor.name if anchor else None)
 
     def __iter__(self) -> Iterator[SeenSet]:
         return iter(self.sets)
@@ -131,14 +139,14 @@ class RatedMusic:
 
     @property
     def own(self) -> list[SeenSet]:
-        """The sets with a scale of their own that the level is learned from."""
-        return [rated for rated in self if not rated.is_common and rated.teaches_level]
+        """The sets with a scale of their own."""
+        return [rated for rated in self if not rated.is_common]
 
     def select(self, chosen: Sequence[Sequence[int]]) -> RatedMusic:
         """Some pieces of each set, by their indices; sets without any are left out."""
         picked = zip(self.sets, chosen, strict=True)
         sets = (replace(rated, pieces=[rated.pieces[i] for i in indices]) for rated, indices in picked)
-        return RatedMusic(tuple(rated for rated in sets if rated.pieces))
+        return RatedMusic(tuple(rated for rated in sets if rated.pieces), self.anchor)
 
 
 @dataclass(frozen=True)
@@ -165,18 +173,32 @@ def _ranked(pieces: list[SeenPiece]) -> list[SeenPiece]:
     return [replace(p, targets=np.repeat(r[None], len(p.targets), axis=0)) for p, r in zip(pieces, ranks, strict=True)]
 
 
-def _with_anchor(sets: tuple[SeenSet, ...]) -> tuple[SeenSet, ...]:
-    """The sets, one of them made common if none is: the largest with numbers, or else with signs, or else ranks."""
+def _anchor(sets: Sequence[SeenSet]) -> SeenSet | None:
+    """The set whose scale is that of the predictions if none is common: the first with numbers, or signs, or ranks.
+
+    None if a set is common, or none teaches the level. The first, not the largest: it is then the same in every fold.
+    """
     able = [rated for rated in sets if rated.teaches_level]
     if not able or any(rated.is_common for rated in able):
-        return sets
-    kinds = [kinds for kinds in (("curve", "point"), ("sign",), ("rank",)) if any(s.kind in kinds for s in able)]
-    anchor = max((rated for rated in able if rated.kind in kinds[0]), key=lambda rated: len(rated.pieces))
-    note(f"no set has scale: common, so the numbers that are predicted are on the scale of {anchor.name}")
-    made = replace(anchor, is_common=True)
-    if anchor.is_numeric and np.nanmax(np.abs(anchor.means)) > 1:
-        note(f"{anchor.name} is rated beyond [−1, 1]: its ratings are taken as so many standard deviations")
-        mean, spread = np.nanmean(anchor.means, axis=0), np.nanstd(anchor.means, axis=0)
-        unit = np.where(spread > 0, spread, 1.0) / SPREAD
-        made = replace(made, pieces=[replace(p, targets=(p.targets - mean) / unit) for p in anchor.pieces])
-    return tuple(made if rated is anchor else rated for rated in sets)
+        return None
+    of_kind = ([s for s in able if s.kind in kinds] for kinds in (("curve", "point"), ("sign",), ("rank",)))
+    return next(some[0] for some in of_kind if some)
+
+
+def _made_common(rated: SeenSet) -> SeenSet:
+    """A set as the common one; ratings beyond [−1, 1] are taken as so many standard deviations of SPREAD."""
+    made = replace(rated, is_common=True)
+    if not rated.is_numeric or not np.nanmax(np.abs(rated.means)) > 1:
+        return made
+    mean, spread = np.nanmean(rated.means, axis=0), np.nanstd(rated.means, axis=0)
+    unit = np.where(spread > 0, spread, 1.0) / SPREAD
+    return replace(made, pieces=[replace(p, targets=(p.targets - mean) / unit) for p in rated.pieces])
+
+
+def _grouped(pieces: Sequence[RatedPiece]) -> list[RatedPiece]:
+    """The pieces; where the same music is in several groups, all that are linked by it have one name of group."""
+    own = [f"{piece.dataset} {piece.group}" for piece in pieces]
+    linked = linked_groups(pieces)
+    if len(set(linked)) == len(set(own)):
+        return list(pieces)
+    return [replace(piece, group=group) for piece, group in zip(pieces, linked, strict=True)]

@@ -1,4 +1,4 @@
-"""How each set's ratings follow the level of the music: its offset, its slope and its noise.
+"""How each set's ratings follow the level of the music: its offset, its slope, its noise, and how far it differs.
 
 Sets are rated on scales of their own, by raters who agree more or less. A set's ratings y are taken to follow the level
 z, which is on the common scale, as
@@ -7,39 +7,39 @@ z, which is on the common scale, as
     signs               a positive side has the probability logistic(SIGN_SLOPE slope (z − offset))
     ranks               of two pieces the first is higher with the probability logistic(SIGN_SLOPE slope (z₁ − z₂))
 
-with each dimension apart. All are learned from levels predicted for pieces that were left out of training, so a set
-can't confirm itself; then the level is trained again with the set's ratings in the unit of the common scale, and so on
-for ROUNDS. A set then weighs as much as its precision in that unit: one whose ratings have nothing to do with the level
-has slope 0 and no weight, however large it is. Slopes are never negative: a set that runs against the others is not
-learned from. Where the raters' standard errors are known, the noise of a piece grows with them, as far as it does.
+with each dimension apart. All are learned from levels predicted by listeners that learned from the common sets alone,
+so that no set can confirm itself. A set then weighs as much as its precision in the unit of the common scale: one whose
+ratings have nothing to do with the level has no weight, however large it is, and one whose slope is negative runs
+against the others and is not learned from. Where the raters' standard errors are known, the noise of a piece grows with
+them, as far as it does.
+
+Precision alone is not enough, since a set may rate something else in part (tags: what a song is played for), and that
+does not average out over its pieces. So each set has weights of its own on top of the common ones. They may be as large
+as its misfit: the variance of what a model of this set alone explains and the common level does not. A set that fits is
+learned from as if it were on the common scale; one that doesn't is a hint that more pieces make no stronger.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize, nnls
-from scipy.special import expit
 
 from pipeline.annotations import DIMENSIONS
 
+from .listener import CLIP
+from .scale_estimates import explained, explained_alone, of_numbers, of_ranks, of_signs, trust
 from .seen_music import LeftOut, RatedMusic, SeenPiece, SeenSet
 
-SIGN_SLOPE = 10.0  # logits of a quadrant's sign for a rating of 1; 6 gives nearly the same agreement
-ROUNDS = 2
 # variance of the errors of VGMIDI's left-out pieces, valence and arousal; used without a common set of ratings
 REFERENCE = np.array([0.026, 0.020])
 MOTION_REFERENCE = np.array([0.012, 0.012])  # the same for how bars differ from their piece
 LARGEST_WEIGHT = 2000.0  # of a set, in pieces of the common scale; more don't count more
-PAIRS = 10  # of each piece in a set of ranks with others, drawn by chance
-_LARGEST_SLOPE = 2.0  # of signs and ranks, against those of EMOPIA; more would be certainty
 _SLOPE_OF_COMMON = (0.5, 2.0)  # bounds, so that few pieces can't turn the scale around
-_PRIOR = 0.25  # of the square of a slope of signs and ranks, so that it is finite
-_LEAST_KNOWN = 20  # pieces whose raters' errors must be known to learn from them
+_LEAST_PIECES = 3  # for a slope
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,10 @@ class SetScale:
     """A set's scale, valence and arousal, (2,) each.
 
     trust: from 0 to 1, how sure the slope is above 0. noise: variance of the ratings about the level, in the set's
-    unit. noise_of_raters: by how much it grows with the square of the raters' standard error. reference: the variance
-    of the errors on the common scale. motion_slope: as slope, for bars about the mean of their piece; motion_weight:
-    how much a bar counts against one on the common scale.
+    unit. noise_of_raters: by how much it grows with the square of the raters' standard error. misfit: variance by which
+    the set's levels differ from the common ones, in the common unit. reference: variance of the errors on the common
+    scale. motion_slope: as slope, for bars about the mean of their piece; motion_weight: how much a bar counts against
+    one on the common scale.
     """
 
     slope: np.ndarray
@@ -57,6 +58,7 @@ class SetScale:
     trust: np.ndarray
     noise: np.ndarray
     noise_of_raters: np.ndarray
+    misfit: np.ndarray
     reference: np.ndarray
     motion_slope: np.ndarray
     motion_weight: np.ndarray
@@ -72,15 +74,20 @@ class SetScale:
         return self.trust * np.square(self.slope) * self.reference / np.maximum(noise, 1e-12)
 
 
-NOT_LEARNED = SetScale(*(np.zeros(2) for _ in range(8)))
+NOT_LEARNED = SetScale(*(np.zeros(2) for _ in range(9)))
 COMMON = replace(NOT_LEARNED, **{name: np.ones(2) for name in ("slope", "trust", "motion_slope", "motion_weight")})
 Scales = Mapping[str, SetScale]
+
+
+def scale_of_set(scales: Scales, seen: SeenSet) -> SetScale:
+    """The scale of a set."""
+    return COMMON if seen.is_common else scales.get(seen.name, NOT_LEARNED)
 
 
 def known_errors(rated: SeenSet) -> np.ndarray:
     """The standard error of the raters' mean of each piece, (pieces, 2); the set's mean where it is not known, or 0."""
     errors = np.array([piece.error for piece in rated.pieces]).reshape(-1, 2)
-    known = ~np.isnan(errors)
+    known = np.isfinite(errors)
     mean = np.where(known, errors, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     return np.where(known, errors, mean)
 
@@ -98,21 +105,16 @@ def at_most(weights: np.ndarray, most: float = LARGEST_WEIGHT) -> np.ndarray:
     return weights * np.minimum(1.0, most / np.maximum(weights.sum(axis=0), 1e-12))
 
 
-def learn_scales(music: RatedMusic, leave_out: Callable[[Scales], Sequence[LeftOut]]) -> dict[str, SetScale]:
+def learn_scales(music: RatedMusic, left_out: Sequence[LeftOut]) -> dict[str, SetScale]:
     """The scale of every set that has its own, by its name.
 
-    leave_out: a function from scales to every piece with a listener that was trained with these scales on the others.
+    left_out: every piece with a listener that learned from the common sets alone, without the piece's fold.
     """
-    scales: dict[str, SetScale] = {rated.name: NOT_LEARNED for rated in music.own}
-    for _ in range(ROUNDS if scales else 0):
-        by_set: dict[str, list[LeftOut]] = {}
-        for left in leave_out(scales):
-            by_set.setdefault(left.of.name, []).append(left)
-        common, anchor = _common_scale(music, by_set), _motion_anchor(music)
-        scales = {
-            s.name: _scale(s, by_set.get(s.name, []), common, s.name == anchor, scales[s.name]) for s in music.own
-        }
-    return scales
+    by_set: dict[str, list[LeftOut]] = {}
+    for left in left_out:
+        by_set.setdefault(left.of.name, []).append(left)
+    common, anchor = _common_scale(music, by_set), _motion_anchor(music)
+    return {s.name: _scale(s, by_set.get(s.name, []), common, s.name == anchor) for s in music.own}
 
 
 class _CommonScale(NamedTuple):
@@ -136,8 +138,8 @@ def _common_scale(music: RatedMusic, by_set: Mapping[str, Sequence[LeftOut]]) ->
     level, means, weight, _ = _of_pieces(left_out)
     for k in range(2):
         known = ~np.isnan(means[:, k])
-        if known.sum() > 2:
-            found = _of_numbers(level[known, k], means[known, k], weight[known], np.full(known.sum(), np.nan))
+        if known.sum() >= _LEAST_PIECES:
+            found = of_numbers(level[known, k], means[known, k], weight[known], np.full(known.sum(), np.nan))
             noise[k] = max(found[3], 1e-4)
             slope[k] = np.clip(found[0], *_SLOPE_OF_COMMON)
             offset[k] = float(np.average(means[known, k] - slope[k] * level[known, k], weights=weight[known]))
@@ -157,120 +159,54 @@ def _of_pieces(left_out: Sequence[LeftOut]) -> tuple[np.ndarray, ...]:
 
 
 def _motion_anchor(music: RatedMusic) -> str | None:
-    """The set whose motion has the unit of its level: the largest of curves where none is on the common scale."""
-    curves = [rated for rated in music if rated.kind == "curve"]
-    if not curves or any(rated.is_common for rated in curves):
-        return None
-    return max(curves, key=lambda rated: len(rated.pieces)).name
+    """The set whose motion has the unit of its level: the first of curves where none is on the common scale."""
+    curves = [rated for rated in music if rated.kind == "curve" and rated.teaches_level]
+    return curves[0].name if curves and not any(rated.is_common for rated in curves) else None
 
 
-def _scale(
-    rated: SeenSet,
-    left_out: Sequence[LeftOut],
-    common: _CommonScale,
-    is_anchor: bool,
-    before: SetScale,
-) -> SetScale:
+def _scale(rated: SeenSet, left_out: Sequence[LeftOut], common: _CommonScale, is_anchor: bool) -> SetScale:
     """A set's scale, from its left-out pieces. is_anchor: whether its motion has the unit of its level."""
-    if len(left_out) < 3:
-        return before
     level, means, weight, errors = _of_pieces(left_out)
-    found = np.zeros((5, 2))
+    found = np.zeros((6, 2))
     for k in range(2):
         known = ~np.isnan(means[:, k])
-        given = level[known, k], means[known, k], weight[known]
-        if known.sum() < 3 or np.ptp(given[1]) <= 0:
+        if known.sum() < _LEAST_PIECES or np.ptp(means[known, k]) <= 0:
             continue
+        given = level[known, k], means[known, k], weight[known]
         if rated.is_numeric:
-            found[:, k] = _of_numbers(*given, errors[known, k])
-        elif rated.kind == "sign":
-            found[:3, k] = _of_signs(*given)
+            found[:5, k] = of_numbers(*given, errors[known, k])
         else:
-            found[:3, k] = _of_ranks(*given)
-    slope, offset, trust, noise, of_raters = found
+            found[:3, k] = of_signs(*given) if rated.kind == "sign" else of_ranks(*given)
+        if found[2, k] > 0:
+            some = [left.piece for left, is_known in zip(left_out, known, strict=True) if is_known]
+            found[3:5, k] *= _adjust(some, *given, found[:, k])
+    slope, offset, sure, noise, of_raters, misfit = found
     slope = slope / common.slope  # of levels on the common scale, which predictions are drawn in from
     offset = offset - slope * common.offset if rated.is_numeric else common.offset + common.slope * offset
-    motion_slope, motion_weight = (slope, (trust > 0).astype(float)) if is_anchor else (np.zeros(2), np.zeros(2))
-    if rated.kind == "curve" and not is_anchor:
-        motion_slope, sure, motion_noise = _motion(left_out)
+    motion_slope, motion_weight = (slope, (sure > 0).astype(float)) if is_anchor else (np.zeros(2), np.zeros(2))
+    if rated.kind == "curve" and not is_anchor and left_out:
+        motion_slope, motion_sure, motion_noise = _motion(left_out)
         motion_slope = motion_slope / common.motion_slope
-        motion_weight = sure * np.square(motion_slope) * common.noise_of_motion / np.maximum(motion_noise, 1e-12)
-    return SetScale(slope, offset, trust, noise, of_raters, common.noise, motion_slope, motion_weight)
+        motion_weight = motion_sure * np.square(motion_slope) * common.noise_of_motion / np.maximum(motion_noise, 1e-12)
+    misfit = misfit * np.square(common.slope)
+    return SetScale(slope, offset, sure, noise, of_raters, misfit, common.noise, motion_slope, motion_weight)
 
 
-def _trust(slope: float, variance: float) -> float:
-    """How much of a slope is beyond chance. variance: that of its estimate."""
-    return max(0.0, 1 - variance / slope**2) if slope > 0 else 0.0
+def _adjust(
+    pieces: Sequence[SeenPiece], level: np.ndarray, rated: np.ndarray, weight: np.ndarray, found: np.ndarray
+) -> float:
+    """Set a set's misfit, found[5], from what a model of it alone explains; returns what part of the noise is left.
 
-
-def _of_numbers(level: np.ndarray, rated: np.ndarray, weight: np.ndarray, errors: np.ndarray) -> tuple[float, ...]:
-    """Slope, offset, trust, noise and noise of raters, by weighted least squares. All arrays (n)."""
-    share = weight / weight.sum()
-    away = level - share @ level
-    spread = share @ np.square(away)
-    if spread <= 1e-12:
-        return (0.0,) * 5
-    slope = float(share @ (away * rated) / spread)
-    offset = float(share @ (rated - slope * level))
-    squares = np.square(rated - offset - slope * level)
-    noise = float(share @ squares)
-    n = 1 / np.square(share).sum()
-    trust = _trust(slope, noise / (max(n - 2, 1) * spread))
-    known = ~np.isnan(errors)
-    if known.sum() < _LEAST_KNOWN or np.ptp(errors[known]) <= 0:
-        return slope, offset, trust, noise, 0.0
-    parts = np.stack([np.ones(known.sum()), np.square(errors[known])], axis=1)
-    (steady, of_raters), _ = nnls(parts * np.sqrt(share[known])[:, None], squares[known] * np.sqrt(share[known]))
-    least = 0.1 * noise  # a piece whose raters agree fully is not known to be without error
-    return slope, offset, trust, max(float(steady), least), float(of_raters)
-
-
-def _logistic(x: np.ndarray, signs: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
-    """Coefficients of a logistic regression, (columns), the first not below 0, and the variance of the first.
-
-    x: (n, columns), the slope's first. signs: (n), −1 or 1. weight: (n), of sum n.
+    level, rated, weight: (n,), of one dimension.
     """
-
-    def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
-        logits = signs * (x @ w)
-        slopes = -weight * signs * expit(-logits)
-        prior = np.zeros(len(w))
-        prior[0] = _PRIOR * w[0]
-        return float(weight @ np.logaddexp(0, -logits) + prior[0] * w[0] / 2), x.T @ slopes + prior
-
-    bounds = [(0.0, _LARGEST_SLOPE), *[(None, None)] * (x.shape[1] - 1)]
-    w = minimize(loss, np.full(x.shape[1], 0.1), jac=True, method="L-BFGS-B", bounds=bounds).x
-    sure = expit(x @ w)
-    curve = (x.T * (weight * sure * (1 - sure))) @ x
-    curve[0, 0] += _PRIOR
-    return w, float(np.linalg.pinv(curve)[0, 0])
-
-
-def _of_signs(level: np.ndarray, signs: np.ndarray, weight: np.ndarray) -> tuple[float, float, float]:
-    """Slope, offset and trust of a set of signs, 0 or 1. All arrays (n)."""
-    x = np.stack([SIGN_SLOPE * level, np.ones(len(level))], axis=1)
-    w, variance = _logistic(x, 2 * signs - 1, weight * len(weight) / weight.sum())
-    slope = float(w[0])
-    return slope, float(-w[1] / (SIGN_SLOPE * slope)) if slope > 0 else 0.0, _trust(slope, variance)
-
-
-def _of_ranks(level: np.ndarray, ranks: np.ndarray, weight: np.ndarray) -> tuple[float, float, float]:
-    """Slope, offset (0) and trust of a set of ranks. All arrays (n)."""
-    first, second = drawn_pairs(ranks)
-    shares = np.sqrt(weight[first] * weight[second])
-    x = SIGN_SLOPE * (level[first] - level[second])[:, None]
-    w, variance = _logistic(x, np.ones(len(first)), shares * len(level) / max(shares.sum(), 1e-12))
-    return float(w[0]), 0.0, _trust(float(w[0]), variance)
-
-
-def drawn_pairs(ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of pairs of pieces, the first of which ranks higher: PAIRS for each, always the same ones. ranks: (n)."""
-    draw = np.random.default_rng(0)
-    first = np.repeat(np.arange(len(ranks)), PAIRS)
-    second = draw.integers(0, len(ranks), len(first))
-    higher, lower = np.where(ranks[first] > ranks[second], (first, second), (second, first))
-    differ = ranks[first] != ranks[second]
-    return higher[differ], lower[differ]
+    rows = np.concatenate([piece.views.whole for piece in pieces]).astype(np.float64)
+    mean = np.average(rows, axis=0, weights=weight)
+    std = np.sqrt(np.average(np.square(rows - mean), axis=0, weights=weight))
+    rows = np.nan_to_num((rows - mean) / np.where(std > 1e-6, std, 1.0)).clip(-CLIP, CLIP)
+    by_level = explained(level, rated, weight)
+    alone = max(explained_alone(rows, rated, weight, [piece.group for piece in pieces]), by_level)
+    found[5] = (alone / max(by_level, 1e-6) - 1) * np.average(np.square(level - level.mean()), weights=weight)
+    return (1 - alone) / max(1 - by_level, 1e-6)
 
 
 def _motion(left_out: Sequence[LeftOut]) -> np.ndarray:
@@ -295,7 +231,7 @@ def _motion(left_out: Sequence[LeftOut]) -> np.ndarray:
         if spread > 1e-12:
             slope = float(share @ (x * y) / spread)
             noise = float(share @ np.square(y - slope * x))
-            found[:, k] = slope, _trust(slope, noise / (spread * len(left_out))), noise
+            found[:, k] = slope, trust(slope, noise / (spread * len(left_out))), noise
     return found
 
 
@@ -305,11 +241,12 @@ def away_from_mean(piece: SeenPiece) -> np.ndarray:
 
 
 def scales_table(scales: Scales) -> pd.DataFrame:
-    """The scales as a table: set, dimension, slope, offset, trust, noise_sd, motion_slope, motion_weight."""
+    """The scales as a table: set, dimension, slope, offset, trust, noise_sd, misfit_sd, motion_slope, motion_weight."""
     rows = [
-        (name, d, s.slope[k], s.offset[k], s.trust[k], np.sqrt(s.noise[k]), s.motion_slope[k], s.motion_weight[k])
+        (name, d, *(v[k] for v in (s.slope, s.offset, s.trust, np.sqrt(s.noise), np.sqrt(s.misfit))))
+        + (s.motion_slope[k], s.motion_weight[k])
         for name, s in scales.items()
         for k, d in enumerate(DIMENSIONS)
     ]
-    columns = ["set", "dimension", "slope", "offset", "trust", "noise_sd", "motion_slope", "motion_weight"]
+    columns = ["set", "dimension", "slope", "offset", "trust", "noise_sd", "misfit_sd", "motion_slope", "motion_weight"]
     return pd.DataFrame(rows, columns=columns)

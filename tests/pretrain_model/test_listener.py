@@ -32,10 +32,10 @@ from pretrain_model.folds import folds_by_group
 from pretrain_model.head import BUNDLED_FILES, Head, HeadInput, Model, load_head, save_head
 from pretrain_model.listener import FREE, Listener, ListenerConfig, free_of_grid, views_read, weight_shapes
 from pretrain_model.listener_level import Signs, minimise, no_signs
-from pretrain_model.listener_training import LEAST_SHARE, train_listener
+from pretrain_model.listener_training import LEAST_SHARE, train_listener, train_with_scales
 from pretrain_model.pretrain_settings import SETTINGS_FILE, ListenerSettings, PretrainSettings, SetSettings
 from pretrain_model.rated_pieces import RatedPiece
-from pretrain_model.set_scales import SIGN_SLOPE
+from pretrain_model.scale_estimates import SIGN_SLOPE
 
 N_FEATURES, N_BARS = 6, 24  # features up to off_grid
 ONSETS, OFF_GRID = FEATURES.index("onsets_per_second"), FEATURES.index("off_grid")
@@ -178,7 +178,8 @@ def test_files_of_one_song_count_once(settings) -> None:
         for n in (1, 20)
     )
     for name in ("band.mean", "band.std", "band.weight", "whole.weight"):
-        np.testing.assert_allclose(often[name], once[name], rtol=0.05, atol=2e-4)
+        # not exactly: which songs are left out together when errors are measured depends on the number of files
+        np.testing.assert_allclose(often[name], once[name], atol=0.05 * np.abs(once[name]).max())
 
 
 def test_music_without_a_beat_grid_is_free_of_it_and_other_music_is_not() -> None:
@@ -483,9 +484,9 @@ def test_one_set_is_enough(dataset, settings, tmp_path) -> None:
     assert ((means >= 0) == (rated >= 0)).mean() > 0.75
 
 
-def test_a_set_in_a_unit_of_its_own_is_enough_and_gives_predictions_on_the_scale(settings, capsys) -> None:
-    trained = train_listener(pieces_of("tagged"), settings)
-    assert "on the scale of tagged" in capsys.readouterr().err
+def test_a_set_in_a_unit_of_its_own_is_enough_and_gives_predictions_on_the_scale(settings) -> None:
+    trained, _, anchor = train_with_scales(pieces_of("tagged"), settings)
+    assert anchor == "tagged"
     test = pieces_of("tagged", numbers=range(200, 240))
     predicted = np.array([trained.predict(p.input.views(with_latents=False))[:, :2].mean(axis=0) for p in test])
     rated = np.array([p.targets.mean(axis=0) for p in test])

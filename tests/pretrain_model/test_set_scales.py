@@ -57,7 +57,7 @@ def test_the_scale_of_ratings_is_found(of, slope, offset, settings) -> None:
     scale = learned(pieces, settings).scales[of.name]
     np.testing.assert_allclose(scale.slope, slope, rtol=0.15)
     np.testing.assert_allclose(scale.offset, offset, atol=0.1 * slope)
-    assert (scale.trust > 0.95).all()
+    assert (scale.trust > 0.9).all()
     values = np.array([[slope * 0.3 + offset] * 2])
     np.testing.assert_allclose(scale.in_common_unit(values), 0.3, atol=0.1)
 
@@ -93,6 +93,39 @@ def test_a_set_that_runs_against_the_others_is_not_learned_from(settings, refere
     assert error(trained) == pytest.approx(error(learned(reference, settings)), abs=1e-9)
 
 
+def other_feature(number: int) -> np.ndarray:
+    """Something else of a piece's music, (2,), as far from piece to piece as the truth."""
+    lasting = np.random.default_rng(50_000 + number).uniform(-0.5, 0.5)
+    return np.full(2, lasting)
+
+
+def with_other_feature(piece: RatedPiece, number: int) -> RatedPiece:
+    """A piece whose fifth feature is `other_feature`."""
+    features = piece.made.features.copy()
+    features[:, 4] = other_feature(number)[0]
+    return replace(piece, made=replace(piece.made, features=features))
+
+
+@pytest.mark.parametrize("share", [0.4, 0.7])
+def test_a_set_that_rates_something_else_in_part_does_not_take_over(share, settings) -> None:
+    """However many pieces it has: what else it rates does not average out."""
+    many = range(3000, 3600)
+    reference = [with_other_feature(p, n) for n, p in zip(range(60), made_set(REFERENCE, range(60)), strict=True)]
+    partly = []
+    for number in many:
+        rated = share * noisy(number, 0.02).mean(axis=0) + np.sqrt(1 - share**2) * other_feature(number)
+        partly.append(with_other_feature(made_piece(POINT, number, rated), number))
+    test = [with_other_feature(made_piece(REFERENCE, number), number) for number in TEST]
+
+    def agreement(trained: TrainedListener) -> float:
+        means = [[trained.listener.predict(p.input.views(False))[:, :2].mean(axis=0) for p in test]]
+        means.append([p.targets.mean(axis=0) for p in test])
+        return min(np.corrcoef(np.array(means[0])[:, k], np.array(means[1])[:, k])[0, 1] for k in range(2))
+
+    alone, both = agreement(learned(reference, settings)), agreement(learned([*reference, *partly], settings))
+    assert both > alone - 0.03
+
+
 def test_one_dimension_may_be_missing(settings, reference) -> None:
     half = [replace(p, targets=p.targets * np.array([1, np.nan], np.float32)) for p in made_set(POINT, OTHERS)]
     scale = learned([*reference, *half], settings).scales["point"]
@@ -118,7 +151,7 @@ def test_the_weight_of_a_block_counts_and_no_set_is_larger_than_the_largest() ->
 
 
 def test_a_rating_on_a_scale_that_is_not_known_has_no_place_on_the_common_one() -> None:
-    none = SetScale(*(np.zeros(2) for _ in range(8)))
+    none = SetScale(*(np.zeros(2) for _ in range(9)))
     assert np.isnan(none.in_common_unit(np.ones((3, 2)))).all()
 
 

@@ -26,7 +26,8 @@ from musetok_bridge.encoder import batches_by_length, pad_words
 from musetok_bridge.vocabulary import MAX_BAR_WORDS
 from pipeline.settings import run_script
 from pretrain_model.agreement import quadrant_agreement, rating_agreement
-from pretrain_model.cross_validation import fold_pieces, predict_left_out, train_mlp
+from pretrain_model.cross_validation import fold_pieces, predict_left_out
+from pretrain_model.predictors import train_mlp
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
 from pretrain_model.rated_pieces import RatedPiece, Represent, load_rated_pieces, whole_latent
 from pretrain_model.rated_set import read_set_table

@@ -1,11 +1,11 @@
 """Step 5: measure how well each kind of head predicts music outside its training data, with confidence intervals.
 
 All sets of data.train_on and those of data.datasets with use: measure, in folds by their groups.
-pretrain_model/cross_validation.py describes the protocol and the predictors. Then whether learning from a set helps on
-the others (pretrain_model/set_comparison.py). Writes to output.dir: cross_validation.csv (every agreement with its 95 %
-interval), cross_validation_sets.csv (with and without each set), cross_validation_bars.csv (predictions for every bar
-of sets with curves, each by a model that had not seen its group) and cross_validation.json. With EMOPIA, VGMIDI and all
-predictors it takes a quarter of an hour on two cores, mostly for CustomMLP.
+pretrain_model/cross_validation.py describes the protocol, predictors.py what is compared, and set_comparison.py how it
+is measured whether learning from a set helps on the others. Writes to output.dir: cross_validation.csv (every agreement
+with its 95 % interval), cross_validation_sets.csv (with and without each set), cross_validation_bars.csv (predictions
+for every bar of sets with curves, each by a model that had not seen its group) and cross_validation.json. With EMOPIA,
+VGMIDI and all predictors it takes a quarter of an hour on two cores, mostly for CustomMLP.
 """
 
 from musetok_bridge import load_encoder
@@ -32,7 +32,9 @@ def main(settings: PretrainSettings) -> None:
     used.sort(key=lambda block: KINDS.index(block.rated_as))
     sets = {block.name: load_rated_pieces(folder, block, SPLITS, encoder) for block in used}
     raters = {
-        name: read_set_table(folder, name, "raters") for name in sets if table_path(folder, name, "raters").exists()
+        block.name: read_set_table(folder, block.name, "raters")
+        for block in used
+        if block.rated_as == "curve" and table_path(folder, block.name, "raters").exists()
     }
     protocol = Protocol(sets, settings)
     table, predictions = cross_validate(protocol, raters, settings)

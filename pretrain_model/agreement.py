@@ -120,6 +120,11 @@ def rating_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
     return found
 
 
+def curve_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
+    """As `rating_agreement`, Pearson's r alone: for ratings in a unit of their own."""
+    return {key: value for key, value in rating_agreement(pieces).items() if key[2] == "r"}
+
+
 def _or_nan(metric: Callable[[Array, Array], float], x: Array, y: Array) -> float:
     return metric(x, y) if len(x) else math.nan
 
@@ -208,15 +213,18 @@ def with_intervals(measure: Measure, pieces: Sequence[Compared], resamples: int,
 
 
 def one_rater(ratings: pd.DataFrame, pieces: Sequence[RatedPiece]) -> list[Compared]:
-    """Pairs of each rater's ratings of a piece and the mean of the other raters'.
+    """Pairs of each rater's ratings of a piece and the mean of the other raters'; NaN in both where one is missing.
 
-    ratings: columns piece, rater, bar_number, valence, arousal. A piece with only one rater is left out.
+    ratings: columns piece, rater, bar_number, valence, arousal; NaN where a rater gave none. A piece without a bar that
+    two raters rated is left out.
     """
     compared: list[Compared] = []
     for own in _by_rater(ratings, pieces):
-        others = (own.sum(axis=0) - own) / (len(own) - 1)
-        compared.append(list(zip(own, others, strict=True)))
-    return compared
+        known = ~np.isnan(own)
+        values = np.where(known, own, 0.0)
+        others = _means(values.sum(axis=0) - values, known.sum(axis=0) - known)
+        compared.append([_where_both(*pair) for pair in zip(own, others, strict=True)])
+    return _with_ratings(compared)
 
 
 def half_of_raters(ratings: pd.DataFrame, pieces: Sequence[RatedPiece], seed: int) -> list[Compared]:
@@ -224,20 +232,40 @@ def half_of_raters(ratings: pd.DataFrame, pieces: Sequence[RatedPiece], seed: in
     draw = np.random.default_rng(seed)
     compared: list[Compared] = []
     for own in _by_rater(ratings, pieces):
-        first, second = np.array_split(draw.permutation(len(own)), 2)
-        compared.append([(own[first].mean(axis=0), own[second].mean(axis=0))])
-    return compared
+        halves = (own[half] for half in np.array_split(draw.permutation(len(own)), 2))
+        first, second = (_means(np.nansum(half, axis=0), (~np.isnan(half)).sum(axis=0)) for half in halves)
+        compared.append([_where_both(first, second)])
+    return _with_ratings(compared)
+
+
+def _means(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Sums over counts, NaN where there is nothing to count."""
+    means: np.ndarray = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return means
+
+
+def _where_both(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both arrays, NaN where one of them is."""
+    lacking = np.isnan(first) | np.isnan(second)
+    return np.where(lacking, np.nan, first), np.where(lacking, np.nan, second)
+
+
+def _with_ratings(compared: Sequence[Compared]) -> list[Compared]:
+    """The pieces with a pair that is no NaN."""
+    return [pairs for pairs in compared if any(not np.isnan(rated).all() for _, rated in pairs)]
 
 
 def _by_rater(ratings: pd.DataFrame, pieces: Sequence[RatedPiece]) -> Iterator[np.ndarray]:
-    """The ratings of each piece that has two raters or more: (raters, bars, 2)."""
+    """The ratings of each piece that has two raters or more: (raters, bars, 2), NaN where a rater gave none."""
     by_piece = dict(list(ratings.groupby("piece")))
     for piece in pieces:
         if piece.name not in by_piece:
             continue
         table = by_piece[piece.name]
         table = table[table["bar_number"].isin(piece.made.bar_number[piece.rated])]
+        if table.empty:  # of a set that was prepared as points
+            continue
         wide = table.pivot(index="rater", columns="bar_number")
-        own = np.stack([wide[dimension].to_numpy() for dimension in DIMENSIONS], axis=2)
+        own = np.stack([wide[dimension].to_numpy(dtype=np.float64) for dimension in DIMENSIONS], axis=2)
         if len(own) > 1:
             yield own

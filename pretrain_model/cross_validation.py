@@ -8,37 +8,18 @@ whole, are drawn with replacement, all bars of one together, and the agreement i
 
 Then each set is predicted by a model that was trained on the others alone (vgmidi_never_seen, …): what a model is worth
 on a set whose music and raters it does not know. Signs are then judged by the area under the ROC curve, since such a
-model can't know where their zero lies. Points and ranks on a scale of their own are judged by their order: Spearman's
-rank correlation of a song's mean. A set with `use: measure` is predicted in all of this and never learned from; so is,
-by the predictors that need ratings on the common scale, one with a scale of its own.
-
-Predictors:
-
-- constant: the mean rating of the training pieces, each with the same weight; for EMOPIA the mean of its points. It
-  differs from fold to fold, low where the left-out games are rated high, so its correlation is below zero.
-- one_rater (sets with single raters): every single rater's ratings against the mean of all others'.
-- half_of_raters (likewise): the mean of a random half of a piece's raters against that of the other half. By Spearman
-  and Brown's formula the mean of all raters has the reliability 2 r / (1 + r), and no predictor's r can be expected to
-  exceed the root of that.
-- trees: extremely randomised trees (Geurts, Ernst and Wehenkel, Machine Learning 63, 2006) on the performance features
-  of the bar, of the last seconds and of everything heard so far, and their mean over the piece.
-- custom_mlp: CustomMLP on the latents of single bars; it stops by the loss on some groups set apart from the training
-  data.
-- listener_heard, listener_whole, listener_whole_and_latents: the listener with these settings.
-- listener_whole_cautious: listener_whole with the motion of the size that a regression gives it.
+model can't know where their zero lies, and so are those of a set with a zero of its own. Points and ranks on a scale
+of their own are judged by their order, Spearman's rank correlation of a song's mean, and curves by Pearson's r. A set
+with `use: measure` is predicted in all of this and never learned from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
-import torch
-from sklearn.ensemble import ExtraTreesRegressor
 from tqdm import tqdm
 
 from pipeline.annotations import DIMENSIONS
@@ -49,6 +30,7 @@ from .agreement import (
     Compared,
     Measure,
     Points,
+    curve_agreement,
     half_of_raters,
     one_rater,
     order_agreement,
@@ -59,25 +41,15 @@ from .agreement import (
     with_intervals,
 )
 from .folds import folds_by_group
-from .head import Head
-from .listener import Motion
-from .listener_training import train_listener
+from .predictors import OF_RATERS, Train, learned, trainer, trains
 from .pretrain_settings import PretrainSettings
-from .rated_pieces import RatedBars, RatedPiece, Represent, rated_bars, whole_latent
+from .rated_pieces import RatedPiece
 from .same_songs import linked_groups, refuse_in_two_groups, without_same
-from .time_averages import heard_mean, leaky_means
-from .training import train_head
 
 COLUMNS = ["dataset", "level", "predictor", "dimension", "metric", "value", "low", "high", "n"]
 _NEVER_SEEN = "_never_seen"  # ends the name of a set that a model learned nothing from
-_AGREEMENT = ("r", "ccc", "mae", "covered_50", "covered_90", "accuracy", "rho")
+_AGREEMENT = ("r", "ccc", "mae", "covered_50", "covered_90", "accuracy", "auc", "rho")
 _THIRDS = tuple(f"{name}_third_{k}" for name in ("mae", "covered_50", "covered_90") for k in range(1, THIRDS + 1))
-OF_RATERS = ("one_rater", "half_of_raters")  # predictors that are no models
-_STOP_FOLDS = 7  # CustomMLP stops by the loss on one of this many parts of the training data
-_TREES, _LEAF, _FEATURES = 200, 5, 0.3
-
-Predict: TypeAlias = Callable[[RatedPiece], Points]
-Train: TypeAlias = Callable[[Sequence[RatedPiece]], Predict]
 BySet: TypeAlias = Mapping[str, Sequence[RatedPiece]]
 
 
@@ -121,11 +93,6 @@ class Protocol:
         return learned(without_same(pieces, test) if self.joins_same else pieces)
 
 
-def learned(pieces: Sequence[RatedPiece], without: str | None = None) -> list[RatedPiece]:
-    """The pieces to learn from. without: a set to leave out."""
-    return [piece for piece in pieces if piece.of.use == "train" and piece.dataset != without]
-
-
 def _has_groups(name: str, pieces: Sequence[RatedPiece], count: int) -> bool:
     """Whether a set has a group for each fold at least; otherwise a note says that it is not measured."""
     groups = len({piece.group for piece in pieces})
@@ -162,7 +129,7 @@ def cross_validate(
                 add(name, dataset, rating_agreement, rated)
             continue
         if not trains(name, protocol.pieces):
-            note(f"{name} learns from ratings on the common scale, and no set has them: it is left out")
+            note(f"{name}: no set has ratings that it learns from, so it is left out")
             continue
         train, predicted = trainer(name, settings), protocol.left_out(name)
         for dataset in protocol.measured:
@@ -187,8 +154,8 @@ def _elsewhere(name: str, dataset: str, train: Train, protocol: Protocol) -> lis
     others = protocol.apart([p for p in protocol.pieces if p.dataset != dataset], pieces)
     if name != "constant" and trains(name, others) and pieces[0].of.use == "train":
         predict = train(others)
-        measure = {"curve": rating_agreement, "sign": ranking_agreement}.get(pieces[0].kind, order_agreement)
-        found.append((f"{dataset}{_NEVER_SEEN}", measure, compared(pieces, [predict(p) for p in pieces])))
+        pairs = compared(pieces, [predict(p) for p in pieces])
+        found.append((f"{dataset}{_NEVER_SEEN}", measure_of(pieces[0], never_seen=True), pairs))
     test = [p for p in pieces if p.split == "test"]
     if pieces[0].of.has_split and test and len(test) < len(pieces):
         predict = train(protocol.apart([p for p in protocol.pieces if p.dataset != dataset or p.split != "test"], test))
@@ -196,16 +163,17 @@ def _elsewhere(name: str, dataset: str, train: Train, protocol: Protocol) -> lis
     return found
 
 
-def trains(name: str, pieces: Sequence[RatedPiece]) -> bool:
-    """Whether a predictor can be trained on these pieces: only listeners learn from sets with a scale of their own."""
-    return any(name.startswith("listener_") or piece.of.scale == "common" for piece in learned(pieces))
+def measure_of(piece: RatedPiece, never_seen: bool = False) -> Measure:
+    """How the agreement with the set of a piece is measured: where its unit or zero is its own, without them.
 
-
-def measure_of(piece: RatedPiece) -> Measure:
-    """How the agreement with the set of a piece is measured."""
-    if piece.kind in ("point", "rank"):
-        return point_agreement if piece.kind == "point" and piece.of.scale == "common" else order_agreement
-    return rating_agreement if piece.kind == "curve" else quadrant_agreement
+    never_seen: whether the model learned nothing from the set, so that it can't know where the zero of its signs lies.
+    """
+    is_common = piece.of.scale == "common"
+    if piece.kind == "curve":
+        return rating_agreement if is_common else curve_agreement
+    if piece.kind == "sign":
+        return quadrant_agreement if is_common and not never_seen else ranking_agreement
+    return point_agreement if piece.kind == "point" and is_common and not never_seen else order_agreement
 
 
 def _title(pieces: Sequence[RatedPiece]) -> str:
@@ -268,78 +236,6 @@ def predict_left_out(pieces: Sequence[RatedPiece], folds: Sequence[Sequence[int]
             predict = train([piece for i, piece in enumerate(pieces) if i not in set(fold)])
             predicted |= {i: predict(pieces[i]) for i in fold}
     return [predicted[i] for i in range(len(pieces))]
-
-
-def trainer(name: str, settings: PretrainSettings) -> Train:
-    """The function that trains a predictor. name: one of the setting's predictors except those of raters."""
-    if name.startswith("listener_"):
-        context = "heard" if name == "listener_heard" else "whole"
-        reads = "performance_and_latents" if name.endswith("_and_latents") else "performance"
-        changed: Any = {"context": context, "reads": reads}
-        motion: Motion = "cautious" if name.endswith("_cautious") else "full"
-        return partial(_train_listener, replace(settings, listener=replace(settings.listener, **changed)), motion)
-    train: Callable[..., Predict] = {"constant": _train_constant, "trees": _train_trees, "custom_mlp": train_mlp}[name]
-    return lambda pieces: train(settings, [piece for piece in pieces if piece.of.scale == "common"])
-
-
-def _train_constant(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Predict:
-    sets = {p.dataset for p in pieces}
-    means: dict[str, np.ndarray] = {
-        name: np.nanmean([p.targets.mean(axis=0, dtype=np.float64) for p in pieces if p.dataset == name], axis=0)
-        for name in sets
-    }
-    of_all = np.mean(list(means.values()), axis=0)  # for sets that it has not seen
-
-    def predict(piece: RatedPiece) -> Points:
-        mean = means.get(piece.dataset)
-        return np.tile(of_all if mean is None else mean, (len(piece.rated), 1))
-
-    return predict
-
-
-def _train_trees(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Predict:
-    def read(piece: RatedPiece) -> np.ndarray:
-        values, edges = piece.made.features.astype(np.float64), piece.made.edges
-        heard = heard_mean(values, edges)
-        whole = np.repeat(heard[-1:], len(values), axis=0)
-        return np.concatenate([values, *leaky_means(values, edges, [4.0]), heard, whole], axis=1)[piece.rated]
-
-    model = ExtraTreesRegressor(
-        _TREES, min_samples_leaf=_LEAF, max_features=_FEATURES, n_jobs=-1, random_state=settings.train.seed
-    )
-    weights = np.concatenate([np.full(len(p.rated), 1 / len(p.rated)) for p in pieces])
-    share = {dataset: sum(p.dataset == dataset for p in pieces) for dataset in {p.dataset for p in pieces}}
-    weights /= np.concatenate([np.full(len(p.rated), share[p.dataset]) for p in pieces])  # each set the same weight
-    targets = np.concatenate([p.targets for p in pieces])
-    known = ~np.isnan(targets).any(axis=1)
-    model.fit(np.concatenate([read(p) for p in pieces])[known], targets[known], weights[known])
-    return lambda piece: model.predict(read(piece))
-
-
-def train_mlp(settings: PretrainSettings, pieces: Sequence[RatedPiece], represent: Represent = whole_latent) -> Predict:
-    """Train CustomMLP on a representation of the pieces' bars; it stops by the loss on a part of the pieces."""
-    groups = [f"{p.dataset} {p.group}" for p in pieces]
-    stop = set(folds_by_group(groups, [len(p.rated) for p in pieces], _STOP_FOLDS)[0])
-    names = sorted({p.dataset for p in pieces})
-    parts: list[list[RatedBars]] = []
-    for is_val in (False, True):
-        part = [p for i, p in enumerate(pieces) if (i in stop) == is_val]
-        parts.append([rated_bars(some, represent) for d in names if (some := [p for p in part if p.dataset == d])])
-    trained = train_head(parts[0], parts[1], settings.train)
-
-    def predict(piece: RatedPiece) -> Points:
-        with torch.inference_mode():
-            rating = trained.model(torch.from_numpy(represent(piece)[piece.rated]))
-            return torch.cat([rating, trained.model.sd.expand(rating.shape)], dim=1).numpy()
-
-    return predict
-
-
-def _train_listener(settings: PretrainSettings, motion: Motion, pieces: Sequence[RatedPiece]) -> Predict:
-    model = train_listener(pieces, settings.listener)
-    reads_latents = settings.listener.reads == "performance_and_latents"
-    head = Head("", "", "of the pieces" if reads_latents else "", replace(model, motion_size=motion), {})
-    return lambda piece: head.predict([piece.input])[0][piece.rated]
 
 
 def as_markdown(table: pd.DataFrame) -> str:

@@ -18,7 +18,8 @@ from tqdm import tqdm
 from pipeline.annotations import DIMENSIONS
 
 from .agreement import Compared, area_under_curve, rank_correlation
-from .cross_validation import Protocol, learned
+from .cross_validation import Protocol
+from .predictors import learned, trains
 
 COLUMNS = ["set", "on", "dimension", "without", "with", "difference", "low", "high", "n"]
 MEAN = "(all others)"
@@ -28,12 +29,12 @@ _PERCENTILES = (2.5, 97.5)
 def compare_sets(protocol: Protocol, predictor: str, resamples: int, seed: int) -> pd.DataFrame:
     """The table of COLUMNS: a predictor's agreement on each set, with and without each other one to learn from.
 
-    The row `on` MEAN has the mean difference. Empty if no set can be compared: it needs two sets, one of them learned
-    from and the other measured.
+    The row `on` MEAN has the mean difference. n: pieces or groups; in the row MEAN the number of other sets. Empty if
+    no set can be compared: it needs two sets, one of them learned from and the other measured.
     """
     names = list(dict.fromkeys(piece.dataset for piece in learned(protocol.pieces)))
-    pairs = {name: [other for other in protocol.measured if other != name] for name in names if len(names) > 1}
-    pairs = {name: others for name, others in pairs.items() if others}
+    pairs = {name: [other for other in protocol.measured if other != name] for name in names}
+    pairs = {name: others for name, others in pairs.items() if others and _can_do_without(predictor, protocol, name)}
     if not pairs:
         return pd.DataFrame(columns=COLUMNS)
     rows: list[tuple[object, ...]] = []
@@ -54,6 +55,11 @@ def compare_sets(protocol: Protocol, predictor: str, resamples: int, seed: int) 
         mean = np.nanmean(np.stack(sampled), axis=(0, 2))  # (1 + resamples,)
         rows.append((name, MEAN, "both", np.nan, np.nan, mean[0], *_interval(mean[1:]), len(others)))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _can_do_without(predictor: str, protocol: Protocol, name: str) -> bool:
+    """Whether a predictor can be trained without a set."""
+    return trains(predictor, [piece for piece in protocol.pieces if piece.dataset != name])
 
 
 def _differences(
@@ -91,6 +97,7 @@ def comparison_as_markdown(table: pd.DataFrame) -> str:
     """The table of `compare_sets` as Markdown, a line for each set, other set and dimension."""
     if table.empty:
         return "whether a set helps needs two sets to learn from, one of them with as many groups as folds"
+    table = table[table["difference"].notna()]
     lines = ["| learning from | on | dimension | without | with | difference |", "|---|---|---|---|---|---|"]
     for row in table.to_dict("records"):
         before, after = ("" if np.isnan(row[name]) else f"{row[name]:.3f}" for name in ("without", "with"))

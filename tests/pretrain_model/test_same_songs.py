@@ -10,9 +10,10 @@ import pytest
 
 from pipeline.settings import UserError, load_settings
 from pretrain_model.band import BAND
-from pretrain_model.cross_validation import Protocol, fold_pieces, learned
+from pretrain_model.cross_validation import Protocol, fold_pieces
 from pretrain_model.extraction import PieceLatents
 from pretrain_model.features import FEATURES
+from pretrain_model.predictors import learned
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, SetSettings
 from pretrain_model.rated_pieces import RatedPiece
 from pretrain_model.same_songs import linked_groups, refuse_in_two_groups, refuse_shared, without_same

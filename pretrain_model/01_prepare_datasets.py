@@ -10,24 +10,24 @@ plots/NAME/*.png: rated and predicted curves over each other, with the lag at wh
 from pipeline.files import provenance, write_json
 from pipeline.settings import command, command_line, run_script
 from pretrain_model.adapters import ADAPTERS
-from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, SetSettings
-from pretrain_model.rated_set import MATCH, PREPARE, RatedSet, is_by_identity, read_set_table, table_path
+from pretrain_model.pretrain_settings import ALL, SETTINGS_FILE, PretrainSettings, SetSettings
+from pretrain_model.rated_set import MATCH, PREPARE, is_by_identity, read_set_table, table_path
 
 
 def main(settings: PretrainSettings) -> None:
     """Prepare the chosen sets and print the counts."""
     folder = settings.folder
     counts: dict[str, dict[str, int]] = {}
+    sets = settings.to_prepare()
     for block in settings.sets:
-        if not block.has_source:
+        if ALL in settings.data.datasets and not block.has_source:  # one that is named is refused without a path
             print(f"{block.name}: not used, since it has no path")
             remove(settings, block)  # of an earlier run, which the next steps would use
-    sets = settings.prepared()
     for block in sets:
         block.rated_as  # noqa: B018  # refuses a kind that its files don't have, before they are read
         found = ADAPTERS[block.adapter](block, folder)
         found.write(folder, block.name)
-        counts[block.name] = dict(found.counts) or counts_of(found)
+        counts[block.name] = dict(found.counts)
         print(f"{block.name}: " + "; ".join(f"{name}: {n:,}" for name, n in counts[block.name].items()))
         write_json(folder / "datasets.json", provenance(settings, PREPARE, counts=counts))
         if settings.prepare.plots and block.rated_as == "curve":
@@ -44,12 +44,6 @@ def remove(settings: PretrainSettings, block: SetSettings) -> None:
     """Remove the tables of an earlier run for a set that is used no longer."""
     for kind in ("pieces", "ratings", "left_out", "raters", "wanted"):
         table_path(settings.folder, block.name, kind).unlink(missing_ok=True)
-
-
-def counts_of(found: RatedSet) -> dict[str, int]:
-    """What is printed of a set that has no counts of its own."""
-    counts = {"pieces": len(found.pieces), "ratings": len(found.ratings)}
-    return counts | {f"left out, {why}": int(n) for why, n in found.left_out["reason"].value_counts().items()}
 
 
 def plot(settings: PretrainSettings, block: SetSettings) -> None:

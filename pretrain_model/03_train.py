@@ -1,10 +1,11 @@
 """Step 3: train a head on the files of step 2: the listener, or CustomMLP (train.head).
 
 Writes output.dir/head/head.safetensors and run.json. The listener is trained on the splits listener.splits of the sets
-in data.train_on, of any kind, and sets.csv lists the scale of each: its offset, slope and noise against the numbers
-that are predicted. CustomMLP is trained on the split train of the sets on the common scale, and stops when the loss on
-the split val has not fallen for train.patience epochs; the weights of the best epoch are kept, and losses.csv lists
-all losses. The file of the head names its sets, with their licences and what to cite.
+in data.train_on, of any kind, at most listener.largest_set pieces of each, and sets.csv lists the scale of each: its
+offset, slope and noise against the numbers that are predicted. CustomMLP is trained on the split train of the sets on
+the common scale, and stops when the loss on the split val has not fallen for train.patience epochs; the weights of the
+best epoch are kept, and losses.csv lists all losses. The file of the head names its sets, with their licences and what
+to cite.
 """
 
 import json
@@ -17,7 +18,7 @@ from pipeline.settings import SettingsError, UserError, command_line, run_script
 from pretrain_model.head import Model, load_head, save_head
 from pretrain_model.listener_training import train_with_scales
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, SetSettings
-from pretrain_model.rated_pieces import RatedPiece, load_rated_pieces, rated_bars
+from pretrain_model.rated_pieces import RatedPiece, listed_pieces, load_rated_pieces, rated_bars
 from pretrain_model.rated_set import table_path
 from pretrain_model.same_songs import refuse_shared, without_same
 from pretrain_model.set_scales import scales_table
@@ -55,7 +56,7 @@ def train_the_listener(settings: PretrainSettings, encoder: BarEncoder) -> tuple
     splits = settings.listener.splits
     if not splits:
         raise SettingsError("'listener.splits' is empty: name one or more of train, val, test")
-    pieces = pieces_of(settings, splits, encoder)
+    pieces = pieces_of(settings, splits, encoder, most=settings.listener.largest_set)
     trained = train_with_scales([piece for rated in pieces.values() for piece in rated], settings.listener)
     (settings.head_folder / "losses.csv").unlink(missing_ok=True)  # it may be left from a CustomMLP in this folder
     counts = "; ".join(
@@ -72,7 +73,8 @@ def train_the_listener(settings: PretrainSettings, encoder: BarEncoder) -> tuple
 
 def train_custom_mlp(settings: PretrainSettings, encoder: BarEncoder) -> tuple[Model, bool, dict[str, Any]]:
     """Train a CustomMLP; returns the model, True (it reads latents), and facts for its file."""
-    train, val = (pieces_of(settings, [split], encoder, scale="common") for split in ("train", "val"))
+    train = pieces_of(settings, ["train"], encoder, scale="common")
+    val = pieces_of(settings, ["val"], encoder, scale="common", apart_from=["test"])  # train is apart from val already
     bars, val_bars = ([rated_bars(rated) for rated in part.values()] for part in (train, val))
     trained = train_head(bars, val_bars, settings.train)
     (settings.head_folder / "sets.csv").unlink(missing_ok=True)  # it may be left from a listener in this folder
@@ -84,43 +86,53 @@ def train_custom_mlp(settings: PretrainSettings, encoder: BarEncoder) -> tuple[M
 
 
 def pieces_of(
-    settings: PretrainSettings, splits: Sequence[str], encoder: BarEncoder, scale: str | None = None
+    settings: PretrainSettings,
+    splits: Sequence[str],
+    encoder: BarEncoder,
+    scale: str | None = None,
+    apart_from: Sequence[str] | None = None,
+    most: int | None = None,
 ) -> dict[str, list[RatedPiece]]:
-    """The pieces of these splits of every set to learn from, by the set's name, none of which is in another split.
+    """The pieces of these splits of every set to learn from, by the set's name, without the music of other splits.
 
-    scale: take only sets with this one. Raises UserError if none is left, or with data.same_songs: refuse if the same
-    music is in other splits.
+    scale: take only sets with this one. apart_from: the other splits, if not all others. most: pieces of a set. Raises
+    UserError if none is left, or with data.same_songs: refuse if the same music is in the other splits.
     """
     blocks = [block for block in settings.trained_on() if scale in (None, block.scale)]
     if not blocks:
         raise SettingsError("'data.train_on' names no set with scale: common, which custom_mlp learns from")
-    every = {block.name: load_rated_pieces(settings.folder, block, SPLITS, encoder) for block in blocks}
-    kept = [piece for rated in every.values() for piece in rated if piece.split in splits]
-    others = [piece for piece in tested(settings, blocks, every, encoder) if piece.split not in splits]
+    kept = [piece for block in blocks for piece in read(settings, block, splits, encoder, most)]
+    if apart_from is None:
+        apart_from = [split for split in SPLITS if split not in splits]
+    others = in_splits(settings, blocks, apart_from, encoder)
     if settings.data.same_songs == "refuse":
         named = (("the splits to train on", kept), ("the others", others))
         refuse_shared(named, "would be in training and test data at once")
     else:
         kept = without_same(kept, others)
-    found = {name: [piece for piece in kept if piece.dataset == name] for name in every}
+    found = {block.name: [piece for piece in kept if piece.dataset == block.name] for block in blocks}
     if not (found := {name: rated for name, rated in found.items() if rated}):
         raise UserError(f"no set of data.train_on has pieces of the split {' or '.join(splits)}")
     return found
 
 
-def tested(
-    settings: PretrainSettings,
-    blocks: Sequence[SetSettings],
-    every: Mapping[str, list[RatedPiece]],
-    encoder: BarEncoder,
+def read(
+    settings: PretrainSettings, block: SetSettings, splits: Sequence[str], encoder: BarEncoder, most: int | None
 ) -> list[RatedPiece]:
-    """The pieces of all prepared sets, also those that are not learned from. every: the pieces of blocks, by set."""
+    """A set's pieces of some splits, which may be none. Raises UserError if it has no pieces in any split."""
+    found = load_rated_pieces(settings.folder, block, splits, encoder, may_be_none=True, most=most)
+    if not found:
+        load_rated_pieces(settings.folder, block, SPLITS, encoder, most=1)
+    return found
+
+
+def in_splits(
+    settings: PretrainSettings, blocks: Sequence[SetSettings], splits: Sequence[str], encoder: BarEncoder
+) -> list[RatedPiece]:
+    """Who is in some splits of all prepared sets, also those that are not learned from. blocks: those that are."""
     more = [block for block in settings.prepared() if block not in blocks]
-    pieces = [piece for rated in every.values() for piece in rated]
-    for block in more:
-        if table_path(settings.folder, block.name, "pieces").exists():
-            pieces += load_rated_pieces(settings.folder, block, SPLITS, encoder, may_be_none=True)
-    return pieces
+    known = [block for block in more if table_path(settings.folder, block.name, "pieces").exists()]
+    return [piece for block in (*blocks, *known) for piece in listed_pieces(settings.folder, block, splits, encoder)]
 
 
 def terms(pieces: Mapping[str, Sequence[RatedPiece]]) -> str:

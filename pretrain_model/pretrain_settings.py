@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pipeline.settings import ONE_OR_MORE, FilePath, Pattern, Range, SettingsError
+from pipeline.settings import ONE_OR_MORE, FilePath, Pattern, Range, SettingsError, command, note
 
 from .known_sets import KNOWN_SETS, Adapter, Kind
 
@@ -82,7 +84,10 @@ class TableColumns:
 class SetSettings:
     """A set of rated music: a block of `sets`. Settings that a block leaves out have these defaults."""
 
-    name: Annotated[str, Pattern(r"(?a:[A-Za-z0-9][\w-]{0,39})", "a name of up to 40 letters, digits, _ and -")]
+    name: Annotated[
+        str,
+        Pattern(r"(?!all\Z)(?a:[A-Za-z0-9][\w-]{0,39})", "a name of up to 40 letters, digits, _ and -, but not all"),
+    ]
     adapter: Adapter
     path: FilePath | None = None
     midi: FilePath | None = None
@@ -233,28 +238,45 @@ class PretrainSettings:
         """The folder to which 03_train.py writes the head and its record."""
         return self.folder / "head"
 
+    def to_prepare(self) -> list[SetSettings]:
+        """The sets of data.datasets that have a source. Raises SettingsError if a name is unknown or none is left."""
+        return self._named("data.datasets", self.data.datasets, lambda block: block.has_source)
+
     def prepared(self) -> list[SetSettings]:
         """The sets of data.datasets that have a source, or were prepared when they had one.
 
-        Raises SettingsError if a name is unknown or none is left.
+        Of `all`, sets of which no song is found are left out, with a note. Raises SettingsError if a name is unknown or
+        none is left.
         """
-        return self._named("data.datasets", self.data.datasets)
+        return self._found("data.datasets", self.data.datasets)
 
     def trained_on(self) -> list[SetSettings]:
-        """The sets of data.train_on to learn from. Raises SettingsError if a name is unknown or none is left."""
-        chosen = self._named("data.train_on", self.data.train_on)
+        """The sets of data.train_on to learn from, as `prepared`."""
+        chosen = self._found("data.train_on", self.data.train_on)
         if not (learned := [block for block in chosen if block.use == "train"]):
             raise SettingsError("'data.train_on' names no set with use: train, so there is nothing to learn from")
         return learned
 
-    def _named(self, setting: str, names: tuple[str, ...]) -> list[SetSettings]:
+    def _found(self, setting: str, names: tuple[str, ...]) -> list[SetSettings]:
+        chosen = self._named(setting, names, lambda block: block.has_source or self._is_prepared(block))
+        found = [block for block in chosen if not self._is_to_be_found(block)]
+        if ALL not in names or not found:  # a set that is named is an error where its pieces are read
+            return chosen
+        for block in chosen:
+            if block not in found:
+                note_not_found(self.folder, block.name)
+        return found
+
+    def _named(
+        self, setting: str, names: tuple[str, ...], is_usable: Callable[[SetSettings], bool]
+    ) -> list[SetSettings]:
         known = {block.name: block for block in self.sets}
         for name in names:
             if name not in (*known, ALL):
                 raise SettingsError(f"'{setting}' names {name!r}, which is not in sets: {', '.join(known)}, or {ALL}")
         wanted = known if ALL in names else names
         chosen = [block for block in self.sets if block.name in wanted]
-        found = [block for block in chosen if block.has_source or self._is_prepared(block)]
+        found = [block for block in chosen if is_usable(block)]
         if lacking := [block.name for block in chosen if block not in found and ALL not in names]:
             raise SettingsError(f"'{setting}' names {lacking[0]}, which has no path: set sets.{lacking[0]}.path")
         if not found:
@@ -262,4 +284,17 @@ class PretrainSettings:
         return found
 
     def _is_prepared(self, block: SetSettings) -> bool:
-        return any((self.folder / f"{block.name}_{kind}.csv").exists() for kind in ("pieces", "wanted"))
+        return any(self._has(block, kind) for kind in ("pieces", "wanted"))
+
+    def _is_to_be_found(self, block: SetSettings) -> bool:
+        return self._has(block, "wanted") and not self._has(block, "pieces")
+
+    def _has(self, block: SetSettings, kind: str) -> bool:
+        return (self.folder / f"{block.name}_{kind}.csv").exists()
+
+
+@cache
+def note_not_found(folder: Path, name: str) -> None:
+    """Say, once in a run, that a set is left out since none of its songs is found."""
+    find = command("process_gigamidi/03_match_ratings.py")
+    note(f"{name}: none of its songs is found in {folder}, so it is left out; to find some, run {find}")

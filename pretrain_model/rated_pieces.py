@@ -7,7 +7,7 @@ pieces, one piece after the other, the bars of a piece in ascending order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,16 +22,18 @@ from torch.utils.data import Dataset
 from pipeline.annotations import DIMENSIONS
 from pipeline.settings import UserError, command, command_line
 
+from .band import BAND
 from .extraction import MATCHED, PieceLatents, latents_path, read_latents, read_metadata
+from .features import FEATURES, BarFeatures
 from .features import VERSION as FEATURES_VERSION
-from .features import BarFeatures
 from .head import HeadInput, NamedEncoder
 from .known_sets import Kind
 from .pretrain_settings import SetSettings
-from .rated_set import MATCH, is_by_identity, read_set_table
+from .rated_set import MATCH, PREPARE, RATINGS, is_by_identity, read_set_table
 from .song_identity import song_key
 
 _EXTRACT = "pretrain_model/02_extract_latents.py"
+_ROUNDING = 1e-6  # by which ratings may be beyond the ends of their scale
 Represent: TypeAlias = "Callable[[RatedPiece], npt.NDArray[np.float32]]"
 
 
@@ -42,7 +44,8 @@ class RatedPiece:
     of: the set that it is from. group: its game, song or the like. split: train, val or test. made: latents and
     features of its bars. rated: int64 (m), indices of the rated bars, ascending. targets: float32 (m, 2), NaN where
     only the other dimension is rated. weight: its share of the weight of a piece. error: float (2,), standard error of
-    its raters' mean, NaN if not known. n_raters: NaN if not known. same_as: what identifies it in any set: the md5 of
+    its raters' mean, or their standard deviation where their number is not known; NaN if neither is known. n_raters:
+    NaN if not known. same_as: what identifies it in any set: the md5 of
     its MIDI file, its artist and title, its recording.
     """
 
@@ -75,34 +78,113 @@ class RatedPiece:
 
 
 def load_rated_pieces(
-    folder: Path, rated_set: SetSettings, splits: Collection[str], encoder: NamedEncoder, may_be_none: bool = False
+    folder: Path,
+    rated_set: SetSettings,
+    splits: Collection[str],
+    encoder: NamedEncoder,
+    may_be_none: bool = False,
+    most: int | None = None,
 ) -> list[RatedPiece]:
     """Read the pieces of some splits that have both ratings and latents by `encoder`, sorted by name.
 
-    A piece without a file (it failed in 02_extract_latents.py) is skipped. Raises UserError if no piece is left (unless
-    may_be_none), or if a file was made by another encoder or holds another version of the features.
+    most: of more pieces so many are drawn by chance, always the same, and only these are read. A piece without a file
+    (it failed in 02_extract_latents.py) is skipped. Raises UserError if no piece is left (unless may_be_none), if a
+    file was made by another encoder, from another MIDI file or with another version of the features, or if the ratings
+    are not on the scale or of the kind of the settings.
     """
-    name = rated_set.name
-    table, by_piece = read_set_table(folder, name, "pieces"), _ratings_by_piece(folder, rated_set)
-    by_identity = is_by_identity(folder, name)
-    wanted = {"encoder_digest": encoder.digest, "features": FEATURES_VERSION}
-    step = command_line(MATCH, {"ratings.dir": str(folder)}) if by_identity else command(_EXTRACT)
+    _check_ratings(folder, rated_set)
+    by_piece = _ratings_by_piece(folder, rated_set)
+    step = _step(folder, rated_set)
+    rows = [row for row in _rows(folder, rated_set, splits) if str(row.piece) in by_piece]
+    order = range(len(rows)) if most is None else np.random.default_rng(0).permutation(len(rows))
     pieces: list[RatedPiece] = []
-    for row in table[table["split"].isin(list(splits))].sort_values("piece").itertuples():
-        path = latents_path(folder, encoder, MATCHED if by_identity else name, str(row.piece))
-        made_by = read_metadata(path)
-        if not made_by or str(row.piece) not in by_piece:
+    for i in order:
+        if len(pieces) == most:
+            break
+        path = _path(folder, rated_set, encoder, rows[i])
+        if not (made_by := read_metadata(path)):
             continue
-        if not made_by.items() >= wanted.items():
-            fault = "by another encoder" if made_by.get("encoder_digest") != encoder.digest else "of another version"
+        if fault := _fault(made_by, encoder, str(rows[i].md5)):
             raise UserError(f"{path} is {fault}: run {step} again")
-        if len((piece := _piece(rated_set, row, read_latents(path), by_piece[str(row.piece)])).rated):
+        if len((piece := _piece(rated_set, rows[i], read_latents(path), by_piece[str(rows[i].piece)])).rated):
             pieces.append(piece)
     if not pieces and not may_be_none:
         which = f"of the split {' or '.join(splits)}" if splits else "of no split"
-        why = f"no {name} bars {which} have latents by the encoder {encoder.name}"
+        why = f"no {rated_set.name} bars {which} have latents by the encoder {encoder.name}"
         raise UserError(f"{folder}: {why}: run {step} first")
-    return pieces
+    return sorted(pieces, key=lambda piece: piece.name)
+
+
+def listed_pieces(
+    folder: Path, rated_set: SetSettings, splits: Collection[str], encoder: NamedEncoder
+) -> list[RatedPiece]:
+    """The pieces of some splits that have latents, by name, without their bars: to tell which are the same music."""
+    none = np.zeros(0, np.int32)
+    no_bars = PieceLatents(
+        latents=np.zeros((0, 0), np.float32),
+        codes=np.zeros((0, 0), np.int16),
+        bar_number=none,
+        n_notes=none,
+        features=np.zeros((0, len(FEATURES)), np.float32),
+        band=np.zeros((0, len(BAND)), np.float32),
+        edges=np.zeros(1),
+    )
+    unrated = pd.DataFrame(columns=[*RATINGS]).astype(dict.fromkeys(RATINGS[1:], float))
+    rows = [row for row in _rows(folder, rated_set, splits) if _path(folder, rated_set, encoder, row).exists()]
+    return [_piece(rated_set, row, no_bars, unrated) for row in rows]
+
+
+def _rows(folder: Path, rated_set: SetSettings, splits: Collection[str]) -> list[Any]:
+    """The rows of the table of pieces that are in these splits, by name."""
+    table = read_set_table(folder, rated_set.name, "pieces")
+    return list(table[table["split"].isin(list(splits))].sort_values("piece").itertuples())
+
+
+def _path(folder: Path, rated_set: SetSettings, encoder: NamedEncoder, row: Any) -> Path:
+    """The path of a piece's latents. row: of the table of pieces."""
+    of = MATCHED if is_by_identity(folder, rated_set.name) else rated_set.name
+    return latents_path(folder, encoder, of, str(row.piece))
+
+
+def _step(folder: Path, rated_set: SetSettings) -> str:
+    """The command that makes a set's latents."""
+    by_identity = is_by_identity(folder, rated_set.name)
+    return command_line(MATCH, {"ratings.dir": str(folder)}) if by_identity else command(_EXTRACT)
+
+
+def _fault(made_by: Mapping[str, str], encoder: NamedEncoder, md5: str) -> str:
+    """What is wrong with a file of latents, in words; empty if nothing is. md5: of the piece, empty if not known."""
+    if made_by.get("encoder_digest") != encoder.digest:
+        return "by another encoder"
+    if made_by.get("features") != FEATURES_VERSION:
+        return "of another version"
+    return "of another MIDI file" if md5 and made_by.get("midi_md5") != md5.lower() else ""
+
+
+def _check_ratings(folder: Path, rated_set: SetSettings) -> None:
+    """Raise UserError if a set's ratings can't be of the scale or the kind that its settings say.
+
+    Of songs that are to be found, the ratings of all are looked at, since those of a few may well be on one side.
+    """
+    name = rated_set.name
+    table = read_set_table(folder, name, "wanted" if is_by_identity(folder, name) else "ratings")
+    dimensions = [values[~np.isnan(values)] for values in table[[*DIMENSIONS]].to_numpy(dtype=float).T]
+    dimensions = [values for values in dimensions if values.any()]
+    farthest = max((float(values[np.abs(values).argmax()]) for values in dimensions), key=abs, default=0.0)
+    beyond = abs(farthest) > 1 + _ROUNDING
+    if rated_set.rated_as in ("curve", "point") and rated_set.scale == "common" and beyond:
+        raise UserError(
+            f"sets.{name}.scale is common, but its ratings go to {farthest:g}: set it to own, or give ratings from −1 "
+            f"to 1 and run {command(PREPARE)} again"
+        )
+    sided = [values for values in dimensions if values.min() >= 0 or values.max() <= 0]
+    if rated_set.rated_as != "sign" or not sided:
+        return
+    if len(sided) == len(dimensions) or any(np.abs(values).max() > 1 + _ROUNDING for values in sided):
+        raise UserError(
+            f"sets.{name}.kind is sign, but its ratings are all on one side of 0: set it to point or rank, or give "
+            f"quadrants, words, or values on both sides of 0 and run {command(PREPARE)} again"
+        )
 
 
 def _ratings_by_piece(folder: Path, rated_set: SetSettings) -> dict[str, pd.DataFrame]:
@@ -116,7 +198,7 @@ def _ratings_by_piece(folder: Path, rated_set: SetSettings) -> dict[str, pd.Data
 def _piece(rated_set: SetSettings, row: Any, made: PieceLatents, ratings: pd.DataFrame) -> RatedPiece:
     """A piece with its ratings. row: of the table of pieces."""
     values = ratings[[*DIMENSIONS]].to_numpy(np.float32)
-    if ratings["bar_number"].isna().all():  # one rating for the whole piece
+    if len(ratings) and ratings["bar_number"].isna().all():  # one rating for the whole piece
         rated, targets = np.arange(len(made.bar_number)), np.repeat(values[:1], len(made.bar_number), axis=0)
     else:
         _, rated, rows = np.intersect1d(made.bar_number, ratings["bar_number"].to_numpy(), return_indices=True)
@@ -124,8 +206,6 @@ def _piece(rated_set: SetSettings, row: Any, made: PieceLatents, ratings: pd.Dat
     if rated_set.rated_as == "sign":
         targets = np.where(targets == 0, np.float32(np.nan), targets)  # a side that is unsure
     is_known = ~np.isnan(targets).all(axis=1)
-    n_raters = float(ratings["n_raters"].mean())
-    error = ratings[[f"{dimension}_sd" for dimension in DIMENSIONS]].mean().to_numpy() / np.sqrt(n_raters)
     same_as = (f"md5 {row.md5}" if row.md5 else "", song_key(row.artist, row.title), row.recording)
     return RatedPiece(
         of=rated_set,
@@ -136,10 +216,22 @@ def _piece(rated_set: SetSettings, row: Any, made: PieceLatents, ratings: pd.Dat
         rated=rated[is_known],
         targets=targets[is_known],
         weight=float(row.weight),
-        error=(float(error[0]), float(error[1])),
-        n_raters=n_raters,
+        error=_error(ratings),
+        n_raters=float(ratings["n_raters"].where(ratings["n_raters"] > 0).mean()),
         same_as=tuple(filter(None, same_as)),
     )
+
+
+def _error(ratings: pd.DataFrame) -> tuple[float, float]:
+    """The standard error of the raters' mean of valence and arousal, the mean over the bars that have one.
+
+    The deviation is that of the n raters themselves, so of all people that might rate it is √(n / (n − 1)) times as
+    large, and one rater has none. Where n is not known it is the deviation, which grows as the error does.
+    """
+    n = ratings["n_raters"].to_numpy(dtype=float)
+    divisor = np.where(np.isnan(n) | (n <= 0), 1.0, np.sqrt(np.where(n >= 2, n - 1, np.nan)))
+    valence, arousal = (float((ratings[f"{dimension}_sd"] / divisor).mean()) for dimension in DIMENSIONS)
+    return valence, arousal
 
 
 @dataclass(frozen=True)

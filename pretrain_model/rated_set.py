@@ -18,7 +18,7 @@ signs only the side of zero counts, and 0 is unsure. valence_sd and arousal_sd a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,7 +48,10 @@ _TEXTS = ("piece", "midi", "md5", "group", "split", "artist", "title", "recordin
 
 @dataclass(frozen=True)
 class RatedSet:
-    """A set in the one form. raters, wanted: None if it has none. counts: what to print, by what is counted."""
+    """A set in the one form. raters, wanted: None if it has none. counts: what to print, by what is counted.
+
+    Pieces whose MIDI files are the same have one group and one split: those of the first, for all of their groups.
+    """
 
     pieces: pd.DataFrame
     ratings: pd.DataFrame
@@ -57,9 +60,16 @@ class RatedSet:
     wanted: pd.DataFrame | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pieces", same_files_together(self.pieces))
+
     def write(self, folder: Path, name: str) -> None:
-        """Write its tables into a folder, in place of earlier ones of this set."""
+        """Write its tables into a folder, in place of earlier ones of this set.
+
+        What was found of songs by their identity is kept if the same songs are wanted again.
+        """
         by_identity = self.wanted is not None
+        found = ("pieces", "ratings") if self._is_written_as_wanted(folder, name) else ()
         tables = {
             "pieces": None if by_identity else self.pieces,
             "ratings": None if by_identity else self.ratings,
@@ -69,10 +79,56 @@ class RatedSet:
         }
         for kind, table in tables.items():
             path = table_path(folder, name, kind)
-            if table is None:
-                path.unlink(missing_ok=True)
-            else:
+            if table is not None:
                 write_table(path, table)
+            elif kind not in found:
+                path.unlink(missing_ok=True)
+
+    def _is_written_as_wanted(self, folder: Path, name: str) -> bool:
+        """Whether the same songs stand in the folder as wanted, byte for byte."""
+        path = table_path(folder, name, "wanted")
+        return self.wanted is not None and path.is_file() and path.read_bytes() == table_bytes(self.wanted)
+
+
+def same_files_together(pieces: pd.DataFrame) -> pd.DataFrame:
+    """Pieces in the form of PIECES, those with one md5 in one group and one split, with all of their groups."""
+    md5 = pieces["md5"].where(pieces["md5"] != "")
+    if not md5.duplicated(keep=False)[md5.notna()].any():
+        return pieces
+    first = first_of_the_joined([*shared_rows(md5), *shared_rows(pieces["group"])])
+    rows = [first.get(row, row) for row in range(len(pieces))]
+    return pieces.assign(**{column: pieces[column].to_numpy()[rows] for column in ("group", "split")})
+
+
+def shared_rows(values: pd.Series) -> list[list[int]]:
+    """The places of the rows that have the same value, for each that several have; missing and empty ones are none."""
+    places = pd.Series(range(len(values)), index=values.to_numpy())
+    places = places[places.index.notna() & (places.index != "")]
+    places = places[places.index.duplicated(keep=False)]
+    return [rows.tolist() for _, rows in places.groupby(level=0, sort=False)]
+
+
+def first_of_the_joined(joined: Iterable[Sequence[int]]) -> dict[int, int]:
+    """For every number the smallest of those to which it is joined, over any others. joined: numbers in one group."""
+    first: dict[int, int] = {}
+
+    def root(number: int) -> int:
+        first.setdefault(number, number)
+        while first[number] != number:
+            first[number] = first[first[number]]  # so that the way gets shorter
+            number = first[number]
+        return number
+
+    for numbers in joined:
+        roots = [root(number) for number in numbers]
+        for other in roots:
+            first[other] = min(roots)
+    return {number: root(number) for number in list(first)}
+
+
+def table_bytes(table: pd.DataFrame) -> bytes:
+    """A table's file, as it is written."""
+    return table.to_csv(index=False).encode()
 
 
 def table_path(folder: Path, name: str, kind: str) -> Path:

@@ -157,15 +157,20 @@ def _of_bars(block: SetSettings, rated: pd.DataFrame, bars: SongBars) -> pd.Data
 
 
 def _with_spread(rated: pd.DataFrame, by_rater: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Ratings with the number and the population standard deviation of the single raters, if there are any."""
+    """Ratings with the number and the population standard deviation of the single raters, if there are any.
+
+    One rater has no standard deviation.
+    """
     tables = [table for table in by_rater.values() if len(table)]
     if not tables:
         return rated
     single = pd.concat(tables).groupby("bar_number", dropna=False)[[*DIMENSIONS]]
     rated = rated.set_index("bar_number")
-    for dimension, spread in single.std(ddof=0).items():
+    spreads, counts = single.std(ddof=0), single.count()
+    for dimension in DIMENSIONS:
+        spread = spreads[dimension].where(counts[dimension] > 1)
         rated[f"{dimension}_sd"] = spread.reindex(rated.index).round(6)
-    rated["n_raters"] = single.count().max(axis=1).reindex(rated.index)
+    rated["n_raters"] = counts.max(axis=1).reindex(rated.index)
     return rated.reset_index()
 
 

@@ -1,4 +1,4 @@
-"""Which songs are the same: by the artist and title that different sources write differently."""
+"""Which songs are the same: by the artist and title, or the ids, that different sources write differently."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ _ARTICLE = re.compile(r"\bthe\b")
 # what streaming services put behind a title
 _EDITION = re.compile(r"\s[-–—]\s.*\b(version|remaster|remastered|mix|edit|mono|stereo|single|live)\b.*", re.DOTALL)
 _LONGEST = 300  # characters of a name that count; real ones have fewer
+ID_WORD = re.compile(r"[0-9A-Za-z_-]+")  # what an id may be made of
+_SPOTIFY_ID = re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z]{22}(?![0-9A-Za-z])")
+_MUSICBRAINZ_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _ACCENTS = re.compile("[\u0300-\u036f]")
 
 
@@ -22,6 +25,23 @@ def song_key(artist: str, title: str) -> str:
     """
     names = _letters(artist), _letters(title)
     return "|".join(names) if all(names) else ""
+
+
+def spotify_id(text: str) -> str:
+    """The Spotify id in a text, which may be an id, an address or a URI; empty if there is none."""
+    return _only_id(_SPOTIFY_ID.findall(text), text)
+
+
+def musicbrainz_id(text: str) -> str:
+    """The MusicBrainz id in a text, which may be an id or an address, in lower case; empty if there is none."""
+    return _only_id(_MUSICBRAINZ_ID.findall(text), text).lower()
+
+
+def _only_id(found: list[str], text: str) -> str:
+    if found:
+        return found[-1]  # an address ends with the id
+    text = text.strip()
+    return text if ID_WORD.fullmatch(text) else ""
 
 
 def _letters(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from dataclasses import asdict
 
 import pandas as pd
@@ -13,6 +12,7 @@ from pipeline.settings import UserError
 
 from .pretrain_settings import SetSettings
 from .rated_files import column_of, numbers, plain_name, song_id
+from .song_identity import musicbrainz_id, spotify_id
 from .xmidi import SIDES
 
 # a column of TableColumns -> its usual names, as of `plain_name`, the surest first
@@ -45,7 +45,6 @@ SPLIT_NAMES = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-_SPOTIFY = re.compile(r"^.*(?:spotify:track:|spotify\.com/(?:[\w-]+/)*track/)")
 _GROUP = "group"
 
 
@@ -60,9 +59,11 @@ def standard_columns(block: SetSettings, raw: RawData, name: str, cells: pd.Data
         header = column_of(cells, USUAL[column]) if named is None else _named(raw, name, cells, named, setting)
         if header is not None:
             table[column] = numbers(cells[header]) if column in NUMBERS else cells[header].str.strip()
-    for column in ("valence_sd", "arousal_sd", "n_raters"):
+    for column in ("valence_sd", "arousal_sd"):
         if column in table:
             table[column] = table[column].where(table[column] >= 0)
+    if "n_raters" in table:
+        table["n_raters"] = table["n_raters"].where(table["n_raters"] > 0)
     clean = {"md5": str.casefold, "spotify_id": spotify_id, "musicbrainz_id": musicbrainz_id}
     for column, cleaned in clean.items():
         if column in table:
@@ -83,16 +84,6 @@ def _named(raw: RawData, name: str, cells: pd.DataFrame, wanted: str, setting: s
     near = difflib.get_close_matches(wanted, [*cells.columns], n=1, cutoff=0.0)
     hint = f"the nearest is {near[0]}" if near else "it has none"
     raise UserError(f"{raw.path}: {name} has no column {wanted} ({hint}); set {setting}")
-
-
-def spotify_id(cell: str) -> str:
-    """A track's id, from itself, its URI or its URL."""
-    return _SPOTIFY.sub("", cell).partition("?")[0].strip("/ ")
-
-
-def musicbrainz_id(cell: str) -> str:
-    """A recording's id, from itself or its URL."""
-    return cell.partition("?")[0].rstrip("/").rpartition("/")[2].casefold()
 
 
 def sides(quadrants: pd.Series) -> pd.DataFrame:

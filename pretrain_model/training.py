@@ -72,10 +72,18 @@ def _fit(model: CustomMLP, train_bars: BarDataset, val_bars: BarDataset, setting
     progress.close()
     model.load_state_dict(best_weights)
     model.eval()
-    with torch.no_grad():
-        errors = (model(val_bars.latents) - val_bars.targets).square()
-        model.sd.copy_((val_bars.weights[:, None] * errors).mean(dim=0).sqrt())
+    _set_sd(model, val_bars)
     return TrainedHead(model, pd.DataFrame(rows, columns=["epoch", "train_loss", "val_loss"]), best_epoch, best_loss)
+
+
+@torch.no_grad()
+def _set_sd(model: CustomMLP, bars: BarDataset) -> None:
+    """Set the model's sd to the root mean squared error; of a dimension that is not rated it stays 1."""
+    known = ~bars.targets.isnan()  # (n, 2)
+    weights = bars.weights[:, None] * known  # (n, 2)
+    errors = torch.where(known, model(bars.latents) - bars.targets, 0.0).square()  # (n, 2)
+    mean = (weights * errors).sum(dim=0) / weights.sum(dim=0)  # (2,)
+    model.sd.copy_(torch.where(known.any(dim=0), mean.sqrt(), model.sd))
 
 
 def _one_epoch(
@@ -105,11 +113,15 @@ def _validate(model: CustomMLP, bars: BarDataset, loss: str) -> float:
 def bar_loss(predicted: Tensor, targets: Tensor, loss: str, only_signs: Tensor) -> Tensor:
     """The loss of each bar, mean over valence and arousal: (n, 2), (n, 2) -> (n,). loss: mse or smooth_l1.
 
-    only_signs: (n,), whether only the signs of a bar's targets count. A prediction tanh(z) gives the positive sign the
-    probability (1 + tanh(z)) / 2, the logistic function of 2 z; the loss is minus the log of the true sign's.
+    A target of NaN has the loss 0. only_signs: (n,), whether only the signs of a bar's targets count. A prediction
+    tanh(z) gives the positive sign the probability (1 + tanh(z)) / 2, the logistic function of 2 z; the loss is minus
+    the log of the true sign's.
     """
+    known = ~targets.isnan()
+    targets = torch.where(known, targets, 0.0)  # NaN times 0 would be NaN, also in the gradient
     compare = F.mse_loss if loss == "mse" else F.smooth_l1_loss
     value_loss = compare(predicted, targets, reduction="none")
     probability = (1 + torch.where(targets >= 0, predicted, -predicted)) / 2
     sign_loss = -probability.clamp(min=1e-6).log()
-    return torch.where(only_signs[:, None], sign_loss, value_loss).mean(dim=1)
+    each = torch.where(only_signs[:, None], sign_loss, value_loss)
+    return torch.where(known, each, 0.0).mean(dim=1)

@@ -1,23 +1,23 @@
 """What the matches of all parts become: pieces and ratings of each set, one table of matches, and counts to print.
 
 A song is one piece of a set, whichever rows it belongs to: its rating is the mean of theirs, weighted by their numbers
-of raters. Rows that share a song are taken for one song by two names: their pieces have the group and split of the
-first of them, so that no song is in training and test data at once.
+of raters. Rows that share a song are taken for one song by two names, and their groups for one: all pieces of these
+groups have the group and split of the first row, so that no song is in training and test data at once.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline.files import write_table
-from pipeline.settings import UserError, counted, one_line, say
-from pretrain_model.rated_set import PIECES, RATINGS, table_path
+from pipeline.settings import UserError, counted, note, one_line, say
+from pretrain_model.rated_set import PIECES, RATINGS, first_of_the_joined, shared_rows, table_path
 
 from .match_parts import MatchedPart, read_matches, write_counts, write_matches
 from .match_settings import RatingMatchSettings
@@ -41,10 +41,15 @@ def write_results(settings: RatingMatchSettings, wanted: WantedSongs, records: S
             say(line)
         for kind, made in (("pieces", pieces), ("ratings", ratings)):
             path = table_path(settings.folder, name, kind)
-            if (found["reason"] == "").any():
+            if len(pieces):
                 write_table(path, made)
             else:
                 path.unlink(missing_ok=True)
+        if not len(pieces) and (found["reason"] == "").any():
+            note(
+                f"{name}: no song is found that can be used, so it has no pieces, and the next steps leave it out; to "
+                f"find some, set dataset.path or dataset.split to other music, and remove {settings.matched}"
+            )
     write_counts(settings, counts)
     _check_found(settings, wanted, found, sum(record.rows for record in records))
     say(f"all matches: {settings.matched / 'matches.csv'}; pieces and ratings of each set: {settings.folder}")
@@ -71,7 +76,7 @@ def pieces_and_ratings(wanted: pd.DataFrame, matches: pd.DataFrame) -> tuple[pd.
     for match in matches.itertuples():
         rows_of.setdefault(str(match.md5), []).append(place[str(match.row)])
     rows_of = {md5: sorted(set(rows)) for md5, rows in rows_of.items()}
-    first = first_of_the_same(rows_of.values())
+    first = first_of_the_joined([*rows_of.values(), *shared_rows(wanted["group"])])
     n_songs = Counter(row for rows in rows_of.values() for row in rows)
     texts = wanted[["group", "split", "artist", "title"]].to_numpy(dtype=object)
     rated = wanted[list(RATINGS[2:])].to_numpy(dtype=float)
@@ -83,22 +88,6 @@ def pieces_and_ratings(wanted: pd.DataFrame, matches: pd.DataFrame) -> tuple[pd.
         pieces.append((md5, "", md5, group, split, artist, title, "", weight))
         ratings.append((md5, "", *mean_rating(rated[rows])))
     return pd.DataFrame(pieces, columns=list(PIECES)), pd.DataFrame(ratings, columns=list(RATINGS))
-
-
-def first_of_the_same(rows_of_songs: Iterable[Sequence[int]]) -> dict[int, int]:
-    """For every row the first of the rows to which it is joined by songs that belong to two of them."""
-    first: dict[int, int] = {}
-
-    def root(row: int) -> int:
-        while (above := first.setdefault(row, row)) != row:
-            row = above
-        return row
-
-    for rows in rows_of_songs:
-        roots = [root(row) for row in rows]
-        for other in roots:
-            first[other] = min(roots)
-    return {row: root(row) for row in list(first)}
 
 
 def mean_rating(rated: np.ndarray) -> list[float]:

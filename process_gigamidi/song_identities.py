@@ -16,14 +16,12 @@ from typing import Any
 
 from pipeline.annotations import TEXT
 from pipeline.cells import UNREADABLE, as_text, fitted, is_missing
+from pretrain_model.song_identity import ID_WORD
 
 SPOTIFY, MUSICBRAINZ = "audio_text_matches_sid", "audio_text_matches_mbid"
 SCORE = "audio_text_matches_score"
 IDENTITY_COLUMNS = ("title", "artist", SPOTIFY, MUSICBRAINZ, SCORE)  # and md5, by which every song is known
 MOST_IDS = 1_000  # words that are kept of a column; real lists have fewer than fifty
-_ID = re.compile(r"[0-9A-Za-z_-]+")
-_SPOTIFY_ID = re.compile(r"(?<![0-9A-Za-z])[0-9A-Za-z]{22}(?![0-9A-Za-z])")
-_MUSICBRAINZ_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _COPY_NUMBER = re.compile(r"\.\d+$")  # the second file of a song in Lakh is "Title.1.mid"
 
 
@@ -65,23 +63,6 @@ def identity_of_file(md5: str, path: str) -> SongIdentity:
     return SongIdentity(md5.lower(), tuple((as_text(artist), as_text(title)) for artist, title in names))
 
 
-def spotify_id(text: str) -> str:
-    """The Spotify id in a text, which may be an id, an address or a URI; empty if there is none."""
-    return _only_id(_SPOTIFY_ID.findall(text), text)
-
-
-def musicbrainz_id(text: str) -> str:
-    """The MusicBrainz id in a text, which may be an id or an address, in lower case; empty if there is none."""
-    return _only_id(_MUSICBRAINZ_ID.findall(text), text).lower()
-
-
-def _only_id(found: list[str], text: str) -> str:
-    if found:
-        return found[-1]  # an address ends with the id
-    text = text.strip()
-    return text if _ID.fullmatch(text) else ""
-
-
 def score_of(value: Any) -> float | None:
     """A score as a finite number, of a list the largest; None if it is missing or no number."""
     if isinstance(value, list):
@@ -100,7 +81,7 @@ def _words(value: Any) -> tuple[str, ...]:
     if value is UNREADABLE or is_missing(value):
         return ()
     members: Iterable[Any] = value[:MOST_IDS] if isinstance(value, list) else (value,)
-    found = dict.fromkeys(word for member in members for word in _ID.findall(_text(member)))
+    found = dict.fromkeys(word for member in members for word in ID_WORD.findall(_text(member)))
     return tuple(found)[:MOST_IDS]
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from made_ratings import CURVE, N_BARS, made_piece
 
 from pretrain_model.agreement import (
     Compared,
+    half_of_raters,
+    one_rater,
     quadrant_agreement,
     ranking_agreement,
     rating_agreement,
@@ -156,3 +159,41 @@ def test_no_piece_is_predicted_by_a_model_that_saw_its_fold() -> None:
         assert piece == i
         assert set(kept) == {k for k in pieces if fold_of[k] != fold_of[i]}
     assert len(seen) == 3
+
+
+def raters(**ratings: tuple[float, float, int]) -> pd.DataFrame:
+    """Ratings of the piece p1 by rater: valence and arousal of each bar, NaN if never moved, and how many bars."""
+    rows = [("p1", rater, bar, v, a) for rater, (v, a, bars) in ratings.items() for bar in range(bars)]
+    return pd.DataFrame(rows, columns=["piece", "rater", "bar_number", "valence", "arousal"])
+
+
+def test_a_rater_is_compared_with_the_others_who_rated_the_same_bar_and_dimension() -> None:
+    """A rated all, B never moved valence, and C stopped after half of the bars."""
+    ratings = raters(A=(0.2, 0.1, N_BARS), B=(np.nan, 0.5, N_BARS), C=(0.6, 0.3, N_BARS // 2))
+    ((a, b, c),) = one_rater(ratings, [made_piece(CURVE, 1)])
+    first, rest = slice(0, N_BARS // 2), slice(N_BARS // 2, None)
+    np.testing.assert_allclose(a[1][first], [[0.6, 0.4]] * (N_BARS // 2))  # C's valence; the mean of B and C
+    np.testing.assert_allclose(a[1][rest], [[np.nan, 0.5]] * (N_BARS // 2))
+    np.testing.assert_allclose(a[0][rest], [[np.nan, 0.1]] * (N_BARS // 2))
+    assert np.isnan(b[0][:, 0]).all() and np.isnan(b[1][:, 0]).all()
+    np.testing.assert_allclose(b[1][rest, 1], 0.1)
+    assert np.isnan(c[0][rest]).all() and np.isnan(c[1][rest]).all()
+    scores = rating_agreement([(a, b, c)])
+    assert scores["bar", "valence", "mae"] == pytest.approx(0.4)
+
+
+def test_halves_of_the_raters_are_means_of_those_who_rated() -> None:
+    ratings = raters(A=(0.2, 0.1, N_BARS), B=(np.nan, 0.5, N_BARS), C=(0.6, 0.3, 3), D=(0.4, np.nan, N_BARS))
+    pieces = half_of_raters(ratings, [made_piece(CURVE, 1)], 0)
+    for first, second in pieces[0]:
+        np.testing.assert_array_equal(np.isnan(first), np.isnan(second))
+        assert np.nanmin(first) >= 0.1 and np.nanmax(second) <= 0.6
+    assert np.isfinite([value for key, value in rating_agreement(pieces).items() if key[2] == "mae"]).all()
+
+
+def test_a_piece_whose_raters_share_no_bar_is_left_out() -> None:
+    apart = raters(A=(0.2, np.nan, N_BARS), B=(np.nan, 0.5, N_BARS))
+    piece = made_piece(CURVE, 1)
+    assert one_rater(apart, [piece]) == half_of_raters(apart, [piece], 0) == []
+    whole = apart.assign(bar_number=np.nan, valence=0.1, arousal=0.1).drop_duplicates("rater")
+    assert one_rater(whole, [piece]) == []

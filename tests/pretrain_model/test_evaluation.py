@@ -5,8 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 
-from pretrain_model.evaluation import SplitPrediction, by_piece, evaluate_one_rater, evaluate_predictor, plot_evaluation
+from pretrain_model.evaluation import (
+    SplitPrediction,
+    by_piece,
+    evaluate_one_rater,
+    evaluate_predictor,
+    plot_evaluation,
+    without_unit,
+)
 from pretrain_model.rated_pieces import RatedBars
 
 POINTS = np.array([[0.8, 0.6], [-0.6, 0.8], [-0.8, -0.4], [0.4, -0.6]], dtype=np.float32)
@@ -148,3 +156,48 @@ def test_the_plot_has_a_row_for_every_dataset(clips, tmp_path) -> None:
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     assert width >= 1000
     assert height >= 1000
+
+
+def test_a_bar_that_is_not_rated_leaves_the_others_of_its_piece() -> None:
+    values = np.array([[0.0, np.nan], [1.0, 0.0], [np.nan, np.nan]])
+    np.testing.assert_array_equal(by_piece(values, np.array([0, 0, 1])), [[0.5, 0], [np.nan, np.nan]])
+
+
+def test_a_piece_is_compared_over_the_bars_that_are_rated(clips) -> None:
+    """The prediction is right but in the bars that are not rated, which are one of each longer clip."""
+    targets, predicted = clips.targets.copy(), clips.targets.copy()
+    unrated = (clips.bar_number == 0) & (clips.piece > 0)
+    targets[unrated, 0], predicted[unrated, 0] = np.nan, 5
+    table = evaluate_predictor(predicted, replace(clips, targets=targets, kind="curve"))
+    for level, n in (("bar", 29), ("piece", 8), ("within", 29)):
+        row = agreement(table, level, "valence")
+        assert (row["n"], row["mae"]) == (n, pytest.approx(0, abs=1e-6))
+
+
+def test_a_rater_who_rated_nothing_counts_for_nobody() -> None:
+    """Without the third there are two who agree, and at the end of the piece there is one."""
+    ratings, bars = raters({1: [0, 0.5, 1, 0.2], 2: [0, 0.5, 1, np.nan], 3: [np.nan] * 4})
+    table = evaluate_one_rater(ratings, bars)
+    row = agreement(table, "bar", "valence")
+    assert (row["mae"], row["ccc"], row["n"]) == (pytest.approx(0), pytest.approx(1), 3)
+    assert agreement(table, "piece", "valence")["mae"] == pytest.approx(0)
+    alone, bars = raters({1: [0, 0.5, 1]})
+    assert np.isnan(agreement(evaluate_one_rater(alone, bars), "bar", "valence")["mae"])
+
+
+def test_a_set_with_a_scale_of_its_own_is_judged_by_correlation_alone(clips) -> None:
+    table = without_unit(evaluate_predictor(clips.targets, clips))
+    assert set(table["dimension"]) == {"valence", "arousal"}
+    assert table[["mae", "mse", "ccc", "accuracy"]].isna().all(axis=None)
+    assert table["pearson_r"].tolist() == pytest.approx([1] * 4)
+
+
+def test_the_plot_names_the_concordance_only_of_a_set_in_the_unit_of_the_predictions(
+    clips, tmp_path, monkeypatch
+) -> None:
+    titles: list[str] = []
+    monkeypatch.setattr(Axes, "set_title", lambda axis, title, **_: titles.append(title))
+    panels = [SplitPrediction(str(unit), "test", clips, clips.targets, in_unit=unit) for unit in (True, False)]
+    plot_evaluation(panels, tmp_path / "evaluation.png")
+    assert all("r = 1.00" in title for title in titles)
+    assert ["CCC" in title for title in titles] == [True, True, False, False]

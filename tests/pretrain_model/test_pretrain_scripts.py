@@ -12,6 +12,7 @@ from made_music import arpeggios, rock, with_drums
 from symusic import Note, Track
 
 import musetok_bridge
+import pretrain_model.training
 from pipeline.settings import PROJECT_ROOT
 from pretrain_model.band import BAND
 from pretrain_model.head import load_head
@@ -371,19 +372,121 @@ def test_sets_that_cannot_be_learned_from_are_refused_in_one_line(run, extracted
     assert error.count("\n") == 1
 
 
-def test_the_same_music_in_two_games_is_refused_by_name_or_kept_together(run, tmp_path, vgmidi_folder, capsys) -> None:
-    midis = sorted((vgmidi_folder / "labelled" / "midi").iterdir())
-    midis[1].write_bytes(midis[0].read_bytes())
+def test_the_same_music_in_two_sets_is_refused_by_name_or_kept_together(
+    run, tmp_path, vgmidi_folder, tagged_folder, capsys
+) -> None:
+    midi = min((vgmidi_folder / "labelled" / "midi").iterdir())
+    (tagged_folder / "song 0.mid").write_bytes(midi.read_bytes())
     for script in ("01_prepare_datasets.py", "02_extract_latents.py"):
-        run(script)
+        run(script, f"tagged.path={tagged_folder}")
     with pytest.raises(SystemExit) as caught:
         run("05_cross_validate.py", QUICK)
     assert caught.value.code == 1
     told = capsys.readouterr().err.splitlines()[-1]
-    assert "1_piece0 (vgmidi) and 1_piece1 (vgmidi): md5 " in told
+    assert "1_piece0 (vgmidi)" in told and "song 0 (tagged)" in told and ": md5 " in told
     run("05_cross_validate.py", QUICK, "data.same_songs=together", "cross_validate.compare_sets=false")
     table = pd.read_csv(tmp_path / "out" / "cross_validation.csv")
     assert {"vgmidi", "emopia", "emopia_by_song", "vgmidi_never_seen"} <= set(table["dataset"])
+
+
+def test_the_same_music_in_two_games_makes_them_one_group(run, tmp_path, vgmidi_folder) -> None:
+    midis = sorted((vgmidi_folder / "labelled" / "midi").iterdir())
+    midis[1].write_bytes(midis[0].read_bytes())
+    for script in ("01_prepare_datasets.py", "02_extract_latents.py"):
+        run(script)
+    pieces = pd.read_csv(tmp_path / "out" / "vgmidi_pieces.csv").sort_values("piece")
+    assert pieces["group"].nunique() == len(pieces) - 1
+    assert pieces.iloc[:2][["group", "split", "md5"]].nunique().tolist() == [1, 1, 1]
+    run("05_cross_validate.py", QUICK, "cross_validate.compare_sets=false")
+
+
+def test_custom_mlp_is_trained_apart_from_what_stops_it_and_from_the_test(
+    run, tmp_path, extracted, monkeypatch
+) -> None:
+    """One song is in the training and validation data, one in the validation and test data."""
+    out = tmp_path / "out"
+    games, clips = (pd.read_csv(out / f"{name}_pieces.csv", keep_default_na=False) for name in ("vgmidi", "emopia"))
+    val_songs = sorted(set(clips.loc[clips["split"] == "val", "group"]))
+    assert len(val_songs) == 2 and (games["split"] == "train").any()
+    song_of = {"train": val_songs[0], "test": val_songs[1]}  # of VGMIDI's split, which of EMOPIA's songs it has
+    for split, song in song_of.items():
+        game = games.index[games["split"] == split][0]
+        clip = clips.index[clips["group"] == song][0]
+        for table, row in ((games, game), (clips, clip)):
+            table.loc[row, ["artist", "title"]] = "Somebody", f"Song of {split}"
+    games.to_csv(out / "vgmidi_pieces.csv", index=False)
+    clips.to_csv(out / "emopia_pieces.csv", index=False)
+    used: list[set[str]] = []
+    original = pretrain_model.training.train_head
+
+    def train_head(train, val, settings):  # type: ignore[no-untyped-def]
+        used.extend({name for part in parts for name in part.pieces} for parts in (train, val))
+        return original(train, val, settings)
+
+    monkeypatch.setattr("pretrain_model.training.train_head", train_head)
+    run("03_train.py", extracted, "train.head=custom_mlp", "data.same_songs=together")
+    of = {
+        (d, s): set(t.loc[t["split"] == s, "piece"]) for d, t in (("v", games), ("e", clips)) for s in set(t["split"])
+    }
+    shared_train = set(games.loc[games["title"] == "Song of train", "piece"])
+    assert used[0] == (of["v", "train"] - shared_train) | of["e", "train"]
+    shared_val = set(clips.loc[clips["group"] == song_of["test"], "piece"])
+    assert used[1] == of.get(("v", "val"), set()) | (of["e", "val"] - shared_val)
+
+
+def test_a_listener_reads_at_most_the_largest_set(run, tmp_path, extracted) -> None:
+    run("03_train.py", extracted, "listener.largest_set=10", "listener.splits=[train, val, test]")
+    pieces = load_head(str(tmp_path / "out" / "head" / "head.safetensors")).facts["pieces"]
+    assert "emopia: 10 pieces" in pieces and "vgmidi: 8 pieces" in pieces
+
+
+def test_a_song_that_is_tested_is_refused_or_left_out(run, tmp_path, extracted, capsys) -> None:
+    """What is learned from is compared with the music of the test, of which only the names are read."""
+    out = tmp_path / "out"
+    clips = pd.read_csv(out / "emopia_pieces.csv", keep_default_na=False)
+    ends = [clips.index[clips["split"] == split][0] for split in ("train", "test")]
+    clips.loc[ends, ["artist", "title"]] = "Somebody", "Song"
+    clips.to_csv(out / "emopia_pieces.csv", index=False)
+    with pytest.raises(SystemExit) as caught:
+        run("03_train.py", extracted)
+    assert caught.value.code == 1
+    assert "would be in training and test data at once" in capsys.readouterr().err
+    run("03_train.py", extracted, "data.same_songs=together")
+    song = clips.loc[ends[0], "group"]
+    left = ((clips["split"] != "test") & (clips["group"] != song)).sum()
+    assert f"emopia: {left} pieces" in load_head(str(out / "head" / "head.safetensors")).facts["pieces"]
+
+
+def test_raters_and_signs_are_measured_only_where_they_mean_something(run, tmp_path) -> None:
+    """One rater is measured against curves, and accuracy where zero is that of the predictions."""
+    for script in ("01_prepare_datasets.py", "02_extract_latents.py", "03_train.py", "04_evaluate.py"):
+        run(script, "vgmidi.kind=point", "emopia.scale=own")
+    assert (tmp_path / "out" / "vgmidi_raters.csv").exists()
+    table = pd.read_csv(tmp_path / "out" / "evaluation.csv")
+    assert set(table.loc[table["dataset"] == "vgmidi", "predictor"]) == {"head", "constant"}
+    clips = table[table["dataset"] == "emopia"]
+    assert set(clips["dimension"]) == {"valence", "arousal"}
+    assert clips[["mae", "mse", "ccc", "accuracy"]].isna().all(axis=None)
+
+
+def test_tables_of_a_set_that_is_not_asked_for_stay(run, tmp_path, tagged_folder) -> None:
+    run("01_prepare_datasets.py", f"tagged.path={tagged_folder}")
+    run("01_prepare_datasets.py", "data.datasets=[emopia, vgmidi]")
+    assert (tmp_path / "out" / "tagged_pieces.csv").exists()
+    with pytest.raises(SystemExit) as caught:
+        run("01_prepare_datasets.py", "data.datasets=tagged")
+    assert caught.value.code == 2
+    assert (tmp_path / "out" / "tagged_pieces.csv").exists()
+
+
+def test_no_set_is_called_all(tmp_path, monkeypatch, capsys) -> None:
+    mine = tmp_path / "mine.yaml"
+    for name, is_allowed in (("all", False), ("all-of-mine", True)):
+        mine.write_text(f"sets: [{{name: {name}, adapter: emopia}}]\noutput: {{dir: {tmp_path / 'out'}}}\n")
+        monkeypatch.setattr(sys, "argv", ["02_extract_latents.py", "--config", str(mine)])
+        with pytest.raises(SystemExit):
+            runpy.run_path(str(SCRIPTS / "02_extract_latents.py"), run_name="__main__")
+        assert ("a name of up to 40 letters, digits, _ and -, but not all" in capsys.readouterr().err) != is_allowed
 
 
 def test_a_missing_step_is_an_error_of_one_line(run, capsys) -> None:

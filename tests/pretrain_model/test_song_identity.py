@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pretrain_model.song_identity import song_key
+from pretrain_model import table_columns
+from pretrain_model.song_identity import musicbrainz_id, song_key, spotify_id
+from process_gigamidi import wanted_songs
 
 
 @pytest.mark.parametrize(
@@ -89,3 +91,34 @@ def test_capitals_do_not_count(artist: str, title: str) -> None:
 
 def test_a_name_may_be_of_open_brackets_and_hyphens() -> None:
     assert song_key("a" + "(" * 20_000, "b" + " - " * 300) == "a|b"
+
+
+SPOTIFY, MUSICBRAINZ = "4uLU6hMCjMI75M1A2tKUQC", "8f3471b5-7e6a-48da-86a9-c1c07a0f47ae"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SPOTIFY,
+        f" {SPOTIFY} ",
+        f"spotify:track:{SPOTIFY}",
+        f"https://open.spotify.com/intl-de/track/{SPOTIFY}?si=1",
+        f"see {SPOTIFY}",
+    ],
+)
+def test_the_spotify_id_in_a_text(text: str) -> None:
+    assert spotify_id(text) == SPOTIFY
+
+
+def test_the_musicbrainz_id_in_a_text() -> None:
+    assert musicbrainz_id(f"https://musicbrainz.org/recording/{MUSICBRAINZ.upper()}/") == MUSICBRAINZ
+    assert musicbrainz_id(f"{MUSICBRAINZ}?x=1") == MUSICBRAINZ
+
+
+def test_what_is_no_word_is_no_id() -> None:
+    assert spotify_id("not known") == musicbrainz_id("not known") == spotify_id("") == musicbrainz_id(" ") == ""
+
+
+def test_lists_and_streams_have_one_rule_for_ids() -> None:
+    for module in (table_columns, wanted_songs):
+        assert (module.spotify_id, module.musicbrainz_id) == (spotify_id, musicbrainz_id)  # type: ignore[attr-defined]

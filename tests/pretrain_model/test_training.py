@@ -146,3 +146,30 @@ def test_points_of_quadrants_set_the_level_and_signs_only_the_side(settings) -> 
         assert ((predicted >= 0) == (test.targets >= 0)).mean() > 0.9
         spread[quadrants] = np.abs(predicted).mean()
     assert spread["points"] < 0.25 < spread["signs"]
+
+
+@pytest.mark.parametrize("loss", ["mse", "smooth_l1"])
+@pytest.mark.parametrize("only_signs", [False, True])
+def test_a_target_that_is_not_known_has_no_loss_and_no_gradient(loss: str, only_signs: bool) -> None:
+    predicted = torch.tensor([[0.5, 0.5]], requires_grad=True)
+    signs = torch.tensor([only_signs])
+    half = bar_loss(predicted, torch.tensor([[0.1, torch.nan]]), loss, signs)
+    whole = bar_loss(predicted, torch.tensor([[0.1, 0.1]]), loss, signs)
+    assert half.item() == pytest.approx(whole.item() / 2)
+    half.sum().backward()
+    assert predicted.grad is not None
+    assert predicted.grad[0, 0] != 0 and predicted.grad[0, 1] == 0
+
+
+def test_a_head_learns_valence_where_only_valence_is_rated(settings) -> None:
+    train, val, test = rated_bars(2000, 1), rated_bars(200, 2), rated_bars(300, 3)
+    train.targets[:1000, 1] = np.nan
+    val.targets[:100, 0] = np.nan
+    trained = train_head([train], [val], settings)
+    with torch.no_grad():
+        predicted = trained.model(torch.from_numpy(test.latents)).numpy()
+    for dimension in (0, 1):
+        assert pearson_r(predicted[:, dimension], test.targets[:, dimension]) > 0.9
+    assert (trained.model.sd > 0).all() and (trained.model.sd < 0.5).all()
+    val.targets[:, 1] = np.nan
+    assert train_head([train], [val], settings).model.sd[1] == 1  # what is never rated is not known

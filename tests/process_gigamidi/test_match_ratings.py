@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,16 +24,19 @@ from small_dataset import README, song, write_parquet
 from symusic import Note, Score, Tempo, Track
 
 from musetok_bridge import load_encoder, score_to_bars
-from pipeline.settings import PROJECT_ROOT
+from pipeline.settings import PROJECT_ROOT, UserError, load_settings
 from pretrain_model.extraction import is_made, latents_path, read_latents
 from pretrain_model.features import bar_features
+from pretrain_model.pretrain_settings import PretrainSettings, SetSettings
+from pretrain_model.rated_pieces import load_rated_pieces
 from pretrain_model.rated_set import PIECES, RATINGS, WANTED, read_set_table
+from pretrain_model.song_identity import musicbrainz_id, spotify_id
 from process_gigamidi.gigamidi_source import open_source
 from process_gigamidi.match_settings import RatingMatchSettings
 from process_gigamidi.matched_pieces import mean_rating, pieces_and_ratings
 from process_gigamidi.matched_songs import tempo_of, tempo_ratio
 from process_gigamidi.parquet_rows import ParquetSource
-from process_gigamidi.song_identities import identity_of_file, identity_of_row, musicbrainz_id, score_of, spotify_id
+from process_gigamidi.song_identities import identity_of_file, identity_of_row, score_of
 from process_gigamidi.wanted_songs import WantedSongs
 
 SCRIPT = "process_gigamidi/03_match_ratings.py"
@@ -229,6 +233,39 @@ def test_rows_that_share_a_song_are_never_in_two_splits() -> None:
     pieces = pieces_and_ratings(table, matches)[0].set_index("piece")
     assert pieces["split"].to_dict() == {"w": "test", "x": "test", "y": "test", "z": "val"}
     assert pieces["group"].to_dict() == {"w": "g0", "x": "g0", "y": "g0", "z": "g3"}
+
+
+def test_rows_that_share_a_song_bring_their_groups_together() -> None:
+    """x is a song of the artists A and B, so other songs of B are in A's split, too."""
+    table = wanted({"group": "A", "split": "test"}, {"group": "B"}, {"group": "B"}, {"group": "C"}, {"group": ""},
+                   {"group": ""})  # fmt: skip
+    table["row"] = table["row"].astype(str)
+    shared = [("0", "x"), ("1", "x"), ("2", "y"), ("3", "z"), ("4", "v"), ("5", "w")]
+    pieces = pieces_and_ratings(table, pd.DataFrame(shared, columns=["row", "md5"]))[0].set_index("piece")
+    assert pieces["group"].to_dict() == {"x": "A", "y": "A", "z": "C", "v": "", "w": ""}
+    assert pieces["split"].to_dict() == {"x": "test", "y": "test", "z": "train", "v": "train", "w": "train"}
+
+
+def test_a_list_of_which_nothing_is_found_has_no_tables_and_the_others_are_used(
+    ratings: Path, stream: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    LIST.iloc[[4]].to_csv(ratings / "other_wanted.csv", index=False)
+    (ratings / "other_pieces.csv").write_text("of an earlier matching", encoding="utf-8")
+    done = match(ratings, stream)
+    assert done.returncode == 0
+    assert "note: other: no song is found that can be used" in done.stderr and "set dataset.path" in done.stderr
+    assert not (ratings / "other_pieces.csv").exists() and not (ratings / "other_ratings.csv").exists()
+    blocks = tuple(SetSettings(name, "table", path="x.csv") for name in ("list", "other"))
+    settings = load_settings(PretrainSettings, "pretrain.yaml", None, [f"output.dir={ratings}"])
+    settings = replace(settings, sets=blocks)
+    assert [block.name for block in settings.prepared()] == [block.name for block in settings.trained_on()] == ["list"]
+    told = capsys.readouterr().err
+    assert told.count("note: other: none of its songs is found") == 1 and "03_match_ratings.py" in told
+    assert settings.to_prepare() == [*blocks]
+    named = replace(settings, data=replace(settings.data, train_on=("other",)))
+    encoder = load_encoder("bundled", "cpu", "float32")
+    with pytest.raises(UserError, match=r"other_\w+\.csv does not exist: run .*03_match_ratings\.py first"):
+        load_rated_pieces(ratings, named.trained_on()[0], ["train"], encoder)
 
 
 def test_a_row_without_a_number_of_raters_counts_once() -> None:
@@ -583,8 +620,6 @@ def test_a_changed_table_of_a_part_is_refused(ratings: Path, stream: Path) -> No
 
 
 def test_a_limit_cuts_the_identities_as_it_cuts_the_rows(stream: Path) -> None:
-    from pipeline.settings import load_settings
-
     overrides = [f"dataset.path={stream}", "dataset.limit=4"]
     settings = load_settings(RatingMatchSettings, "match.yaml", None, overrides)
     source, seen = open_source(settings.dataset, 5), SimpleNamespace(rows=0)

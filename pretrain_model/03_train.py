@@ -14,9 +14,10 @@ from typing import Any
 
 from musetok_bridge import BarEncoder, load_encoder
 from pipeline.files import provenance, write_json, write_table
-from pipeline.settings import SettingsError, UserError, command_line, run_script
+from pipeline.settings import SettingsError, UserError, command_line, note, one_line, run_script
 from pretrain_model.head import Model, load_head, save_head
 from pretrain_model.listener_training import train_with_scales
+from pretrain_model.prepared_sets import check_unchanged
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, SetSettings
 from pretrain_model.rated_pieces import RatedPiece, listed_pieces, load_rated_pieces, rated_bars
 from pretrain_model.rated_set import table_path
@@ -25,6 +26,7 @@ from pretrain_model.set_scales import scales_table
 from pretrain_model.training import train_head
 
 SPLITS = ("train", "val", "test")
+LONGEST_TERMS = 300  # characters of a licence or citation, which cards show on one line
 
 
 def main(settings: PretrainSettings) -> None:
@@ -67,6 +69,10 @@ def train_the_listener(settings: PretrainSettings, encoder: BarEncoder) -> tuple
     write_table(settings.head_folder / "sets.csv", table, decimals=6)
     if len(table):
         print(table.to_string(index=False, float_format="{:.3f}".format))
+    if trained.anchor:
+        note(f"no set has scale: common, so the numbers that are predicted are on the scale of {trained.anchor}")
+    for name in table.loc[table.groupby("set")["trust"].transform("max") == 0, "set"].unique():
+        note(f"{name} is not learned from: its ratings don't surely follow what the common sets teach (sets.csv)")
     facts = {"trained_on": "+".join(pieces), "splits": "+".join(splits), "pieces": counts, "sets": terms(pieces)}
     return trained.listener, settings.listener.reads == "performance_and_latents", facts
 
@@ -99,6 +105,7 @@ def pieces_of(
     UserError if none is left, or with data.same_songs: refuse if the same music is in the other splits.
     """
     blocks = [block for block in settings.trained_on() if scale in (None, block.scale)]
+    check_unchanged(settings, blocks)
     if not blocks:
         raise SettingsError("'data.train_on' names no set with scale: common, which custom_mlp learns from")
     kept = [piece for block in blocks for piece in read(settings, block, splits, encoder, most)]
@@ -140,7 +147,13 @@ def terms(pieces: Mapping[str, Sequence[RatedPiece]]) -> str:
     of = {name: rated[0].of for name, rated in pieces.items()}
     return json.dumps(
         [
-            {"name": name, "adapter": block.adapter, "kind": block.rated_as, **block.terms, "pieces": len(pieces[name])}
+            {
+                "name": name,
+                "adapter": block.adapter,
+                "kind": block.rated_as,
+                **{key: one_line(text, LONGEST_TERMS) for key, text in block.terms.items()},
+                "pieces": len(pieces[name]),
+            }
             for name, block in of.items()
         ],
         ensure_ascii=False,

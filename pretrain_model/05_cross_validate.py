@@ -12,6 +12,7 @@ from musetok_bridge import load_encoder
 from pipeline.files import provenance, write_json, write_table
 from pipeline.settings import SettingsError, run_script
 from pretrain_model.cross_validation import Protocol, as_markdown, cross_validate
+from pretrain_model.prepared_sets import check_unchanged
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
 from pretrain_model.rated_pieces import load_rated_pieces
 from pretrain_model.rated_set import read_set_table, table_path
@@ -28,9 +29,11 @@ def main(settings: PretrainSettings) -> None:
         raise SettingsError("'cross_validate.predictors' is empty: name what to compare")
     folder = settings.folder
     encoder = load_encoder(settings.model.encoder, device=settings.model.device, dtype=settings.model.dtype)
+    most = settings.listener.largest_set
     used = [*settings.trained_on(), *(block for block in settings.prepared() if block.use == "measure")]
+    check_unchanged(settings, used)
     used.sort(key=lambda block: KINDS.index(block.rated_as))
-    sets = {block.name: load_rated_pieces(folder, block, SPLITS, encoder) for block in used}
+    sets = {block.name: load_rated_pieces(folder, block, SPLITS, encoder, most=most) for block in used}
     raters = {
         block.name: read_set_table(folder, block.name, "raters")
         for block in used

@@ -3,8 +3,8 @@
 For each dimension a regression of what the level leaves of the ratings, on the shares and rates of instruments and
 drums. Ratings of a set with its own scale are standardised; how far they follow the level is learned with them, within
 bounds, since the level of music for bands is not known well. Valence starts from what is known of groove (GROOVE), and
-the songs correct that. Only sets count whose ratings surely follow the level; without songs for bands of such sets
-drums and instruments add nothing.
+the songs correct that. Only sets count whose ratings surely follow the level, and those with `teaches: band`, which are
+taken as they are; without songs for bands of such sets drums and instruments add nothing.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def fit_band(
 
 def band_weights(seen: SeenSet, scales: Scales) -> np.ndarray:
     """The weight of a set's songs for the band, (songs, 2); 0 if none of them is for a band."""
-    is_sure = scale_of_set(scales, seen).trust > 0
+    is_sure = (scale_of_set(scales, seen).trust > 0) | (not seen.teaches_level)
     return at_most((seen.shares * seen.weight * seen.has_bands)[:, None] * is_sure)
 
 

@@ -437,21 +437,7 @@ def _check(hint: Any, value: Any, name: str, where: str, origins: Mapping[str, s
     if isinstance(value, _Override) and origin not in (typing.Annotated, types.UnionType, typing.Union):
         value = value.for_hint(hint, name)
     if origin is typing.Annotated:
-        checked = _check(arguments[0], value, name, where, origins, file)
-        for mark in arguments[1:]:
-            if mark is ONE_OR_MORE:
-                continue
-            if isinstance(mark, _IsPath):
-                checked = _checked_path(checked, name, where)
-                continue
-            if isinstance(mark, Pattern):
-                if not re.fullmatch(mark.regex, checked):
-                    raise SettingsError(f"{where}: '{name}' is {_shown(checked)}, which is not {mark.words}")
-                continue
-            for number in checked if isinstance(checked, tuple) else (checked,):
-                if isinstance(mark, Range) and number is not None and not mark.low <= number <= mark.high:
-                    raise SettingsError(f"{where}: '{name}' is {_shown(number)}, which is not {mark}")
-        return checked
+        return _check_marks(arguments[1:], _check(arguments[0], value, name, where, origins, file), name, where)
     if origin is Literal:
         if value not in arguments:
             nearest = _nearest(str(value), arguments)
@@ -463,14 +449,7 @@ def _check(hint: Any, value: Any, name: str, where: str, origins: Mapping[str, s
             return None
         return _check(next(a for a in arguments if a is not type(None)), value, name, where, origins, file)
     if origin is tuple:
-        if not isinstance(value, list):
-            raise SettingsError(f"{where}: '{name}' is a list, written [a, b], not a {_kind(value)}")
-        if arguments[-1] is Ellipsis:
-            arguments = (arguments[0],) * len(value)
-        elif len(value) != len(arguments):
-            raise SettingsError(f"{where}: '{name}' takes {len(arguments)} values, not {len(value)}")
-        each = enumerate(zip(arguments, value, strict=True))
-        return tuple(_check(a, v, f"{name}[{i}]", where, origins, file) for i, (a, v) in each)
+        return _check_list(arguments, value, name, where, origins, file)
     if isinstance(value, Plain):
         if value.is_nothing:
             shown = _shown(value) if value else "empty"
@@ -485,6 +464,35 @@ def _check(hint: Any, value: Any, name: str, where: str, origins: Mapping[str, s
     if type(value) is not hint or (hint is float and not math.isfinite(value)):
         raise SettingsError(f"{where}: '{name}' is {_shown(value)}, which is not {_article(hint)}")
     return value
+
+
+def _check_marks(marks: Sequence[Any], checked: Any, name: str, where: str) -> Any:
+    """A checked value, as the marks of its type want it. Raises SettingsError if it has another range or form."""
+    for mark in marks:
+        if isinstance(mark, _IsPath):
+            checked = _checked_path(checked, name, where)
+        elif isinstance(mark, Pattern):
+            if not re.fullmatch(mark.regex, checked):
+                raise SettingsError(f"{where}: '{name}' is {_shown(checked)}, which is not {mark.words}")
+        elif isinstance(mark, Range):
+            for number in checked if isinstance(checked, tuple) else (checked,):
+                if number is not None and not mark.low <= number <= mark.high:
+                    raise SettingsError(f"{where}: '{name}' is {_shown(number)}, which is not {mark}")
+    return checked
+
+
+def _check_list(
+    hints: tuple[Any, ...], value: Any, name: str, where: str, origins: Mapping[str, str], file: str
+) -> tuple[Any, ...]:
+    """A list, each of its values converted. hints: the types of its values, the last `...` if all have the first."""
+    if not isinstance(value, list):
+        raise SettingsError(f"{where}: '{name}' is a list, written [a, b], not a {_kind(value)}")
+    if hints[-1] is Ellipsis:
+        hints = (hints[0],) * len(value)
+    elif len(value) != len(hints):
+        raise SettingsError(f"{where}: '{name}' takes {len(hints)} values, not {len(value)}")
+    each = enumerate(zip(hints, value, strict=True))
+    return tuple(_check(a, v, f"{name}[{i}]", where, origins, file) for i, (a, v) in each)
 
 
 def _checked_path(path: str, name: str, where: str) -> str:

@@ -56,13 +56,13 @@ def train_with_scales(pieces: Sequence[RatedPiece], settings: ListenerSettings) 
     """
     if not pieces:
         raise UserError("data.train_on: there are no rated pieces to learn from")
-    music = RatedMusic.of(pieces, settings)
-    teaching = [seen for seen in music if seen.teaches_level]
+    teaching = [piece for piece in pieces if piece.of.teaches == "all"]
     if not teaching:
         raise UserError("data.train_on: every set has teaches: band; set it to all for one at least")
     for k, dimension in enumerate(DIMENSIONS):
-        if all(np.isnan(seen.means[:, k]).all() for seen in teaching):
+        if all(np.isnan(piece.targets[:, k]).all() for piece in teaching):
             raise UserError(f"data.train_on: no set rates {dimension}; add one that does, or correct sets.NAME.columns")
+    music = RatedMusic.of(pieces, settings)
     config = ListenerConfig(
         pieces[0].input.values(settings.reads == "performance_and_latents").shape[1], settings.context
     )

@@ -59,7 +59,7 @@ def match_ratings(settings: RatingMatchSettings) -> None:
         _match(matcher, settings, to_do, run, _progress_bar(source.n_rows, done))
     records = [read_part(settings.matched, part, run) for part in range(source.n_parts)]
     write_results(settings, wanted, records)
-    say(f"next: {_next_command(settings, encoder)}")
+    say(f"next, with the --config of 01_prepare_datasets.py if it had one: {_next_command(settings, encoder)}")
 
 
 def _match(matcher: Matcher, settings: RatingMatchSettings, parts: list[int], run: str, progress: tqdm[Never]) -> None:

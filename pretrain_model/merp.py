@@ -5,9 +5,10 @@
 
 Raters use a slider differently, so each is rescaled to [−1, 1] by the least and the greatest value of all that rater's
 trials of that dimension, over all songs and before any trial is dropped. Whoever never moved the slider of a dimension
-tells nothing of it: those trials count as not made. Then, for each song and dimension, trials shorter than 80 % of the
-median length are dropped, the others are cut to that length (rounded down), and every moment is the mean of the trials
-that reach it. Without a column of raters each row is a rater of its own.
+tells nothing of it: those trials count as not made, as do those without a value. Then, for each song and dimension,
+trials shorter than 80 % of the median length are dropped, the others are cut to that length (rounded down), and every
+moment is the mean of the trials that reach it. Without a column of raters, or a name in it, each row is a rater of its
+own.
 """
 
 from __future__ import annotations
@@ -69,9 +70,10 @@ def prepare_merp(block: SetSettings, folder: Path) -> RatedSet:
     """
     raw, midis = set_files(block, folder), song_midi(block)
     counts: Counter[str] = Counter()
-    trials = {dimension: _rescaled(found, dimension, counts) for dimension, found in _read(block, raw).items()}
+    read = _read(block, raw)
+    trials = {dimension: _rescaled(found, dimension, counts) for dimension, found in read.items()}
     songs = []
-    for song in sorted({trial.song for found in trials.values() for trial in found}):
+    for song in sorted({trial.song for found in read.values() for trial in found}):
         kept = {
             dimension: _usable([t for t in found if t.song == song], dimension, counts)
             for dimension, found in trials.items()
@@ -91,18 +93,17 @@ def _read(block: SetSettings, raw: RawData) -> dict[str, list[_Trial]]:
     name = needed_file(block, raw, _FILE)
     try:
         table = pd.read_parquet(io.BytesIO(raw.read(name)))
-        columns = {column: column_of(table, (column,)) for column in DIMENSIONS}
-        columns["song"] = column_of(table, SONG_COLUMNS)
+        where = f"{raw.path}: {name}"
+        columns = {column: column_of(table, (column,), where) for column in DIMENSIONS}
+        columns["song"] = column_of(table, SONG_COLUMNS, where)
         if lacking := [column for column, header in columns.items() if header is None]:
-            raise UserError(f"{raw.path}: {name} has no column {lacking[0]}; is this MERP?")
-        header = column_of(table, _RATERS)
-        raters = table[header].astype(str) if header is not None else pd.Series([f"row {i}" for i in range(len(table))])
+            raise UserError(f"{where} has no column {lacking[0]}; is this MERP?")
+        raters = _raters(table, column_of(table, _RATERS, where))
         names = [song_id(str(song)) for song in table[columns["song"]]]
         return {
             dimension: [
                 _Trial(song, rater, np.asarray(values, dtype=np.float64).reshape(-1))
                 for song, rater, values in zip(names, raters, table[columns[dimension]], strict=True)
-                if values is not None
             ]
             for dimension in DIMENSIONS
         }
@@ -110,19 +111,30 @@ def _read(block: SetSettings, raw: RawData) -> dict[str, list[_Trial]]:
         raise UserError(f"{raw.path}: {name} is no table of MERP's trials ({first_line(error)})") from None
 
 
+def _raters(table: pd.DataFrame, header: str | None) -> list[str]:
+    """Who made each trial: the rater of the column, or the row itself where there is none."""
+    names = [""] * len(table) if header is None else table[header].astype(object).where(table[header].notna(), "")
+    return [str(name).strip() or f"row {row}" for row, name in enumerate(names)]
+
+
 def _rescaled(trials: list[_Trial], dimension: str, counts: Counter[str]) -> list[_Trial]:
-    """The trials in [−1, 1] by each rater's own range, without raters who never moved; those are counted."""
+    """The trials in [−1, 1] by each rater's own range.
+
+    Without those that have no value, and without raters who never moved; both are counted.
+    """
     ranges: dict[str, tuple[float, float]] = {}
-    for trial in trials:
+    made = [trial for trial in trials if np.isfinite(trial.values).any()]
+    if empty := len(trials) - len(made):
+        counts[f"trials left out, without a value, {dimension}"] += empty
+    for trial in made:
         values = trial.values[np.isfinite(trial.values)]
-        if len(values):
-            least, most = ranges.get(trial.rater, (math.inf, -math.inf))
-            ranges[trial.rater] = min(least, float(values.min())), max(most, float(values.max()))
+        least, most = ranges.get(trial.rater, (math.inf, -math.inf))
+        ranges[trial.rater] = min(least, float(values.min())), max(most, float(values.max()))
     moved = {rater: span for rater, span in ranges.items() if span[1] - span[0] > _NO_SPREAD}
-    if unmoved := len({trial.rater for trial in trials}) - len(moved):
+    if unmoved := len(ranges) - len(moved):
         counts[f"raters left out, never moved {dimension}"] += unmoved
     rescaled = []
-    for trial in trials:
+    for trial in made:
         if trial.rater in moved:
             least, most = moved[trial.rater]
             values = np.where(np.isfinite(trial.values), trial.values, math.nan)

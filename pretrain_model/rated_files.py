@@ -1,11 +1,13 @@
 """Files of rated sets: their CSVs, as different hands wrote them, and the MIDI file of a song.
 
 Headers are told apart by their letters and digits alone, so "Arousal(mean)" and " arousal_mean" are the same. Cells are
-texts until they are asked for as numbers; what is no finite number is NaN.
+texts until they are asked for as numbers; the empty ones, words such as NA and what is infinite are then NaN, and any
+other text is an error. A row's label is its number in a spreadsheet, where the header is row 1.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -18,14 +20,18 @@ import numpy as np
 import pandas as pd
 
 from musetok_bridge.midi_file import MIDI_SUFFIXES
+from pipeline.annotations import DIMENSIONS
 from pipeline.files import RawData, raw_data
-from pipeline.settings import UserError, first_line, one_line
+from pipeline.settings import UserError, one_line
 
 from .pretrain_settings import SetSettings
 
 _SEPARATORS = ",;\t"
 _SAMPLE = re.compile(r"sample_?(\d+(?:\.\d+)?)ms")
 _WHOLE = re.compile(r"(\d+)\.0+")
+_DECIMAL_COMMA = r"^(\s*[+-]?\d*),(\d+(?:[eE][+-]?\d+)?\s*)$"
+_NO_VALUE = ("", "-", "nan", "na", "n/a", "null", "none")  # cells without a number, in any case
+_ROUNDED = 1e-6  # by so much may a value be beyond its scale
 SONG_COLUMNS = ("songid", "musicid", "id")
 
 
@@ -51,84 +57,177 @@ def song_id(cell: str) -> str:
     return whole[1] if whole else cell
 
 
-def numbers(cells: pd.Series) -> pd.Series:
-    """Cells as floats, NaN for what is no finite number."""
-    found = pd.to_numeric(cells.str.strip(), errors="coerce").astype(float)
+def numbers(cells: pd.Series, where: str) -> pd.Series:
+    """Cells as floats, NaN for those without a finite number. where: the file, for messages.
+
+    Raises UserError, with the row and the column, if a cell has another text, such as "abc" or "1:00".
+    """
+    texts = cells.str.strip()
+    found = pd.to_numeric(texts, errors="coerce").astype(float)
+    unclear = found.isna() & ~texts.str.casefold().isin(_NO_VALUE)
+    if unclear.any():
+        row = cells.index[unclear][0]
+        raise UserError(
+            f"{where}, row {row}: {cells.name} is {one_line(texts[row], 40)!r}, which is no number; correct or empty it"
+        )
     return found.where(np.isfinite(found))
+
+
+def check_scale(where: str, songs: pd.Series, values: pd.Series, least: float, most: float) -> None:
+    """Raise UserError, with the song, if one of its values is outside a set's scale. where: the file, for messages."""
+    outside = (values < least - _ROUNDED) | (values > most + _ROUNDED)
+    if outside.any():
+        song, value = song_id(songs[outside].iloc[0]), values[outside].iloc[0]
+        raise UserError(
+            f"{where}: song {song} has {value:g} in {values.name}, where values are from {least:g} to {most:g}; "
+            "is this the right file?"
+        )
 
 
 def read_cells(raw: RawData, name: str) -> pd.DataFrame:
     """A CSV's cells as texts, blanks around headers removed. Raises UserError if it is no table.
 
-    Commas, semicolons or tabs; UTF-8 with or without a byte order mark, else Latin-1. Empty cells beyond the header's
-    are dropped. Between semicolons, the comma of a number is a decimal point and becomes one.
+    Commas, semicolons or tabs; UTF-8 with or without a byte order mark, UTF-16 with one, else Latin-1. Empty cells
+    beyond the header's are dropped. Where commas do not separate cells, that of a number is a decimal point and becomes
+    one.
     """
-    content = raw.read(name)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    text = text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
+    where = f"{raw.path}: {name}"
+    text = _text(raw, name)
     first = re.sub(r'"[^"]*"', "", text.lstrip().partition("\n")[0])
     separator = max(_SEPARATORS, key=first.count)
-    try:
-        rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True) if any(row)]
-    except csv.Error as error:
-        raise UserError(f"{raw.path}: {name} is no CSV ({first_line(error)}); get the file again") from None
+    rows = _rows(where, text, separator)
     if len(rows) < 2:
-        raise UserError(f"{raw.path}: {name} has no rows below its header; get the file again")
-    header = [cell.strip() for cell in rows[0]]
+        raise UserError(f"{where} has no rows below its header; get the file again")
+    (_, first_row), *below = rows.items()
+    header = [cell.strip() for cell in first_row]
     width = len(header)
-    for number, row in enumerate(rows[1:], start=2):
+    for number, row in below:
         if any(cell.strip() for cell in row[width:]):
-            raise UserError(f"{raw.path}: {name}, row {number} has more cells than the header; put texts in quotes")
-    table = pd.DataFrame([(row + [""] * width)[:width] for row in rows[1:]], columns=header, dtype=str)
+            raise UserError(f"{where}, row {number} has more cells than the header; put texts in quotes")
+    cells = [(row + [""] * width)[:width] for _, row in below]
+    table = pd.DataFrame(cells, columns=header, index=[number for number, _ in below], dtype=str)
     table = table.loc[:, [bool(cell) for cell in header]]
-    table = table.loc[:, ~table.columns.duplicated()]
-    return table.replace(r"^(\s*-?\d*),(\d+\s*)$", r"\1.\2", regex=True) if separator == ";" else table
+    return table if separator == "," else table.replace(_DECIMAL_COMMA, r"\1.\2", regex=True)
 
 
-def column_of(table: pd.DataFrame, names: Iterable[str]) -> str | None:
-    """The header of the first of `names` (as of `plain_name`) that a table has; None if it has none of them."""
-    known = {plain_name(header): header for header in reversed([*table.columns])}
-    return next((known[name] for name in names if name in known), None)
+def _text(raw: RawData, name: str) -> str:
+    """A file's text, with lines that end in \\n. Raises UserError if it is no text."""
+    content = raw.read(name)
+    is_utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if is_utf_16 else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0" if is_utf_16 else content.decode("latin-1")
+    if "\0" in text:
+        raise UserError(f"{raw.path}: {name} is no text in UTF-8, UTF-16 or Latin-1; save it as CSV in UTF-8")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _rows(where: str, text: str, separator: str) -> dict[int, list[str]]:
+    """The rows that are not empty, by their number from 1 on. Raises UserError if a quote is not closed."""
+    rows = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True, strict=True)
+    number, found = 0, {}
+    try:
+        for number, row in enumerate(rows, start=1):
+            if any(row):
+                found[number] = row
+    except csv.Error as error:
+        why = one_line(str(error), 80)
+        raise UserError(
+            f"{where}, row {number + 1}: a quote is not closed, or closed within its cell ({why}); put quotes around "
+            "whole cells, and double those inside"
+        ) from None
+    return found
+
+
+def column_of(table: pd.DataFrame, names: Iterable[str], where: str) -> str | None:
+    """The header of the first of `names` (as of `plain_name`) that a table has; None if it has none of them.
+
+    where: the table's file, for messages. Raises UserError if two columns have that name.
+    """
+    known: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+    for number, header in enumerate(table.columns, start=1):
+        known[plain_name(str(header))].append((number, header))
+    same = next((known[name] for name in names if name in known), [])
+    if len(same) > 1:
+        (one, first), (other, second), *_ = same
+        raise UserError(
+            f"{where} has {first!r} in column {one} and {second!r} in column {other}, and one name means one column; "
+            "rename or remove one of them"
+        )
+    return same[0][1] if same else None
 
 
 def needed_columns(raw: RawData, name: str, table: pd.DataFrame, **wanted: Sequence[str]) -> pd.DataFrame:
     """A table's columns under the given names. wanted: name -> what it may be called. Raises UserError without one."""
-    found = {column: column_of(table, names) for column, names in wanted.items()}
+    where = f"{raw.path}: {name}"
+    found = {column: column_of(table, names, where) for column, names in wanted.items()}
     for column, header in found.items():
         if header is None:
             there = one_line(", ".join(table.columns), 100)
-            raise UserError(f"{raw.path}: {name} has no column {column}, only {there}; is this the right file?")
+            raise UserError(f"{where} has no column {column}, only {there}; is this the right file?")
     return pd.DataFrame({column: table[header] for column, header in found.items()})
 
 
-def read_wide(raw: RawData, name: str) -> dict[str, pd.Series]:
-    """A CSV with a row a song and a column a sample (`sample_15500ms`): id -> values by seconds.
+def read_wide(raw: RawData, name: str) -> tuple[dict[str, pd.Series], list[str]]:
+    """A CSV with a row a song and a column a sample (`sample_15500ms`): id -> values in [−1, 1] by seconds.
 
-    Raises UserError if it has no such columns.
+    With the ids of several rows, which are not among the songs: it is not known which row is right. Raises UserError if
+    it has no such columns or a value is outside the scale.
     """
+    where = f"{raw.path}: {name}"
     table = read_cells(raw, name)
-    songs = needed_columns(raw, name, table, song_id=SONG_COLUMNS)["song_id"]
-    matches = {header: _SAMPLE.fullmatch(header.replace(" ", "")) for header in map(str, table.columns)}
-    samples = {float(found[1]) / 1000: header for header, found in matches.items() if found}
+    ids = needed_columns(raw, name, table, song_id=SONG_COLUMNS)["song_id"].map(song_id)
+    table, ids = table[ids != ""], ids[ids != ""]
+    matches = [(header, _SAMPLE.fullmatch(header.replace(" ", ""))) for header in map(str, table.columns)]
+    samples = [(float(found[1]) / 1000, header) for header, found in matches if found]
     if not samples:
-        raise UserError(f"{raw.path}: {name} has no columns such as sample_15000ms; is this the right file?")
-    values, seconds = table[[*samples.values()]].apply(numbers).to_numpy(), [*samples]
-    rows = zip(songs, values, strict=True)
-    return {song_id(song): pd.Series(row, index=seconds) for song, row in rows if song.strip()}
+        raise UserError(f"{where} has no columns such as sample_15000ms; is this the right file?")
+    by_time: dict[float, str] = {}
+    for seconds, header in samples:
+        if seconds in by_time:
+            raise UserError(f"{where} has columns {by_time[seconds]} and {header} of one time; remove one of them")
+        by_time[seconds] = header
+    values = table[[*by_time.values()]].apply(numbers, where=where)
+    for _, column in values.items():
+        check_scale(where, ids, column, -1, 1)
+    once = (~ids.duplicated(keep=False)).to_numpy()
+    rows = zip(ids[once], values.to_numpy()[once], strict=True)
+    return {song: pd.Series(row, index=[*by_time]) for song, row in rows}, [*ids[~once].unique()]
 
 
-def wide_curves(raw: RawData, valence: str, arousal: str) -> dict[str, pd.DataFrame]:
-    """The curves of songs in two wide CSVs: id -> seconds, valence, arousal. valence, arousal: names in `raw`."""
-    of_valence, of_arousal = read_wide(raw, valence), read_wide(raw, arousal)
+def wide_curves(raw: RawData, valence: str, arousal: str) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """The curves of songs in two wide CSVs: id -> seconds, valence, arousal, and the ids that one of them has twice.
+
+    valence, arousal: names in `raw`.
+    """
+    (of_valence, twice), (of_arousal, also_twice) = read_wide(raw, valence), read_wide(raw, arousal)
+    twice = [*dict.fromkeys([*twice, *also_twice])]
     curves = {}
     for song in dict.fromkeys([*of_valence, *of_arousal]):
+        if song in twice:
+            continue
         empty = pd.Series(dtype=float)
         both = {"valence": of_valence.get(song, empty), "arousal": of_arousal.get(song, empty)}
         curves[song] = pd.DataFrame(both).rename_axis("seconds").sort_index().reset_index()
-    return curves
+    return curves, twice
+
+
+def needed_pair(block: SetSettings, raw: RawData, ending: str) -> tuple[str, str]:
+    """The names of valence's and arousal's file in one folder of `raw`: `valence` and `arousal` before an ending.
+
+    Raises UserError if there is no such folder, or if there are several.
+    """
+    valence, arousal = (raw.find(f"{dimension}{ending}") for dimension in DIMENSIONS)
+    by_folder = {PurePosixPath(name).parent: name for name in arousal}
+    pairs = [(name, by_folder[folder]) for name in valence if (folder := PurePosixPath(name).parent) in by_folder]
+    if not pairs:
+        one, other = (needed_file(block, raw, f"{dimension}{ending}") for dimension in DIMENSIONS)
+        raise UserError(f"{raw.path}: {one} and {other} are not in one folder; put both there")
+    if len(pairs) > 1:
+        (one, _), (other, _) = pairs[:2]
+        raise UserError(f"{raw.path}: {one} and {other} both have arousal beside them; remove one of the copies")
+    return pairs[0]
 
 
 def needed_file(block: SetSettings, raw: RawData, ending: str) -> str:

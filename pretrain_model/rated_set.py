@@ -44,6 +44,7 @@ WANTED = (
     *RATINGS[2:],
 )
 _TEXTS = ("piece", "midi", "md5", "group", "split", "artist", "title", "recording", "spotify_id", "musicbrainz_id")
+_NUMBERS = ("row", "tempo", "weight", *RATINGS[1:])  # of which a cell may be empty; a song may be called NA or null
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,8 @@ def read_set_table(folder: Path, name: str, kind: str) -> pd.DataFrame:
     found_by_match = kind in ("pieces", "ratings") and table_path(folder, name, "wanted").exists()
     step = f"run {command(MATCH if found_by_match else PREPARE)}"
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, str))
+        empty = {column: ["", "nan"] for column in _NUMBERS}
+        table = pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values=empty)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: {step} first") from None
     except (OSError, ValueError) as error:  # pandas' errors are ValueErrors

@@ -189,3 +189,13 @@ def count_set(found: RatedSet) -> dict[str, int]:
 def left_out_counts(left_out: pd.DataFrame) -> dict[str, int]:
     """How many pieces were left out, by the reason."""
     return {f"left out, {why}": int(n) for why, n in left_out["reason"].value_counts().sort_index().items()}
+
+
+def leave_out(found: RatedSet, songs: Iterable[str], reason: str) -> RatedSet:
+    """The set with songs more that are left out, by their names; `found` has no pieces of them."""
+    rows = pd.DataFrame([(song, reason) for song in songs], columns=[*LEFT_OUT])
+    if rows.empty:
+        return found
+    left_out = pd.concat([found.left_out, rows], ignore_index=True)
+    counts = {name: n for name, n in found.counts.items() if not name.startswith("left out, ")}
+    return replace(found, left_out=left_out, counts=counts | left_out_counts(left_out))

@@ -1,8 +1,9 @@
 """Curves of ratings over seconds, and the ratings of bars that they make.
 
 A curve is a table, a row a sample: `seconds` from the start of the music, and any of VALUES, NaN where there is none.
-It is linear between samples. Its step is the median time from a row to the next; where samples with a value are further
-apart than LONGEST_GAP steps, it is not known what listeners felt, so nothing is put between them.
+It is linear between samples. Its step is the median time from a sample with a value to the next, which valence and
+arousal have each for themselves; where samples are further apart than LONGEST_GAP steps, it is not known what listeners
+felt, so nothing is put between them.
 
 A bar lasts from its bar line to the next, under the file's tempo map, the last one to the bar line after it: the edges
 of the features (features.py). Its rating is the mean of the curve, an exact integral, over the time that the curve
@@ -102,12 +103,10 @@ def means_over(seconds: Array, values: Array, edges: Array, least_covered: float
 
 
 def _samples(seconds: Array, values: Array) -> tuple[Array, Array, float]:
-    """The samples with a value, in order of time and one a time (the mean of several), and the step of all samples."""
-    timed = np.isfinite(seconds)
-    times = np.unique(seconds[timed])
-    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-    known = timed & np.isfinite(values)
+    """The samples with a value, in order of time and one a time (the mean of several), and their step."""
+    known = np.isfinite(seconds) & np.isfinite(values)
     at, which, count = np.unique(seconds[known], return_inverse=True, return_counts=True)
+    step = float(np.median(np.diff(at))) if len(at) > 1 else 0.0
     return at, np.bincount(which, weights=values[known], minlength=len(at)) / np.maximum(count, 1), step
 
 

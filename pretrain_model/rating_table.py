@@ -8,9 +8,13 @@ Values are kept in the table's own unit; of a quadrant or word only the sides of
 
 from __future__ import annotations
 
+import hashlib
 import re
+import unicodedata
 import zipfile
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -18,7 +22,7 @@ import pandas as pd
 
 from pipeline.annotations import DIMENSIONS
 from pipeline.files import RawData
-from pipeline.settings import UserError, note
+from pipeline.settings import UserError, counted, note
 
 from .pretrain_settings import SetSettings
 from .rated_files import MidiFiles, read_cells, set_files, song_midi
@@ -26,11 +30,12 @@ from .rated_set import LEFT_OUT, PIECES, RATINGS, WANTED, RatedSet, split_of
 from .rated_songs import SPLITS, RatedSong, count_set, left_out_counts, prepare_songs
 from .rating_curves import VALUES
 from .song_identity import song_key
-from .table_columns import NUMBERS, SPLIT_NAMES, USUAL, sides, standard_columns
+from .table_columns import NUMBERS, SPLIT_NAMES, USUAL, check_quadrants, sides, standard_columns
 
 _IDS = ("md5", "spotify_id", "musicbrainz_id")
 _NAMES = ("artist", "title")
 _TIMES = ("seconds", "bar_number")
+_LONGEST_NAME = 140  # bytes of a piece's name; file systems take 255, of which an unfinished file's name needs some 60
 
 
 def prepare_table(block: SetSettings, folder: Path) -> RatedSet:
@@ -43,8 +48,11 @@ def prepare_table(block: SetSettings, folder: Path) -> RatedSet:
     table = _read(block, raw)
     found = _values(block, raw, table)
     midis = _midis(block, raw, table)
-    over_time = next((column for column in _TIMES if column in table), "") if midis else ""
+    if midis is not None and {*_TIMES} <= {*table.columns}:
+        raise UserError(f"{raw.path}: columns seconds and bar_number, and ratings are read by one; rename the other")
+    over_time = next((column for column in _TIMES if column in table), "") if midis is not None else ""
     _check_times(block, raw, over_time, midis is not None)
+    _note_unused(block, over_time, midis is not None)
     reason = pd.Series("", index=table.index)
     if not over_time:
         reason[found.isna().all(axis=1)] = "quadrant_unclear" if _by_quadrant(block, table) else "no_rating"
@@ -82,6 +90,8 @@ def _read(block: SetSettings, raw: RawData) -> pd.DataFrame:
         if not {*DIMENSIONS, "quadrant"} & {*table.columns}:
             note(f"{raw.path}: {name} has no column valence, arousal or quadrant: it is not read")
             continue
+        if _by_quadrant(block, table):
+            check_quadrants(f"{raw.path}: {name}", table["quadrant"])
         if "split" not in table and (split := SPLIT_NAMES.get(PurePosixPath(name).stem.casefold())):
             table["split"] = split
         tables.append(table)
@@ -134,6 +144,14 @@ def _check_times(block: SetSettings, raw: RawData, over_time: str, with_files: b
         raise UserError(f"{raw.path}: the ratings are over time (column {over_time}), so set {kind} to curve")
 
 
+def _note_unused(block: SetSettings, over_time: str, with_files: bool) -> None:
+    """Note the settings that the table's columns leave without use; unused_settings.py has those of other reasons."""
+    if with_files and block.match_by:
+        note(f"sets.{block.name}.match_by is not used: the table lists its songs' files")
+    if over_time == "bar_number" and block.lag:
+        note(f"sets.{block.name}.lag is not used: the ratings are of bars, not over seconds")
+
+
 def _groups(table: pd.DataFrame) -> pd.Series:
     """What keeps rows together: the group column, or artist and title, or the first identity, or the row."""
     keys = [song_key(str(artist), str(title)) for artist, title in table[[*_NAMES]].itertuples(index=False)]
@@ -180,18 +198,75 @@ def _with_files(
     setting = "path" if block.midi is None else "midi"
     found = prepare_songs(block, folder, songs, midis.raw, setting)
     piece = key.map(names).where(key != "", _labels(table))
+    if over_time == "bar_number":
+        reason[(reason == "") & _is_no_bar(table.assign(piece=piece), found.ratings)] = "not_a_bar"
+        first = table.groupby(key)["bar_number"].min()
+        if (first[first.notna()] == 1).all():
+            note(
+                f"sets.{block.name}: the ratings of every piece begin at bar 1, and bars are counted from 0; if yours "
+                "are from 1, take 1 from bar_number"
+            )
     rows = pd.DataFrame({"piece": piece, "reason": reason})[reason != ""]
     left_out = pd.concat([found.left_out, rows], ignore_index=True)[[*LEFT_OUT]]
     found = replace(found, left_out=left_out)
     return replace(found, counts=count_set(found))
 
 
-def _piece_names(files: np.ndarray) -> dict[str, str]:
-    """File -> the name of its piece: the file's name without its ending, with its folders if others have that, too."""
-    stems = pd.Series({str(file): PurePosixPath(str(file)).stem for file in files}, dtype=str)
-    twice = stems.str.casefold().duplicated(keep=False)
-    whole = {file: re.sub(r"[/\\]", "__", file.removesuffix(PurePosixPath(file).suffix)) for file in stems.index[twice]}
-    return {**stems[~twice].to_dict(), **whole}
+def _is_no_bar(table: pd.DataFrame, ratings: pd.DataFrame) -> pd.Series:
+    """Which rows rate a bar that their piece lacks, or part of a bar; pieces that are left out have none.
+
+    table: with `piece`. ratings: RATINGS of the pieces, which have all bars with a rating that are there.
+    """
+    there = pd.MultiIndex.from_frame(ratings[["piece", "bar_number"]].astype({"bar_number": float}))
+    rated = table["bar_number"].notna() & table[[*DIMENSIONS]].notna().any(axis=1)
+    known = pd.MultiIndex.from_frame(table[["piece", "bar_number"]]).isin(there)
+    return rated & table["piece"].isin(ratings["piece"]) & ~known
+
+
+def _piece_names(files: Iterable[str]) -> dict[str, str]:
+    """File -> the name of its piece, unique whatever the case of its letters, and not too long for a file's name.
+
+    It is the file's name without its ending; if others have that, with its folders; if others have that, too, with its
+    ending, and with a number at last. Names of the last two forms are noted.
+    """
+    files = [str(file) for file in files]
+    forms = [_forms(file) for file in files]
+    levels = np.zeros(len(files), dtype=int)
+    for _ in range(2):
+        folded = [_folded(form[level]) for form, level in zip(forms, levels, strict=True)]
+        levels = np.minimum(levels + pd.Series(folded, dtype=str).duplicated(keep=False).to_numpy(), 2)
+    wanted = [form[level] for form, level in zip(forms, levels, strict=True)]
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    known = {_folded(name) for name in wanted}
+    for file, name in zip(files, wanted, strict=True):
+        numbered = (f"{name}_{number}" for number in count(2))
+        free = (other for other in numbered if _folded(other) not in taken and _folded(other) not in known)
+        names[file] = name if _folded(name) not in taken else next(free)
+        taken.add(_folded(names[file]))
+    if long := [names[file] for file, level in zip(files, levels, strict=True) if level == 2]:
+        note(f"{counted(len(long), 'piece')} named with the file's ending, since others have the same name: {long[0]}")
+    return names
+
+
+def _forms(file: str) -> tuple[str, str, str]:
+    """What a file's piece may be called: its name, with its folders, and with its ending as well."""
+    path = PurePosixPath(file)
+    whole = re.sub(r"[/\\]", "__", file)
+    return _shortened(path.stem), _shortened(whole.removesuffix(path.suffix)), _shortened(whole)
+
+
+def _shortened(name: str) -> str:
+    """A name as the start of a file's name, which systems limit in bytes; one that is cut keeps a digest of itself."""
+    encoded = name.encode(errors="surrogateescape")
+    if len(encoded) <= _LONGEST_NAME:
+        return name
+    return f"{encoded[: _LONGEST_NAME - 9].decode(errors='ignore')}_{hashlib.sha256(encoded).hexdigest()[:8]}"
+
+
+def _folded(name: str) -> str:
+    """A name as file systems compare it that tell neither case nor the ways to write é."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _by_identity(block: SetSettings, raw: RawData, table: pd.DataFrame, reason: pd.Series) -> RatedSet:

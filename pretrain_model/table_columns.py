@@ -7,8 +7,9 @@ from dataclasses import asdict
 
 import pandas as pd
 
+from pipeline.annotations import DIMENSIONS
 from pipeline.files import RawData
-from pipeline.settings import UserError
+from pipeline.settings import UserError, one_line
 
 from .pretrain_settings import SetSettings
 from .rated_files import column_of, numbers, plain_name, song_id
@@ -51,14 +52,33 @@ _GROUP = "group"
 def standard_columns(block: SetSettings, raw: RawData, name: str, cells: pd.DataFrame) -> pd.DataFrame:
     """A table's columns under the names of USUAL, cleaned, and `group`, if block.group names a column.
 
-    Columns that it lacks are missing. Raises UserError if the settings name one that is not there.
+    Columns that it lacks are missing, and all are if it has no ratings. Raises UserError if the settings name one that
+    is not there, or a cell does not say what its column is of.
     """
-    table = pd.DataFrame(index=cells.index)
+    where = f"{raw.path}: {name}"
+    headers = {}
     for column, named in asdict(block.columns).items():
         setting = f"sets.{block.name}.columns.{column}"
-        header = column_of(cells, USUAL[column]) if named is None else _named(raw, name, cells, named, setting)
+        header = column_of(cells, USUAL[column], where) if named is None else _named(where, cells, named, setting)
         if header is not None:
-            table[column] = numbers(cells[header]) if column in NUMBERS else cells[header].str.strip()
+            headers[column] = header
+    table = pd.DataFrame(index=cells.index)
+    if not {*DIMENSIONS, "quadrant"} & {*headers}:
+        return table
+    for column, header in headers.items():
+        table[column] = numbers(cells[header], where) if column in NUMBERS else cells[header].str.strip()
+    _clean(table)
+    if "split" in table:
+        _check_splits(where, table["split"])
+    if block.group is not None and not (block.group == "song" and column_of(cells, ("song",), where) is None):
+        known = table.get(block.group)
+        setting = f"sets.{block.name}.group"
+        table[_GROUP] = cells[_named(where, cells, block.group, setting)] if known is None else known.astype(str)
+    return table
+
+
+def _clean(table: pd.DataFrame) -> None:
+    """Bring ids into one form, and empty the cells of spreads and numbers of raters that can't be."""
     for column in ("valence_sd", "arousal_sd"):
         if column in table:
             table[column] = table[column].where(table[column] >= 0)
@@ -68,22 +88,39 @@ def standard_columns(block: SetSettings, raw: RawData, name: str, cells: pd.Data
     for column, cleaned in clean.items():
         if column in table:
             table[column] = table[column].map(cleaned)
-    if block.group is not None and not (block.group == "song" and column_of(cells, ("song",)) is None):
-        known = table.get(block.group)
-        setting = f"sets.{block.name}.group"
-        table[_GROUP] = cells[_named(raw, name, cells, block.group, setting)] if known is None else known.astype(str)
-    return table
 
 
-def _named(raw: RawData, name: str, cells: pd.DataFrame, wanted: str, setting: str) -> str:
-    """The header that a setting names, exactly or but for blanks, marks and case. Raises UserError if there is none."""
-    if wanted in cells:
+def _check_splits(where: str, splits: pd.Series) -> None:
+    """Raise UserError, with the row, if a split is not empty and none of SPLIT_NAMES."""
+    unknown = (splits != "") & ~splits.str.casefold().isin([*SPLIT_NAMES])
+    if unknown.any():
+        row = splits.index[unknown][0]
+        raise UserError(
+            f"{where}, row {row}: the split is {one_line(splits[row], 40)!r}, which is none of "
+            f"{', '.join(SPLIT_NAMES)}; correct or empty it, or rename the column"
+        )
+
+
+def _named(where: str, cells: pd.DataFrame, wanted: str, setting: str) -> str:
+    """The header that a setting names, exactly or but for blanks, marks and case.
+
+    Raises UserError if there is none, or several.
+    """
+    if [*cells.columns].count(wanted) == 1:
         return wanted
-    if (header := column_of(cells, (plain_name(wanted),))) is not None:
+    if (header := column_of(cells, (plain_name(wanted),), where)) is not None:
         return header
     near = difflib.get_close_matches(wanted, [*cells.columns], n=1, cutoff=0.0)
     hint = f"the nearest is {near[0]}" if near else "it has none"
-    raise UserError(f"{raw.path}: {name} has no column {wanted} ({hint}); set {setting}")
+    raise UserError(f"{where} has no column {wanted} ({hint}); set {setting}")
+
+
+def check_quadrants(where: str, quadrants: pd.Series) -> None:
+    """Raise UserError, with the row, if a quadrant is 0: then they may be counted from 0. where: the file."""
+    first = quadrants.map(song_id).str.casefold().isin(("0", "q0"))
+    if first.any():
+        row = quadrants.index[first][0]
+        raise UserError(f"{where}, row {row}: a quadrant is {quadrants[row]}, but quadrants are 1 to 4; correct them")
 
 
 def sides(quadrants: pd.Series) -> pd.DataFrame:

@@ -10,16 +10,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import pytest
 
-from pipeline.files import midi_md5
+from pipeline.files import RawData, midi_md5
 from pipeline.settings import SettingsError, UserError
 from pretrain_model.adapters import ADAPTERS
 from pretrain_model.known_sets import KNOWN_SETS
 from pretrain_model.pretrain_settings import SetSettings
+from pretrain_model.rated_files import column_of, numbers, read_cells
 from pretrain_model.rated_set import PIECES, RATINGS, RatedSet, split_of
+from pretrain_model.rated_songs import RatedSong, prepare_songs
 from pretrain_model.xmidi import SIDES
 
 NAN = math.nan
@@ -155,7 +158,7 @@ def test_damaged_tables_are_one_line(deam: SetSettings, tmp_path: Path, content:
 
 def test_a_song_may_have_arousal_alone(deam: SetSettings, tmp_path: Path) -> None:
     (path,) = (tmp_path / "annotations").rglob("valence.csv")
-    path.write_bytes(b"song_id,sample_1000ms\r\x00\xff\xfe,1\r")  # of an unknown song
+    path.write_bytes(b"song_id,sample_1000ms\r\xff\xfe,1\r")  # of an unknown song
     found = prepare(deam, tmp_path)
     assert values(found, "116", "bar_number", "arousal") == [[0, 0.25], [1, 0.75], [2, 0.25]]
     assert found.ratings["valence"].isna().all()
@@ -180,7 +183,7 @@ def test_memo2496(make_midi: MakeMidi, tmp_path: Path) -> None:
     )
     with zipfile.ZipFile(tmp_path / "midi.zip", "w") as archive:
         archive.writestr(unicodedata.normalize("NFD", "x/Café No. 1.mid"), make_midi(8))  # as macOS packs it
-        archive.writestr("x/2.mid", make_midi(8))
+        archive.writestr("x/2.mid", make_midi(8, 2))
     block = SetSettings(name="memo", adapter="memo2496", path=str(root), midi=str(tmp_path / "midi.zip"))
     found = prepare(block, tmp_path)
     assert values(found, "1") == [[0, 0.5, -1]]
@@ -363,3 +366,202 @@ def test_xmidi_elsewhere_is_one_line(xmidi: SetSettings, tmp_path: Path) -> None
         prepare(replace(xmidi, path=str(tmp_path / "empty")), tmp_path)
     with pytest.raises(SettingsError, match=r"sets\.xmidi\.group"):
         prepare(replace(xmidi, group="artist"), tmp_path)
+
+
+def test_one_rater_has_no_spread(make_midi: MakeMidi, tmp_path: Path) -> None:
+    """Both rate the first bar; the second has valence from one of them and arousal from none."""
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "a.mid").write_bytes(make_midi(8))
+    bars = {"bar_number": [0, 1], "arousal": [0.5, NAN]}
+    by = {"A": [0.2, 0.4], "B": [0.6, NAN], "mean": [0.4, 0.4]}
+    raters = {who: pd.DataFrame({**bars, "valence": found}).reindex(columns=RATINGS[1:]) for who, found in by.items()}
+    rated = raters.pop("mean")
+    block = SetSettings(name="own", adapter="merp", path=str(tmp_path / "music"))
+    songs = [RatedSong("a", "a.mid", rated, raters=raters)]
+    found = prepare_songs(block, tmp_path / "out", songs, RawData(str(tmp_path / "music"), "sets.own.path"))
+    assert found.ratings["valence_sd"].tolist() == pytest.approx([0.2, NAN], nan_ok=True)
+    assert found.ratings["arousal_sd"].tolist() == pytest.approx([0, NAN], nan_ok=True)
+    assert found.ratings["n_raters"].tolist() == [2, 1]
+
+
+def test_one_file_by_two_names_is_in_one_group_and_split(make_midi: MakeMidi, tmp_path: Path) -> None:
+    folder = tmp_path / "xmidi"
+    folder.mkdir()
+    names = [f"XMIDI_{word}_pop_{k:08d}.midi" for k, word in enumerate(["happy", "sad", "angry", "quiet"] * 5)]
+    for k, name in enumerate(names):
+        (folder / name).write_bytes(make_midi(8, 1 + k % 2, name=f"song {k % 10}"))
+    found = prepare(SetSettings("xmidi", "xmidi", path=str(folder), test_share=0.4, val_share=0.3), tmp_path)
+    by_md5 = found.pieces.groupby("md5")[["group", "split"]].nunique()
+    assert len(by_md5) == 10 and by_md5.eq(1).all(axis=None)
+    first = found.pieces.drop_duplicates("md5")
+    assert first["group"].tolist() == first["piece"].tolist()
+    assert sum(found.counts[f"pieces in {split}"] for split in ("train", "val", "test")) == 20
+
+
+def test_tables_that_can_not_be_told_are_one_line(deam: SetSettings, tmp_path: Path) -> None:
+    (path,) = (tmp_path / "annotations").rglob("valence.csv")
+    for content, told in (
+        ('song_id,sample_0ms\n115,1\n\n116,"0\n117,1\n', r"valence\.csv, row 4: a quote is not closed"),
+        (
+            'song_id,note,sample_0ms\n115,"Heroes,1\n116,"Low",0\n',
+            r"valence\.csv, row 2: a quote is .* within its cell",
+        ),
+        ("song_id,sample_0ms\n115,\x001\n", r"valence\.csv is no text in UTF-8, UTF-16 or Latin-1"),
+        ("song_id,sample_0ms,sample_0.0ms\n115,1,0\n", r"sample_0ms and sample_0\.0ms of one time"),
+        ("song_id,sample_0ms\n116,1\n115,1.5\n", r"valence\.csv: song 115 has 1\.5 in sample_0ms, .* from -1 to 1; is"),
+        ("song_id,sample_0ms\n115,abc\n", r"valence\.csv, row 2: sample_0ms is 'abc', which is no number; correct"),
+    ):
+        write(path, content)
+        with pytest.raises(UserError, match=told) as error:
+            prepare(deam, tmp_path)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_excels_unicode_text(tmp_path: Path, encoding: str) -> None:
+    mark = "" if encoding == "utf-16" else "\ufeff"
+    write(tmp_path / "t" / "a.txt", f"{mark}Künstler\tvalence\nBjörk\t-1,2e-1\nÉ\t+0,5\n", encoding)
+    cells = read_cells(RawData(tmp_path / "t", "path"), "a.txt")
+    assert cells["Künstler"].tolist() == ["Björk", "É"]
+    assert numbers(cells["valence"], "a.txt").tolist() == [-0.12, 0.5]
+    (tmp_path / "t" / "a.txt").write_bytes(b"\xff\xfea")  # half of a letter
+    with pytest.raises(UserError, match=r"a\.txt is no text"):
+        read_cells(RawData(tmp_path / "t", "path"), "a.txt")
+
+
+@pytest.mark.parametrize("cell", ["", " ", "-", "nan", "NA", "n/a", "NULL", "None", "inf"])
+def test_words_for_no_value_are_none(cell: str) -> None:
+    assert numbers(pd.Series([cell, "1"]), "a.csv").tolist() == pytest.approx([NAN, 1], nan_ok=True)
+
+
+@pytest.mark.parametrize("cell", ["10%", "1:00", "0,5", "1.234,5", "x"])
+def test_other_words_are_no_numbers(tmp_path: Path, cell: str) -> None:
+    write(tmp_path / "t" / "a.csv", f'id,valence\n1,0.5\n2,"{cell}"\n')
+    cells = read_cells(RawData(tmp_path / "t", "path"), "a.csv")
+    with pytest.raises(UserError, match=rf"a\.csv, row 3: valence is {cell!r}, which is no number"):
+        numbers(cells["valence"], "a.csv")
+
+
+def test_one_name_is_one_column() -> None:
+    table = pd.DataFrame(columns=["valence_mean", "Valence", "arousal", "Arousal ", "note", "note"])
+    assert column_of(table, ("valence", "valencemean"), "a.csv") == "Valence"
+    for names, told in (
+        (("arousal",), r"'arousal' in column 3 and 'Arousal ' in column 4"),
+        (("note",), "5 and 'note'"),
+    ):
+        with pytest.raises(UserError, match=rf"a\.csv has .*{told}"):
+            column_of(table, names, "a.csv")
+
+
+def test_deam_songs_of_two_rows_are_left_out(deam: SetSettings, tmp_path: Path) -> None:
+    (path,) = (tmp_path / "annotations").rglob("arousal.csv")
+    write(path, path.read_text() + "115.0,0,0,0,0,0\n")
+    found = prepare(deam, tmp_path)
+    assert found.pieces["piece"].tolist() == ["116"]
+    assert reasons(found)["115"] == "listed_twice"
+    assert (found.counts["left out, listed_twice"], found.counts["left out, no_midi"]) == (1, 2)
+    (path,) = (tmp_path / "annotations").rglob("*2000_2058.csv")
+    write(path, path.read_text() + "115,1,1,1,1,1\n")
+    assert reasons(prepare(replace(deam, kind="point"), tmp_path)) == {"115": "listed_twice"}
+
+
+def test_deam_ratings_of_whole_songs_are_from_1_to_9(deam: SetSettings, tmp_path: Path) -> None:
+    (path,) = (tmp_path / "annotations").rglob("*1_2000.csv")
+    write(path, path.read_text().replace("3.1", "0.9"))
+    with pytest.raises(UserError, match=r"1_2000\.csv: song 115 has 0\.9 in valence, where values are from 1 to 9; is"):
+        prepare(replace(deam, kind="point"), tmp_path)
+
+
+def test_valence_and_arousal_are_from_one_folder(deam: SetSettings, tmp_path: Path) -> None:
+    root = tmp_path / "annotations"
+    (old,) = root.rglob("arousal.csv")
+    write(root / "old" / "arousal.csv", old.read_text())  # alone, so the other folder's are meant
+    assert len(prepare(deam, tmp_path).pieces) == 2
+    write(root / "old" / "valence.csv", old.with_name("valence.csv").read_text())
+    with pytest.raises(UserError, match=r"old/valence\.csv and .*/valence\.csv both have arousal beside them"):
+        prepare(deam, tmp_path)
+    old.unlink()
+    (root / "old" / "valence.csv").unlink()
+    with pytest.raises(UserError, match=r"/valence\.csv and old/arousal\.csv are not in one folder"):
+        prepare(deam, tmp_path)
+    (static,) = root.rglob("*1_2000.csv")
+    write(root / "old" / static.name, static.read_text())
+    with pytest.raises(UserError, match=r"1_2000\.csv have one name; remove one of the copies"):
+        prepare(replace(deam, kind="point"), tmp_path)
+
+
+def test_memo2496_takes_a_file_for_one_song(make_midi: MakeMidi, tmp_path: Path) -> None:
+    root = tmp_path / "memo"
+    rows = "".join(f"{song},0,0,0\n" for song in range(1, 8))
+    for dimension in ("valence", "arousal"):
+        write(root / f"{dimension}_all_average.csv", f"song_id,sample_0ms,sample_1000ms,sample_2000ms\n{rows}7,1,1,1\n")
+    # 2.mid is song 1's by its name, so not song 2's by its id; 5 and 6 have one name; 4's name is no file, 3 has none,
+    # and 3.mid is that of 7, which has two rows of arousal and of valence
+    info = "song_id,file_name\n7,3.mp3\n1,2.mp3\n2,gone.mp3\n4,gone.mp3\n5,same.mp3\n6,same.mp3\n"
+    write(root / "songs_info_all.csv", info)
+    (tmp_path / "midi").mkdir()
+    for name in ("2.mid", "3.mid", "memo2496_3.mid", "memo2496_4.mid", "same.mid"):
+        (tmp_path / "midi" / name).write_bytes(make_midi(8, name=name))
+    block = SetSettings(name="memo", adapter="memo2496", path=str(root), midi=str(tmp_path / "midi"))
+    found = prepare(block, tmp_path)
+    kept = dict(zip(found.pieces["piece"], found.pieces["md5"], strict=True))
+    assert kept == {
+        song: midi_md5((tmp_path / "midi" / f"{stem}.mid").read_bytes())
+        for song, stem in (("1", "2"), ("3", "memo2496_3"), ("4", "memo2496_4"))
+    }
+    twice = dict.fromkeys(("5", "6", "7"), "listed_twice")
+    assert reasons(found) == {"2": "no_midi", **twice}
+    write(
+        root / "songs_info_all.csv", info + "1,2.mp3\n4,else.mp3\n"
+    )  # the same of song 1 again, and another of song 4
+    assert reasons(prepare(block, tmp_path)) == {"2": "no_midi", "4": "listed_twice", **twice}
+
+
+def test_merp_trials_without_a_value_count_as_not_made(merp: SetSettings, tmp_path: Path) -> None:
+    path = tmp_path / "merp" / "annotations_raw.parquet"
+    table = pd.read_parquet(path)
+    before = prepare(merp, tmp_path)
+    empty = [("505", f"E{k}", values, values) for k, values in enumerate(([], [NAN] * 3, [], None, [], [], [], []))]
+    alone = ("7", "E0", [], [])
+    more = pd.DataFrame([*empty, alone], columns=table.columns)
+    pd.concat([table, more], ignore_index=True).to_parquet(path)
+    found = prepare(merp, tmp_path)
+    pd.testing.assert_frame_equal(found.ratings, before.ratings)
+    assert found.counts["trials left out, without a value, arousal"] == 9
+    assert found.counts["raters left out, never moved valence"] == 1
+    assert reasons(found) == {"7": "no_midi"}
+
+
+@pytest.mark.parametrize("kind", ["curve", "point"])
+@pytest.mark.parametrize("unknown", [None, NAN, " "])
+def test_merp_raters_without_a_name_are_each_their_own(
+    merp: SetSettings, tmp_path: Path, unknown: str | float | None, kind: Literal["curve", "point"]
+) -> None:
+    rows = [
+        ("505", unknown, [0.0] * 11 + [2.0] * 10, [0.0] * 11 + [2.0] * 10),
+        ("505", unknown, [0.0] * 11 + [8.0] * 10, [9.0] * 21),
+        ("505", "A", [4.0] * 11 + [6.0] * 10, [0.0] * 11 + [2.0] * 10),
+    ]
+    table = pd.DataFrame(rows, columns=["song_id", "workerid", "valence", "arousal"]).astype({"workerid": object})
+    table.to_parquet(tmp_path / "merp" / "annotations_raw.parquet")
+    found = prepare(replace(merp, kind=kind), tmp_path)
+    assert values(found, "505", "valence", "valence_sd", "n_raters")[0] == pytest.approx([-0.05, 0, 3], abs=1e-6)
+    assert found.counts["raters left out, never moved arousal"] == 1
+    assert found.raters is not None
+    assert found.raters["rater"].tolist() == ["row 0", "row 1", "A"]
+
+
+def test_pmemo_rows_of_one_song_or_moment(pmemo: SetSettings, tmp_path: Path) -> None:
+    root = Path(str(pmemo.path)) / "annotations"
+    dynamic, static = root / "dynamic_annotations.csv", root / "static_annotations.csv"
+    # at 1 s arousal of 0.3 more, so on the average of 0.5, which takes 0.1 from the area of 2 s, doubled by the scale
+    write(dynamic, dynamic.read_text("utf-8-sig") + "7,1.0,0.3,0.75\n")
+    (bar,) = values(prepare(pmemo, tmp_path), "7", "valence", "arousal", "arousal_sd")
+    assert bar == pytest.approx([0.5, 0.3, 0.2])
+    write(static, static.read_text() + "8,0.5,0.5\n9,0.5,0.5\n")
+    (Path(str(pmemo.midi)) / "9.mid").write_bytes((Path(str(pmemo.midi)) / "8.mid").read_bytes())
+    found = prepare(replace(pmemo, kind="point"), tmp_path)
+    assert reasons(found) == {"8": "listed_twice"}
+    write(static, static.read_text() + "10,0.5,1.01\n")
+    with pytest.raises(UserError, match=r"static_annotations\.csv: song 10 has 1\.01 in valence, .* from 0 to 1; is"):
+        prepare(replace(pmemo, kind="point"), tmp_path)

@@ -88,6 +88,16 @@ def test_valence_and_arousal_are_covered_apart() -> None:
     assert found["arousal"].tolist() == pytest.approx([NAN, 0.1], nan_ok=True)
 
 
+def test_valence_and_arousal_may_be_sampled_at_other_times() -> None:
+    # valence at 0, 1, 2, … s and arousal between, so each has a sample a second and half of the rows
+    times = [k / 2 for k in range(10)]
+    rated = curve(times, [t if k % 2 == 0 else NAN for k, t in enumerate(times)],
+                  [NAN if k % 2 == 0 else t for k, t in enumerate(times)])  # fmt: skip
+    found = rate_bars(rated, np.arange(2), np.array([0.0, 2, 4]))
+    assert found[["valence", "arousal"]].to_numpy().tolist() == [[1, 1.25], [3, 3]]
+    assert whole_piece(rated)[["valence", "arousal"]].to_numpy().tolist() == [[2, 2.5]]
+
+
 def test_a_lag_moves_the_curve_earlier() -> None:
     rated = curve([0.0, 1, 2, 3, 4, 5], [0.0, 0, 0, 1, 1, 1])
     found = rate_bars(rated, np.arange(2), np.array([0.0, 2, 4]), lag=3.0)

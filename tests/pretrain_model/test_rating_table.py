@@ -12,11 +12,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from pipeline.files import midi_md5
 from pipeline.settings import UserError
-from pretrain_model.pretrain_settings import SetSettings, TableColumns
-from pretrain_model.rated_set import PIECES, RATINGS, WANTED, RatedSet, read_set_table, split_of
-from pretrain_model.rating_table import prepare_table
-from pretrain_model.table_columns import musicbrainz_id, spotify_id
+from pretrain_model.extraction import extract_latents
+from pretrain_model.pretrain_settings import QuadrantPoints, SetSettings, TableColumns
+from pretrain_model.rated_pieces import RatedPiece, listed_pieces, load_rated_pieces
+from pretrain_model.rated_set import PIECES, RATINGS, WANTED, RatedSet, read_set_table, split_of, table_path
+from pretrain_model.rating_table import _piece_names, prepare_table
+from pretrain_model.song_identity import musicbrainz_id, spotify_id
+from pretrain_model.unused_settings import unused_settings
 
 NAN = math.nan
 MakeMidi = Callable[..., bytes]
@@ -245,7 +249,7 @@ def test_curves_by_bars(own: Path, tmp_path: Path) -> None:
     assert found.ratings["bar_number"].tolist() == [0, 1]
     assert found.ratings["valence"].tolist() == [0.25, 0.5]
     assert found.ratings["arousal"].tolist() == pytest.approx([1, NAN], nan_ok=True)
-    assert reasons(found) == {"two": "no_rated_bar"}
+    assert reasons(found) == {"two": "no_rated_bar", "one": "not_a_bar"}
 
 
 def test_midi_files_elsewhere(own: Path, tmp_path: Path) -> None:
@@ -265,6 +269,12 @@ def test_midi_files_elsewhere(own: Path, tmp_path: Path) -> None:
         ("valence,arousal\n1,1\n", {}, r"artist and title.*sets\.own\.midi"),
         ("", {}, r"labels\.csv has no rows"),
         ("file,valence\none.mid,1,2\n", {}, r"labels\.csv, row 2 has more cells"),
+        ("file,valence\none.mid,1\n\ntwo.midi,abc\n", {}, r"labels\.csv, row 4: valence is 'abc', which is no number"),
+        ("file,seconds,valence\none.mid,0:01,1\n", {"kind": "curve"}, r"row 2: seconds is '0:01', which is no number"),
+        ("file,seconds,bar,valence\none.mid,0,0,1\n", {"kind": "curve"}, r"columns seconds and bar_number; rename"),
+        ("file,valence,split\none.mid,1,train\ntwo.midi,1,holdout\n", {}, r"row 3: the split is 'holdout', .* train, "),
+        ("file,quadrant\none.mid,1\ntwo.midi,0\n", {"kind": "sign"}, r"labels\.csv, row 3: .* is 0, but .* 1 to 4"),
+        ("file,valence,valence\none.mid,1,1\n", {}, r"labels\.csv has 'valence' in column 2 and 'valence' in column 3"),
     ],
 )
 def test_faults_are_one_line(own: Path, tmp_path: Path, text: str, settings: dict[str, Any], message: str) -> None:
@@ -291,3 +301,241 @@ def test_popular_songs(shared: Path, tmp_path: Path) -> None:
     found = prepare_table(block, tmp_path)
     assert (len(found.pieces), found.pieces["group"].nunique(), len(found.ratings)) == (105, 93, 105)
     assert found.counts["left out, no_rating"] == 401 - 105
+
+
+SPLITS = ("train", "val", "test")
+
+
+@pytest.fixture
+def load(own: Path, tmp_path: Path, encoder: Any) -> Callable[..., list[RatedPiece]]:
+    """Prepare a table of the folder's songs, extract the latents and read the pieces of all splits."""
+
+    def read(text: str, most: int | None = None, **settings: Any) -> list[RatedPiece]:
+        prepare(own, text, tmp_path, **settings).write(tmp_path / "out", "own")
+        extract_latents(tmp_path / "out", ["own"], encoder, 4)
+        block = SetSettings(name="own", adapter="table", path=str(own), **settings)
+        return load_rated_pieces(tmp_path / "out", block, SPLITS, encoder, most=most)
+
+    return read
+
+
+def test_the_standard_error_is_that_of_the_raters_mean(load: Callable[..., list[RatedPiece]]) -> None:
+    """Four raters; one, who has no spread; none (no number of raters); and a number that is not known."""
+    text = (
+        "file,valence,arousal,n_raters,valence_sd,arousal_sd\none.mid,1,-1,4,0.6,0.3\ntwo.midi,1,1,1,0,0\n"
+        "a/same.mid,1,1,0,0.6,\nb/same.mid,1,1,,0.6,0.3\n"
+    )
+    pieces = {piece.name: piece for piece in load(text)}
+    assert pieces["one"].error == pytest.approx((0.6 / math.sqrt(3), 0.3 / math.sqrt(3)))
+    assert pieces["two"].error == pytest.approx((NAN, NAN), nan_ok=True)
+    assert pieces["a__same"].error == pytest.approx((0.6, NAN), nan_ok=True)
+    assert pieces["b__same"].error == pytest.approx((0.6, 0.3))
+    n_raters = [pieces[name].n_raters for name in ("one", "two", "a__same", "b__same")]
+    assert n_raters == pytest.approx([4, 1, NAN, NAN], nan_ok=True)
+
+
+def test_the_error_of_a_curve_is_the_mean_over_the_bars_that_have_one(load: Callable[..., list[RatedPiece]]) -> None:
+    text = (
+        "file,bar_number,valence,arousal,n_raters,valence_sd\none.mid,0,1,1,5,0.4\none.mid,1,1,1,1,0\n"
+        "one.mid,2,1,1,2,0.6\n"
+    )
+    (piece,) = load(text, kind="curve")
+    assert piece.error[0] == pytest.approx((0.4 / 2 + 0.6) / 2)
+
+
+def test_latents_of_another_file_are_refused(
+    load: Callable[..., list[RatedPiece]], own: Path, tmp_path: Path, make_midi: MakeMidi, encoder: Any
+) -> None:
+    text = "file,valence,arousal\none.mid,1,1\n"
+    load(text)
+    (own / "one.mid").write_bytes(make_midi(16, 8))
+    found = prepare(own, text, tmp_path)
+    found.write(tmp_path / "out", "own")
+    block = SetSettings(name="own", adapter="table", path=str(own))
+    with pytest.raises(
+        UserError, match=r"one\.safetensors is of another MIDI file: run .*02_extract_latents\.py again"
+    ):
+        load_rated_pieces(tmp_path / "out", block, SPLITS, encoder)
+    replace(found, pieces=found.pieces.assign(md5="")).write(tmp_path / "out", "own")
+    assert len(load_rated_pieces(tmp_path / "out", block, SPLITS, encoder)) == 1
+
+
+HIGH = "file,valence,arousal\none.mid,5,8.5\ntwo.midi,-3,1\n"
+SIDES = "file,valence,arousal\none.mid,{},{}\ntwo.midi,{},{}\n"
+
+
+@pytest.mark.parametrize("kind", ["point", "curve"])
+def test_the_common_scale_is_from_minus_1_to_1(load: Callable[..., list[RatedPiece]], kind: str) -> None:
+    text = HIGH if kind == "point" else "file,bar_number,valence,arousal\none.mid,0,5,8.5\n"
+    with pytest.raises(UserError, match=r"sets\.own\.scale is common, but its ratings go to 8\.5: set it to own, or"):
+        load(text, kind=kind, scale="common")
+    assert load(text, kind=kind)
+    assert load(SIDES.format(1, -1, 0, 0.5), scale="common")
+
+
+@pytest.mark.parametrize(
+    "values", [(1, 9, 4, 6), (0, 1, 1, 0), (0.2, 0.9, 0.4, 0.1), (5, -1, 3, 1), (-1, -2, -3, 0), ("", 1, "", 2)]
+)
+def test_signs_need_values_on_both_sides_of_0(load: Callable[..., list[RatedPiece]], values: tuple[float, ...]) -> None:
+    told = r"sets\.own\.kind is sign, but its ratings are all on one side of 0: .* quadrants, words, or values on both"
+    with pytest.raises(UserError, match=told):
+        load(SIDES.format(*values), kind="sign")
+
+
+@pytest.mark.parametrize("values", [(-1, 1, 1, -1), (1, 1, -1, 1), (-4, 0, 4, 0), ("", -1, "", 1)])
+def test_signs_on_both_sides_in_one_dimension_are_signs(
+    load: Callable[..., list[RatedPiece]], values: tuple[float, ...]
+) -> None:
+    """Happy and angry differ in valence alone."""
+    assert len(load(SIDES.format(*values), kind="sign")) == 2
+
+
+def test_of_a_large_set_some_pieces_are_drawn_before_they_are_read(
+    load: Callable[..., list[RatedPiece]],
+    own: Path,
+    tmp_path: Path,
+    make_midi: MakeMidi,
+    encoder: Any,
+    monkeypatch: Any,
+) -> None:
+    names = [f"{k:02}.mid" for k in range(12)]
+    for k, name in enumerate(names):
+        (own / name).write_bytes(make_midi(16, name=f"song {k}"))
+    text = "file,valence,arousal\n" + "".join(f"{name},1,1\n" for name in [*names, "broken.mid"])
+    read: list[Path] = []
+    original = __import__("pretrain_model.rated_pieces").rated_pieces.read_latents
+    monkeypatch.setattr("pretrain_model.rated_pieces.read_latents", lambda path: read.append(path) or original(path))
+    drawn = [piece.name for piece in load(text, most=5)]
+    assert len(read) == 5 and drawn == sorted({path.stem for path in read})
+    assert [piece.name for piece in load(text, most=5)] == drawn != [name[:-4] for name in names[:5]]
+    whole = load(text)
+    assert [piece.name for piece in whole] == [name[:-4] for name in names] == [p.name for p in load(text, most=100)]
+    for path in (tmp_path / "out" / "latents").rglob(f"{drawn[0]}.safetensors"):
+        path.unlink()  # another takes its place
+    block = SetSettings(name="own", adapter="table", path=str(own))
+    again = load_rated_pieces(tmp_path / "out", block, SPLITS, encoder, most=5)
+    assert len(again) == 5 and {piece.name for piece in again} > {*drawn[1:]}
+    listed = listed_pieces(tmp_path / "out", block, SPLITS, encoder)
+    known = [piece for piece in whole if piece.name != drawn[0]]
+    assert [(p.name, p.group, p.split, p.same_as) for p in listed] == [
+        (p.name, p.group, p.split, p.same_as) for p in known
+    ]
+
+
+def test_what_was_found_is_kept_while_the_same_songs_are_wanted(tmp_path: Path) -> None:
+    text = "artist,title,valence,arousal\nA,One,0.1,0.2\nB,Two,0.30000000000000004,-1\n"
+    block, out = table(tmp_path, text), tmp_path / "out"
+    found = [table_path(out, "own", kind) for kind in ("pieces", "ratings")]
+    prepare_table(block, out).write(out, "own")
+    for path in found:
+        path.write_text("found")
+    prepare_table(block, out).write(out, "own")
+    assert [path.read_text() for path in found] == ["found", "found"]
+    prepare_table(table(tmp_path, text + "C,Three,1,1\n"), out).write(out, "own")
+    assert not any(path.exists() for path in found)
+
+
+def test_pieces_of_one_file_have_one_group_with_all_of_their_groups() -> None:
+    """Zelda and Mario share a file; a piece whose md5 is not known is the same as none."""
+    rows = [("a", "1", "Zelda", "train"), ("b", "2", "Mario", "test"), ("c", "1", "Mario", "test"),
+            ("d", "", "Sonic", "val"), ("e", "", "Kirby", "test")]  # fmt: skip
+    pieces = pd.DataFrame(rows, columns=["piece", "md5", "group", "split"]).reindex(columns=[*PIECES])
+    empty = pd.DataFrame(columns=["piece", "reason"])
+    found = RatedSet(pieces, pd.DataFrame(columns=[*RATINGS]), empty).pieces
+    assert found["group"].tolist() == ["Zelda", "Zelda", "Zelda", "Sonic", "Kirby"]
+    assert found["split"].tolist() == ["train", "train", "train", "val", "test"]
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        (["x/a.mid", "b.midi"], ["a", "b"]),
+        (["x/a.mid", "y/A.mid"], ["x__a", "y__A"]),
+        (["a.mid", "a.midi"], ["a.mid", "a.midi"]),
+        (["x/b.mid", "y/b.mid", "x__b.mid"], ["x__b.mid", "y__b", "x__b"]),
+        (["x/a.mid", "x__a.mid", "x/a.midi"], ["x__a.mid", "x__a", "x__a.midi"]),
+        (["a.mid", "A.mid", "a.mid_2.mid"], ["a.mid", "A.mid_3", "a.mid_2"]),
+    ],
+)
+def test_names_of_pieces_are_their_own(files: list[str], names: list[str]) -> None:
+    assert _piece_names(files) == dict(zip(files, names, strict=True))
+    assert {*_piece_names(files[::-1])} == {*files}
+    assert len({name.casefold() for name in _piece_names(files[::-1]).values()}) == len(files)
+
+
+def test_names_of_pieces_fit_into_a_files_name() -> None:
+    files = ["a" * 200 + ".mid", "a" * 201 + ".mid", "é" * 120 + ".mid", "x/" + "b" * 140 + ".mid", "y/" + "b" * 140]
+    names = [*_piece_names(files).values()]
+    assert len({*names}) == len(files)
+    assert all(len(name.encode()) <= 150 for name in names)
+
+
+def test_no_piece_takes_the_place_of_another(own: Path, tmp_path: Path, make_midi: MakeMidi, capsys: Any) -> None:
+    for k, name in enumerate(("one.midi", "a__same.mid")):
+        (own / name).write_bytes(make_midi(16, 5 + k))
+    names = ["one.mid", "one.midi", "a/same.mid", "b/same.mid", "a__same.mid"]
+    found = prepare(own, "file,valence\n" + "".join(f"{name},1\n" for name in names), tmp_path)
+    assert found.pieces["piece"].tolist() == ["one.mid", "one.midi", "a__same.mid", "b__same", "a__same"]
+    kept = [midi_md5((tmp_path / "out" / path).read_bytes()) for path in found.pieces["midi"]]
+    assert kept == found.pieces["md5"].tolist() == [midi_md5((own / name).read_bytes()) for name in names]
+    assert "note: 3 pieces named with the file's ending" in capsys.readouterr().err
+
+
+def test_songs_with_the_names_of_missing_values(tmp_path: Path) -> None:
+    block = table(tmp_path, "artist,title,tempo,valence\nNA,NULL,,1\nnan,None,90,\nN/A,null,100,2\n")
+    prepare_table(block, tmp_path).write(tmp_path, "own")
+    found = read_set_table(tmp_path, "own", "wanted")
+    assert found[["artist", "title"]].to_numpy().tolist() == [["NA", "NULL"], ["N/A", "null"]]
+    assert found["tempo"].tolist() == pytest.approx([NAN, 100], nan_ok=True)
+    assert found["arousal"].isna().all()
+    assert found["valence"].dtype == found["arousal"].dtype == float
+
+
+def test_a_bar_that_is_none_is_counted(own: Path, tmp_path: Path, capsys: Any) -> None:
+    rows = (
+        "one.mid,1,1,1\none.mid,1.5,1,1\none.mid,4,1,1\none.mid,-1,,1\none.mid,9,,\ntwo.midi,3,1,1\nbroken.mid,8,1,1\n"
+    )
+    found = prepare(own, f"file,bar_number,valence,arousal\n{rows}", tmp_path, kind="curve", lag=2.0)
+    assert found.ratings[["piece", "bar_number"]].to_numpy().tolist() == [["one", 1], ["two", 3]]
+    assert found.counts["left out, not_a_bar"] == 3
+    assert reasons(found) == {"broken": "unusable_midi_not_midi", "one": "not_a_bar"}
+    told = capsys.readouterr().err
+    assert "sets.own.lag is not used" in told
+    assert "begin at bar 1" not in told
+    prepare(own, "file,bar_number,valence\none.mid,2,1\none.mid,1,1\ntwo.midi,1,1\n", tmp_path, kind="curve")
+    assert "sets.own: the ratings of every piece begin at bar 1, and bars are counted from 0" in capsys.readouterr().err
+
+
+def test_a_table_that_is_not_of_ratings_may_say_anything(own: Path, tmp_path: Path) -> None:
+    (own / "notes.csv").write_text("file,tempo,split\none.mid,Allegro,holdout\n")
+    assert len(prepare(own, "file,valence\none.mid,1\n", tmp_path, match_by=("md5",)).pieces) == 1
+
+
+def test_of_two_columns_of_one_name_a_setting_names_one(tmp_path: Path) -> None:
+    text = "artist,title,valence,Valence,arousal_mean,arousal\nA,T,1,2,3,4\n"
+    found = wanted(table(tmp_path, text, columns=TableColumns(valence="Valence")), tmp_path)
+    assert found[["valence", "arousal"]].to_numpy().tolist() == [[2, 4]]
+    with pytest.raises(UserError, match=r"ratings\.csv has 'valence' in column 3 and 'Valence' in column 4, .* rename"):
+        wanted(table(tmp_path, text), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "unused"),
+    [
+        ({"adapter": "table", "columns": TableColumns(md5="x"), "match_by": ("md5",), "group": "x"}, []),
+        (
+            {"adapter": "deam", "columns": TableColumns(md5="x"), "match_by": ("md5",), "lag": 2.0},
+            ["columns", "match_by"],
+        ),
+        ({"adapter": "deam", "kind": "point", "lag": 2.0, "points": QuadrantPoints(Q1=(1, 1))}, ["points", "lag"]),
+        ({"adapter": "emopia", "points": QuadrantPoints(Q1=(1, 1)), "alignment": "time"}, ["alignment"]),
+        ({"adapter": "emopia", "group": "artist", "midi": "x"}, ["midi", "group"]),
+        ({"adapter": "vgmidi", "group": "game", "alignment": "time", "lag": 1.0}, ["lag"]),
+        ({"adapter": "table", "lag": 1.0}, ["lag"]),
+        ({"adapter": "table", "lag": 1.0, "kind": "curve"}, []),
+    ],
+)
+def test_settings_that_an_adapter_does_not_use_are_told(settings: dict[str, Any], unused: list[str]) -> None:
+    lines = unused_settings(SetSettings(name="own", **settings))
+    assert [line.split(" ")[0] for line in lines] == [f"sets.own.{name}" for name in unused]
+    assert not any("\n" in line for line in lines)

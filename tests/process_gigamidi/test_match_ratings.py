@@ -166,7 +166,7 @@ def test_songs_are_found_by_each_identity(ratings: Path, stream: Path) -> None:
         "50 % of 2 matches with a tempo",
         "1 song failed:",
         "1 unreadable",
-        f"next: python pretrain_model/03_train.py --set output.dir={ratings}",
+        f": python pretrain_model/03_train.py --set output.dir={ratings}",
     ):
         assert line in done.stdout
 

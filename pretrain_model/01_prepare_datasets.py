@@ -8,10 +8,11 @@ plots/NAME/*.png: rated and predicted curves over each other, with the lag at wh
 """
 
 from pipeline.files import provenance, write_json
-from pipeline.settings import command, command_line, run_script
+from pipeline.settings import command, command_line, note, run_script
 from pretrain_model.adapters import ADAPTERS
 from pretrain_model.pretrain_settings import ALL, SETTINGS_FILE, PretrainSettings, SetSettings
 from pretrain_model.rated_set import MATCH, PREPARE, is_by_identity, read_set_table, table_path
+from pretrain_model.unused_settings import unused_settings
 
 
 def main(settings: PretrainSettings) -> None:
@@ -25,6 +26,8 @@ def main(settings: PretrainSettings) -> None:
             remove(settings, block)  # of an earlier run, which the next steps would use
     for block in sets:
         block.rated_as  # noqa: B018  # refuses a kind that its files don't have, before they are read
+        for line in unused_settings(block):
+            note(line)
         found = ADAPTERS[block.adapter](block, folder)
         found.write(folder, block.name)
         counts[block.name] = dict(found.counts)

@@ -98,6 +98,7 @@ def _read(block: SetSettings, raw: RawData) -> dict[str, list[_Trial]]:
         columns["song"] = column_of(table, SONG_COLUMNS, where)
         if lacking := [column for column, header in columns.items() if header is None]:
             raise UserError(f"{where} has no column {lacking[0]}; is this MERP?")
+        table = table[table[columns["song"]].notna()]
         raters = _raters(table, column_of(table, _RATERS, where))
         names = [song_id(str(song)) for song in table[columns["song"]]]
         return {

@@ -462,7 +462,8 @@ def test_deam_songs_of_two_rows_are_left_out(deam: SetSettings, tmp_path: Path) 
     assert (found.counts["left out, listed_twice"], found.counts["left out, no_midi"]) == (1, 2)
     (path,) = (tmp_path / "annotations").rglob("*2000_2058.csv")
     write(path, path.read_text() + "115,1,1,1,1,1\n")
-    assert reasons(prepare(replace(deam, kind="point"), tmp_path)) == {"115": "listed_twice"}
+    found = prepare(replace(deam, kind="point"), tmp_path)
+    assert (found.pieces["piece"].tolist(), reasons(found)) == (["116"], {"115": "listed_twice"})
 
 
 def test_deam_ratings_of_whole_songs_are_from_1_to_9(deam: SetSettings, tmp_path: Path) -> None:
@@ -522,8 +523,8 @@ def test_merp_trials_without_a_value_count_as_not_made(merp: SetSettings, tmp_pa
     table = pd.read_parquet(path)
     before = prepare(merp, tmp_path)
     empty = [("505", f"E{k}", values, values) for k, values in enumerate(([], [NAN] * 3, [], None, [], [], [], []))]
-    alone = ("7", "E0", [], [])
-    more = pd.DataFrame([*empty, alone], columns=table.columns)
+    others = [("7", "E0", [], []), (None, "E0", [1.0], [1.0])]  # a song of no other trial, and one of no song
+    more = pd.DataFrame([*empty, *others], columns=table.columns)
     pd.concat([table, more], ignore_index=True).to_parquet(path)
     found = prepare(merp, tmp_path)
     pd.testing.assert_frame_equal(found.ratings, before.ratings)
@@ -558,10 +559,11 @@ def test_pmemo_rows_of_one_song_or_moment(pmemo: SetSettings, tmp_path: Path) ->
     write(dynamic, dynamic.read_text("utf-8-sig") + "7,1.0,0.3,0.75\n")
     (bar,) = values(prepare(pmemo, tmp_path), "7", "valence", "arousal", "arousal_sd")
     assert bar == pytest.approx([0.5, 0.3, 0.2])
-    write(static, static.read_text() + "8,0.5,0.5\n9,0.5,0.5\n")
+    write(static, static.read_text() + "7,0.5,0.5\n9,0.5,0.5\n")
     (Path(str(pmemo.midi)) / "9.mid").write_bytes((Path(str(pmemo.midi)) / "8.mid").read_bytes())
     found = prepare(replace(pmemo, kind="point"), tmp_path)
-    assert reasons(found) == {"8": "listed_twice"}
+    assert found.pieces["piece"].tolist() == ["9"]
+    assert reasons(found) == {"7": "listed_twice", "8": "no_rating"}
     write(static, static.read_text() + "10,0.5,1.01\n")
     with pytest.raises(UserError, match=r"static_annotations\.csv: song 10 has 1\.01 in valence, .* from 0 to 1; is"):
         prepare(replace(pmemo, kind="point"), tmp_path)

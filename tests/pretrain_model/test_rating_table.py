@@ -271,7 +271,11 @@ def test_midi_files_elsewhere(own: Path, tmp_path: Path) -> None:
         ("file,valence\none.mid,1,2\n", {}, r"labels\.csv, row 2 has more cells"),
         ("file,valence\none.mid,1\n\ntwo.midi,abc\n", {}, r"labels\.csv, row 4: valence is 'abc', which is no number"),
         ("file,seconds,valence\none.mid,0:01,1\n", {"kind": "curve"}, r"row 2: seconds is '0:01', which is no number"),
-        ("file,seconds,bar,valence\none.mid,0,0,1\n", {"kind": "curve"}, r"columns seconds and bar_number; rename"),
+        (
+            "file,seconds,bar,valence\none.mid,0,0,1\n",
+            {"kind": "curve"},
+            r"columns seconds and bar_number, and .* rename the other",
+        ),
         ("file,valence,split\none.mid,1,train\ntwo.midi,1,holdout\n", {}, r"row 3: the split is 'holdout', .* train, "),
         ("file,quadrant\none.mid,1\ntwo.midi,0\n", {"kind": "sign"}, r"labels\.csv, row 3: .* is 0, but .* 1 to 4"),
         ("file,valence,valence\none.mid,1,1\n", {}, r"labels\.csv has 'valence' in column 2 and 'valence' in column 3"),
@@ -517,6 +521,9 @@ def test_of_two_columns_of_one_name_a_setting_names_one(tmp_path: Path) -> None:
     assert found[["valence", "arousal"]].to_numpy().tolist() == [[2, 4]]
     with pytest.raises(UserError, match=r"ratings\.csv has 'valence' in column 3 and 'Valence' in column 4, .* rename"):
         wanted(table(tmp_path, text), tmp_path)
+    text = "artist,title,V,V\nA,T,1,2\n"
+    with pytest.raises(UserError, match=r"ratings\.csv has 'V' in column 3 and 'V' in column 4"):
+        wanted(table(tmp_path, text, columns=TableColumns(valence="V")), tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,8 @@ def error_weights(listener: Listener, left_out: Sequence[LeftOut], scales: Scale
     }
     usual = spread
     numeric = [left for left in left_out if left.of.is_numeric]
-    if rated := [left for left in numeric if left.of.is_common] or numeric:
+    level = [left for left in numeric if left.of.teaches_level]
+    if rated := [left for left in level if left.of.is_common] or level:
         causes, errors, shares = _causes_and_errors(listener, rated, scales)
         usual = usual.copy()
         for k in range(2):

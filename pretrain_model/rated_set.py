@@ -25,7 +25,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.files import atomic_write, midi_md5, write_table
-from pipeline.settings import UserError, command, first_line
+from pipeline.settings import UserError, command, counted, first_line, note, one_line
 
 from .pretrain_settings import SetSettings
 
@@ -98,7 +98,15 @@ def same_files_together(pieces: pd.DataFrame) -> pd.DataFrame:
         return pieces
     first = first_of_the_joined([*shared_rows(md5), *shared_rows(pieces["group"])])
     rows = [first.get(row, row) for row in range(len(pieces))]
-    return pieces.assign(**{column: pieces[column].to_numpy()[rows] for column in ("group", "split")})
+    joined = pieces.assign(**{column: pieces[column].to_numpy()[rows] for column in ("group", "split")})
+    moved = (joined[["group", "split"]] != pieces[["group", "split"]]).any(axis=1)
+    if moved.any():
+        named = ", ".join(one_line(str(piece), 40) for piece in pieces.loc[moved, "piece"].iloc[:3])
+        note(
+            f"{counted(int(moved.sum()), 'piece')} have the MIDI file of another piece, or belong to the group of such: "
+            f"they are kept in one group and split with it ({named}{', …' if moved.sum() > 3 else ''})"
+        )
+    return joined
 
 
 def shared_rows(values: pd.Series) -> list[list[int]]:

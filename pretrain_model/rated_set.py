@@ -103,7 +103,7 @@ def same_files_together(pieces: pd.DataFrame) -> pd.DataFrame:
     if moved.any():
         named = ", ".join(one_line(str(piece), 40) for piece in pieces.loc[moved, "piece"].iloc[:3])
         note(
-            f"{counted(int(moved.sum()), 'piece')} have the MIDI file of another piece, or belong to the group of such: "
+            f"{counted(int(moved.sum()), 'piece')} have the MIDI file of another, or are in the group of such: "
             f"they are kept in one group and split with it ({named}{', …' if moved.sum() > 3 else ''})"
         )
     return joined

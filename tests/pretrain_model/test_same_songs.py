@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.settings import UserError, load_settings
@@ -16,6 +17,7 @@ from pretrain_model.features import FEATURES
 from pretrain_model.predictors import learned
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, SetSettings
 from pretrain_model.rated_pieces import RatedPiece
+from pretrain_model.rated_set import same_files_together
 from pretrain_model.same_songs import linked_groups, refuse_in_two_groups, refuse_shared, without_same
 from pretrain_model.song_identity import song_key
 
@@ -218,3 +220,14 @@ def test_every_piece_is_predicted_without_its_fold_and_without_what_is_only_meas
     assert all(p.dataset == "games" for kept in trained[3:] for p in kept)
     protocol.left_out("trees")  # is remembered
     assert len(trained) == 6
+
+
+def test_pieces_with_one_file_are_put_into_one_group_and_split_and_told(capsys) -> None:
+    rows = [("a", "m1", "x", "train"), ("b", "m2", "y", "test"), ("c", "m1", "y", "test"), ("d", "m3", "z", "val")]
+    table = pd.DataFrame(rows, columns=["piece", "md5", "group", "split"])
+    joined = same_files_together(table)
+    assert joined["group"].tolist() == ["x", "x", "x", "z"]
+    assert joined["split"].tolist() == ["train", "train", "train", "val"]
+    assert "2 pieces have the MIDI file of another" in capsys.readouterr().err
+    same_files_together(joined)
+    assert not capsys.readouterr().err

@@ -101,6 +101,7 @@ def comparison_as_markdown(table: pd.DataFrame) -> str:
     lines = ["| learning from | on | dimension | without | with | difference |", "|---|---|---|---|---|---|"]
     for row in table.to_dict("records"):
         before, after = ("" if np.isnan(row[name]) else f"{row[name]:.3f}" for name in ("without", "with"))
+        before, after = (figure.replace("-", "−") for figure in (before, after))
         difference = f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})".replace("-", "−")
         lines.append(f"| {row['set']} | {row['on']} | {row['dimension']} | {before} | {after} | {difference} |")
     return "\n".join(lines)

@@ -270,15 +270,13 @@ def _is_litter(name: str) -> bool:
     return "__MACOSX" in parts or parts[-1].startswith(".")
 
 
-def raw_data(path: str | None, url: str | None, md5: str | None, downloads: Path, section: str) -> RawData:
+def raw_data(path: str | None, url: str, md5: str | None, downloads: Path, section: str) -> RawData:
     """The dataset at `path`; if that is None, download it from `url` into the folder `downloads`.
 
-    section: the dataset's section in the settings, for messages. Raises UserError if both are None.
+    section: the dataset's section in the settings, for messages.
     """
     setting = f"{section}.path"
-    if path is None and url is None:
-        raise UserError(f"{setting} is not set: give a zip or a folder")
-    return RawData(path or _download(str(url), md5, downloads / f"{section}.zip", setting), setting)
+    return RawData(_download(url, md5, downloads / f"{section}.zip", setting) if path is None else path, setting)
 
 
 def _download(url: str, md5: str | None, target: Path, setting: str) -> Path:

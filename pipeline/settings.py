@@ -119,9 +119,8 @@ class _IsPath:
 FilePath = Annotated[str, _IsPath()]  # ~ at its beginning stands for the user's home folder; it can't be empty
 
 
-ONE_OR_MORE = (
-    object()
-)  # marks a list in whose place a single value may stand: `Annotated[tuple[str, ...], ONE_OR_MORE]`
+# in `Annotated[tuple[str, ...], ONE_OR_MORE]`: a single value may stand for the list
+ONE_OR_MORE = object()
 
 
 class _Override(Plain):
@@ -373,7 +372,7 @@ def _nearest(text: str, known: Iterable[str]) -> str:
     return f" (did you mean {found[0]}?)" if found else ""
 
 
-def _build(kind: type[SettingsT], values: dict[str, Any], at: str, origin: dict[str, str], file: str) -> SettingsT:
+def _build(kind: type[SettingsT], values: dict[str, Any], at: str, origin: Mapping[str, str], file: str) -> SettingsT:
     hints = typing.get_type_hints(kind, include_extras=True)
     for key in values:
         if key not in hints:
@@ -404,7 +403,7 @@ def _block_type(hint: Any) -> type | None:
     return typing.cast(type, arguments[0]) if is_list else None
 
 
-def _built_blocks(hint: Any, values: Any, at: str, origin: dict[str, str], file: str) -> tuple[Any, ...]:
+def _built_blocks(hint: Any, values: Any, at: str, origin: Mapping[str, str], file: str) -> tuple[Any, ...]:
     """The blocks of a list, each a dataclass. Raises SettingsError if two have one name."""
     where = origin.get(at, file)
     if isinstance(values, _Override):
@@ -428,7 +427,7 @@ def _check(hint: Any, value: Any, name: str, where: str, origins: Mapping[str, s
             value = value.for_hint(dict, name)
         if not isinstance(value, dict):
             raise SettingsError(f"{where}: '{name}' is a section of settings, not a {_kind(value)}")
-        return _build(typing.cast(type, hint), value, f"{name}.", dict(origins), file)
+        return _build(typing.cast(type, hint), value, f"{name}.", origins, file)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if ONE_OR_MORE in arguments and isinstance(value, str):
         if isinstance(value, _Override):

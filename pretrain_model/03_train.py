@@ -16,17 +16,15 @@ from musetok_bridge import BarEncoder, load_encoder
 from pipeline.files import provenance, write_json, write_table
 from pipeline.settings import SettingsError, UserError, command_line, note, one_line, run_script
 from pretrain_model.head import Model, load_head, save_head
+from pretrain_model.known_sets import LONGEST_TERMS
 from pretrain_model.listener_training import train_with_scales
 from pretrain_model.prepared_sets import check_unchanged
-from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, SetSettings
-from pretrain_model.rated_pieces import RatedPiece, listed_pieces, load_rated_pieces, rated_bars
+from pretrain_model.pretrain_settings import SETTINGS_FILE, SPLITS, PretrainSettings, SetSettings
+from pretrain_model.rated_pieces import Piece, RatedPiece, listed_pieces, load_rated_pieces, rated_bars
 from pretrain_model.rated_set import table_path
 from pretrain_model.same_songs import refuse_shared, without_same
 from pretrain_model.set_scales import scales_table
 from pretrain_model.training import train_head
-
-SPLITS = ("train", "val", "test")
-LONGEST_TERMS = 300  # characters of a licence or citation, which cards show on one line
 
 
 def main(settings: PretrainSettings) -> None:
@@ -135,7 +133,7 @@ def read(
 
 def in_splits(
     settings: PretrainSettings, blocks: Sequence[SetSettings], splits: Sequence[str], encoder: BarEncoder
-) -> list[RatedPiece]:
+) -> list[Piece]:
     """Who is in some splits of all prepared sets, also those that are not learned from. blocks: those that are."""
     more = [block for block in settings.prepared() if block not in blocks]
     known = [block for block in more if table_path(settings.folder, block.name, "pieces").exists()]

@@ -12,14 +12,12 @@ from musetok_bridge import load_encoder
 from pipeline.files import provenance, write_json, write_table
 from pipeline.settings import SettingsError, run_script
 from pretrain_model.cross_validation import Protocol, as_markdown, cross_validate
+from pretrain_model.known_sets import KINDS
 from pretrain_model.prepared_sets import check_unchanged
-from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
+from pretrain_model.pretrain_settings import SETTINGS_FILE, SPLITS, PretrainSettings
 from pretrain_model.rated_pieces import load_rated_pieces
 from pretrain_model.rated_set import read_set_table, table_path
 from pretrain_model.set_comparison import compare_sets, comparison_as_markdown
-
-SPLITS = ("train", "val", "test")
-KINDS = ("curve", "point", "sign", "rank")  # the order of the tables
 
 
 def main(settings: PretrainSettings) -> None:

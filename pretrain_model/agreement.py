@@ -139,7 +139,7 @@ def _sizes_of_errors(errors: Array, sd: Array) -> dict[str, float]:
     return found
 
 
-def _means_of_pairs(pieces: Sequence[Compared]) -> tuple[np.ndarray, np.ndarray]:
+def means_of_pairs(pieces: Sequence[Compared]) -> tuple[np.ndarray, np.ndarray]:
     """The means over the bars of each pair, predicted and rated, (pairs, 2) each; NaN where not rated."""
     pairs = [pair for piece in pieces for pair in piece]
     predicted, rated = (np.stack([pair[k][:, :2].mean(axis=0) for pair in pairs]) for k in (0, 1))
@@ -148,7 +148,7 @@ def _means_of_pairs(pieces: Sequence[Compared]) -> tuple[np.ndarray, np.ndarray]
 
 def _known_means(pieces: Sequence[Compared]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Each dimension with the means of the pairs that are rated in it, predicted and rated, (pairs,) each."""
-    predicted, rated = _means_of_pairs(pieces)
+    predicted, rated = means_of_pairs(pieces)
     for k, dimension in enumerate(DIMENSIONS):
         known = ~np.isnan(rated[:, k])
         yield dimension, predicted[known, k], rated[known, k]
@@ -157,7 +157,7 @@ def _known_means(pieces: Sequence[Compared]) -> Iterator[tuple[str, np.ndarray, 
 def quadrant_agreement(pieces: Sequence[Compared]) -> dict[Key, float]:
     """Share of clips whose mean has the right sign of valence, of arousal, and of both (the right quadrant)."""
     found = {("piece", d, "accuracy"): _or_nan(sign_accuracy, x, y) for d, x, y in _known_means(pieces)}
-    predicted, rated = _means_of_pairs(pieces)
+    predicted, rated = means_of_pairs(pieces)
     both = ~np.isnan(rated).any(axis=1)
     quadrants = quadrant_accuracy(predicted[both], rated[both]) if both.any() else math.nan
     return found | {("piece", "quadrant", "accuracy"): quadrants}
@@ -195,6 +195,13 @@ def rank_correlation(predicted: Array, rated: Array) -> float:
     return pearson_r(rankdata(predicted), rankdata(rated)) if len(rated) else math.nan
 
 
+def interval(samples: Array) -> tuple[float, float]:
+    """The bounds of 95 % of bootstrap samples, (n,); nan samples don't count, and both are nan if there is no other."""
+    known = samples[np.isfinite(samples)]
+    low, high = np.percentile(known, _PERCENTILES) if len(known) else (np.nan, np.nan)
+    return float(low), float(high)
+
+
 def with_intervals(measure: Measure, pieces: Sequence[Compared], resamples: int, seed: int) -> pd.DataFrame:
     """A table of every agreement with its interval: level, dimension, metric, value, low, high, n (pieces).
 
@@ -206,8 +213,7 @@ def with_intervals(measure: Measure, pieces: Sequence[Compared], resamples: int,
     rows = []
     for key, value in measure(pieces).items():
         samples = np.array([sample[key] for sample in drawn])
-        known = samples[np.isfinite(samples)]
-        low, high = np.percentile(known, _PERCENTILES) if len(known) else (np.nan, np.nan)
+        low, high = interval(samples)
         rows.append((*key, value, low, high, len(pieces)))
     return pd.DataFrame(rows, columns=["level", "dimension", "metric", "value", "low", "high", "n"])
 

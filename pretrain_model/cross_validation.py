@@ -40,7 +40,7 @@ from .agreement import (
     rating_agreement,
     with_intervals,
 )
-from .folds import folds_by_group
+from .folds import folds_of_sets
 from .predictors import OF_RATERS, Train, learned, trainer, trains
 from .pretrain_settings import PretrainSettings
 from .rated_pieces import RatedPiece
@@ -214,18 +214,14 @@ def fold_pieces(pieces: Sequence[RatedPiece], count: int, together: bool = False
     by_set: dict[str, list[int]] = {}
     for i, piece in enumerate(pieces):
         by_set.setdefault(piece.dataset, []).append(i)
-    size = [len(piece.rated) if piece.kind == "curve" else 1 for piece in pieces]
-    if together:
-        total = {name: sum(size[i] for i in some) for name, some in by_set.items()}
-        shares = [max(round(1e6 * n / total[p.dataset]), 1) for n, p in zip(size, pieces, strict=True)]
-        return folds_by_group(linked_groups(pieces), shares, count)
-    folds: list[list[int]] = [[] for _ in range(count)]
-    for some in by_set.values():
-        for fold, chosen in zip(
-            folds, folds_by_group([pieces[i].group for i in some], [size[i] for i in some], count), strict=True
-        ):
-            fold += [some[i] for i in chosen]
-    return folds
+    names = linked_groups(pieces) if together else [piece.group for piece in pieces]
+    sizes = [len(piece.rated) if piece.kind == "curve" else 1 for piece in pieces]
+    groups = [[names[i] for i in some] for some in by_set.values()]
+    of_sets = folds_of_sets(groups, [[sizes[i] for i in some] for some in by_set.values()], count, together)
+    return [
+        [some[i] for some, of_set in zip(by_set.values(), of_sets, strict=True) for i in of_set[number]]
+        for number in range(count)
+    ]
 
 
 def predict_left_out(pieces: Sequence[RatedPiece], folds: Sequence[Sequence[int]], train: Train) -> list[Points]:

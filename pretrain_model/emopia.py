@@ -14,20 +14,19 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from pipeline.annotations import DIMENSIONS
-from pipeline.files import RawData, raw_data
+from pipeline.files import RawData
 from pipeline.settings import UserError
 
-from .pretrain_settings import QuadrantPoints, SetSettings
-from .rated_set import LEFT_OUT, PIECES, RATINGS, RatedSet, keep_midi
-
-SPLITS = ("train", "val", "test")
+from .pretrain_settings import SPLITS, QuadrantPoints, SetSettings
+from .rated_files import set_files
+from .rated_set import LEFT_OUT, PIECES, RATINGS, RatedSet, keep_midi, outside_main_split
 
 _CLIP_NAME = re.compile(r"Q([1-4])_([\w-]+)_(\d+)\.mid")
 
 
 def prepare_emopia(block: SetSettings, folder: Path) -> RatedSet:
     """The clips, each rated with the point of its quadrant. Raises UserError if the layout isn't EMOPIA's."""
-    raw = raw_data(block.path, block.url, block.md5, folder / "downloads", block.name)
+    raw = set_files(block, folder)
     listed = _read_splits(raw)
     midis = {
         PurePosixPath(n).name: n for n in raw.names if n.endswith(".mid") and PurePosixPath(n).parent.name == "midis"
@@ -35,7 +34,7 @@ def prepare_emopia(block: SetSettings, folder: Path) -> RatedSet:
     parsed = listed["clip_name"].str.extract(f"^{_CLIP_NAME.pattern}$")
     listed["song"] = parsed[1]
     reason = pd.Series("", index=listed.index)
-    reason[_outside_main_split(listed)] = "song_in_two_splits"
+    reason[outside_main_split(listed["song"], listed["split"])] = "song_in_two_splits"
     reason[listed["clip_name"].duplicated()] = "listed_twice"
     reason[parsed[0].astype(float) != listed["4Q"]] = "quadrant_unclear"
     reason[~listed["clip_name"].isin(midis)] = "no_midi"
@@ -93,10 +92,3 @@ def _read_splits(raw: RawData) -> pd.DataFrame:
             raise UserError(f"{raw.path}: {found[0]} has no columns clip_name and 4Q; is this EMOPIA?") from None
         tables.append(table.astype({"clip_name": str}).assign(split=split))
     return pd.concat(tables, ignore_index=True)
-
-
-def _outside_main_split(listed: pd.DataFrame) -> pd.Series:
-    """Which clips are outside the split with most clips of their song; they would leak between splits."""
-    counts = listed.groupby(["song", "split"], as_index=False).size()
-    home = counts.sort_values("size", kind="stable").drop_duplicates("song", keep="last").set_index("song")["split"]
-    return listed["song"].notna() & (listed["song"].map(home) != listed["split"])

@@ -30,11 +30,10 @@ from pipeline.settings import UserError, note
 
 from .agreement import concordance, mean_absolute_error, mean_squared_error, pearson_r, quadrant_accuracy, sign_accuracy
 from .head import Head, NamedEncoder
-from .pretrain_settings import SetSettings
+from .pretrain_settings import SPLITS, SetSettings
 from .rated_pieces import RatedBars, RatedPiece, load_rated_pieces, rated_bars
 from .rated_set import read_set_table, table_path
 
-SPLITS = ("train", "val", "test")
 METRICS = {"mae": mean_absolute_error, "mse": mean_squared_error, "pearson_r": pearson_r, "ccc": concordance}
 COLUMNS = ["dataset", "split", "level", "predictor", "dimension", *METRICS, "accuracy", "n"]
 

@@ -7,11 +7,13 @@ category, of which only the sides of zero are sure. A rank: only the order of pi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 Kind: TypeAlias = Literal["curve", "point", "sign", "rank"]
+KINDS: tuple[Kind, ...] = get_args(Kind)  # the order of sets in training and in tables
 Adapter: TypeAlias = Literal["emopia", "vgmidi", "deam", "memo2496", "merp", "pmemo", "xmidi", "table"]
 
+LONGEST_TERMS = 300  # characters of a licence or citation, which cards show on one line
 RESEARCH = "for research; cite the authors"
 UNKNOWN = "not stated"
 

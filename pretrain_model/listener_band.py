@@ -17,9 +17,8 @@ from sklearn.linear_model import Ridge
 
 from .band import BAND, from_usual
 from .listener import CLIP, Listener
-from .listener_level import Signs, joined, minimise
+from .listener_level import joined, minimise, signs_of
 from .pretrain_settings import ListenerSettings
-from .scale_estimates import SIGN_SLOPE, drawn_pairs
 from .seen_music import RatedMusic, SeenSet
 from .set_scales import Scales, at_most, scale_of_set
 
@@ -46,10 +45,10 @@ def fit_band(
     listener: Listener, music: RatedMusic, scales: Scales, settings: ListenerSettings
 ) -> dict[str, np.ndarray]:
     """The weights of the band; none if no set has songs for bands. Files of one song share its weight."""
-    sets = [seen for seen in music if band_weights(seen, scales).any()]
-    if not sets:
+    weighed = [(seen, weights) for seen in music if (weights := band_weights(seen, scales)).any()]
+    if not weighed:
         return {}
-    weights = np.concatenate([band_weights(seen, scales) for seen in sets])
+    sets, weights = [seen for seen, _ in weighed], np.concatenate([some for _, some in weighed])
     shares = weights.max(axis=1)
     band = np.stack([song.views.band[-1] for seen in sets for song in seen.pieces]).astype(np.float64)
     mean = np.average(band, axis=0, weights=shares)
@@ -118,7 +117,9 @@ def _fit(songs: Sequence[_Songs], scales: Scales, k: int, prior: np.ndarray, set
             gram += (x.T * weight) @ x
             moment += x.T @ (weight * (rest - share @ rest))
         elif not some.of.is_numeric:
-            signs.append(_signs(some, SIGN_SLOPE * float(scale.slope[k]), float(scale.offset[k]), begin, settings))
+            x = np.append(some.band, np.zeros((len(some.rated), 1)), axis=1)
+            before, weight = some.level + some.band @ begin, some.weight * settings.sign_weight / 2
+            signs.append(signs_of(some.of, scale, k, x, some.rated, before, weight))
     return begin + minimise(gram, moment, joined(signs, width), settings.penalty_band * square)[:-1]
 
 
@@ -129,17 +130,3 @@ def _slope(some: _Songs, prior: np.ndarray, settings: ListenerSettings) -> float
     rows = np.concatenate([some.level[:, None] * _LOOSE, some.band], axis=1)
     fitted = Ridge(alpha=settings.penalty_band).fit(rows, some.rated - some.band @ prior, sample_weight=some.weight)
     return float(np.clip(fitted.coef_[0] * _LOOSE, *_BAND_SLOPE))
-
-
-def _signs(some: _Songs, slope: float, offset: float, begin: np.ndarray, settings: ListenerSettings) -> Signs:
-    """The signs or ranks of a set as what should be positive. slope: in logits. begin: first weights, (BAND)."""
-    x = np.append(some.band, np.zeros((len(some.rated), 1)), axis=1)
-    before = some.level + some.band @ begin
-    weight = some.weight * settings.sign_weight / 2
-    if some.of.kind == "sign":
-        return Signs(x, 2 * some.rated - 1, np.full(len(x), slope), offset - before, weight)
-    first, second = drawn_pairs(some.rated)
-    shares = np.sqrt(weight[first] * weight[second])
-    shares *= weight.sum() / max(shares.sum(), 1e-12)
-    n = len(first)
-    return Signs(x[first] - x[second], np.ones(n), np.full(n, slope), before[second] - before[first], shares)

@@ -41,6 +41,13 @@ class Signs(NamedTuple):
     offsets: np.ndarray
     weights: np.ndarray
 
+    def at(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The log losses at weights w, (width): minus their slope, (width), and their curve, (width, width)."""
+        slopes = self.signs * self.slopes
+        wrong = expit(-(slopes * (self.rows @ w - self.offsets)))  # (n,), probability of the other sign
+        curve = self.weights * np.square(slopes) * wrong * (1 - wrong)
+        return self.rows.T @ (self.weights * slopes * wrong), (self.rows.T * curve) @ self.rows
+
 
 def no_signs(width: int) -> Signs:
     """An empty set of signs."""
@@ -120,12 +127,8 @@ class _Problem(NamedTuple):
 
     def at(self, w: np.ndarray) -> _Problem:
         """The problem with the log losses of signs replaced by their parabola at w, (d)."""
-        rows, slopes = self.signs.rows, self.signs.signs * self.signs.slopes
-        wrong = expit(-slopes * (rows @ w - self.signs.offsets))
-        curve = self.signs.weights * np.square(slopes) * wrong * (1 - wrong)
-        bent = (rows.T * curve) @ rows
-        gradient = rows.T @ (self.signs.weights * slopes * wrong)
-        return _Problem(self.gram + bent, self.moment + bent @ w + gradient, no_signs(len(w)))
+        pull, curve = self.signs.at(w)
+        return _Problem(self.gram + curve, self.moment + curve @ w + pull, no_signs(len(w)))
 
 
 def _problem(seen: SeenSet, scale: SetScale, evidence: _Evidence, k: int, settings: ListenerSettings) -> _Problem:
@@ -135,7 +138,7 @@ def _problem(seen: SeenSet, scale: SetScale, evidence: _Evidence, k: int, settin
     width = x.shape[1]
     if seen.is_numeric:
         return _Problem((x.T * w) @ x, x.T @ (w * y), no_signs(width))
-    signs = _signs(seen, scale, k, x, y, w * settings.sign_weight / 2)
+    signs = signs_of(seen, scale, k, x, y, np.zeros(len(y)), w * settings.sign_weight / 2)
     return _Problem(np.zeros((width, width)), np.zeros(width), signs)
 
 
@@ -176,17 +179,21 @@ def _evidence(seen: SeenSet, scale: SetScale, view: View, read: Read) -> _Eviden
     return _Evidence(np.concatenate(rows), np.nan_to_num(y), np.where(np.isnan(y), 0.0, np.concatenate(weights)))
 
 
-def _signs(seen: SeenSet, scale: SetScale, k: int, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Signs:
-    """A set of signs or ranks, one dimension of it, as what should be positive."""
+def signs_of(
+    seen: SeenSet, scale: SetScale, k: int, x: np.ndarray, y: np.ndarray, before: np.ndarray, weight: np.ndarray
+) -> Signs:
+    """A set of signs or ranks, one dimension of it, as what should be positive.
+
+    x: (n, width). y: (n), signs as 0 or 1, or ranks. before: (n), what is predicted without x. weight: (n).
+    """
     slope = SIGN_SLOPE * float(scale.slope[k])
     if seen.kind == "sign":
-        n = len(y)
-        return Signs(x, 2 * y - 1, np.full(n, slope), np.full(n, scale.offset[k]), weight)
+        return Signs(x, 2 * y - 1, np.full(len(y), slope), scale.offset[k] - before, weight)
     first, second = drawn_pairs(y)
     shares = np.sqrt(weight[first] * weight[second])
     shares *= weight.sum() / max(shares.sum(), 1e-12)  # together they weigh as much as the pieces
     n = len(first)
-    return Signs(x[first] - x[second], np.ones(n), np.full(n, slope), np.zeros(n), shares)
+    return Signs(x[first] - x[second], np.ones(n), np.full(n, slope), before[second] - before[first], shares)
 
 
 def minimise(gram: np.ndarray, moment: np.ndarray, signs: Signs, penalty: float) -> np.ndarray:
@@ -196,20 +203,16 @@ def minimise(gram: np.ndarray, moment: np.ndarray, signs: Signs, penalty: float)
     without the last weight, which is the constant's.
     """
     penalties = np.append(np.full(len(moment) - 1, penalty), 1e-6)
-    rows, slopes = signs.rows, signs.signs * signs.slopes
-
-    def logits(w: np.ndarray) -> np.ndarray:
-        return slopes * (rows @ w - signs.offsets)
+    slopes = signs.signs * signs.slopes
 
     def loss(w: np.ndarray) -> float:
-        return float(w @ (gram @ w / 2 - moment + penalties * w / 2) + signs.weights @ np.logaddexp(0, -logits(w)))
+        logits = slopes * (signs.rows @ w - signs.offsets)
+        return float(w @ (gram @ w / 2 - moment + penalties * w / 2) + signs.weights @ np.logaddexp(0, -logits))
 
     w = np.zeros(len(moment))
     for _ in range(100):
-        wrong = expit(-logits(w))  # (n,), probability of the other sign
-        gradient = gram @ w - moment + penalties * w - rows.T @ (signs.weights * slopes * wrong)
-        curve = signs.weights * np.square(slopes) * wrong * (1 - wrong)
-        step = np.linalg.solve(gram + np.diag(penalties) + (rows.T * curve) @ rows, gradient)
+        pull, curve = signs.at(w)
+        step = np.linalg.solve(gram + np.diag(penalties) + curve, gram @ w - moment + penalties * w - pull)
         while loss(w - step) > loss(w) and np.abs(step).max() > _LEAST_STEP:
             step = step / 2  # far from the minimum a whole step may overshoot
         w = w - step

@@ -17,14 +17,14 @@ from tqdm import tqdm
 from pipeline.annotations import DIMENSIONS
 from pipeline.settings import UserError
 
-from .folds import folds_by_group
+from .folds import folds_of_sets
 from .listener import Listener, ListenerConfig, distance, views_read, weight_shapes
 from .listener_band import fit_band
 from .listener_errors import error_weights
 from .listener_level import fit_level, fit_motion, rows_of, standardised
 from .pretrain_settings import ListenerSettings
 from .rated_pieces import RatedPiece
-from .seen_music import SPREAD, LeftOut, RatedMusic, SeenSet
+from .seen_music import SPREAD, LeftOut, RatedMusic
 from .set_scales import NOT_LEARNED, Scales, SetScale, away_from_mean, learn_scales
 
 FOLDS = 5
@@ -126,23 +126,10 @@ def left_out_of(
 
 def _folds(music: RatedMusic) -> list[list[list[int]]]:
     """The pieces of each fold of each set, by their indices; groups that several sets share are in one fold of all."""
-    sets = list(music)
-    if not _share_groups(sets):
-        return [folds_by_group([p.group for p in s.pieces], [len(p.rated) for p in s.pieces], FOLDS) for s in sets]
-    every = [(i, j) for i, seen in enumerate(sets) for j in range(len(seen.pieces))]
-    groups = [sets[i].pieces[j].group for i, j in every]
-    sizes = [max(round(1e6 / len(sets[i].pieces)), 1) for i, _ in every]  # every set counts the same
-    folds: list[list[list[int]]] = [[[] for _ in range(FOLDS)] for _ in sets]
-    for number, fold in enumerate(folds_by_group(groups, sizes, FOLDS)):
-        for i, j in (every[index] for index in fold):
-            folds[i][number].append(j)
-    return folds
-
-
-def _share_groups(sets: Sequence[SeenSet]) -> bool:
-    """Whether a group is in several sets."""
-    groups = [{piece.group for piece in seen.pieces} for seen in sets]
-    return len(set().union(*groups)) < sum(map(len, groups))
+    groups = [[piece.group for piece in seen.pieces] for seen in music]
+    together = len(set().union(*groups)) < sum(len(set(some)) for some in groups)
+    sizes = [[1 if together else len(piece.rated) for piece in seen.pieces] for seen in music]
+    return folds_of_sets(groups, sizes, FOLDS, together)
 
 
 def _motion_gain(left_out: Sequence[LeftOut], scales: Scales) -> np.ndarray:

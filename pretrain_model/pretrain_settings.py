@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pipeline.settings import ONE_OR_MORE, FilePath, Pattern, Range, SettingsError, command, note
 
@@ -18,6 +18,7 @@ ALL = "all"
 SetNames = Annotated[tuple[str, ...], ONE_OR_MORE]
 Identity = Literal["md5", "spotify_id", "musicbrainz_id", "artist_title"]
 Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 Predictor = Literal[
     "constant",
     "one_rater",

@@ -8,7 +8,7 @@ pieces, one piece after the other, the bars of a piece in ascending order.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -22,14 +22,13 @@ from torch.utils.data import Dataset
 from pipeline.annotations import DIMENSIONS
 from pipeline.settings import UserError, command, command_line
 
-from .band import BAND
 from .extraction import MATCHED, PieceLatents, latents_path, read_latents, read_metadata
-from .features import FEATURES, BarFeatures
 from .features import VERSION as FEATURES_VERSION
+from .features import BarFeatures
 from .head import HeadInput, NamedEncoder
 from .known_sets import Kind
 from .pretrain_settings import SetSettings
-from .rated_set import MATCH, PREPARE, RATINGS, is_by_identity, read_set_table
+from .rated_set import MATCH, PREPARE, is_by_identity, read_set_table
 from .song_identity import song_key
 
 _EXTRACT = "pretrain_model/02_extract_latents.py"
@@ -38,28 +37,18 @@ Represent: TypeAlias = "Callable[[RatedPiece], npt.NDArray[np.float32]]"
 
 
 @dataclass(frozen=True)
-class RatedPiece:
-    """A piece of n bars, m of which are rated.
+class Piece:
+    """Who a piece is.
 
-    of: the set that it is from. group: its game, song or the like. split: train, val or test. made: latents and
-    features of its bars. rated: int64 (m), indices of the rated bars, ascending. targets: float32 (m, 2), NaN where
-    only the other dimension is rated. weight: its share of the weight of a piece. error: float (2,), standard error of
-    its raters' mean, or their standard deviation where their number is not known; NaN if neither is known. n_raters:
-    NaN if not known. same_as: what identifies it in any set: the md5 of
-    its MIDI file, its artist and title, its recording.
+    of: the set that it is from. group: its game, song or the like. split: train, val or test. same_as: what identifies
+    it in any set: the md5 of its MIDI file, its artist and title, its recording.
     """
 
     of: SetSettings
     name: str
     group: str
     split: str
-    made: PieceLatents
-    rated: np.ndarray
-    targets: np.ndarray
-    weight: float = 1.0
-    error: tuple[float, float] = (np.nan, np.nan)
-    n_raters: float = np.nan
-    same_as: tuple[str, ...] = ()
+    same_as: tuple[str, ...] = field(default=(), kw_only=True)
 
     @property
     def dataset(self) -> str:
@@ -70,6 +59,24 @@ class RatedPiece:
     def kind(self) -> Kind:
         """How it is rated."""
         return self.of.rated_as
+
+
+@dataclass(frozen=True)
+class RatedPiece(Piece):
+    """A piece of n bars, m of which are rated.
+
+    made: latents and features of its bars. rated: int64 (m), indices of the rated bars, ascending. targets: float32
+    (m, 2), NaN where only the other dimension is rated. weight: its share of the weight of a piece. error: float (2,),
+    standard error of its raters' mean, or their standard deviation where their number is not known; NaN if neither is
+    known. n_raters: NaN if not known.
+    """
+
+    made: PieceLatents
+    rated: np.ndarray
+    targets: np.ndarray
+    weight: float = 1.0
+    error: tuple[float, float] = (np.nan, np.nan)
+    n_raters: float = np.nan
 
     @property
     def input(self) -> HeadInput:
@@ -92,7 +99,6 @@ def load_rated_pieces(
     file was made by another encoder, from another MIDI file or with another version of the features, or if the ratings
     are not on the scale or of the kind of the settings.
     """
-    _check_ratings(folder, rated_set)
     by_piece = _ratings_by_piece(folder, rated_set)
     step = _step(folder, rated_set)
     rows = [row for row in _rows(folder, rated_set, splits) if str(row.piece) in by_piece]
@@ -115,23 +121,10 @@ def load_rated_pieces(
     return sorted(pieces, key=lambda piece: piece.name)
 
 
-def listed_pieces(
-    folder: Path, rated_set: SetSettings, splits: Collection[str], encoder: NamedEncoder
-) -> list[RatedPiece]:
+def listed_pieces(folder: Path, rated_set: SetSettings, splits: Collection[str], encoder: NamedEncoder) -> list[Piece]:
     """The pieces of some splits that have latents, by name, without their bars: to tell which are the same music."""
-    none = np.zeros(0, np.int32)
-    no_bars = PieceLatents(
-        latents=np.zeros((0, 0), np.float32),
-        codes=np.zeros((0, 0), np.int16),
-        bar_number=none,
-        n_notes=none,
-        features=np.zeros((0, len(FEATURES)), np.float32),
-        band=np.zeros((0, len(BAND)), np.float32),
-        edges=np.zeros(1),
-    )
-    unrated = pd.DataFrame(columns=[*RATINGS]).astype(dict.fromkeys(RATINGS[1:], float))
     rows = [row for row in _rows(folder, rated_set, splits) if _path(folder, rated_set, encoder, row).exists()]
-    return [_piece(rated_set, row, no_bars, unrated) for row in rows]
+    return [Piece(**_who(rated_set, row)) for row in rows]
 
 
 def _rows(folder: Path, rated_set: SetSettings, splits: Collection[str]) -> list[Any]:
@@ -161,13 +154,12 @@ def _fault(made_by: Mapping[str, str], encoder: NamedEncoder, md5: str) -> str:
     return "of another MIDI file" if md5 and made_by.get("midi_md5") != md5.lower() else ""
 
 
-def _check_ratings(folder: Path, rated_set: SetSettings) -> None:
+def _check_ratings(rated_set: SetSettings, table: pd.DataFrame) -> None:
     """Raise UserError if a set's ratings can't be of the scale or the kind that its settings say.
 
-    Of songs that are to be found, the ratings of all are looked at, since those of a few may well be on one side.
+    table: with valence and arousal of all of the set.
     """
     name = rated_set.name
-    table = read_set_table(folder, name, "wanted" if is_by_identity(folder, name) else "ratings")
     dimensions = [values[~np.isnan(values)] for values in table[[*DIMENSIONS]].to_numpy(dtype=float).T]
     dimensions = [values for values in dimensions if values.any()]
     farthest = max((float(values[np.abs(values).argmax()]) for values in dimensions), key=abs, default=0.0)
@@ -188,8 +180,16 @@ def _check_ratings(folder: Path, rated_set: SetSettings) -> None:
 
 
 def _ratings_by_piece(folder: Path, rated_set: SetSettings) -> dict[str, pd.DataFrame]:
-    """The ratings of each piece; of a set that is not read as curves one for each piece, the mean over its bars."""
+    """The ratings of each piece; of a set that is not read as curves one for each piece, the mean over its bars.
+
+    Raises UserError as `_check_ratings`. Of songs that are to be found, the ratings of all are checked, since those of
+    a few may well be on one side.
+    """
+    if is_by_identity(folder, rated_set.name):
+        _check_ratings(rated_set, read_set_table(folder, rated_set.name, "wanted"))
     ratings = read_set_table(folder, rated_set.name, "ratings")
+    if not is_by_identity(folder, rated_set.name):
+        _check_ratings(rated_set, ratings)
     if rated_set.rated_as != "curve":
         ratings = ratings.groupby("piece", as_index=False).mean().assign(bar_number=np.nan)
     return {str(piece): table for piece, table in ratings.groupby("piece")}
@@ -198,7 +198,7 @@ def _ratings_by_piece(folder: Path, rated_set: SetSettings) -> dict[str, pd.Data
 def _piece(rated_set: SetSettings, row: Any, made: PieceLatents, ratings: pd.DataFrame) -> RatedPiece:
     """A piece with its ratings. row: of the table of pieces."""
     values = ratings[[*DIMENSIONS]].to_numpy(np.float32)
-    if len(ratings) and ratings["bar_number"].isna().all():  # one rating for the whole piece
+    if ratings["bar_number"].isna().all():  # one rating for the whole piece
         rated, targets = np.arange(len(made.bar_number)), np.repeat(values[:1], len(made.bar_number), axis=0)
     else:
         _, rated, rows = np.intersect1d(made.bar_number, ratings["bar_number"].to_numpy(), return_indices=True)
@@ -206,20 +206,22 @@ def _piece(rated_set: SetSettings, row: Any, made: PieceLatents, ratings: pd.Dat
     if rated_set.rated_as == "sign":
         targets = np.where(targets == 0, np.float32(np.nan), targets)  # a side that is unsure
     is_known = ~np.isnan(targets).all(axis=1)
-    same_as = (f"md5 {row.md5}" if row.md5 else "", song_key(row.artist, row.title), row.recording)
     return RatedPiece(
-        of=rated_set,
-        name=str(row.piece),
-        group=str(row.group),
-        split=str(row.split),
+        **_who(rated_set, row),
         made=made,
         rated=rated[is_known],
         targets=targets[is_known],
         weight=float(row.weight),
         error=_error(ratings),
         n_raters=float(ratings["n_raters"].where(ratings["n_raters"] > 0).mean()),
-        same_as=tuple(filter(None, same_as)),
     )
+
+
+def _who(rated_set: SetSettings, row: Any) -> dict[str, Any]:
+    """The fields of Piece. row: of the table of pieces."""
+    same_as = (f"md5 {row.md5}" if row.md5 else "", song_key(row.artist, row.title), row.recording)
+    who = {"name": str(row.piece), "group": str(row.group), "split": str(row.split)}
+    return {"of": rated_set, **who, "same_as": tuple(filter(None, same_as))}
 
 
 def _error(ratings: pd.DataFrame) -> tuple[float, float]:

@@ -27,6 +27,7 @@ import pandas as pd
 from pipeline.files import atomic_write, midi_md5, write_table
 from pipeline.settings import UserError, command, counted, first_line, note, one_line
 
+from .folds import root_of
 from .pretrain_settings import SetSettings
 
 PREPARE = "pretrain_model/01_prepare_datasets.py"
@@ -120,19 +121,18 @@ def shared_rows(values: pd.Series) -> list[list[int]]:
 def first_of_the_joined(joined: Iterable[Sequence[int]]) -> dict[int, int]:
     """For every number the smallest of those to which it is joined, over any others. joined: numbers in one group."""
     first: dict[int, int] = {}
-
-    def root(number: int) -> int:
-        first.setdefault(number, number)
-        while first[number] != number:
-            first[number] = first[first[number]]  # so that the way gets shorter
-            number = first[number]
-        return number
-
     for numbers in joined:
-        roots = [root(number) for number in numbers]
+        roots = [root_of(first, number) for number in numbers]
         for other in roots:
             first[other] = min(roots)
-    return {number: root(number) for number in list(first)}
+    return {number: root_of(first, number) for number in list(first)}
+
+
+def outside_main_split(groups: pd.Series, splits: pd.Series) -> pd.Series:
+    """Which pieces are outside the split with most pieces of their group; they would leak between splits."""
+    sizes = pd.DataFrame({"group": groups, "split": splits}).groupby(["group", "split"], as_index=False).size()
+    main = sizes.sort_values("size", kind="stable").drop_duplicates("group", keep="last").set_index("group")["split"]
+    return groups.notna() & (groups.map(main) != splits)
 
 
 def table_bytes(table: pd.DataFrame) -> bytes:

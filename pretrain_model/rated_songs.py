@@ -18,12 +18,10 @@ from pipeline.annotations import DIMENSIONS
 from pipeline.files import RawData
 from pipeline.settings import SettingsError, UserError
 
-from .pretrain_settings import SetSettings
+from .pretrain_settings import SPLITS, SetSettings
 from .rated_set import LEFT_OUT, PIECES, RATERS, RATINGS, RatedSet, keep_midi, split_of
 from .rating_curves import VALUES, bar_edges, rate_bars, whole_piece
 from .song_identity import song_key
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)

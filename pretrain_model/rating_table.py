@@ -24,10 +24,10 @@ from pipeline.annotations import DIMENSIONS
 from pipeline.files import RawData
 from pipeline.settings import UserError, counted, note
 
-from .pretrain_settings import SetSettings
+from .pretrain_settings import SPLITS, SetSettings
 from .rated_files import MidiFiles, read_cells, set_files, song_midi
-from .rated_set import LEFT_OUT, PIECES, RATINGS, WANTED, RatedSet, split_of
-from .rated_songs import SPLITS, RatedSong, count_set, left_out_counts, prepare_songs
+from .rated_set import LEFT_OUT, PIECES, RATINGS, WANTED, RatedSet, outside_main_split, split_of
+from .rated_songs import RatedSong, count_set, left_out_counts, prepare_songs
 from .rating_curves import VALUES
 from .song_identity import song_key
 from .table_columns import NUMBERS, SPLIT_NAMES, USUAL, check_quadrants, sides, standard_columns
@@ -63,7 +63,9 @@ def prepare_table(block: SetSettings, folder: Path) -> RatedSet:
     )
     table["group"] = _groups(table)
     table["split"] = _splits(block, table)
-    reason[(reason == "") & _outside_main_split(table[reason == ""], table.index)] = "song_in_two_splits"
+    used = table[reason == ""]
+    elsewhere = outside_main_split(used["group"], used["split"])
+    reason[elsewhere[elsewhere].index] = "song_in_two_splits"
     if midis is not None:
         return _with_files(block, folder, table, reason, midis, over_time)
     return _by_identity(block, raw, table, reason)
@@ -167,13 +169,6 @@ def _splits(block: SetSettings, table: pd.DataFrame) -> pd.Series:
     given = given.fillna(table["group"].map(given.groupby(table["group"]).first()))
     drawn = {group: split_of(group, block) for group in table.loc[given.isna(), "group"].unique()}
     return given.fillna(table["group"].map(drawn))
-
-
-def _outside_main_split(table: pd.DataFrame, index: pd.Index) -> pd.Series:
-    """Which rows of `table` are outside the split with most rows of their group, for all of `index`."""
-    sizes = table.groupby(["group", "split"], as_index=False).size().sort_values("size", kind="stable")
-    main = sizes.drop_duplicates("group", keep="last").set_index("group")["split"]
-    return (table["group"].map(main) != table["split"]).reindex(index, fill_value=False)
 
 
 def _with_files(

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from .bar_context import BarViews
-from .known_sets import Kind
+from .known_sets import KINDS, Kind
 from .listener import Listener
 from .pretrain_settings import ListenerSettings
 from .rated_pieces import RatedPiece
@@ -118,8 +118,7 @@ class RatedMusic:
             seen = _ranked(seen) if block.rated_as == "rank" else seen
             is_common, teaches_level = block.scale == "common", block.teaches == "all"
             sets.append(SeenSet(name, block.rated_as, is_common and teaches_level, block.weight, seen, teaches_level))
-        order = ("curve", "point", "sign", "rank")
-        sets.sort(key=lambda rated: order.index(rated.kind))
+        sets.sort(key=lambda rated: KINDS.index(rated.kind))
         anchor = _anchor(sets)
         named = tuple(_made_common(rated) if rated is anchor else rated for rated in sets)
         return cls(named, anchor.name if anchor else None)

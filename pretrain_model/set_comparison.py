@@ -17,13 +17,12 @@ from tqdm import tqdm
 
 from pipeline.annotations import DIMENSIONS
 
-from .agreement import Compared, area_under_curve, rank_correlation
+from .agreement import Compared, area_under_curve, interval, means_of_pairs, rank_correlation
 from .cross_validation import Protocol
 from .predictors import learned, trains
 
 COLUMNS = ["set", "on", "dimension", "without", "with", "difference", "low", "high", "n"]
 MEAN = "(all others)"
-_PERCENTILES = (2.5, 97.5)
 
 
 def compare_sets(protocol: Protocol, predictor: str, resamples: int, seed: int) -> pd.DataFrame:
@@ -43,17 +42,15 @@ def compare_sets(protocol: Protocol, predictor: str, resamples: int, seed: int) 
         without = protocol.left_out(predictor, without=name)
         sampled = []
         for other in others:
-            found = _differences(
-                protocol, other, protocol.of_set(predicted, other), protocol.of_set(without, other), resamples, seed
-            )
+            of_other = protocol.of_set(predicted, other)
+            found = _differences(protocol, other, of_other, protocol.of_set(without, other), resamples, seed)
             for k, dimension in enumerate(DIMENSIONS):
-                low, high = _interval(found[1:, k, 1] - found[1:, k, 0])
+                low, high = interval(found[1:, k, 1] - found[1:, k, 0])
                 before, after = found[0, k]
-                n = len(protocol.of_set(predicted, other))
-                rows.append((name, other, dimension, before, after, after - before, low, high, n))
+                rows.append((name, other, dimension, before, after, after - before, low, high, len(of_other)))
             sampled.append(found[:, :, 1] - found[:, :, 0])
         mean = np.nanmean(np.stack(sampled), axis=(0, 2))  # (1 + resamples,)
-        rows.append((name, MEAN, "both", np.nan, np.nan, mean[0], *_interval(mean[1:]), len(others)))
+        rows.append((name, MEAN, "both", np.nan, np.nan, mean[0], *interval(mean[1:]), len(others)))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -67,30 +64,20 @@ def _differences(
 ) -> np.ndarray:
     """Agreement without and with a set, (1 + resamples, 2 dimensions, 2): first of all pieces, then of samples."""
     is_sign = protocol.sets[other][0].kind == "sign"
-    units = [[_means(pairs) for pairs in some] for some in (before, after)]
+    # of each piece or group the means of its pairs, (pairs, 4): predicted, then rated
+    units = [[np.concatenate(means_of_pairs([pairs]), axis=1) for pairs in some] for some in (before, after)]
     draw = np.random.default_rng(seed)
     chosen = [np.arange(len(after)), *(draw.integers(0, len(after), len(after)) for _ in range(resamples))]
     found = np.full((len(chosen), 2, 2), np.nan)
     for number, sample in enumerate(chosen):
         for model, some in enumerate(units):
-            means = np.concatenate([some[i] for i in sample])  # (pieces, 4): predicted, then rated
+            means = np.concatenate([some[i] for i in sample])
             for k in range(2):
                 x, y = means[:, k], means[:, 2 + k]
                 known = ~np.isnan(y)
                 x, y = x[known], y[known]
                 found[number, k, model] = 2 * area_under_curve(x, y) - 1 if is_sign else rank_correlation(x, y)
     return found
-
-
-def _means(pairs: Compared) -> np.ndarray:
-    """Predicted and rated means of the pairs of a piece or group, (pairs, 4)."""
-    return np.stack([np.append(x[:, :2].mean(axis=0), y[:, :2].mean(axis=0)) for x, y in pairs])
-
-
-def _interval(differences: np.ndarray) -> tuple[float, float]:
-    known = differences[np.isfinite(differences)]
-    low, high = np.percentile(known, _PERCENTILES) if len(known) else (np.nan, np.nan)
-    return float(low), float(high)
 
 
 def comparison_as_markdown(table: pd.DataFrame) -> str:

@@ -23,10 +23,11 @@ from tqdm import tqdm
 from musetok_bridge import UnusableScore, score_to_bars
 from musetok_bridge.scores import read_score, seconds_at
 from pipeline.annotations import DIMENSIONS
-from pipeline.files import RawData, raw_data
+from pipeline.files import RawData
 from pipeline.settings import UserError
 
 from .pretrain_settings import SetSettings
+from .rated_files import set_files
 from .rated_set import LEFT_OUT, PIECES, RATINGS, RatedSet, keep_midi, split_of
 from .vgmidi_alignment import NotAligned, Playing, align
 
@@ -80,7 +81,7 @@ def prepare_vgmidi(block: SetSettings, folder: Path) -> RatedSet:
 
     Raises UserError if the layout isn't VGMIDI's.
     """
-    raw = raw_data(block.path, block.url, block.md5, folder / "downloads", block.name)
+    raw = set_files(block, folder)
     counts: Counter[str] = Counter()
     pieces, ratings, raters, left_out = [], [], [], []
     midis = {PurePosixPath(n).name: n for n in raw.names if PurePosixPath(n).parent.name == "midi"}

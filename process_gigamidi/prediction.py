@@ -76,7 +76,7 @@ class Models(NamedTuple):
     @property
     def trained_on(self) -> list[RatedSetFacts]:
         """The rated sets that the head learned from; empty if its file doesn't say."""
-        return trained_on(getattr(self.head, "facts", {}))  # a head in a test may be no more than its predictions
+        return trained_on(self.head.facts)
 
     def reader(self) -> Callable[[Sequence[Converted]], list[HeadInput]]:
         """A function from songs to the head's inputs. It remembers bars that it has encoded, and encodes each once."""

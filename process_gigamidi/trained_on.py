@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from pipeline.settings import is_unicode, one_line
+from pretrain_model.known_sets import LONGEST_TERMS
 
 SETS = "sets"  # key of a head's metadata: JSON, a list of objects with the keys below
 TRAINED_ON = "trained_on"  # key of run.json and export.json
 MOST_SETS = 50
 LONGEST_METADATA = 100_000  # characters
-LONGEST_CITATION = 300  # characters, as of a licence
-_LONGEST = {"name": 40, "adapter": 40, "kind": 40, "licence": LONGEST_CITATION, "citation": LONGEST_CITATION}
+_LONGEST = {"name": 40, "adapter": 40, "kind": 40, "licence": LONGEST_TERMS, "citation": LONGEST_TERMS}
 _MOST_PIECES = 10**9
 
 RatedSetFacts: TypeAlias = dict[str, str | int]  # name, adapter, kind, licence, citation: texts; pieces: their number

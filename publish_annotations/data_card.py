@@ -26,8 +26,9 @@ from pipeline.records import Totals
 from pipeline.settings import one_line
 from pipeline.templates import template_environment
 from pretrain_model.bundled_heads import BundledHead, agreement_of, bundled_head
+from pretrain_model.known_sets import LONGEST_TERMS
 from process_gigamidi.annotation_settings import DatasetSettings
-from process_gigamidi.trained_on import LONGEST_CITATION, RatedSetFacts
+from process_gigamidi.trained_on import RatedSetFacts
 
 from .annotated_splits import MAY_DIFFER, AnnotatedSplit
 from .card_statistics import Statistics
@@ -197,7 +198,7 @@ def _environment() -> Environment:
         "agreement_of": agreement_of,
         "curated_styles": CURATED_STYLES,
         "dimensions": DIMENSIONS,
-        "longest_citation": LONGEST_CITATION,
+        "longest_citation": LONGEST_TERMS,
         "longest_text": LONGEST_TEXT,
         "most_styles": MOST_STYLES,
         "quadrants": QUADRANTS,

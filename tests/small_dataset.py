@@ -105,6 +105,7 @@ class PlainHead:
     performance = None
 
     def __init__(self) -> None:
+        self.facts: dict[str, str] = {}
         self.on_batch: Callable[[], None] = lambda: None
         self.rate: Callable[[np.ndarray], np.ndarray] = lambda latents: np.tanh(latents - 0.5)
 

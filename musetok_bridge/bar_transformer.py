@@ -8,7 +8,7 @@ checkpoint.
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import TypeAlias, cast
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,8 @@ from .vocabulary import MAX_BAR_WORDS, N_TOKENS, PAD
 # As a share of a vector's length: `mixed` encodes bars this near a code boundary again in float32. The value follows
 # from the number formats measured in benchmarks/RESULTS.md.
 MARGIN = 5e-5
+
+KeysValues: TypeAlias = tuple[Tensor, Tensor]  # of the words of bars so far, each (bars, heads, words, d / heads)
 
 
 class SelfAttention(nn.Module):
@@ -51,6 +53,19 @@ class SelfAttention(nn.Module):
             scores = scores if mask is None else scores.masked_fill(~mask, -torch.inf)
             y = scores.softmax(dim=-1) @ v  # (bars, heads, words, d / heads)
         return self.out_proj(y.transpose(1, 2).reshape(bars, -1, d))
+
+    def next_word(self, x: Tensor, past: KeysValues | None) -> tuple[Tensor, KeysValues]:
+        """The output at a word that attends to itself and the words before, whose keys and values are known.
+
+        x: (bars, 1, d). past: as returned for the word before, None for a bar's first word.
+        """
+        bars, _, d = x.shape
+        projected = F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+        q, k, v = (t.view(bars, 1, self.heads, d // self.heads).transpose(1, 2) for t in projected)
+        if past is not None:
+            k, v = torch.cat([past[0], k], dim=2), torch.cat([past[1], v], dim=2)
+        y = F.scaled_dot_product_attention(q, k, v)  # (bars, heads, 1, d / heads)
+        return self.out_proj(y.transpose(1, 2).reshape(bars, 1, d)), (k, v)
 
     def first_word(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Return the output at the first word only, (bars, 1, d), without computing keys and values of all words.
@@ -85,6 +100,11 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None, causal: bool = False, projected: Tensor | None = None) -> Tensor:
         """x: (bars, words, d) -> the same. mask, projected: as for SelfAttention."""
         return self._feed_forward(self.norm1(x + self.self_attn(x, mask, causal, projected)))
+
+    def next_word(self, x: Tensor, past: KeysValues | None) -> tuple[Tensor, KeysValues]:
+        """As SelfAttention.next_word, for the whole layer."""
+        attended, past = self.self_attn.next_word(x, past)
+        return self._feed_forward(self.norm1(x + attended)), past
 
     def first_word(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """x: (bars, words, d) -> the output at the first word, (bars, 1, d)."""
@@ -127,10 +147,10 @@ class BarTransformer(nn.Module):
         self.layers = cast("tuple[Layer, ...]", tuple(layers))
         self.levels = cast("tuple[SimVQ, ...]", tuple(levels))
 
-    def embed(self, words: Tensor) -> Tensor:
-        """words: (bars, words) ids -> (bars, words, d)."""
+    def embed(self, words: Tensor, first: int = 0) -> Tensor:
+        """words: (bars, words) ids -> (bars, words, d). first: the position in the bar of the first of them."""
         scaled = self.token_emb["emb_lookup"](words) * math.sqrt(self.config.width)
-        return scaled + self.pe.pe[: words.shape[1], 0]
+        return scaled + self.pe.pe[first : first + words.shape[1], 0]
 
     def first_projections(self) -> tuple[Tensor, Tensor]:
         """The first layer's queries, keys and values for each word, (168, 3d), and each position, (128, 3d).

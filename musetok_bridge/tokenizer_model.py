@@ -6,13 +6,16 @@ every layer, and predicts the next word. The gradient of its loss passes straigh
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import cast
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .bar_transformer import BarTransformer, Layer, quantize
+from .bar_transformer import BarTransformer, KeysValues, Layer, quantize
 from .checkpoint import EncoderConfig
 from .encoder import batches_by_length, pad_words
 from .tokenizer_corpus import bar_notes
@@ -30,13 +33,23 @@ class Decoder(nn.Module):
         self.decoder_layers = nn.ModuleList(
             Layer(config.width, config.heads, config.feed_forward) for _ in range(layers)
         )
+        self.layers = cast("tuple[Layer, ...]", tuple(self.decoder_layers))
 
     def forward(self, x: Tensor, latents: Tensor) -> Tensor:
         """x: embedded words (bars, words, d). latents: (bars, latent). Returns (bars, words, d)."""
         condition = self.seg_emb_proj(latents)[:, None]  # (bars, 1, d)
-        for layer in self.decoder_layers:
+        for layer in self.layers:
             x = layer(x + condition, None, causal=True)  # padding is at the end, where no word attends to it
         return x
+
+    def next_word(self, x: Tensor, latents: Tensor, past: list[KeysValues]) -> tuple[Tensor, list[KeysValues]]:
+        """As forward for one more word, x: (bars, 1, d). past: what it returned for the word before, empty at first."""
+        condition = self.seg_emb_proj(latents)[:, None]  # (bars, 1, d)
+        following = []
+        for layer, known in zip(self.layers, past or [None] * len(self.layers), strict=True):
+            x, keys_values = layer.next_word(x + condition, known)
+            following.append(keys_values)
+        return x, following
 
 
 class Tokenizer(nn.Module):
@@ -58,28 +71,41 @@ class Tokenizer(nn.Module):
         x = self.decoder(self.bar_transformer.embed(words), latents.to(self.dec_out_proj.weight.dtype))
         return self.dec_out_proj(x)
 
-    def loss(self, words: Tensor, quantized: bool, commitment: float) -> tuple[Tensor, Tensor]:
-        """Training loss of a batch of padded bars, and the next-word loss alone (nats a word)."""
+    def loss(
+        self, words: Tensor, quantized: bool, commitment: float = 0.0, fewer_levels: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """Training loss of a batch of padded bars, and the next-word loss alone (nats a word).
+
+        fewer_levels: share of the bars that the decoder gets as the sum of their first levels only, of a number drawn
+        by chance, so that the first levels hold what matters most.
+        """
         vectors = self.vectors(words)  # (bars, latent)
         latents, quantizer_loss = vectors, vectors.new_zeros(())
         if quantized:
-            latents, quantizer_loss = self._quantize_straight_through(vectors, commitment)
+            levels = len(self.bar_transformer.levels)
+            n_levels = torch.randint(1, levels + 1, (len(words),), device=words.device)
+            n_levels[torch.rand(len(words), device=words.device) >= fewer_levels] = levels
+            latents, quantizer_loss = self._quantize_straight_through(vectors, n_levels, commitment)
         logits = self.next_word_logits(words[:, :-1], latents)  # (bars, words - 1, N_TOKENS)
         next_word = F.cross_entropy(logits.flatten(0, 1).float(), words[:, 1:].flatten(), ignore_index=PAD)
         return next_word + quantizer_loss, next_word.detach()
 
-    def _quantize_straight_through(self, vectors: Tensor, commitment: float) -> tuple[Tensor, Tensor]:
-        """Latents whose gradient passes to the vectors, and the quantizer's loss, summed over the levels.
+    def _quantize_straight_through(self, vectors: Tensor, n_levels: Tensor, commitment: float) -> tuple[Tensor, Tensor]:
+        """Latents of the first n_levels, (bars,), whose gradient passes to the vectors, and the quantizer's loss.
+
+        The loss is summed over all levels.
 
         Loss of a level (van den Oord et al. 2017): mean squared distance of the codeword from the residual without its
         gradient, plus `commitment` times that of the residual from the codeword without its gradient.
         """
         with torch.autocast(vectors.device.type, enabled=False):
             _, codewords = quantize(vectors, self.bar_transformer.codebooks())  # (bars, levels, latent)
-            before = vectors[:, None] - F.pad(codewords.detach().cumsum(dim=1), (0, 0, 1, 0))[:, :-1]
+            sums = codewords.detach().cumsum(dim=1)  # (bars, levels, latent)
+            before = vectors[:, None] - F.pad(sums, (0, 0, 1, 0))[:, :-1]
             to_residual = F.mse_loss(codewords, before.detach())
             to_codeword = F.mse_loss(before, codewords.detach())
-            latents = vectors + (codewords.sum(dim=1) - vectors).detach()
+            chosen = sums[torch.arange(len(sums), device=sums.device), n_levels - 1]  # (bars, latent)
+            latents = vectors + (chosen - vectors).detach()
         return latents, (to_residual + commitment * to_codeword) * codewords.shape[1]
 
     @torch.no_grad()
@@ -110,62 +136,78 @@ class Tokenizer(nn.Module):
         words = torch.full((len(latents), 1), BAR, device=latents.device)
         last = torch.tensor([EOS, *METER_ID.values()], device=latents.device)
         done = torch.zeros(len(latents), dtype=torch.bool, device=latents.device)
+        past: list[KeysValues] = []
         while words.shape[1] < MAX_BAR_WORDS and not done.all():
-            open_bars = (~done).nonzero()[:, 0]
-            following = torch.full((len(latents),), PAD, device=latents.device)
-            logits = self.next_word_logits(words[open_bars], latents[open_bars])[:, -1]
-            following[open_bars] = logits[:, :PAD].argmax(dim=1)
+            x = self.bar_transformer.embed(words[:, -1:], words.shape[1] - 1)  # (bars, 1, d)
+            x, past = self.decoder.next_word(x, latents, past)
+            following = self.dec_out_proj(x[:, 0])[:, :PAD].argmax(dim=1).masked_fill(done, PAD)
             words = torch.cat([words, following[:, None]], dim=1)
             done |= torch.isin(following, last)
         return words
 
 
 @torch.no_grad()
-def measure_quality(model: Tokenizer, bars: list[np.ndarray], most: int, seed: int) -> dict[str, float | int]:
-    """Measure a tokenizer on held-out bars, in float32 and with the quantizer.
+def reconstructed(model: Tokenizer, bars: list[np.ndarray], quantized: bool = True) -> dict[str, float]:
+    """How much of bars the decoder gives back from their latents alone, in float32.
+
+    exact_notes: share of the bars' notes that it writes with the same position, pitch and duration.
+    written_notes_right: share of the notes it writes that are in the bar. exact_bars: share of bars whose notes are all
+    written and no others. quantized: False decodes the vectors before quantization.
+    """
+    notes = written = same = exact_bars = 0
+    for batch, words in _batches(model, bars, "decoding"):
+        latents = model.vectors(words)
+        if quantized:
+            latents = quantize(latents, model.bar_transformer.codebooks())[1].sum(dim=1)
+        for i, words_written in zip(batch, model.decode(latents).cpu().numpy(), strict=True):
+            true, back = bar_notes(bars[i]), bar_notes(words_written)
+            notes, written, same = notes + len(true), written + len(back), same + len(true & back)
+            exact_bars += true == back
+    return {
+        "exact_notes": round(same / max(notes, 1), 4),
+        "written_notes_right": round(same / max(written, 1), 4),
+        "exact_bars": round(exact_bars / len(bars), 4),
+    }
+
+
+@torch.no_grad()
+def measure_quality(model: Tokenizer, bars: list[np.ndarray]) -> dict[str, float | int]:
+    """Measure a tokenizer on held-out bars, in float32 and with the quantizer: as `reconstructed`, and
 
     next_word_loss: nats a word. next_word_accuracy: share of words predicted right from the true words before.
-    exact_notes: share of a bar's notes that the decoder, given only the latent, writes with the same position, pitch
-    and duration. written_notes_right: share of the notes it writes that are in the bar. exact_bars: share of bars whose
-    notes are all reproduced and no others written. codebook_use and codebook_perplexity: share of a level's codewords
-    that occur, and the exponential of their entropy as a share of all codewords; means over the levels.
+    codebook_use and codebook_perplexity: share of a level's codewords that occur, and the exponential of their entropy
+    as a share of all codewords; means over the levels.
     """
-    order = np.random.default_rng([seed, 4]).permutation(len(bars))[:most]
-    bars = [bars[i] for i in order]
-    device = model.dec_out_proj.weight.device
     codebooks = model.bar_transformer.codebooks()
     loss = right = n_words = 0.0
-    notes = written = same = exact_bars = 0
     codes: list[Tensor] = []
-    batches = list(batches_by_length(np.array([len(bar) for bar in bars]), WORDS_PER_BATCH))
-    for batch in tqdm(batches, desc="measuring", unit=" batches"):
-        words = torch.from_numpy(pad_words([bars[i] for i in batch])).to(device)
+    for _, words in _batches(model, bars, "measuring"):
         batch_codes, codewords = quantize(model.vectors(words), codebooks)
-        latents = codewords.sum(dim=1)
         codes.append(batch_codes.cpu())
-        logits = model.next_word_logits(words[:, :-1], latents)
+        logits = model.next_word_logits(words[:, :-1], codewords.sum(dim=1))
         target = words[:, 1:]
         present = target != PAD
         log_p = logits.log_softmax(dim=-1).gather(-1, target[..., None])[..., 0]
         loss -= float(log_p[present].sum())
         right += float((logits.argmax(dim=-1) == target)[present].sum())
         n_words += float(present.sum())
-        decoded = model.decode(latents).cpu().numpy()
-        for i, words_written in zip(batch, decoded, strict=True):
-            true, back = bar_notes(bars[i]), bar_notes(words_written)
-            notes, written, same = notes + len(true), written + len(back), same + len(true & back)
-            exact_bars += true == back
     use, perplexity = codebook_use(torch.cat(codes).numpy(), codebooks.shape[1])
     return {
         "bars": len(bars),
         "next_word_loss": round(loss / n_words, 4),
         "next_word_accuracy": round(right / n_words, 4),
-        "exact_notes": round(same / max(notes, 1), 4),
-        "written_notes_right": round(same / max(written, 1), 4),
-        "exact_bars": round(exact_bars / len(bars), 4),
+        **reconstructed(model, bars),
         "codebook_use": round(use, 4),
         "codebook_perplexity": round(perplexity, 4),
     }
+
+
+def _batches(model: Tokenizer, bars: list[np.ndarray], doing: str) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Bars in batches of similar length: their indices, and their words (bars, words), padded."""
+    device = model.dec_out_proj.weight.device
+    batches = list(batches_by_length(np.array([len(bar) for bar in bars]), WORDS_PER_BATCH))
+    for batch in tqdm(batches, desc=doing, unit=" batches", leave=False):
+        yield batch, torch.from_numpy(pad_words([bars[i] for i in batch])).to(device)
 
 
 def codebook_use(codes: np.ndarray, size: int) -> tuple[float, float]:

@@ -66,13 +66,15 @@ class TrainingSettings:
     weight_decay: Annotated[float, Range(0, 1)]
     plain_steps: Annotated[int, Range(0, 100_000)]
     commitment: Annotated[float, Range(0, 10)]
+    fewer_levels: Annotated[float, Range(0, 1)]
     transpose: Annotated[int, Range(0, 12)]
     validate_every: Annotated[int, Range(1, 100_000)]
     validation_bars: Annotated[int, Range(10, 1_000_000)]
+    decoded_bars: Annotated[int, Range(1, 1_000_000)]
     patience: Annotated[int, Range(1, 1000)]
     seed: Annotated[int, Range(0, 2**31 - 1)]
     device: str
-    dtype: Literal["float32", "bfloat16"]
+    dtype: Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True)

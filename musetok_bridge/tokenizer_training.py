@@ -22,9 +22,9 @@ from pipeline.files import atomic_write, file_digest, provenance, write_json
 from pipeline.settings import UserError
 
 from .checkpoint import save_encoder
-from .encoder import batches_by_length, choose_device, pad_words
+from .encoder import batches_by_length, choose_device, fast_dtypes, pad_words
 from .tokenizer_corpus import Corpus, read_corpus, transpose_words
-from .tokenizer_model import Tokenizer, measure_quality
+from .tokenizer_model import Tokenizer, measure_quality, reconstructed
 from .tokenizer_settings import TokenizerSettings, TrainingSettings
 from .vocabulary import PAD
 
@@ -67,7 +67,7 @@ def train_tokenizer(settings: TokenizerSettings) -> Path:
     tensors = {k: v.detach().cpu().half().numpy() for k, v in model.bar_transformer.state_dict().items()}
     model.bar_transformer.load_state_dict({k: torch.from_numpy(v).float() for k, v in tensors.items()})
     save_encoder(path, settings.model.encoder_config(), tensors, {"training_steps": str(progress.step)})
-    quality = measure_quality(model, corpus.validation, settings.quality.reconstructed_bars, settings.training.seed)
+    quality = measure_quality(model, held_out(corpus, settings.quality.reconstructed_bars, settings.training.seed))
     write_json(out / "quality.json", quality)
     counts = {
         "digest": corpus.digest,
@@ -86,42 +86,62 @@ def train_tokenizer(settings: TokenizerSettings) -> Path:
     return path
 
 
+def optimizers(model: Tokenizer, t: TrainingSettings) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024) for the matrices of the transformer layers, AdamW for everything else.
+
+    Muon's steps are scaled to the root mean square that AdamW's have (Liu et al., Muon is scalable for LLM training,
+    2025), so both take the same learning rate. At equal time it leaves two thirds of AdamW's loss
+    (benchmarks/RESULTS.md).
+    """
+    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "layers." in name and "vq" not in name]
+    others = [p for p in model.parameters() if not any(p is matrix for matrix in matrices)]
+    return [
+        torch.optim.Muon(matrices, t.learning_rate, t.weight_decay, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, t.learning_rate, (0.9, 0.98), weight_decay=t.weight_decay),
+    ]
+
+
 def _train(model: Tokenizer, corpus: Corpus, settings: TokenizerSettings, out: Path, device: torch.device) -> Progress:
     t = settings.training
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=t.learning_rate, weight_decay=t.weight_decay, betas=(0.9, 0.98), foreach=True
-    )
+    both = optimizers(model, t)
     identity = _identity(settings, corpus)
-    progress = _resume(out, model, optimizer, identity, device)
+    progress = _resume(out, model, both, identity, device)
+    in_bfloat16 = number_format(t, device) == "bfloat16"
     began = time.monotonic() - 60 * progress.minutes
     validation = validation_batches(corpus, t, device)
+    to_decode = held_out(corpus, t.decoded_bars, t.seed)
     recent: list[float] = []
     bar = tqdm(initial=progress.step, total=t.max_steps, desc="training", unit=" steps")
     for words in training_batches(corpus, t, progress.step, device):
         progress.minutes = (time.monotonic() - began) / 60
         finished = progress.step >= t.max_steps or progress.minutes >= t.max_minutes
         if recent and (finished or progress.step % t.validate_every == 0):
-            _validate(model, validation, t, progress, float(np.mean(recent)))
+            _validate(model, validation, to_decode, t, progress, float(np.mean(recent)))
             recent = []
-            _save(out, model, optimizer, progress, identity)
+            _save(out, model, both, progress, identity)
             bar.set_postfix(progress.history[-1])
         if finished or progress.stale >= t.patience:
             break
         if progress.step == t.plain_steps:
             _fit_codebooks(model, corpus, t, device)
-        for group in optimizer.param_groups:
-            group["lr"] = t.learning_rate * learning_rate_share(progress, t)
-        with torch.autocast(device.type, torch.bfloat16, enabled=t.dtype == "bfloat16"):
-            loss, next_word = model.loss(words, progress.step >= t.plain_steps, t.commitment)
+        with torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16):
+            loss, next_word = model.loss(words, progress.step >= t.plain_steps, t.commitment, t.fewer_levels)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer in both:
+            optimizer.param_groups[0]["lr"] = t.learning_rate * learning_rate_share(progress, t)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         recent.append(float(next_word))
         progress.step += 1
         bar.update()
     bar.close()
     return progress
+
+
+def number_format(t: TrainingSettings, device: torch.device) -> str:
+    """float32 or bfloat16: auto is bfloat16 where the device has instructions for it."""
+    return "bfloat16" if t.dtype == "auto" and "bfloat16" in fast_dtypes(device) else t.dtype.replace("auto", "float32")
 
 
 def learning_rate_share(progress: Progress, t: TrainingSettings) -> float:
@@ -151,19 +171,32 @@ def training_batches(corpus: Corpus, t: TrainingSettings, first: int, device: to
 
 def validation_batches(corpus: Corpus, t: TrainingSettings, device: torch.device) -> list[Tensor]:
     """Padded batches of held-out bars, the same for every validation, not transposed."""
-    order = np.random.default_rng([t.seed, 2]).permutation(len(corpus.validation))[: t.validation_bars]
-    bars = [corpus.validation[i] for i in order]
+    bars = held_out(corpus, t.validation_bars, t.seed)
     batches = batches_by_length(np.array([len(bar) for bar in bars]), t.words_per_batch)
     return [torch.from_numpy(pad_words([bars[i] for i in batch])).to(device) for batch in batches]
 
 
+def held_out(corpus: Corpus, most: int, seed: int) -> list[np.ndarray]:
+    """Held-out bars drawn by chance, at most so many."""
+    order = np.random.default_rng([seed, 2]).permutation(len(corpus.validation))[:most]
+    return [corpus.validation[i] for i in order]
+
+
 @torch.no_grad()
-def _validate(model: Tokenizer, batches: list[Tensor], t: TrainingSettings, progress: Progress, recent: float) -> None:
+def _validate(
+    model: Tokenizer,
+    batches: list[Tensor],
+    to_decode: list[np.ndarray],
+    t: TrainingSettings,
+    progress: Progress,
+    recent: float,
+) -> None:
+    """Add the validation loss and the share of exact notes to the history."""
     quantized = progress.step > t.plain_steps
     losses, weights = [], []
     for words in batches:
-        with torch.autocast(words.device.type, torch.bfloat16, enabled=t.dtype == "bfloat16"):
-            losses.append(float(model.loss(words, quantized, t.commitment)[1]))
+        with torch.autocast(words.device.type, torch.bfloat16, enabled=number_format(t, words.device) == "bfloat16"):
+            losses.append(float(model.loss(words, quantized)[1]))
         weights.append(int((words[:, 1:] != PAD).sum()))
     loss = float(np.average(losses, weights=weights))
     if not quantized:
@@ -174,7 +207,7 @@ def _validate(model: Tokenizer, batches: list[Tensor], t: TrainingSettings, prog
         progress.stale += quantized
     progress.history.append(
         {"step": progress.step, "minutes": round(progress.minutes, 2), "training_loss": round(recent, 5)}
-        | {"validation_loss": round(loss, 5)}
+        | {"validation_loss": round(loss, 5), **reconstructed(model, to_decode, quantized)}
     )
 
 
@@ -189,10 +222,10 @@ def _fit_codebooks(model: Tokenizer, corpus: Corpus, t: TrainingSettings, device
 
 
 def _save(
-    out: Path, model: Tokenizer, optimizer: torch.optim.Optimizer, progress: Progress, identity: dict[str, Any]
+    out: Path, model: Tokenizer, both: list[torch.optim.Optimizer], progress: Progress, identity: dict[str, Any]
 ) -> None:
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "progress": asdict(progress)}
-    state["training_of"] = identity
+    state = {"model": model.state_dict(), "progress": asdict(progress), "training_of": identity}
+    state["optimizers"] = [optimizer.state_dict() for optimizer in both]
     with atomic_write(out / "last.pt") as temporary:
         torch.save(state, temporary)
     if progress.stale == 0:
@@ -205,7 +238,7 @@ def _save(
 
 
 def _resume(
-    out: Path, model: Tokenizer, optimizer: torch.optim.Optimizer, identity: dict[str, Any], device: torch.device
+    out: Path, model: Tokenizer, both: list[torch.optim.Optimizer], identity: dict[str, Any], device: torch.device
 ) -> Progress:
     path = out / "last.pt"
     if not path.exists():
@@ -214,7 +247,8 @@ def _resume(
     if state["training_of"] != identity:
         raise UserError(f"{path}: made with other settings or music; give another output.dir, or remove it")
     model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
+    for optimizer, before in zip(both, state["optimizers"], strict=True):
+        optimizer.load_state_dict(before)
     progress = Progress(**state["progress"])
     print(f"resuming from step {progress.step:,} of {path}")
     return progress
@@ -222,7 +256,7 @@ def _resume(
 
 def _identity(settings: TokenizerSettings, corpus: Corpus) -> dict[str, Any]:
     """The settings and music that must be the same for a checkpoint and the run that resumes it."""
-    free = ("max_steps", "max_minutes", "patience", "device", "validate_every")
+    free = ("max_steps", "max_minutes", "patience", "device", "validate_every", "decoded_bars")
     training = {name: value for name, value in asdict(settings.training).items() if name not in free}
     share = settings.corpus.validation_share
     return {"model": asdict(settings.model), "training": training, "share": share, "corpus": corpus.digest}

@@ -27,6 +27,7 @@ def settings_for(corpus, out, *overrides):
     values += ["model.decoder_layers=1", f"corpus.path={corpus}", f"output.dir={out}", "corpus.validation_share=0.3"]
     values += ["training.words_per_batch=1024", "training.plain_steps=10", "training.warmup_steps=5"]
     values += ["training.validate_every=10", "training.validation_bars=50", "training.dtype=float32"]
+    values += ["training.decoded_bars=10"]
     values += ["training.learning_rate=0.005", "training.device=cpu", "quality.reconstructed_bars=20"]
     return load_settings(TokenizerSettings, SETTINGS_FILE, overrides=[*values, *overrides])
 
@@ -153,5 +154,5 @@ def test_codebook_use_of_known_codes():
 def test_quality_of_an_untrained_model_is_poor(synthetic):
     torch.manual_seed(0)
     bars = score_to_bars(synthetic / "random_mix.mid")
-    quality = measure_quality(Tokenizer(EncoderConfig(**SMALL), 1).eval(), [bars[i] for i in range(4)], 4, seed=0)
+    quality = measure_quality(Tokenizer(EncoderConfig(**SMALL), 1).eval(), [bars[i] for i in range(4)])
     assert quality["exact_notes"] < 0.1 and quality["next_word_loss"] > 3

@@ -9,6 +9,10 @@ Conventions: nested sections are nested frozen dataclasses; the type of a field 
 `FilePath`, a `Literal` of strings, `X | None`, a `tuple[X, ...]` or a fixed `tuple[X, Y]`. A number's range is written
 with its type, `Annotated[int, Range(1, 64)]`, both ends included, and so is a text's form, a `Pattern`.
 
+A user's file may serve several phases: `config/plan.yaml` holds the settings of a whole road, from download to report.
+A section that a phase doesn't know is skipped if another phase knows it. Where two phases have a section of one name,
+such as `output`, each phase's own is written under the name of its file in `config/` (PHASES).
+
 A list of blocks is a `tuple[X, ...]` of dataclasses with a field `name`, which tells them apart; their settings may
 have defaults, and those may be left out. A list in a user's file replaces the one below it; a section in its place
 changes blocks by name, as `--set sets.emopia.path=FILE` does, and so does the name alone: `--set emopia.path=FILE`.
@@ -49,8 +53,12 @@ CONFIG_DIR = PROJECT_ROOT / "config" if IS_CHECKOUT else _INSTALLED_CONFIG
 _CACHE = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111  # Path fails without a home
 DOWNLOADS = PROJECT_ROOT / "weights" if IS_CHECKOUT else Path(_CACHE) / DISTRIBUTION
 
+# The files in config/ that hold the defaults of a phase, in the order of the work; others there are recipes for several
+PHASES = ("musetok.yaml", "pretrain.yaml", "match.yaml", "gigamidi.yaml", "export.yaml", "analysis.yaml")
+
 SettingsT = TypeVar("SettingsT")
 
+_SUFFIX = ".yaml"
 LONGEST_VALUE = 60  # characters of a value in a message
 LONGEST_MESSAGE = 5_000  # characters; a command that repairs a folder may be long
 
@@ -149,7 +157,8 @@ def load_settings(
 
     settings_class: a frozen dataclass whose fields have no defaults.
     default_file: name of the phase's file in `config/`, which holds every setting.
-    config: a YAML file whose settings replace the defaults; None takes the defaults as they are.
+    config: a YAML file whose settings replace the defaults, and which may hold those of other phases too; None takes
+    the defaults as they are.
     overrides: "section.key=value" strings, values written as in YAML; they override both files.
 
     Raises SettingsError with one line that names the setting and where it was set.
@@ -158,7 +167,8 @@ def load_settings(
     values: dict[str, Any] = _read_yaml(default_path)
     origin: dict[str, str] = {}
     if config is not None and Path(config).resolve() != default_path:
-        _lay_over(values, _read_yaml(Path(config)), str(config), origin)
+        for settings in _of_phase(_read_yaml(Path(config)), default_file, values, str(config)):
+            _lay_over(values, settings, str(config), origin)
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
@@ -223,7 +233,7 @@ def run_command(
         epilog=f"The settings and their defaults ({default_path.name}):\n\n"
         + (default_path.read_text(encoding="utf-8") if default_path.exists() else ""),
     )
-    parser.add_argument("--config", metavar="FILE", help="YAML file with the settings that differ from the defaults")
+    parser.add_argument("--config", metavar="FILE", help="YAML file with the settings that differ from the defaults; it may hold those of other scripts too")
     parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="change one setting, e.g. section.key=value"
     )
@@ -311,6 +321,35 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise SettingsError(f"{path}: a settings file holds 'key: value' lines, this one holds a {_kind(values)}")
     return values
+
+
+def _of_phase(
+    settings: dict[str, Any], default_file: str, defaults: Mapping[str, Any], source: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a user's file says to one phase: its sections, and those under the name of the phase's own file.
+
+    defaults: of the phase. Sections that only other phases know are left out; one that none knows stays, to be refused.
+    Raises SettingsError if a section that is named like a file is not one of PHASES.
+    """
+    by_file = {key: value for key, value in settings.items() if key.endswith(_SUFFIX)}
+    for key, value in by_file.items():
+        if key not in (*PHASES, default_file):
+            raise SettingsError(f"{source}: no phase has a file {_shown(key)}{_nearest(key, PHASES)}")
+        if not isinstance(value, dict):
+            raise SettingsError(f"{source}: '{key}' holds sections of settings, not a {_kind(value)}")
+    sections = {key: value for key, value in settings.items() if key not in by_file}
+    unknown = {key for key in sections if not _knows(defaults, key)}
+    for phase in PHASES if unknown else ():
+        if phase != default_file and (CONFIG_DIR / phase).exists():
+            others = _read_yaml(CONFIG_DIR / phase)
+            unknown = {key for key in unknown if not _knows(others, key)}
+    skipped = {key for key in sections if not _knows(defaults, key)} - unknown
+    return {key: value for key, value in sections.items() if key not in skipped}, by_file.get(default_file, {})
+
+
+def _knows(defaults: Mapping[str, Any], key: str) -> bool:
+    """Whether a phase has a section of that name, or a block in a list of blocks."""
+    return key in defaults or _blocks_with(defaults, key) is not None
 
 
 def _lay_over(below: dict[str, Any], above: dict[str, Any], source: str, origin: dict[str, str], at: str = "") -> None:

@@ -1,6 +1,7 @@
 import argparse
 import json
 import os
+import re
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
@@ -10,6 +11,8 @@ import yaml
 from pipeline import settings as settings_module
 from pipeline.settings import (
     ONE_OR_MORE,
+    PHASES,
+    PROJECT_ROOT,
     FilePath,
     Pattern,
     Range,
@@ -465,3 +468,53 @@ def test_settings_with_blocks_are_read_back_from_their_record():
     record["blocks"][1]["share"] = 2
     with pytest.raises(SettingsError, match=r"run\.json: 'blocks\.clips\.share' is 2"):
         settings_from(Phase, record, "run.json")
+
+
+OTHER = "dataset: {path: null}\noutput: {dir: there}\nsets: [{name: mine, path: null}]\n"
+
+
+def test_a_file_may_hold_the_sections_of_several_phases(config_dir):
+    (config_dir / "gigamidi.yaml").write_text(OTHER)
+    mine = config_dir / "mine.yaml"
+    mine.write_text("training: {steps: 7}\ndataset: {path: songs}\nmine: {path: a.zip}\n")
+    assert load_settings(Outer, "phase.yaml", mine).training.steps == 7
+
+
+def test_a_section_that_no_phase_knows_is_refused(config_dir):
+    (config_dir / "gigamidi.yaml").write_text(OTHER)
+    mine = config_dir / "mine.yaml"
+    mine.write_text("datasets: {path: songs}\n")
+    with pytest.raises(SettingsError, match=r"mine\.yaml: unknown setting 'datasets'"):
+        load_settings(Outer, "phase.yaml", mine)
+    mine.write_text("training: {path: songs}\n")  # a setting is not skipped in a section that the phase has
+    with pytest.raises(SettingsError, match=r"unknown setting 'training\.path'"):
+        load_settings(Outer, "phase.yaml", mine)
+    with pytest.raises(SettingsError, match=r"unknown setting 'dataset'"):  # a typing error on the command line
+        load_settings(Outer, "phase.yaml", overrides=["dataset.path=songs"])
+
+
+def test_sections_under_the_name_of_a_phases_file_are_its_own(config_dir):
+    mine = config_dir / "mine.yaml"
+    mine.write_text(
+        "phase.yaml: {training: {steps: 8}}\ntraining: {steps: 7, rate: 1.0}\ngigamidi.yaml: {training: {steps: 9}}\n"
+    )
+    settings = load_settings(Outer, "phase.yaml", mine)
+    assert (settings.training.steps, settings.training.rate) == (8, 1.0)
+    mine.write_text("gigamid.yaml: {training: {steps: 9}}\n")
+    with pytest.raises(SettingsError, match=r"did you mean gigamidi\.yaml"):
+        load_settings(Outer, "phase.yaml", mine)
+    mine.write_text("gigamidi.yaml: [a]\n")
+    with pytest.raises(SettingsError, match=r"'gigamidi\.yaml' holds sections of settings, not a list"):
+        load_settings(Outer, "phase.yaml", mine)
+    mine.write_text("phase.yaml: {training: {step: 9}}\n")
+    with pytest.raises(SettingsError, match=r"unknown setting 'training\.step' \(did you mean steps"):
+        load_settings(Outer, "phase.yaml", mine)
+
+
+def test_the_phases_are_those_that_scripts_read():
+    names = {
+        found[1]
+        for path in PROJECT_ROOT.glob("*/*settings.py")
+        if (found := re.search(r'^SETTINGS_FILE = "(.*)"', path.read_text("utf-8"), re.MULTILINE))
+    }
+    assert names | {"analysis.yaml", "export.yaml"} == set(PHASES)

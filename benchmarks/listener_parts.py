@@ -16,7 +16,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from musetok_bridge import load_encoder
 from pipeline.settings import run_script
 from pretrain_model.agreement import quadrant_agreement, rating_agreement
 from pretrain_model.bar_context import BarViews
@@ -116,7 +115,7 @@ def some_groups(pieces: Sequence[SeenPiece], kept: Sequence[int], share: float, 
 
 def main(settings: PretrainSettings) -> None:
     """Print the table."""
-    encoder = load_encoder(settings.model.encoder, settings.model.device, settings.model.dtype)
+    encoder = settings.model.load()
     blocks = {block.name: block for block in settings.sets}
     vgmidi, emopia = (
         load_rated_pieces(settings.folder, blocks[name], ("train", "val", "test"), encoder)

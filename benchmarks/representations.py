@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from musetok_bridge import BarEncoder, Bars, load_encoder, score_to_bars
+from musetok_bridge import BarEncoder, Bars, score_to_bars
 from musetok_bridge.encoder import batches_by_length, pad_words
 from musetok_bridge.vocabulary import MAX_BAR_WORDS
 from pipeline.settings import run_script
@@ -80,7 +80,7 @@ def unquantized_pieces(settings: PretrainSettings, encoder: BarEncoder) -> tuple
 
 def main(settings: PretrainSettings) -> None:
     """Print the table."""
-    encoder = load_encoder(settings.model.encoder, settings.model.device, settings.model.dtype)
+    encoder = settings.model.load()
     blocks = {block.name: block for block in settings.sets}
     vgmidi, emopia = (
         load_rated_pieces(settings.folder, blocks[name], ("train", "val", "test"), encoder)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from pipeline.files import tensors_digest
+from pipeline.processors import usable_processors
 from pipeline.settings import SettingsError, UserError, note, one_line
 
 from .bar_transformer import BarTransformer, near_code_boundary, quantize
@@ -64,8 +65,9 @@ class SeenBars:
 class BarEncoder:
     """An encoder ready for use; `load_encoder` makes one.
 
-    name: as given to `load_encoder`. digest: of the weights, 64 hex digits. dtype: one of DTYPES. exact: if dtype is
-    "mixed", the network in float32, for the bars whose codes depend on rounding.
+    name: as given to `load_encoder`. digest: of the weights, 64 hex digits. codebooks: of the levels that are used,
+    (levels, size, width). dtype: one of DTYPES. exact: if dtype is "mixed", the network in float32, for the bars whose
+    codes depend on rounding.
     """
 
     name: str
@@ -83,7 +85,12 @@ class BarEncoder:
 
     @property
     def levels(self) -> int:
-        """Levels of the residual quantizer, which is the number of codes a bar has."""
+        """Levels of the residual quantizer that are used, which is the number of codes a bar has."""
+        return len(self.codebooks)
+
+    @property
+    def all_levels(self) -> int:
+        """Levels that its weights have."""
         return self.network.config.levels
 
     @overload
@@ -154,15 +161,15 @@ class BarEncoder:
 
 @contextmanager
 def one_thread_per_core() -> Iterator[ThreadPoolExecutor]:
-    """A pool of as many threads as torch uses for one operation, each limited to one core; one caller at a time."""
+    """A pool of as many threads as there are processors, each limited to one; one caller at a time."""
     with ALL_CORES:
-        cores = torch.get_num_threads()
+        before = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            with ThreadPoolExecutor(cores) as threads:
+            with ThreadPoolExecutor(min(before, usable_processors())) as threads:
                 yield threads
         finally:
-            torch.set_num_threads(cores)
+            torch.set_num_threads(before)
 
 
 def pad_words(bars: Sequence[np.ndarray]) -> np.ndarray:
@@ -193,15 +200,18 @@ def batches_by_length(lengths: np.ndarray, tokens_per_batch: int, stretch: float
         start = end
 
 
-def load_encoder(name: str = "bundled", device: str = "cpu", dtype: str = "float32") -> BarEncoder:
+def load_encoder(
+    name: str = "bundled", device: str = "cpu", dtype: str = "float32", levels: int | None = None
+) -> BarEncoder:
     """Load an encoder for inference.
 
     name: "bundled" (comes with the project), "official" (MuseTok's release, after `01_download_musetok.py`), or the
     path of a checkpoint, `.pt` (read as data only) or `.safetensors`.
     device: "cpu", "cuda", "cuda:1" …, or "auto". dtype: "float32", "mixed" (feed-forward layers in bfloat16; bars near
     a code boundary are encoded again in float32) or "bfloat16" (all layers); quantization is always in float32.
+    levels: give the codes and the latent of the first so many levels of the quantizer only; None gives all.
 
-    Raises UserError if the file does not exist or its tensors are not those of a MuseTok encoder.
+    Raises UserError if the file does not exist, its tensors are not those of a MuseTok encoder, or it has fewer levels.
     """
     if dtype not in DTYPES:
         raise UserError(f"dtype {dtype!r} is not known: one of {', '.join(DTYPES)}")
@@ -209,15 +219,19 @@ def load_encoder(name: str = "bundled", device: str = "cpu", dtype: str = "float
     if dtype not in fast_dtypes(torch_device):
         note(f"this processor has no bfloat16 instructions: {dtype} is slower than float32")
     config, tensors = encoder_tensors(find_checkpoint(name))
+    if levels is not None and not 1 <= levels <= config.levels:
+        raise UserError(f"the encoder {name!r} has {config.levels} levels: it can't give the first {levels}")
     network = BarTransformer(config)
     network.load_state_dict({key: torch.from_numpy(values) for key, values in tensors.items()})
-    return bar_encoder(name, tensors_digest(tensors), network, torch_device, dtype)
+    return bar_encoder(name, tensors_digest(tensors), network, torch_device, dtype, levels)
 
 
-def bar_encoder(name: str, digest: str, network: BarTransformer, device: torch.device, dtype: str) -> BarEncoder:
-    """Make an encoder from a network in float32 on the CPU; the network is changed in place."""
+def bar_encoder(
+    name: str, digest: str, network: BarTransformer, device: torch.device, dtype: str, levels: int | None = None
+) -> BarEncoder:
+    """Make an encoder from a network in float32 on the CPU, which is changed in place. Others: as for load_encoder."""
     network.eval().requires_grad_(False)
-    codebooks = network.codebooks().to(device)
+    codebooks = network.codebooks()[:levels].to(device)
     network.to(device)
     exact = deepcopy(network) if dtype == "mixed" else None
     in_number_format(network, dtype)

@@ -7,6 +7,7 @@ every layer, and predicts the next word. The gradient of its loss passes straigh
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import repeat
 from typing import cast
 
 import numpy as np
@@ -46,7 +47,7 @@ class Decoder(nn.Module):
         """As forward for one more word, x: (bars, 1, d). past: what it returned for the word before, empty at first."""
         condition = self.seg_emb_proj(latents)[:, None]  # (bars, 1, d)
         following = []
-        for layer, known in zip(self.layers, past or [None] * len(self.layers), strict=True):
+        for layer, known in zip(self.layers, past or repeat(None), strict=False):
             x, keys_values = layer.next_word(x + condition, known)
             following.append(keys_values)
         return x, following

@@ -224,7 +224,7 @@ def _fit_codebooks(model: Tokenizer, corpus: Corpus, t: TrainingSettings, device
 def _save(
     out: Path, model: Tokenizer, both: list[torch.optim.Optimizer], progress: Progress, identity: dict[str, Any]
 ) -> None:
-    state = {"model": model.state_dict(), "progress": asdict(progress), "training_of": identity}
+    state: dict[str, Any] = {"model": model.state_dict(), "progress": asdict(progress), "training_of": identity}
     state["optimizers"] = [optimizer.state_dict() for optimizer in both]
     with atomic_write(out / "last.pt") as temporary:
         torch.save(state, temporary)

@@ -42,6 +42,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from tqdm import tqdm
 
+from .processors import limit_threads
 from .yaml_texts import LARGEST_FILE, Plain, parsed_yaml, problem_of
 
 DISTRIBUTION = "valence-arousal"  # the name that pip knows, and that records give with the version
@@ -233,12 +234,17 @@ def run_command(
         epilog=f"The settings and their defaults ({default_path.name}):\n\n"
         + (default_path.read_text(encoding="utf-8") if default_path.exists() else ""),
     )
-    parser.add_argument("--config", metavar="FILE", help="YAML file with the settings that differ from the defaults; it may hold those of other scripts too")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="YAML file with the settings that differ from the defaults; it may hold those of other scripts too",
+    )
     parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="change one setting, e.g. section.key=value"
     )
     add_arguments(parser)
     arguments = parser.parse_args()
+    limit_threads()
     try:
         main(load_settings(settings_class, default_file, arguments.config, arguments.set), arguments)
     except UserError as error:

@@ -5,7 +5,6 @@ is kept; any other is written again. Pieces that can't be used are listed in lat
 process_gigamidi/03_match_ratings.py finds have their latents from there.
 """
 
-from musetok_bridge import load_encoder
 from pipeline.settings import command, run_script
 from pretrain_model.extraction import extract_latents, latents_folder
 from pretrain_model.prepared_sets import check_unchanged
@@ -15,7 +14,7 @@ from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
 def main(settings: PretrainSettings) -> None:
     """Extract the latents and print counts and failures."""
     check_unchanged(settings, settings.prepared())
-    encoder = load_encoder(settings.model.encoder, device=settings.model.device, dtype=settings.model.dtype)
+    encoder = settings.model.load()
     names = [block.name for block in settings.prepared()]
     counts, failures = extract_latents(settings.folder, names, encoder, settings.extract.batch_pieces)
     print("; ".join(f"{name}: {n:,}" for name, n in counts.items()))

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from musetok_bridge import BarEncoder, load_encoder
+from musetok_bridge import BarEncoder
 from pipeline.files import provenance, write_json, write_table
 from pipeline.settings import SettingsError, UserError, command_line, note, one_line, run_script
 from pretrain_model.head import Model, load_head, save_head
@@ -29,11 +29,11 @@ from pretrain_model.training import train_head
 
 def main(settings: PretrainSettings) -> None:
     """Train and save the head."""
-    encoder = load_encoder(settings.model.encoder, device=settings.model.device, dtype=settings.model.dtype)
+    encoder = settings.model.load()
     train = train_the_listener if settings.train.head == "listener" else train_custom_mlp
     model, reads_latents, facts = train(settings, encoder)
     if reads_latents:
-        facts["encoder"] = encoder.name
+        facts |= {"encoder": encoder.name, "levels": encoder.levels}
     path = settings.head_folder / "head.safetensors"
     encoder_digest = encoder.digest if reads_latents else ""
     save_head(path, model, encoder_digest, {name: str(fact) for name, fact in facts.items()})

@@ -5,7 +5,7 @@ constant and one rater), evaluation.png (predicted against rated, for the last s
 and digests of the evaluation).
 """
 
-from musetok_bridge import BarEncoder, load_encoder
+from musetok_bridge import BarEncoder
 from pipeline.files import provenance, write_json, write_table
 from pipeline.settings import SettingsError, UserError, command, note, run_script
 from pretrain_model.evaluation import evaluate_head, plot_evaluation
@@ -27,7 +27,7 @@ def main(settings: PretrainSettings) -> None:
         train = command("pretrain_model/03_train.py")
         raise UserError(f"{trained} does not exist: run {train} first, or set evaluate.head")
     head = load_head(str(trained) if name == "trained" else name, device="cpu")
-    encoder = load_encoder(settings.model.encoder, device=settings.model.device, dtype=settings.model.dtype)
+    encoder = settings.model.load()
     head.check_encoder(encoder)
     known = [split for split in settings.evaluate.splits if split in head.facts.get("splits", "").split("+")]
     if known:

@@ -8,7 +8,6 @@ for every bar of sets with curves, each by a model that had not seen its group) 
 VGMIDI and all predictors it takes a quarter of an hour on two cores, mostly for CustomMLP.
 """
 
-from musetok_bridge import load_encoder
 from pipeline.files import provenance, write_json, write_table
 from pipeline.settings import SettingsError, run_script
 from pretrain_model.cross_validation import Protocol, as_markdown, cross_validate
@@ -26,7 +25,7 @@ def main(settings: PretrainSettings) -> None:
     if not options.predictors:
         raise SettingsError("'cross_validate.predictors' is empty: name what to compare")
     folder = settings.folder
-    encoder = load_encoder(settings.model.encoder, device=settings.model.device, dtype=settings.model.dtype)
+    encoder = settings.model.load()
     most = settings.listener.largest_set
     used = [*settings.trained_on(), *(block for block in settings.prepared() if block.use == "measure")]
     check_unchanged(settings, used)

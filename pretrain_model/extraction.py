@@ -2,8 +2,8 @@
 
 Tensors of a file: latents float32 (n, width), codes int16 (n, levels), bar_number int32 (n), n_notes int32 (n),
 features float32 (n, features), band float32 (n, len(BAND)) and edges float64 (n + 1) as in features.py, for the n bars
-of the piece. Metadata: encoder_digest, encoder_name and dtype (its number format), features (their version), midi_md5
-(of the MIDI file's bytes), versions (JSON).
+of the piece. Metadata: encoder_digest, encoder_name and dtype (its number format), levels (of its quantizer, n_levels),
+features (their version), midi_md5 (of the MIDI file's bytes), versions (JSON).
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ def is_made(path: Path, encoder: NamedEncoder, midi_md5: str) -> bool:
 
 def _made_by(encoder: NamedEncoder) -> dict[str, str]:
     """The metadata that identify what made a piece's file, besides its MIDI file."""
-    return {"encoder_digest": encoder.digest, "dtype": encoder.dtype, "features": FEATURES_VERSION}
+    made_by = {"encoder_digest": encoder.digest, "dtype": encoder.dtype, "features": FEATURES_VERSION}
+    return made_by | {"levels": str(encoder.levels)}
 
 
 def encode_pieces(waiting: Sequence[ConvertedPiece], encoder: BarEncoder) -> dict[str, int]:
@@ -121,8 +122,12 @@ class PieceLatents:
 
 
 def latents_folder(folder: Path, encoder: NamedEncoder) -> Path:
-    """The folder of an encoder's latents; a checkpoint given by its path is called by its file name."""
-    return folder / "latents" / Path(encoder.name).stem
+    """The folder of an encoder's latents; a checkpoint given by its path is called by its file name.
+
+    Latents of the first k levels only have a folder of their own, NAME_k_levels.
+    """
+    few = "" if encoder.levels == encoder.all_levels else f"_{encoder.levels}_levels"
+    return folder / "latents" / f"{Path(encoder.name).stem}{few}"
 
 
 def latents_path(folder: Path, encoder: NamedEncoder, dataset: str, piece: str) -> Path:

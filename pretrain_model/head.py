@@ -86,6 +86,14 @@ class NamedEncoder(Protocol):
     def dtype(self) -> str:
         """The number format in which it computes."""
 
+    @property
+    def levels(self) -> int:
+        """The levels of its quantizer whose codewords are summed to a latent."""
+
+    @property
+    def all_levels(self) -> int:
+        """The levels of its quantizer."""
+
 
 @dataclass(frozen=True)
 class Head:
@@ -105,6 +113,11 @@ class Head:
     def reads_latents(self) -> bool:
         """Whether it needs the encoder."""
         return bool(self.encoder_digest)
+
+    @property
+    def levels(self) -> int | None:
+        """The levels of the encoder's quantizer whose latents it was trained on; None if its file doesn't say: all."""
+        return int(self.facts["levels"]) if "levels" in self.facts else None
 
     @property
     def performance(self) -> Callable[[symusic.core.ScoreTick, Bars], Performance] | None:
@@ -129,11 +142,18 @@ class Head:
             )
 
     def check_encoder(self, encoder: NamedEncoder) -> None:
-        """Raise WeightsError if this head was trained on the latents of another encoder."""
-        if self.reads_latents and encoder.digest != self.encoder_digest:
+        """Raise WeightsError if this head was trained on the latents of another encoder, or of other levels."""
+        if not self.reads_latents:
+            return
+        if encoder.digest != self.encoder_digest:
             raise WeightsError(
                 f"head {self.name!r} was trained on latents of encoder {self.encoder_digest[:12]}…, not of "
                 f"{encoder.name!r} ({encoder.digest[:12]}…): use that encoder, or train a head"
+            )
+        if (levels := self.levels or encoder.all_levels) != encoder.levels:
+            raise WeightsError(
+                f"head {self.name!r} was trained on the latents of {levels} levels, not of the first {encoder.levels}: "
+                f"set model.levels={levels}, or train a head"
             )
 
 
@@ -200,6 +220,9 @@ def _check_facts(facts: Mapping[str, str]) -> None:
     width = facts["width"]
     if not (width.isascii() and width.isdecimal() and len(width) < 10 and int(width)):
         raise ValueError(f"its width is {width[:20]!r}")
+    levels = facts.get("levels", "1")
+    if not (levels.isascii() and levels.isdecimal() and len(levels) < 10 and int(levels)):
+        raise ValueError(f"its levels are {levels[:20]!r}")
 
 
 def _tensors(file: Any) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
+from musetok_bridge.encoder_settings import EncoderSettings
 from pipeline.settings import ONE_OR_MORE, FilePath, Pattern, Range, SettingsError, command, note
 
 from .known_sets import KNOWN_SETS, Adapter, Kind
@@ -142,15 +143,6 @@ class SetSettings:
 
 
 @dataclass(frozen=True)
-class ModelSettings:
-    """The encoder that makes the latents."""
-
-    encoder: FilePath
-    device: str
-    dtype: Literal["float32", "mixed", "bfloat16"]
-
-
-@dataclass(frozen=True)
 class PrepareSettings:
     """What 01_prepare_datasets.py draws."""
 
@@ -222,7 +214,7 @@ class PretrainSettings:
     data: DataSettings
     sets: tuple[SetSettings, ...]
     prepare: PrepareSettings
-    model: ModelSettings
+    model: EncoderSettings
     extract: ExtractSettings
     train: TrainSettings
     listener: ListenerSettings

@@ -149,6 +149,8 @@ def _fault(made_by: Mapping[str, str], encoder: NamedEncoder, md5: str) -> str:
     """What is wrong with a file of latents, in words; empty if nothing is. md5: of the piece, empty if not known."""
     if made_by.get("encoder_digest") != encoder.digest:
         return "by another encoder"
+    if made_by.get("levels", str(encoder.levels)) != str(encoder.levels):
+        return "of other levels"
     if made_by.get("features") != FEATURES_VERSION:
         return "of another version"
     return "of another MIDI file" if md5 and made_by.get("midi_md5") != md5.lower() else ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+from musetok_bridge.encoder_settings import EncoderSettings
 from musetok_bridge.scores import Limits
 from pipeline.settings import FilePath, Pattern, Range, SettingsError
 
@@ -30,14 +31,14 @@ class DatasetSettings:
     retry_seconds: Annotated[float, Range(0, 86_400)]
 
 
-@dataclass(frozen=True)
-class ModelSettings:
-    """The head that predicts valence and arousal, and the encoder that gives it latents if it reads them."""
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings(EncoderSettings):
+    """The head that predicts valence and arousal, and the encoder that gives it latents if it reads them.
 
-    encoder: FilePath
+    levels: None are those that the head was trained with.
+    """
+
     head: FilePath
-    device: str
-    dtype: Literal["float32", "mixed", "bfloat16"]
     motion: Literal["full", "cautious"]
 
 

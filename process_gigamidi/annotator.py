@@ -36,7 +36,7 @@ class Annotator:
         self.source = open_source(
             settings.dataset, settings.output.row_groups_per_part, settings.limits.file_bytes, retry_opening
         )
-        self.decides = what_decides(settings, self.source.identity, self.models.digests)
+        self.decides = what_decides(settings, self.source.identity, self.models.digests, self.models.fewer_levels)
         self.run = digest_of(self.decides)
         self._converters = converters_for(self.models, settings)
 

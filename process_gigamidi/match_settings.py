@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from musetok_bridge.encoder_settings import EncoderSettings
 from pipeline.settings import FilePath, Range
-from pretrain_model.pretrain_settings import ModelSettings
 
 from .annotation_settings import DatasetSettings, LimitSettings
 
@@ -50,7 +50,7 @@ class RatingMatchSettings:
     ratings: RatingsSettings
     dataset: DatasetSettings
     match: MatchSettings
-    model: ModelSettings
+    model: EncoderSettings
     limits: LimitSettings
     compute: ComputeSettings
     output: OutputSettings

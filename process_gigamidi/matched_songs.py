@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import numpy as np
 from safetensors import SafetensorError
 
-from musetok_bridge import load_encoder
 from pipeline.files import midi_md5
 from pretrain_model.extraction import MATCHED, ConvertedPiece, encode_pieces, is_made, latents_path, read_latents
 from pretrain_model.features import PERFORMANCE, BarFeatures, bar_features
@@ -202,4 +201,4 @@ class Matcher:
 
 def encoder_of(settings: RatingMatchSettings) -> BarEncoder:
     """The encoder that the settings name. Raises UserError if it can't be loaded."""
-    return load_encoder(settings.model.encoder, settings.model.device, settings.model.dtype)
+    return settings.model.load()

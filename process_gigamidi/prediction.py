@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -74,6 +75,12 @@ class Models(NamedTuple):
         return {"model.encoder": self.encoder.digest if self.encoder else None, "model.head": self.head.digest}
 
     @property
+    def fewer_levels(self) -> int | None:
+        """The levels of the encoder that the head reads; None if it reads all or none."""
+        encoder = self.encoder
+        return None if encoder is None or encoder.levels == encoder.all_levels else encoder.levels
+
+    @property
     def trained_on(self) -> list[RatedSetFacts]:
         """The rated sets that the head learned from; empty if its file doesn't say."""
         return trained_on(self.head.facts)
@@ -102,9 +109,7 @@ def load_models(model: ModelSettings) -> Models:
             note(f"head {model.head!r} reads no latents: model.encoder is not used")
         head.check_width(0)
         return Models(None, head)
-    from musetok_bridge import load_encoder  # imports torch, which a head without an encoder does not need
-
-    encoder = load_encoder(model.encoder, model.device, model.dtype)
+    encoder = replace(model, levels=model.levels or head.levels).load()
     head.check_encoder(encoder)
     head.check_width(encoder.width)
     return Models(encoder, head)

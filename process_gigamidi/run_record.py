@@ -31,11 +31,15 @@ LOOK_AGAIN = 0.5  # seconds between two checks of parts that other runs hold
 
 
 def what_decides(
-    settings: AnnotationSettings, identity: Mapping[str, str | None], digests: Mapping[str, str | None]
+    settings: AnnotationSettings,
+    identity: Mapping[str, str | None],
+    digests: Mapping[str, str | None],
+    levels: int | None = None,
 ) -> dict[str, Any]:
     """Everything that a part's tables depend on, by the name of the setting.
 
     identity: that of the Source. digests: of the weights of the encoder (None if it is not used) and the head.
+    levels: of the encoder, if it is not all of them.
     """
     return {
         "format": FORMAT,
@@ -44,6 +48,7 @@ def what_decides(
         **digests,
         "model.dtype": settings.model.dtype,
         "model.motion": settings.model.motion,
+        **({} if levels is None else {"model.levels": levels}),
         **{f"bars.{name}": value for name, value in asdict(settings.bars).items()},
         **{f"limits.{name}": value for name, value in asdict(settings.limits).items()},
         "compute.bars_per_batch": settings.compute.bars_per_batch,

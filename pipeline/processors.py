@@ -1,0 +1,76 @@
+"""How many processors this process may use, and no more threads than that.
+
+Libraries start as many threads as the machine has processors. In a container, or where a scheduler gives a job a part
+of a machine, most of them then wait for each other: training CustomMLP took twenty times as long.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from threadpoolctl import threadpool_info, threadpool_limits
+
+THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # read by libraries as they are loaded
+
+
+def usable_processors(root: Path = Path("/")) -> int:
+    """The processors that this process may use, 1 or more: its affinity, and the limits of its control groups.
+
+    A quota of one and a half processors counts as one. root: where /proc and /sys are.
+    """
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if hasattr(os, "process_cpu_count"):  # from Python 3.13 on; the user may set it lower by PYTHON_CPU_COUNT
+        here = min(here, os.process_cpu_count() or here)
+    return max(1, math.floor(min(here, _quota(root))))
+
+
+def _quota(root: Path) -> float:
+    """The processor time a second that the control groups of this process allow; infinite without a limit.
+
+    Version 2 has cpu.max, "QUOTA PERIOD" or "max PERIOD"; version 1 cpu.cfs_quota_us and cpu.cfs_period_us, the first
+    −1 for none. A group's limit holds for the groups below it. Source: the kernel's cgroup-v2.rst and sched-bwc.rst.
+    """
+    lowest = math.inf
+    with suppress(OSError):
+        for line in (root / "proc/self/cgroup").read_text("utf-8").splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers and "cpu" not in controllers.split(","):
+                continue
+            tops = [
+                root / "sys/fs/cgroup" / name for name in ((controllers, "cpu") if controllers else (".", "unified"))
+            ]
+            for top in tops:
+                group = top / path.lstrip("/")
+                for folder in (group, *group.parents):
+                    if not folder.is_relative_to(top):
+                        break
+                    lowest = min(lowest, _limit_in(folder))
+    return lowest
+
+
+def _limit_in(folder: Path) -> float:
+    """The limit that a control group's folder states; infinite if it states none."""
+    with suppress(OSError, ValueError, ZeroDivisionError):
+        quota, period = (folder / "cpu.max").read_text("utf-8").split()
+        return math.inf if quota == "max" else int(quota) / int(period)
+    with suppress(OSError, ValueError, ZeroDivisionError):
+        quota, period = ((folder / f"cpu.cfs_{name}_us").read_text("utf-8") for name in ("quota", "period"))
+        return math.inf if int(quota) < 0 else int(quota) / int(period)
+    return math.inf
+
+
+def limit_threads() -> None:
+    """Let libraries use no more threads than there are processors: those loaded already, and those loaded later.
+
+    Processes that are started later inherit it. A lower number that the user has set stays.
+    """
+    usable = usable_processors()
+    for name in THREAD_SETTINGS:
+        set_before = os.environ.get(name, "")
+        if not (set_before.isdecimal() and 0 < int(set_before) <= usable):
+            os.environ[name] = str(usable)
+    if above := {library["prefix"]: usable for library in threadpool_info() if library["num_threads"] > usable}:
+        threadpool_limits(above)

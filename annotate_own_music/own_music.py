@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from musetok_bridge.worker_processes import tasks_of_part
 from pipeline.annotations import FORMAT, RUN_RECORD, TABLES, begun_parts, record_path, table_path
 from pipeline.files import provenance, write_json
 from pipeline.records import OWN_MUSIC, digest_of, finish_part, writer_in
 from pipeline.settings import UserError, note, one_line
 from process_gigamidi.annotation_settings import AnnotationSettings
-from process_gigamidi.midi_files import NamedFile, midi_row, named_files
 from process_gigamidi.part_files import PartTables, new_tables
 from process_gigamidi.prediction import Annotated, Failed, Models, converters_for, load_models, predict_songs
-from process_gigamidi.song_rows import Row
-from process_gigamidi.worker_processes import tasks_of_part
+from song_sources.midi_files import NamedFile, midi_row, named_files
+from song_sources.song_rows import Row
 
 from .printed_songs import PrintedSongs, shown
 

@@ -21,7 +21,7 @@ from pipeline.settings import PROJECT_ROOT, load_settings
 from pretrain_model.bar_context import BarViews, view_song
 from pretrain_model.head import Head, HeadInput
 from process_gigamidi.annotation_settings import AnnotationSettings
-from process_gigamidi.gigamidi_source import open_source
+from song_sources.gigamidi_source import open_source
 
 ROW_GROUP = 500  # songs
 

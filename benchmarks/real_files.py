@@ -20,13 +20,14 @@ from measured_music import music_folder
 from tqdm import tqdm
 
 from musetok_bridge.bars import Bars
+from musetok_bridge.bridge_settings import BarSettings
+from musetok_bridge.conversion import Failure, convert_song
 from musetok_bridge.meters import written_meter
 from musetok_bridge.scores import WHY_LEFT_OUT
 from musetok_bridge.vocabulary import MAX_BAR_WORDS, METERS
 from pipeline.settings import UserError, load_settings
-from process_gigamidi.annotation_settings import AnnotationSettings, BarSettings
-from process_gigamidi.conversion import Failure, convert_song
-from process_gigamidi.gigamidi_source import open_source
+from process_gigamidi.annotation_settings import AnnotationSettings
+from song_sources.gigamidi_source import open_source
 
 FEWEST_BARS = 10  # for a meter to get a row of its own
 STEPS = {

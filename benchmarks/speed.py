@@ -44,6 +44,7 @@ from musetok_bridge import load_encoder, score_to_bars
 from musetok_bridge.bar_transformer import BarTransformer
 from musetok_bridge.bars import Bars
 from musetok_bridge.checkpoint import RELEASED
+from musetok_bridge.conversion import Converted, convert_song
 from musetok_bridge.encoder import (
     DTYPES,
     TOKENS_PER_BATCH,
@@ -58,10 +59,9 @@ from musetok_bridge.vocabulary import MAX_BAR_WORDS, PAD
 from pipeline.settings import UserError, load_settings
 from pretrain_model.head import HeadInput, load_head
 from process_gigamidi.annotation_settings import AnnotationSettings
-from process_gigamidi.conversion import Converted, convert_song
-from process_gigamidi.gigamidi_source import open_source
 from process_gigamidi.part_files import complete_part, part_tables
-from process_gigamidi.song_rows import Row
+from song_sources.gigamidi_source import open_source
+from song_sources.song_rows import Row
 
 LENGTHS = (1, 4, 16, 64)  # repetitions of a song
 LARGE_BATCH = 16_384  # words

@@ -19,9 +19,9 @@ import symusic.core
 from measured_music import mean_rating
 
 from musetok_bridge import UnusableScore
-from musetok_bridge.midi_file import MIDI_SUFFIXES
 from musetok_bridge.scores import read_score, seconds_at
 from pretrain_model.head import load_head
+from song_sources.midi_files import MIDI_SUFFIXES
 
 RESOLUTION = 1000  # ticks a quarter, at least
 MOVED_BY = 0.01  # of a quarter

@@ -25,8 +25,6 @@ import numpy as np
 
 from pipeline.settings import counted
 
-MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
-
 _TRACK = b"MTrk"
 _META, _SYSEX, _SYSEX_GOES_ON = 0xFF, 0xF0, 0xF7
 _END_OF_TRACK = b"\xff\x2f"

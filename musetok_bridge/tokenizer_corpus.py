@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from pipeline.files import RawData
 from pipeline.settings import UserError
+from song_sources.midi_files import MIDI_SUFFIXES
 
 from .bars import score_to_bars
-from .midi_file import MIDI_SUFFIXES
 from .scores import UnusableScore
 from .vocabulary import HIGHEST_PITCH, LOWEST_PITCH, MAX_BAR_WORDS, PAD, PITCH_IDS, WORDS
 

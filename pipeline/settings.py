@@ -61,6 +61,8 @@ SettingsT = TypeVar("SettingsT")
 
 _SUFFIX = ".yaml"
 LONGEST_VALUE = 60  # characters of a value in a message
+GO_ON = "finished parts are kept, the same command goes on from there"  # ends messages about a run that stops
+LONGEST_REASON = 200  # characters
 LONGEST_MESSAGE = 5_000  # characters; a command that repairs a folder may be long
 
 
@@ -91,6 +93,11 @@ def one_line(text: str, longest: int) -> str:
     """A text from outside made fit for a title or a table: one line, printable, at most `longest` characters."""
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+
+
+def reason_line(text: str) -> str:
+    """A reason as one line of at most LONGEST_REASON characters."""
+    return " ".join(text.split())[:LONGEST_REASON]
 
 
 def is_unicode(text: str) -> bool:
@@ -592,6 +599,13 @@ def say(line: str) -> None:
 def note(line: str) -> None:
     """Print a line on standard error about a problem that the program handles itself."""
     tqdm.write(f"{time.strftime('%H:%M:%S')}  note: {line}", file=sys.stderr)
+
+
+def duration_line(seconds: float) -> str:
+    """A duration in seconds, minutes or hours, whichever fits it."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def counted(n: int, noun: str) -> str:

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from musetok_bridge.encoder_settings import EncoderSettings
+from musetok_bridge.bridge_settings import EncoderSettings
 from pipeline.settings import ONE_OR_MORE, FilePath, Pattern, Range, SettingsError, command, note
 
 from .known_sets import KNOWN_SETS, Adapter, Kind

@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 
 from pipeline.annotations import DIMENSIONS
 from pipeline.settings import UserError, command, command_line
+from song_sources.song_identity import song_key
 
 from .extraction import MATCHED, PieceLatents, latents_path, read_latents, read_metadata
 from .features import VERSION as FEATURES_VERSION
@@ -29,7 +30,6 @@ from .head import HeadInput, NamedEncoder
 from .known_sets import Kind
 from .pretrain_settings import SetSettings
 from .rated_set import MATCH, PREPARE, is_by_identity, read_set_table
-from .song_identity import song_key
 
 _EXTRACT = "pretrain_model/02_extract_latents.py"
 _ROUNDING = 1e-6  # by which ratings may be beyond the ends of their scale

@@ -17,11 +17,11 @@ from musetok_bridge.scores import read_score
 from pipeline.annotations import DIMENSIONS
 from pipeline.files import RawData
 from pipeline.settings import SettingsError, UserError
+from song_sources.song_identity import song_key
 
 from .pretrain_settings import SPLITS, SetSettings
 from .rated_set import LEFT_OUT, PIECES, RATERS, RATINGS, RatedSet, keep_midi, split_of
 from .rating_curves import VALUES, bar_edges, rate_bars, whole_piece
-from .song_identity import song_key
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,13 @@ import pandas as pd
 from pipeline.annotations import DIMENSIONS
 from pipeline.files import RawData
 from pipeline.settings import UserError, counted, note
+from song_sources.song_identity import song_key
 
 from .pretrain_settings import SPLITS, SetSettings
 from .rated_files import MidiFiles, read_cells, set_files, song_midi
 from .rated_set import LEFT_OUT, PIECES, RATINGS, WANTED, RatedSet, outside_main_split, split_of
 from .rated_songs import RatedSong, count_set, left_out_counts, prepare_songs
 from .rating_curves import VALUES
-from .song_identity import song_key
 from .table_columns import NUMBERS, SPLIT_NAMES, USUAL, check_quadrants, sides, standard_columns
 
 _IDS = ("md5", "spotify_id", "musicbrainz_id")

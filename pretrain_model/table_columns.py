@@ -10,10 +10,10 @@ import pandas as pd
 from pipeline.annotations import DIMENSIONS
 from pipeline.files import RawData
 from pipeline.settings import UserError, one_line
+from song_sources.song_identity import musicbrainz_id, spotify_id
 
 from .pretrain_settings import SetSettings
 from .rated_files import column_of, numbers, plain_name, song_id
-from .song_identity import musicbrainz_id, spotify_id
 from .xmidi import SIDES
 
 # a column of TableColumns -> its usual names, as of `plain_name`, the surest first

@@ -10,13 +10,14 @@ from contextlib import closing
 from dataclasses import replace
 
 from pipeline.annotations import finished_parts
+from pipeline.parts import PartClaims, parts_to_do
 from pipeline.records import DATASET, PartRecord, RecordError, Totals, read_record, writer_in
 from pipeline.settings import UserError, counted, note, one_line, say
 
 from .annotation_settings import AnnotationSettings
 from .annotator import Annotator
 from .run_log import end_lines, run_log, start_line
-from .run_record import PartClaims, begin_or_continue, parts_to_do, with_pinned_revision, write_totals
+from .run_record import begin_or_continue, with_pinned_revision, write_totals
 
 MOST_FAILURES = 0.95  # share of the songs in the first part; in real data sets a few in a thousand fail
 

@@ -8,27 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from musetok_bridge.encoder_settings import EncoderSettings
-from musetok_bridge.scores import Limits
-from pipeline.settings import FilePath, Pattern, Range, SettingsError
+from musetok_bridge.bridge_settings import BarSettings, EncoderSettings, LimitSettings
+from pipeline.settings import FilePath, Range, SettingsError
+from song_sources.dataset_settings import DatasetSettings
 
 SETTINGS_FILE = "gigamidi.yaml"
-SPLIT_NAME = r"\w+(?:\.\w+)*"  # as the library datasets wants it, and safe as part of a file's name
-_LETTER = r'[^<>:"/\\|?*\x00-\x1f]'  # of a release's name
-GO_ON = "finished parts are kept, the same command goes on from there"  # ends messages about a run that stops
-
-
-@dataclass(frozen=True)
-class DatasetSettings:
-    """The songs to annotate."""
-
-    name: Annotated[str, Pattern(r"(?a:[\w.-]+(/[\w.-]+)?)", "the name of a dataset on the Hub")]
-    config: Annotated[str, Pattern(rf"{_LETTER}*\w{_LETTER}*", "the name of a release, such as v2.0.0")]
-    split: Annotated[str, Pattern(SPLIT_NAME, "the name of a split: train, validation or test")]
-    path: FilePath | None
-    revision: str | None
-    limit: Annotated[int | None, Range(1)]
-    retry_seconds: Annotated[float, Range(0, 86_400)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,22 +24,6 @@ class ModelSettings(EncoderSettings):
 
     head: FilePath
     motion: Literal["full", "cautious"]
-
-
-@dataclass(frozen=True)
-class BarSettings:
-    """How the notes of all tracks are reduced to what the encoder can read."""
-
-    merge_doubled: bool
-    thin_long_bars: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class LimitSettings(Limits):
-    """What one file may hold, and the time and memory its conversion may take; ordinary files stay far below."""
-
-    seconds: Annotated[float, Range(0.1, 3600)]
-    memory_mb: Annotated[int, Range(20, 1_000_000)]
 
 
 @dataclass(frozen=True)

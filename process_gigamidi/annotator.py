@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 
+from musetok_bridge.worker_processes import RowsOfPart, prefetch, tasks_of_part
 from pipeline.records import PartRecord, digest_of
+from song_sources.gigamidi_source import open_source
+from song_sources.song_rows import Source
 
 from .annotation_settings import AnnotationSettings
-from .gigamidi_source import open_source
 from .part_files import complete_part, part_tables
 from .prediction import PredictedSongs, converters_for, load_models, predict_songs
 from .run_record import what_decides
-from .song_rows import Source
-from .worker_processes import RowsOfPart, prefetch, tasks_of_part
 
 BATCHES_AHEAD = 2
 

@@ -4,7 +4,7 @@
     matched/parts/part-00000.csv    MATCHES: a row for each song and each rating that it belongs to
     matched/parts/part-00000.json   the record that finishes the part
 
-and the same two files for every other part. The parts are shared out by the locks of run_record.py.
+and the same two files for every other part. The parts are shared out by the locks of pipeline/parts.py.
 """
 
 from __future__ import annotations
@@ -17,20 +17,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from filelock import FileLock
 
-from pipeline.annotations import RECORDS, RUN_RECORD, TEXT, finished_parts, record_path
+from pipeline import parts
+from pipeline.annotations import RECORDS, RUN_RECORD, TEXT, record_path
 from pipeline.cells import cell
 from pipeline.files import atomic_write, file_digest, provenance, remove_abandoned, write_json
 from pipeline.json_files import read_json
-from pipeline.settings import UserError, first_line, one_line
+from pipeline.parts import cannot_write
+from pipeline.settings import GO_ON, UserError, first_line, one_line
 from pretrain_model.rated_set import MATCH
 
-from .annotation_settings import GO_ON
 from .match_settings import RatingMatchSettings
-from .run_record import SECONDS_TO_BEGIN
 
-DIGITS_OF_SHA256 = 64
 FORMAT = 1  # of the parts' tables
 # row: of the wanted table. score: GigaMIDI's, of its own match. tempo_ratio: the file's tempo over the wanted one, in
 # [2/3, 4/3) after halving or doubling it. reason: why the song failed; empty if it did not
@@ -76,7 +74,7 @@ def finish_part(folder: Path, part: int, run: str, rows: int, matches: Sequence[
         record = MatchedPart(part, run, rows, len({match.md5 for match in matches}), file_digest(path))
         write_json(record_path(folder, part), asdict(record))
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        raise cannot_write(folder, error, "ratings.dir") from error
     return record
 
 
@@ -124,42 +122,16 @@ def read_matches(folder: Path, parts: Iterable[int]) -> pd.DataFrame:
 
 
 def begin_or_continue(settings: RatingMatchSettings, decides: Mapping[str, Any], n_parts: int) -> None:
-    """Write run.json if there is none; otherwise check that the matching was begun with the same.
-
-    Raises UserError if the folder can't be written to, or names the first thing that differs.
-    """
+    """As `parts.begin_or_continue`, for a matching."""
     folder = settings.matched
-    try:
-        (folder / RECORDS).mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / RECORDS / ".run.lock", timeout=SECONDS_TO_BEGIN):
-            begun_with = begun(folder)
-            if begun_with is None:
-                if finished_parts(folder):
-                    raise UserError(f"ratings.dir: {folder} has parts but no {RUN_RECORD}: remove {folder}, run again")
-                record = provenance(settings, MATCH, decides=dict(decides), parts=n_parts, sets=None)
-                write_json(folder / RUN_RECORD, record)
-                return
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-    for key in [*decides, *begun_with]:
-        if key not in begun_with or key not in decides or begun_with[key] != decides[key]:
-            raise UserError(
-                f"ratings.dir: {folder} was begun {one_line(_difference(key, begun_with, decides), 200)}: set it as it "
-                f"was, or remove {folder} to match again; latents are kept"
-            )
-
-
-def _difference(key: str, begun_with: Mapping[str, Any], decides: Mapping[str, Any]) -> str:
-    """What differs from what a matching was begun with, in words; digests say nothing to a reader."""
-    if key not in begun_with:
-        return f"without {key}"
-    if key not in decides:
-        return f"with {key}, which is gone"
-    if key == "files in dataset.path":
-        return f"with other {key}"
-    before, now = ("null" if value is None else str(value) for value in (begun_with[key], decides[key]))
-    is_digest = len(before) == len(now) == DIGITS_OF_SHA256
-    return f"with another {key}" if is_digest else f"with {key} = {before}, now it is {now}"
+    parts.begin_or_continue(
+        folder,
+        decides,
+        lambda: begun(folder),
+        lambda: provenance(settings, MATCH, decides=dict(decides), parts=n_parts, sets=None),
+        setting="ratings.dir",
+        instead=f"remove {folder} to match again; latents are kept",
+    )
 
 
 def begun(folder: Path) -> dict[str, Any] | None:
@@ -185,7 +157,3 @@ def write_counts(settings: RatingMatchSettings, sets: Mapping[str, Any]) -> None
             write_json(path, record | {"sets": dict(sets)})
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: can't be written to ({first_line(error)}); {GO_ON}") from None
-
-
-def _cannot_write(folder: Path, error: OSError) -> UserError:
-    return UserError(f"ratings.dir: {folder} can't be written to ({error.strerror or error}); {GO_ON}")

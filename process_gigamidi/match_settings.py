@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from musetok_bridge.encoder_settings import EncoderSettings
+from musetok_bridge.bridge_settings import EncoderSettings, LimitSettings
 from pipeline.settings import FilePath, Range
-
-from .annotation_settings import DatasetSettings, LimitSettings
+from song_sources.dataset_settings import DatasetSettings
 
 SETTINGS_FILE = "match.yaml"
 

@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import numpy as np
 from safetensors import SafetensorError
 
+from musetok_bridge.bridge_settings import BarSettings
+from musetok_bridge.conversion import Converted, Failure, convert_song
+from musetok_bridge.worker_processes import Converters, RowsOfPart, tasks_of_part
 from pipeline.files import midi_md5
 from pretrain_model.extraction import MATCHED, ConvertedPiece, encode_pieces, is_made, latents_path, read_latents
 from pretrain_model.features import PERFORMANCE, BarFeatures, bar_features
+from song_sources.song_identities import SongIdentity
+from song_sources.song_rows import Row, Source
 
-from .annotation_settings import BarSettings
-from .conversion import Converted, Failure, convert_song
 from .match_parts import MatchedPart, MatchedSong, finish_part
 from .match_settings import RatingMatchSettings
-from .song_identities import SongIdentity
-from .song_rows import Row, Source
 from .wanted_songs import Match, WantedSongs
-from .worker_processes import Converters, RowsOfPart, tasks_of_part
 
 if TYPE_CHECKING:
     from musetok_bridge.encoder import BarEncoder

@@ -30,10 +30,9 @@ from pipeline.annotations import (
 )
 from pipeline.cells import cell, written
 from pipeline.files import atomic_write, remove_abandoned
+from pipeline.parts import cannot_write
 from pipeline.records import PartRecord, Totals, finish_part
-from pipeline.settings import UserError
 
-from .annotation_settings import GO_ON
 from .prediction import Annotated, Failed
 
 
@@ -143,11 +142,6 @@ def new_tables(folder: Path, part: int, described: Sequence[str]) -> Iterator[Pa
         for file in opened.values():
             file.flush()
             os.fsync(file.fileno())
-
-
-def cannot_write(folder: Path, error: OSError) -> UserError:
-    """The UserError for a folder that can't be written to."""
-    return UserError(f"output.dir: {folder} can't be written to ({error.strerror or error}); {GO_ON}")
 
 
 def complete_part(folder: Path, part: int, run: str, totals: Totals) -> PartRecord:

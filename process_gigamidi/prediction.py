@@ -11,20 +11,19 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from musetok_bridge.conversion import Converted, Failure, convert_song
+from musetok_bridge.worker_processes import Converters, SongsOfPart
 from pipeline.settings import note
 from pretrain_model.head import Head, HeadInput, load_head
 
 from .annotation_settings import AnnotationSettings, ModelSettings
-from .conversion import Converted, Failure, convert_song
 from .trained_on import RatedSetFacts, trained_on
-from .worker_processes import Converters, SongsOfPart
 
 if TYPE_CHECKING:
     from musetok_bridge.bars import Bars
     from musetok_bridge.encoder import BarEncoder
-
-    from .song_rows import Row
-    from .worker_processes import ConvertedRow
+    from musetok_bridge.worker_processes import ConvertedRow
+    from song_sources.song_rows import Row
 
 
 class Annotated(NamedTuple):

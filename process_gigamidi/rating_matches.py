@@ -15,20 +15,19 @@ from typing import Any, Never
 from tqdm import tqdm
 
 from pipeline.annotations import finished_parts
+from pipeline.parts import PartClaims, parts_to_do
 from pipeline.records import digest_of
-from pipeline.settings import UserError, command_line, counted, say
+from pipeline.settings import UserError, command_line, counted, duration_line, say
 from pretrain_model.extraction import latents_folder
 from pretrain_model.features import VERSION as FEATURES_VERSION
 from pretrain_model.head import NamedEncoder
 from pretrain_model.rated_set import is_by_identity
+from song_sources.gigamidi_source import open_source, pinned
 
-from .gigamidi_source import open_source, pinned
 from .match_parts import FORMAT, MatchedPart, begin_or_continue, begun, read_part
 from .match_settings import RatingMatchSettings
 from .matched_pieces import write_results
 from .matched_songs import Matcher, encoder_of
-from .run_log import duration_line
-from .run_record import PartClaims, parts_to_do
 from .wanted_songs import WantedSongs, read_wanted, wanted_digests, wanted_sets
 
 

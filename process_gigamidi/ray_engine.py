@@ -20,12 +20,12 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from pipeline.parts import LOOK_AGAIN, PartClaims
 from pipeline.records import PartRecord, read_record
-from pipeline.settings import UserError, first_line, note
+from pipeline.settings import GO_ON, UserError, first_line, note
 
-from .annotation_settings import GO_ON, AnnotationSettings
+from .annotation_settings import AnnotationSettings
 from .annotator import Annotator
-from .run_record import LOOK_AGAIN, PartClaims
 
 RETRIES = 10  # of a part whose machine or process died
 ANSWERS_WITHIN = 10  # seconds for a connection to the head of the cluster

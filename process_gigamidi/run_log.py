@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pipeline.records import PartRecord, Totals
-from pipeline.settings import counted, say
+from pipeline.settings import counted, duration_line, say
 
 from .annotation_settings import AnnotationSettings
 
@@ -95,10 +95,3 @@ def counts_line(totals: Totals) -> str:
     """The numbers of songs, bars and failures, as the end of a sentence."""
     failed = f", {totals.failures:,} failed" if totals.failures else ""
     return f"{counted(totals.songs, 'song')} annotated, {counted(totals.bars, 'bar')}{failed}"
-
-
-def duration_line(seconds: float) -> str:
-    """A duration in seconds, minutes or hours, whichever fits it."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -1,33 +1,22 @@
-"""One output folder, many runs: run.json, which keeps different work out of it, and locks that share out the parts.
-
-A run holds the lock of a part while it works on it, on one machine or on many over a network drive. The operating
-system releases the locks of a run that ends, for whatever reason, and another run takes its parts. On a file system
-without locks two runs may do the same part, which costs time and changes nothing: both write the same files, and each
-file is moved to its place whole.
-"""
+"""run.json of an output folder: what its parts depend on, which keeps different work out of it, and their totals."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
-from pipeline.annotations import FORMAT, RECORDS, RUN_RECORD, is_finished
+from pipeline.annotations import FORMAT, RECORDS, RUN_RECORD
 from pipeline.files import provenance, write_json
+from pipeline.parts import SECONDS_TO_BEGIN, cannot_write
 from pipeline.records import DATASET, Totals, read_dataset_run
-from pipeline.settings import UserError, counted, note, say
+from pipeline.settings import UserError
+from song_sources.gigamidi_source import pinned
 
 from .annotation_settings import AnnotationSettings
-from .gigamidi_source import pinned
-from .part_files import cannot_write
 from .trained_on import TRAINED_ON, RatedSetFacts
-
-SECONDS_TO_BEGIN = 60  # to wait for another run that is writing run.json
-LOOK_AGAIN = 0.5  # seconds between two checks of parts that other runs hold
 
 
 def what_decides(
@@ -119,75 +108,3 @@ def _short(value: Any) -> str:
     text = "null" if value is None else str(value)
     is_digest = len(text) in (32, 64) and all(c in "0123456789abcdef" for c in text)
     return f"{text[:12]}…" if is_digest else text
-
-
-class PartClaims:
-    """The locks of the parts that this run works on."""
-
-    def __init__(self, folder: Path):
-        self._folder = folder
-        self._held: dict[int, FileLock] = {}
-        self._locks = True
-
-    def take(self, part: int) -> bool:
-        """Lock a part; False if it is finished or another run holds it. Raises UserError if the folder fails."""
-        if self._locks:
-            path = self._path(part)
-            lock = FileLock(path, thread_local=False, fallback_to_soft=False)
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                lock.acquire(blocking=False)
-            except Timeout:
-                return False
-            except NotImplementedError:
-                self._locks = False
-                note(f"{self._folder} is on a file system without locks: give each run in it its own compute.share")
-            except OSError as error:
-                raise cannot_write(self._folder, error) from error
-            else:
-                self._held[part] = lock
-        if self.is_done(part):
-            self.release(part)
-            return False
-        return True
-
-    def is_done(self, part: int) -> bool:
-        """Whether a part is finished, by any run."""
-        return is_finished(self._folder, part)
-
-    def release(self, part: int) -> None:
-        """Unlock a part."""
-        if lock := self._held.pop(part, None):
-            if self.is_done(part):  # a run that has opened the file in the meantime finds the part finished
-                self._path(part).unlink(missing_ok=True)
-            lock.release()
-
-    def close(self) -> None:
-        """Unlock all parts."""
-        for part in list(self._held):
-            self.release(part)
-
-    def _path(self, part: int) -> Path:
-        return self._folder / RECORDS / f".part-{part:05d}.lock"
-
-
-def parts_to_do(parts: Iterable[int], claims: PartClaims) -> Generator[int, None, None]:
-    """Yield the unfinished parts, each locked; last those that other runs held and did not finish.
-
-    Ends when all parts are finished.
-    """
-    left = list(parts)
-    announced = False
-    while left:
-        held_by_others = []
-        for part in left:
-            if claims.take(part):
-                yield part
-            elif not claims.is_done(part):
-                held_by_others.append(part)
-        left = held_by_others
-        if left:
-            if not announced:
-                say(f"waiting for {counted(len(left), 'part')} that other runs are working on")
-                announced = True
-            time.sleep(LOOK_AGAIN)

@@ -41,10 +41,10 @@ from pipeline.settings import (
     settings_as_dict,
     settings_from,
 )
+from song_sources.gigamidi_source import open_source
+from song_sources.song_rows import Source
 
 from .annotation_settings import SETTINGS_FILE, AnnotationSettings
-from .gigamidi_source import open_source
-from .song_rows import Source
 
 ROUNDED = 1.01e-4  # largest difference of a mean that was rounded to four decimals from the mean of rounded values
 

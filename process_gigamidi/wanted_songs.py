@@ -16,9 +16,8 @@ import pandas as pd
 from pipeline.files import file_digest
 from pipeline.settings import UserError, command
 from pretrain_model.rated_set import PREPARE, read_set_table, table_path
-from pretrain_model.song_identity import musicbrainz_id, song_key, spotify_id
-
-from .song_identities import SongIdentity
+from song_sources.song_identities import SongIdentity
+from song_sources.song_identity import musicbrainz_id, song_key, spotify_id
 
 IDENTITIES = ("md5", "spotify_id", "musicbrainz_id", "artist_title")  # the surest first
 SCORED = ("spotify_id", "musicbrainz_id")  # those that GigaMIDI found by a match with a score

@@ -17,9 +17,10 @@ from typing import Any
 from pipeline.annotations import RUN_RECORD, SONGS, finished_parts, names, table_path
 from pipeline.records import PartRecord, RecordError, Totals, digest_of, read_dataset_run, read_record
 from pipeline.settings import UserError, command_line, counted, load_settings, one_line, settings_from
-from process_gigamidi.annotation_settings import SETTINGS_FILE, SPLIT_NAME, AnnotationSettings
+from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 from process_gigamidi.trained_on import TRAINED_ON, RatedSetFacts, checked_sets
 from process_gigamidi.verification import annotate_command
+from song_sources.dataset_settings import SPLIT_NAME
 
 LONGEST_SPLIT_NAME = 50  # letters, of up to four bytes each; a file's name, which has more than that, takes 255
 ONLY_SPLIT = "train"  # name of the split of data without splits, such as a folder of MIDI files, as on the Hub

@@ -27,8 +27,8 @@ from pipeline.settings import one_line
 from pipeline.templates import template_environment
 from pretrain_model.bundled_heads import BundledHead, agreement_of, bundled_head
 from pretrain_model.known_sets import LONGEST_TERMS
-from process_gigamidi.annotation_settings import DatasetSettings
 from process_gigamidi.trained_on import RatedSetFacts
+from song_sources.dataset_settings import DatasetSettings
 
 from .annotated_splits import MAY_DIFFER, AnnotatedSplit
 from .card_statistics import Statistics

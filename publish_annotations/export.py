@@ -17,10 +17,9 @@ from huggingface_hub import errors as hub
 from pipeline.annotations import RUN_RECORD
 from pipeline.files import file_digest, versions, write_json
 from pipeline.records import EXPORT, Totals, digest_of
-from pipeline.settings import UserError, settings_as_dict
-from process_gigamidi.conversion import reason_line
-from process_gigamidi.source_faults import quiet_libraries
+from pipeline.settings import UserError, reason_line, settings_as_dict
 from process_gigamidi.trained_on import TRAINED_ON
+from song_sources.source_faults import quiet_libraries
 
 from .annotated_splits import annotated_splits
 from .data_card import data_card

@@ -20,7 +20,7 @@ from pipeline.files import file_digest, is_temporary
 from pipeline.json_files import read_json
 from pipeline.records import EXPORT_RECORD as RECORD
 from pipeline.settings import UserError, first_line, note, one_line
-from process_gigamidi.annotation_settings import SPLIT_NAME
+from song_sources.dataset_settings import SPLIT_NAME
 
 CARD = "README.md"
 _LOCK = ".lock"

@@ -85,7 +85,7 @@ def settings_for(path: Path, output: Path, *overrides: str) -> AnnotationSetting
 class PlainEncoder:
     """Latent of a bar: its number of words and their mean id, both scaled to about 1."""
 
-    width, levels, digest = 2, 1, "e" * 64
+    width, levels, all_levels, digest = 2, 1, 1, "e" * 64
 
     def encode(self, bars: list[Any], seen: object = None) -> list[tuple[np.ndarray, np.ndarray]]:
         return [
@@ -102,6 +102,7 @@ class PlainHead:
 
     digest = "f" * 64
     reads_latents = True
+    levels = None
     performance = None
 
     def __init__(self) -> None:

@@ -24,8 +24,8 @@ from pipeline.files import midi_md5
 from pipeline.settings import PROJECT_ROOT, UserError, load_settings
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
-from process_gigamidi.midi_files import NamedFile, named_files
 from process_gigamidi.prediction import load_models
+from song_sources.midi_files import NamedFile, named_files
 
 SCRIPT = "annotate_own_music/01_annotate_file.py"
 NAMES = ("random_mix", "meter_3_4", "long_notes")

@@ -46,6 +46,7 @@ class CountingEncoder:
     name: str = "stand-in"
     width: int = 4
     levels: int = 2
+    all_levels: int = 2
     dtype: str = "torch.float32"
     pieces_encoded: int = 0
     batches: list[int] = field(default_factory=list)

@@ -19,8 +19,8 @@ from pretrain_model.pretrain_settings import QuadrantPoints, SetSettings, TableC
 from pretrain_model.rated_pieces import RatedPiece, listed_pieces, load_rated_pieces
 from pretrain_model.rated_set import PIECES, RATINGS, WANTED, RatedSet, read_set_table, split_of, table_path
 from pretrain_model.rating_table import _piece_names, prepare_table
-from pretrain_model.song_identity import musicbrainz_id, spotify_id
 from pretrain_model.unused_settings import unused_settings
+from song_sources.song_identity import musicbrainz_id, spotify_id
 
 NAN = math.nan
 MakeMidi = Callable[..., bytes]

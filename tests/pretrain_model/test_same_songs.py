@@ -19,7 +19,7 @@ from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, Se
 from pretrain_model.rated_pieces import RatedPiece
 from pretrain_model.rated_set import same_files_together
 from pretrain_model.same_songs import linked_groups, refuse_in_two_groups, refuse_shared, without_same
-from pretrain_model.song_identity import song_key
+from song_sources.song_identity import song_key
 
 BLOCKS = {
     "games": SetSettings("games", "vgmidi", scale="common"),

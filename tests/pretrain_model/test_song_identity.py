@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pretrain_model import table_columns
-from pretrain_model.song_identity import musicbrainz_id, song_key, spotify_id
 from process_gigamidi import wanted_songs
+from song_sources.song_identity import musicbrainz_id, song_key, spotify_id
 
 
 @pytest.mark.parametrize(

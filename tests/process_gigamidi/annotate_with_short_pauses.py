@@ -8,7 +8,7 @@ import runpy
 from huggingface_hub.utils import http_backoff
 
 from pipeline.settings import PROJECT_ROOT
-from process_gigamidi import source_faults
+from song_sources import source_faults
 
 if __name__ == "__main__":
     http_backoff.__kwdefaults__.update(max_retries=1, base_wait_time=0)

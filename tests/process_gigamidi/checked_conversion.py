@@ -13,12 +13,12 @@ import numpy as np
 from midi_events import EndOfTime, Note, NotMidi, Reading, parsed, reading_of
 
 from musetok_bridge.bars import Bars
+from musetok_bridge.conversion import Converted, Failure, convert_song
 from musetok_bridge.scores import read_score
 from musetok_bridge.vocabulary import BAR, EOS, MAX_BAR_WORDS, METER_ID, PAD
 from pretrain_model.band import BAND
 from pretrain_model.bar_context import view_song
 from pretrain_model.features import FEATURES, BarFeatures, bar_features
-from process_gigamidi.conversion import Converted, Failure, convert_song
 
 REASONS = {
     "no_music",

@@ -8,9 +8,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from musetok_bridge import conversion
+from musetok_bridge.conversion import Converted, Failure
 from musetok_bridge.scores import ReadScore, read_midi
-from process_gigamidi import conversion
-from process_gigamidi.conversion import Converted, Failure
 
 
 def convert_with_crashing_reader(fates: Mapping[str, str], music: bytes | None, **how: Any) -> Converted | Failure:

@@ -23,10 +23,10 @@ from checked_conversion import REASONS, convert_and_check
 from guarded_conversion import in_guarded_processes
 from mutated_midi import MUTATIONS, Mutated, bundled_files, mutations
 
+from musetok_bridge.conversion import Converted, Failure
 from pipeline.settings import load_settings
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
-from process_gigamidi.conversion import Converted, Failure
-from process_gigamidi.gigamidi_source import open_source
+from song_sources.gigamidi_source import open_source
 
 CHECKPOINTS = (0.1, 0.5, 1.0)  # of a run, at which the memory is read
 

@@ -6,12 +6,12 @@ from collections.abc import Generator, Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from process_gigamidi.conversion import Converted, Failure
-from process_gigamidi.song_rows import Row
-from process_gigamidi.worker_processes import Converters, tasks_of_part
+from musetok_bridge.conversion import Converted, Failure
+from musetok_bridge.worker_processes import Converters, tasks_of_part
+from song_sources.song_rows import Row
 
 if TYPE_CHECKING:
-    from process_gigamidi.conversion import Convert
+    from musetok_bridge.conversion import Convert
 
 
 def in_guarded_processes(

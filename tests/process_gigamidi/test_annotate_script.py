@@ -61,6 +61,6 @@ def test_an_encoder_that_the_head_does_not_read_is_not_asked_for(tmp_path: Path)
 
 
 def test_conversion_workers_need_neither_torch_nor_datasets() -> None:
-    code = "import process_gigamidi.conversion, sys; print({'torch', 'datasets'} & set(sys.modules))"
+    code = "import musetok_bridge.conversion, sys; print({'torch', 'datasets'} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert ran.stdout.strip() == "set()"

@@ -256,7 +256,7 @@ def test_a_dead_thread_of_the_pipeline_does_not_leave_the_run_waiting(
     def no_memory(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("process_gigamidi.parquet_rows._row", no_memory)
+    monkeypatch.setattr("song_sources.parquet_rows._row", no_memory)
     before = threading.active_count()
     with pytest.raises(MemoryError):
         annotate(settings_for(hub_copy, tmp_path / "out"))

@@ -19,9 +19,9 @@ from midi_grammar import EDITS, RUNNING
 from mutated_midi import MUTATIONS, bundled_files, mutations, worst_files
 
 from musetok_bridge import score_to_bars
+from musetok_bridge.conversion import Converted
 from pipeline.settings import load_settings
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
-from process_gigamidi.conversion import Converted
 
 SETTINGS = load_settings(AnnotationSettings, SETTINGS_FILE)
 LIMITS = SETTINGS.limits

@@ -18,9 +18,9 @@ from small_dataset import mixed_songs, rows_of, settings_for, song, write_parque
 
 from pipeline.cells import LONGEST_TEXT
 from pipeline.settings import UserError
-from process_gigamidi.annotation_settings import DatasetSettings
-from process_gigamidi.gigamidi_source import open_source
-from process_gigamidi.song_rows import Row
+from song_sources.dataset_settings import DatasetSettings
+from song_sources.gigamidi_source import open_source
+from song_sources.song_rows import Row
 
 
 def local(path: Path, *overrides: str) -> DatasetSettings:

@@ -30,14 +30,14 @@ from pretrain_model.features import bar_features
 from pretrain_model.pretrain_settings import PretrainSettings, SetSettings
 from pretrain_model.rated_pieces import load_rated_pieces
 from pretrain_model.rated_set import PIECES, RATINGS, WANTED, read_set_table
-from pretrain_model.song_identity import musicbrainz_id, spotify_id
-from process_gigamidi.gigamidi_source import open_source
 from process_gigamidi.match_settings import RatingMatchSettings
 from process_gigamidi.matched_pieces import mean_rating, pieces_and_ratings
 from process_gigamidi.matched_songs import tempo_of, tempo_ratio
-from process_gigamidi.parquet_rows import ParquetSource
-from process_gigamidi.song_identities import identity_of_file, identity_of_row, score_of
 from process_gigamidi.wanted_songs import WantedSongs
+from song_sources.gigamidi_source import open_source
+from song_sources.parquet_rows import ParquetSource
+from song_sources.song_identities import identity_of_file, identity_of_row, score_of
+from song_sources.song_identity import musicbrainz_id, spotify_id
 
 SCRIPT = "process_gigamidi/03_match_ratings.py"
 SPOTIFY = "4uLU6hMCjMI75M1A2tKUQC"
@@ -636,7 +636,7 @@ def test_processes_that_convert_don_t_wait_for_torch() -> None:
     """They import the script, what it imports at its top, and the function of the features."""
     code = (
         f"import runpy, sys; runpy.run_path({str(PROJECT_ROOT / SCRIPT)!r}, run_name='__mp_main__'); "
-        "import process_gigamidi.conversion, pretrain_model.features; "
+        "import musetok_bridge.conversion, pretrain_model.features; "
         "print(sorted({'torch', 'datasets', 'pandas'} & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 
 import pytest
 
-from process_gigamidi.worker_processes import prefetch
+from musetok_bridge.worker_processes import prefetch
 
 
 def wait_until(holds: Callable[[], bool]) -> None:

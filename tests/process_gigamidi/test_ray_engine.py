@@ -15,7 +15,7 @@ from pipeline.annotations import finished_parts
 from pipeline.settings import UserError
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import AnnotationSettings
-from process_gigamidi.run_record import PartClaims
+from pipeline.parts import PartClaims
 from process_gigamidi.verification import verify
 
 ray = pytest.importorskip("ray", reason="Ray is not installed (requirements-ray.txt)")

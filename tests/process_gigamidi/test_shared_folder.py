@@ -14,9 +14,9 @@ from filelock import FileLock
 from small_dataset import mixed_songs, rows_of, settings_for, tables, write_parquet
 
 from pipeline.annotations import finished_parts, record_path
+from pipeline.parts import PartClaims, parts_to_do
 from pipeline.settings import PROJECT_ROOT, SettingsError
 from process_gigamidi.annotation import annotate
-from process_gigamidi.run_record import PartClaims, parts_to_do
 from process_gigamidi.verification import verify
 
 
@@ -66,7 +66,7 @@ def test_a_run_waits_for_the_parts_of_others_and_takes_what_they_leave(
             theirs.close()  # without having done part 2
         record_path(tmp_path, 0).touch()
 
-    monkeypatch.setattr("process_gigamidi.run_record.time.sleep", meanwhile)
+    monkeypatch.setattr("pipeline.parts.time.sleep", meanwhile)
     assert list(parts_to_do(range(4), ours)) == [1, 3, 2]
 
 

@@ -20,11 +20,11 @@ from pathlib import Path
 import pytest
 from guarded_conversion import in_guarded_processes
 
+from musetok_bridge import conversion, worker_processes
+from musetok_bridge.conversion import Failure
+from musetok_bridge.worker_processes import FIRST_PAUSE, LONGEST_PAUSE, SONGS_PER_TASK, STARTS
 from pipeline.settings import UserError
-from process_gigamidi import conversion, worker_processes
-from process_gigamidi.conversion import Failure
-from process_gigamidi.song_rows import Row
-from process_gigamidi.worker_processes import FIRST_PAUSE, LONGEST_PAUSE, SONGS_PER_TASK, STARTS
+from song_sources.song_rows import Row
 
 
 @pytest.fixture

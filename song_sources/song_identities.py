@@ -16,7 +16,8 @@ from typing import Any
 
 from pipeline.annotations import TEXT
 from pipeline.cells import UNREADABLE, as_text, fitted, is_missing
-from pretrain_model.song_identity import ID_WORD
+
+from .song_identity import ID_WORD
 
 SPOTIFY, MUSICBRAINZ = "audio_text_matches_sid", "audio_text_matches_mbid"
 SCORE = "audio_text_matches_score"

@@ -28,16 +28,16 @@ from multiprocessing.process import BaseProcess
 from queue import Empty, Full, Queue, SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from pipeline.settings import UserError
+from pipeline.settings import GO_ON, UserError
 
-from .annotation_settings import GO_ON
 from .conversion import READY, Converted, Failure, serve_conversions
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
+    from song_sources.song_rows import Row
+
     from .conversion import Convert
-    from .song_rows import Row
 
     ConvertedRow: TypeAlias = tuple[Row, Converted | Failure]
 

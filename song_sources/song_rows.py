@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from .annotation_settings import DatasetSettings
+from .dataset_settings import DatasetSettings
 from .song_identities import SongIdentity
 
 

@@ -21,7 +21,7 @@ from pipeline.cells import LONGEST_MD5, UNREADABLE, as_text, fitted, is_missing
 from pipeline.files import midi_md5
 from pipeline.settings import UserError, one_line
 
-from .annotation_settings import DatasetSettings
+from .dataset_settings import DatasetSettings
 from .song_identities import IDENTITY_COLUMNS, SongIdentity, identity_of_row
 from .song_rows import Row, Source
 

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from musetok_bridge.midi_file import MIDI_SUFFIXES
 from pipeline.cells import as_text
 from pipeline.files import files_below
 
 from .song_rows import Row
+
+MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 
 
 def is_midi(path: Path) -> bool:

@@ -17,13 +17,12 @@ import pyarrow as pa
 import pyarrow.dataset
 from huggingface_hub import HfApi
 
-from musetok_bridge.midi_file import MIDI_SUFFIXES
 from pipeline.files import files_below, midi_md5
 from pipeline.settings import UserError, counted, note
 
-from .annotation_settings import DatasetSettings
+from .dataset_settings import DatasetSettings
 from .local_dataset import PARQUET, LocalSource
-from .midi_files import is_midi, midi_row
+from .midi_files import MIDI_SUFFIXES, is_midi, midi_row
 from .parquet_rows import ROWS_PER_READ, ParquetSource, check_music
 from .song_identities import SongIdentity, identity_of_file
 from .song_rows import Row, Source

@@ -24,7 +24,7 @@ import yaml
 from pipeline.settings import UserError, first_line, is_unicode, note, one_line
 from pipeline.yaml_texts import LARGEST_FILE, parsed_yaml, problem_of
 
-from .annotation_settings import DatasetSettings
+from .dataset_settings import DatasetSettings
 from .parquet_rows import ROWS_PER_READ, ParquetSource, check_music
 from .source_faults import tried, tried_items
 

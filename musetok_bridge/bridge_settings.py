@@ -1,4 +1,4 @@
-"""The settings of an encoder, a section `model` that several phases have; their files in config/ explain them."""
+"""Sections of settings that several phases have: model, bars and limits; the phases' files in config/ explain them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pipeline.settings import FilePath, Range
+
+from .scores import Limits
 
 if TYPE_CHECKING:
     from .encoder import BarEncoder
@@ -22,6 +24,22 @@ class EncoderSettings:
 
     def load(self) -> BarEncoder:
         """The encoder. Raises UserError if it can't be loaded or has fewer levels."""
-        from .encoder import load_encoder  # imports torch, which not every script with these settings needs
+        from . import load_encoder  # imports torch, which not every script with these settings needs
 
         return load_encoder(self.encoder, self.device, self.dtype, self.levels)
+
+
+@dataclass(frozen=True)
+class BarSettings:
+    """How the notes of all tracks are reduced to what the encoder can read."""
+
+    merge_doubled: bool
+    thin_long_bars: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitSettings(Limits):
+    """What one file may hold, and the time and memory its conversion may take; ordinary files stay far below."""
+
+    seconds: Annotated[float, Range(0.1, 3600)]
+    memory_mb: Annotated[int, Range(20, 1_000_000)]

@@ -22,10 +22,9 @@ from typing import TypeAlias, TypeVar
 from datasets.exceptions import DatasetNotFoundError
 from huggingface_hub import errors as hub
 
-from pipeline.settings import UserError, note
+from pipeline.settings import GO_ON, UserError, note, reason_line
 
-from .annotation_settings import GO_ON, DatasetSettings
-from .conversion import reason_line
+from .dataset_settings import DatasetSettings
 
 LASTING = (hub.RepositoryNotFoundError, hub.OfflineModeIsEnabled, DatasetNotFoundError)
 REFUSALS = {401, 403, 404, 410}  # HTTP statuses that would come again

@@ -16,34 +16,32 @@ from collections.abc import Callable
 from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from musetok_bridge.bars import Bars, score_to_bars
-from musetok_bridge.scores import UnusableScore, read_midi
+from pipeline.settings import reason_line
 
-from .annotation_settings import BarSettings, LimitSettings
+from .bars import Bars, score_to_bars
+from .bridge_settings import BarSettings, LimitSettings
+from .scores import UnusableScore, read_midi
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
     import symusic.core
 
-    from pretrain_model.head import Performance
-
-    Perform: TypeAlias = Callable[[symusic.core.ScoreTick, Bars], Performance]
+    Perform: TypeAlias = Callable[[symusic.core.ScoreTick, Bars], Any]
 
     Convert: TypeAlias = Callable[[bytes | None], "Converted | Failure"]
 
 
-LONGEST_REASON = 200  # characters
 READY = "ready"  # the first message of a process that converts
 
 
 class Converted(NamedTuple):
-    """A song as bars. performance: what the head reads of the song, if any."""
+    """A song as bars. performance: what `perform` made of the song; None without it."""
 
     bars: Bars
-    performance: Performance | None
+    performance: Any
 
 
 class Failure(NamedTuple):
@@ -58,7 +56,8 @@ def convert_song(
 ) -> Converted | Failure:
     """Convert the bytes of one MIDI file. Raises MemoryError, and nothing else, whatever the bytes are.
 
-    perform: the `performance` method of the head, or None to leave `performance` out. needs_pitch: refuse drums alone.
+    perform: what else to make of a score and its bars, such as a head's `performance`; None to leave that out.
+    needs_pitch: refuse drums alone.
     """
     if not music:
         return Failure("read", "no_music: there are no bytes to read")
@@ -76,11 +75,6 @@ def convert_song(
         raise
     except Exception as error:  # a fault in our code costs this song only, and its row shows it
         return Failure(stage, reason_line(f"internal: {type(error).__name__}: {error}"))
-
-
-def reason_line(text: str) -> str:
-    """The text as one line of at most LONGEST_REASON characters."""
-    return " ".join(text.split())[:LONGEST_REASON]
 
 
 def serve_conversions(connection: Connection, convert: Convert, seconds: float, memory_mb: int) -> None:

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import islice
-from typing import overload
+from pathlib import Path
+from typing import TypeAlias, overload
 
 import numpy as np
 import torch
@@ -24,8 +25,9 @@ from pipeline.processors import usable_processors
 from pipeline.settings import SettingsError, UserError, note, one_line
 
 from .bar_transformer import BarTransformer, near_code_boundary, quantize
-from .bars import Bars
+from .bars import Bars, score_to_bars
 from .checkpoint import encoder_tensors, find_checkpoint
+from .scores import AnyScore
 from .vocabulary import MAX_BAR_WORDS, PAD
 
 TOKENS_PER_BATCH = {"cpu": 1_024, "cuda": 131_072}  # words per batch; on a CPU what fits a core's cache
@@ -33,6 +35,9 @@ BARS_PER_QUANTIZATION = 4_096
 MOST_PADDING = 1.09  # longest bar of a batch at most, as a multiple of its shortest
 DTYPES = ("float32", "mixed", "bfloat16")
 ALL_CORES = threading.Lock()  # torch's number of threads is a setting of the whole process
+
+
+Music: TypeAlias = "Bars | AnyScore | bytes | str | Path"
 
 
 class SeenBars:
@@ -94,19 +99,26 @@ class BarEncoder:
         return self.network.config.levels
 
     @overload
-    def encode(self, bars: Bars, seen: SeenBars | None = None) -> tuple[np.ndarray, np.ndarray]: ...
+    def encode(  # type: ignore[overload-overlap]  # a text is a Sequence too
+        self, music: Music, seen: SeenBars | None = None
+    ) -> tuple[np.ndarray, np.ndarray]: ...
     @overload
-    def encode(self, bars: Sequence[Bars], seen: SeenBars | None = None) -> list[tuple[np.ndarray, np.ndarray]]: ...
+    def encode(self, music: Sequence[Music], seen: SeenBars | None = None) -> list[tuple[np.ndarray, np.ndarray]]: ...
     def encode(
-        self, bars: Bars | Sequence[Bars], seen: SeenBars | None = None
+        self, music: Music | Sequence[Music], seen: SeenBars | None = None
     ) -> tuple[np.ndarray, np.ndarray] | list[tuple[np.ndarray, np.ndarray]]:
-        """Codes int16 (n, levels) and latents float32 (n, width) of n bars; for a list of Bars a list of such pairs.
+        """Codes int16 (n, levels) and latents float32 (n, width) of a song's n bars; for a list a list of such pairs.
 
+        music: Bars, or a score, the path of a MIDI or ABC file, or a MIDI file's bytes, which are converted as
+        01_annotate.py and 03_encode.py do; `score_to_bars` converts otherwise, and its Bars say which bar is which.
         Equal bars are encoded once, in batches of equal or nearly equal length. Words after a bar's 128th are not read.
         seen: bars encoded in earlier calls, extended by this one.
+
+        Raises UnusableScore if a song can't be converted.
         """
-        if isinstance(bars, Bars):
-            return self.encode([bars], seen)[0]
+        if not isinstance(music, Sequence) or isinstance(music, str | bytes | Bars):
+            return self.encode([music], seen)[0]
+        bars = [song if isinstance(song, Bars) else _bars_of(song) for song in music]
         seen = seen or SeenBars()
         n_before = len(seen.index)
         indices = [seen.indices(song) for song in bars]
@@ -157,6 +169,11 @@ class BarEncoder:
             with one_thread_per_core() as threads:
                 vectors = list(threads.map(encode_batch, batches))
         return torch.cat(vectors)[on_device(np.argsort(np.concatenate(batches)))]
+
+
+def _bars_of(song: AnyScore | bytes | str | Path) -> Bars:
+    """A song's bars, converted with the default settings of the scripts."""
+    return score_to_bars(song, merge_doubled=True, thin_long_bars=True)
 
 
 @contextmanager

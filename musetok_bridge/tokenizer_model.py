@@ -72,20 +72,14 @@ class Tokenizer(nn.Module):
         x = self.decoder(self.bar_transformer.embed(words), latents.to(self.dec_out_proj.weight.dtype))
         return self.dec_out_proj(x)
 
-    def loss(
-        self, words: Tensor, quantized: bool, commitment: float = 0.0, fewer_levels: float = 0.0
-    ) -> tuple[Tensor, Tensor]:
+    def loss(self, words: Tensor, n_levels: Tensor | None, commitment: float = 0.0) -> tuple[Tensor, Tensor]:
         """Training loss of a batch of padded bars, and the next-word loss alone (nats a word).
 
-        fewer_levels: share of the bars that the decoder gets as the sum of their first levels only, of a number drawn
-        by chance, so that the first levels hold what matters most.
+        n_levels: (bars,), the decoder gets the sum of so many first levels; None: the vector before quantization.
         """
         vectors = self.vectors(words)  # (bars, latent)
         latents, quantizer_loss = vectors, vectors.new_zeros(())
-        if quantized:
-            levels = len(self.bar_transformer.levels)
-            n_levels = torch.randint(1, levels + 1, (len(words),), device=words.device)
-            n_levels[torch.rand(len(words), device=words.device) >= fewer_levels] = levels
+        if n_levels is not None:
             latents, quantizer_loss = self._quantize_straight_through(vectors, n_levels, commitment)
         logits = self.next_word_logits(words[:, :-1], latents)  # (bars, words - 1, N_TOKENS)
         next_word = F.cross_entropy(logits.flatten(0, 1).float(), words[:, 1:].flatten(), ignore_index=PAD)
@@ -105,7 +99,7 @@ class Tokenizer(nn.Module):
             before = vectors[:, None] - F.pad(sums, (0, 0, 1, 0))[:, :-1]
             to_residual = F.mse_loss(codewords, before.detach())
             to_codeword = F.mse_loss(before, codewords.detach())
-            chosen = sums[torch.arange(len(sums), device=sums.device), n_levels - 1]  # (bars, latent)
+            chosen = sums[torch.arange(len(sums)), n_levels.to(sums.device) - 1]  # (bars, latent)
             latents = vectors + (chosen - vectors).detach()
         return latents, (to_residual + commitment * to_codeword) * codewords.shape[1]
 

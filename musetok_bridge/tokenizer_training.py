@@ -19,10 +19,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pipeline.files import atomic_write, file_digest, provenance, write_json
+from pipeline.processors import usable_processors
 from pipeline.settings import UserError
 
 from .checkpoint import save_encoder
-from .encoder import batches_by_length, choose_device, fast_dtypes, pad_words
+from .encoder import batches_by_length, choose_device, fast_dtypes, one_thread_per_core, pad_words
 from .tokenizer_corpus import Corpus, read_corpus, transpose_words
 from .tokenizer_model import Tokenizer, measure_quality, reconstructed
 from .tokenizer_settings import TokenizerSettings, TrainingSettings
@@ -106,7 +107,6 @@ def _train(model: Tokenizer, corpus: Corpus, settings: TokenizerSettings, out: P
     both = optimizers(model, t)
     identity = _identity(settings, corpus)
     progress = _resume(out, model, both, identity, device)
-    in_bfloat16 = number_format(t, device) == "bfloat16"
     began = time.monotonic() - 60 * progress.minutes
     validation = validation_batches(corpus, t, device)
     to_decode = held_out(corpus, t.decoded_bars, t.seed)
@@ -124,19 +124,57 @@ def _train(model: Tokenizer, corpus: Corpus, settings: TokenizerSettings, out: P
             break
         if progress.step == t.plain_steps:
             _fit_codebooks(model, corpus, t, device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16):
-            loss, next_word = model.loss(words, progress.step >= t.plain_steps, t.commitment, t.fewer_levels)
-        loss.backward()
+        recent.append(compute_gradients(model, words, levels_of_bars(model, len(words), progress.step, t), t))
         torch.nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
         for optimizer in both:
             optimizer.param_groups[0]["lr"] = t.learning_rate * learning_rate_share(progress, t)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        recent.append(float(next_word))
         progress.step += 1
         bar.update()
     bar.close()
     return progress
+
+
+def levels_of_bars(model: Tokenizer, n_bars: int, step: int, t: TrainingSettings) -> Tensor | None:
+    """How many levels of each bar's latent the decoder gets, int64 (bars,); None before the quantizer is switched on.
+
+    A share t.fewer_levels of the bars has a number drawn by chance, so that the first levels hold what matters most.
+    """
+    if step < t.plain_steps:
+        return None
+    rng = np.random.default_rng([t.seed, 5, step])
+    levels = len(model.bar_transformer.levels)
+    is_fewer = rng.random(n_bars) < t.fewer_levels
+    return torch.from_numpy(np.where(is_fewer, rng.integers(1, levels, n_bars, endpoint=True), levels))
+
+
+def compute_gradients(model: Tokenizer, words: Tensor, n_levels: Tensor | None, t: TrainingSettings) -> float:
+    """Set the gradients of a batch of padded bars, (bars, words); returns its next-word loss (nats a word).
+
+    On a CPU each processor takes a share of the bars, which is a fifth faster than sharing each product.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    all_words = (words[:, 1:] != PAD).sum()
+
+    def of_part(rows: Tensor) -> tuple[tuple[Tensor | None, ...], float]:
+        part = words[rows]
+        share = (part[:, 1:] != PAD).sum() / all_words
+        with torch.autocast(words.device.type, torch.bfloat16, enabled=number_format(t, words.device) == "bfloat16"):
+            loss, next_word = model.loss(part, None if n_levels is None else n_levels[rows], t.commitment)
+        return torch.autograd.grad(loss * share, parameters, allow_unused=True), float(next_word * share)
+
+    rows = torch.arange(len(words), device=words.device)
+    if words.device.type == "cpu":
+        with one_thread_per_core() as threads:
+            n_parts = min(usable_processors(), len(words))
+            parts = list(threads.map(of_part, rows.tensor_split(n_parts)))
+    else:
+        parts = [of_part(rows)]
+    for parameter, *gradients in zip(parameters, *(gradients for gradients, _ in parts), strict=True):
+        there = [gradient for gradient in gradients if gradient is not None]
+        parameter.grad = sum(there[1:], there[0]) if there else None
+    return sum(loss for _, loss in parts)
 
 
 def number_format(t: TrainingSettings, device: torch.device) -> str:
@@ -195,8 +233,9 @@ def _validate(
     quantized = progress.step > t.plain_steps
     losses, weights = [], []
     for words in batches:
+        n_levels = torch.full((len(words),), len(model.bar_transformer.levels)) if quantized else None
         with torch.autocast(words.device.type, torch.bfloat16, enabled=number_format(t, words.device) == "bfloat16"):
-            losses.append(float(model.loss(words, quantized)[1]))
+            losses.append(float(model.loss(words, n_levels)[1]))
         weights.append(int((words[:, 1:] != PAD).sum()))
     loss = float(np.average(losses, weights=weights))
     if not quantized:

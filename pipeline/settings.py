@@ -55,7 +55,7 @@ _CACHE = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # n
 DOWNLOADS = PROJECT_ROOT / "weights" if IS_CHECKOUT else Path(_CACHE) / DISTRIBUTION
 
 # The files in config/ that hold the defaults of a phase, in the order of the work; others there are recipes for several
-PHASES = ("musetok.yaml", "pretrain.yaml", "match.yaml", "gigamidi.yaml", "export.yaml", "analysis.yaml")
+PHASES = ("musetok.yaml", "encode.yaml", "pretrain.yaml", "match.yaml", "gigamidi.yaml", "export.yaml", "analysis.yaml")
 
 SettingsT = TypeVar("SettingsT")
 

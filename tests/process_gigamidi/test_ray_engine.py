@@ -12,10 +12,10 @@ import pytest
 from small_dataset import mixed_songs, rows_of, settings_for, tables, write_parquet
 
 from pipeline.annotations import finished_parts
+from pipeline.parts import PartClaims
 from pipeline.settings import UserError
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import AnnotationSettings
-from pipeline.parts import PartClaims
 from process_gigamidi.verification import verify
 
 ray = pytest.importorskip("ray", reason="Ray is not installed (requirements-ray.txt)")

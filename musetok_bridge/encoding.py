@@ -1,0 +1,256 @@
+"""One run of 03_encode.py: codes and latents of every bar of a dataset, part by part.
+
+A thread reads rows, processes convert them, a second thread encodes the bars of many songs at a time, and the main
+thread writes. A part's files depend on its rows, the encoder and the settings only: no batch mixes songs of two parts.
+Parts that are finished are skipped, and several runs share out the parts.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict, replace
+from functools import partial
+from itertools import accumulate, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from pipeline.annotations import RUN_RECORD, finished_parts
+from pipeline.files import provenance
+from pipeline.json_files import read_json
+from pipeline.parts import PartClaims, begin_or_continue, cannot_write, parts_to_do
+from pipeline.records import RecordError, digest_of
+from pipeline.settings import UserError, counted, duration_line, note, say
+from song_sources.gigamidi_source import open_source, pinned
+from song_sources.song_rows import Row, Source
+
+from .conversion import Converted, Failure, convert_song
+from .encoder import BarEncoder, SeenBars
+from .encoding_settings import EncodingSettings
+from .latent_files import Counts, EncodedSong, FileFormat, finish_part, part_files, read_part
+from .worker_processes import Converters, RowsOfPart, SongsOfPart, prefetch, tasks_of_part
+
+SCRIPT = "musetok_bridge/03_encode.py"
+FORMAT = 1  # of the files
+BATCHES_AHEAD = 2
+SONGS_TO_MEASURE = 32  # from which disk and time are estimated
+BARS_TO_MEASURE = 1_000
+
+
+class EncodedSongs(NamedTuple):
+    """Songs of one part, and those of its rows that failed, with the stage and the reason."""
+
+    part: int
+    n_rows: int
+    songs: list[EncodedSong]
+    failures: list[tuple[Row, Failure]]
+    ends_part: bool
+
+
+class Encoding:
+    """A dataset, an encoder and a folder, as the settings name them. Raises UserError if one can't be used."""
+
+    def __init__(self, settings: EncodingSettings):
+        self.settings = settings = with_pinned_revision(settings)
+        self.source = open_dataset(settings)
+        self.encoder = settings.model.load()
+        self.format = file_format(settings, self.source, self.encoder)
+        self.decides = what_decides(settings, self.source.identity, self.encoder)
+        self.run = digest_of(self.decides)
+
+    def encode(self) -> Counts:
+        """Encode the parts that are not finished, and those that other runs leave; returns the counts of the folder."""
+        settings, folder, source = self.settings, self.settings.folder, self.source
+        begin_or_continue(
+            folder,
+            self.decides,
+            lambda: begun_with(folder),
+            lambda: provenance(settings, SCRIPT, decides=self.decides, parts=source.n_parts),
+        )
+        done = finished_parts(folder)
+        to_do = [part for part in range(source.n_parts) if part not in done]
+        where = settings.dataset.path or f"{settings.dataset.name} {settings.dataset.config} {settings.dataset.split}"
+        say(f"{where}: {counted(source.n_parts, 'part')}, {len(to_do):,} to do, into {folder}")
+        limits = settings.limits
+        convert = partial(convert_song, bars=settings.bars, limits=limits, perform=None, needs_pitch=True)
+        converters = Converters(convert, settings.compute.workers, limits.seconds, limits.memory_mb)
+        with closing(converters), closing(PartClaims(folder)) as claims:
+            if to_do:
+                self._say_what_it_takes(converters, to_do)
+            parts = parts_to_do(to_do, claims)
+            for part, counts in _logged(self._finished(converters, parts), source.n_rows, len(to_do)):
+                claims.release(part)
+                if counts.failures and not counts.songs:
+                    note(f"part {part:05d}: no song could be encoded; see {folder / 'failures'}")
+        totals = Counts()
+        for part in range(source.n_parts):
+            totals.add(read_part(folder, part, self.run).counts)
+        return totals
+
+    def _finished(self, converters: Converters, parts: Iterable[int]) -> Generator[tuple[int, Counts], None, None]:
+        """Encode parts; yields the number and counts of each when it is finished."""
+        folder, converted = self.settings.folder, converters.in_order(_tasks(self.source, parts))
+        try:
+            with closing(prefetch(self._encoded(converted), BATCHES_AHEAD)) as batches:
+                for batch in batches:
+                    with part_files(folder, batch.part, self.format) as files:
+                        for encoded in _batches_of_part(batch, batches):
+                            files.add(encoded.songs)
+                            for row, failure in encoded.failures:
+                                files.add_failure(row, *failure)
+                    finish_part(folder, batch.part, self.run, files.counts, self.format.files)
+                    yield batch.part, files.counts
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+
+    def _encoded(self, converted: Generator[SongsOfPart, None, None]) -> Generator[EncodedSongs, None, None]:
+        """Encode the bars of songs, in batches of at least bars_per_batch bars or all that a part has left."""
+        with closing(converted):
+            waiting: list[tuple[Row, Converted]] = []
+            failures: list[tuple[Row, Failure]] = []
+            seen, n_bars, n_rows = SeenBars(), 0, 0
+            for part, songs, ends_part in converted:
+                for row, result in songs:
+                    if isinstance(result, Converted):
+                        waiting.append((row, result))
+                        n_bars += len(result.bars)
+                    else:
+                        failures.append(
+                            (row, Failure("read", f"not_read: {row.read_error}") if row.read_error else result)
+                        )
+                n_rows += len(songs)
+                if n_bars < self.settings.compute.bars_per_batch and not ends_part:
+                    continue
+                encoded = self.encoder.encode([song.bars for _, song in waiting], seen)
+                found = [
+                    EncodedSong(row, song.bars.bar_number, codes, latents)
+                    for (row, song), (codes, latents) in zip(waiting, encoded, strict=True)
+                ]
+                yield EncodedSongs(part, n_rows, found, failures, ends_part)
+                waiting, failures, n_bars, n_rows = [], [], 0, 0
+                if ends_part:
+                    seen = SeenBars()
+
+    def _say_what_it_takes(self, converters: Converters, parts: list[int]) -> None:
+        """Say how much disk and time the parts will take, from the first songs of the first of them.
+
+        The time is that of encoding: conversion goes on beside it and takes a tenth.
+        """
+        if self.source.n_rows is not None and self.source.n_rows <= SONGS_TO_MEASURE:
+            return
+        with closing(self.source.rows(parts[0])) as rows:
+            some = list(islice(rows, SONGS_TO_MEASURE))
+        with closing(converters.in_order(tasks_of_part(parts[0], some))) as tasks:
+            converted = [result for task in tasks for _, result in task.songs if isinstance(result, Converted)]
+        bars = [song.bars for song in converted]
+        before = [0, *accumulate(map(len, bars))]
+        measured = [song for song, n_before in zip(bars, before, strict=False) if n_before < BARS_TO_MEASURE]
+        if not bars:
+            return
+        began = time.monotonic()
+        self.encoder.encode(measured)
+        encoding, n_encoded = time.monotonic() - began, sum(map(len, measured))
+        n_bars = sum(map(len, bars)) / len(some)  # of a song, on average
+        n_rows = self.source.n_rows
+        n_songs = 1000 if n_rows is None else round(n_rows * len(parts) / self.source.n_parts)
+        size = n_songs * n_bars * self.format.bytes_per_bar
+        seconds = n_songs * n_bars * encoding / n_encoded
+        say(
+            f"{'every thousand' if n_rows is None else f'{n_songs:,}'} songs: about {n_songs * n_bars:,.0f} bars, "
+            f"{size / 1e6:,.0f} MB on disk and {duration_line(seconds)}, as the first {len(some)} tell"
+        )
+        free = shutil.disk_usage(self.settings.folder).free
+        if n_rows is not None and size > free:
+            note(f"{self.settings.folder}: there are only {free / 1e6:,.0f} MB free; output.latents can be less")
+
+
+def file_format(settings: EncodingSettings, source: Source, encoder: BarEncoder) -> FileFormat:
+    """How a run writes its files."""
+    by_title = source.columns == ("title",)  # MIDI files
+    metadata = {"encoder_digest": encoder.digest, "encoder_name": encoder.name, "dtype": encoder.dtype}
+    metadata["levels"] = str(encoder.levels)
+    return FileFormat(settings.output.files, settings.output.latents, by_title, encoder.levels, encoder.width, metadata)
+
+
+def open_dataset(settings: EncodingSettings) -> Source:
+    """The dataset that the settings name. Raises UserError if it can't be read or is empty."""
+    source = open_source(settings.dataset, settings.output.row_groups_per_part, settings.limits.file_bytes)
+    if not source.n_parts or source.n_rows == 0:
+        raise UserError(f"{settings.dataset.path or settings.dataset.name}: there are no songs in it")
+    return source
+
+
+def what_decides(settings: EncodingSettings, identity: Mapping[str, str | None], encoder: BarEncoder) -> dict[str, Any]:
+    """Everything that a part's files depend on. identity: that of the Source."""
+    return {
+        "format": FORMAT,
+        **identity,
+        "dataset.limit": settings.dataset.limit,
+        "model.encoder": encoder.digest,
+        "model.dtype": encoder.dtype,
+        "model.levels": encoder.levels,
+        **{f"bars.{name}": value for name, value in asdict(settings.bars).items()},
+        **{f"limits.{name}": value for name, value in asdict(settings.limits).items()},
+        "compute.bars_per_batch": settings.compute.bars_per_batch,
+        **{f"output.{name}": value for name, value in asdict(settings.output).items() if name != "dir"},
+    }
+
+
+def with_pinned_revision(settings: EncodingSettings) -> EncodingSettings:
+    """The settings with a commit of the dataset: the one the folder was begun with, unless they name a revision."""
+    dataset = settings.dataset
+    decides = begun_with(settings.folder) if dataset.path is None and dataset.revision is None else None
+    revision = (decides or {}).get("dataset.revision")
+    return replace(settings, dataset=replace(dataset, revision=revision) if revision else pinned(dataset))
+
+
+def begun_with(folder: Path) -> dict[str, Any] | None:
+    """What decided when a folder was begun; None if it was not. Raises RecordError if its record is another's."""
+    try:
+        record = read_json(folder / RUN_RECORD)
+        if record["written_by"] == SCRIPT and isinstance(record["decides"], dict):
+            return dict(record["decides"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise RecordError(f"output.dir: {folder / RUN_RECORD} is not a record that {SCRIPT} wrote; take another folder")
+
+
+def _tasks(source: Source, parts: Iterable[int]) -> Generator[RowsOfPart, None, None]:
+    for part in parts:
+        with closing(source.rows(part)) as rows:
+            yield from tasks_of_part(part, rows)
+
+
+def _batches_of_part(batch: EncodedSongs, following: Iterator[EncodedSongs]) -> Iterator[EncodedSongs]:
+    """All batches of a part: its first one, which was already taken, and those that follow."""
+    yield batch
+    while not batch.ends_part:
+        batch = next(following)
+        yield batch
+
+
+def _logged(finished: Iterable[tuple[int, Counts]], n_rows: int | None, n_parts: int) -> Iterator[tuple[int, Counts]]:
+    """Finished parts, with a line printed for each, and on a terminal a progress bar of the songs."""
+    began, n_bars = time.monotonic(), 0
+    with tqdm(desc="encoding", unit=" songs", total=n_rows, mininterval=1, disable=None) as progress:
+        for n_done, (part, counts) in enumerate(finished, 1):
+            progress.update(counts.songs + counts.failures)
+            n_bars += counts.bars
+            seconds = max(time.monotonic() - began, 1e-3)
+            line = f"part {part:05d}: {counts_line(counts)}; {n_bars / seconds:,.0f} bars a second"
+            if left := n_parts - n_done:
+                line += f"; {counted(left, 'part')} left, about {duration_line(left * seconds / n_done)}"
+            say(line)
+            yield part, counts
+
+
+def counts_line(counts: Counts) -> str:
+    """The numbers of songs, bars and failures, as the end of a sentence."""
+    failed = f", {counts.failures:,} failed" if counts.failures else ""
+    return f"{counted(counts.songs, 'song')} encoded, {counted(counts.bars, 'bar')}{failed}"

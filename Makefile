@@ -36,6 +36,8 @@ demo: $(VENV)/ready
 	rm -rf $(DEMO)
 	$(RUN) samples/make_dataset.py --out $(DEMO)/dataset
 	$(RUN) process_gigamidi/01_annotate.py --set dataset.path=$(DEMO)/dataset --set output.dir=$(DEMO)/annotations
+	$(RUN) process_gigamidi/01_annotate.py --set dataset.path=$(DEMO)/dataset --set model.head=bundled_mlp \
+		--set output.dir=$(DEMO)/annotations-by-latents
 	$(RUN) analyze_emotion_annotations/01_statistics.py --set input.dir=$(DEMO)/annotations \
 		--set output.dir=$(DEMO)/analysis --set styles.min_songs=2
 	$(RUN) analyze_emotion_annotations/02_plot_song_curves.py --set input.dir=$(DEMO)/annotations \
@@ -43,9 +45,12 @@ demo: $(VENV)/ready
 	$(RUN) analyze_emotion_annotations/03_report.py --set input.dir=$(DEMO)/annotations \
 		--set output.dir=$(DEMO)/analysis --set styles.min_songs=2
 	@echo
+	@$(RUN) samples/print_two_heads.py $(DEMO)/annotations $(DEMO)/annotations-by-latents
+	@echo
 	@echo "The demo's results:"
 	@echo "  every bar:  $(DEMO)/annotations/bars/*.csv"
 	@echo "  every song: $(DEMO)/annotations/songs/*.csv"
+	@echo "  by latents: $(DEMO)/annotations-by-latents/songs/*.csv, by the head on latents of the bundled encoder"
 	@echo "  styles:     $(DEMO)/analysis/statistics_by_style.csv, styles.png and more"
 	@echo "  curves:     $(DEMO)/analysis/curves/*.png"
 	@echo "  a report:   $(DEMO)/analysis/report.html, to open in a browser"

@@ -1,11 +1,11 @@
 """Step 3: train a head on the files of step 2: the listener, or CustomMLP (train.head).
 
-Writes output.dir/head/head.safetensors and run.json. The listener is trained on the splits listener.splits of the sets
-in data.train_on, of any kind, at most listener.largest_set pieces of each, and sets.csv lists the scale of each: its
-offset, slope and noise against the numbers that are predicted. CustomMLP is trained on the split train of the sets on
-the common scale, and stops when the loss on the split val has not fallen for train.patience epochs; the weights of the
-best epoch are kept, and losses.csv lists all losses. The file of the head names its sets, with their licences and what
-to cite.
+Writes output.dir/head/head.safetensors and run.json; for CustomMLP to output.dir/head_custom_mlp. The listener is
+trained on the splits listener.splits of the sets in data.train_on, of any kind, at most listener.largest_set pieces of
+each, and sets.csv lists the scale of each: its offset, slope and noise against the numbers that are predicted.
+CustomMLP is trained on the split train of the sets on the common scale, and stops when the loss on the split val has
+not fallen for train.patience epochs; the weights of the best epoch are kept, and losses.csv lists all losses. The file
+of the head names its sets, with their licences and what to cite.
 """
 
 import json
@@ -58,7 +58,6 @@ def train_the_listener(settings: PretrainSettings, encoder: BarEncoder) -> tuple
         raise SettingsError("'listener.splits' is empty: name one or more of train, val, test")
     pieces = pieces_of(settings, splits, encoder, most=settings.listener.largest_set)
     trained = train_with_scales([piece for rated in pieces.values() for piece in rated], settings.listener)
-    (settings.head_folder / "losses.csv").unlink(missing_ok=True)  # it may be left from a CustomMLP in this folder
     counts = "; ".join(
         f"{d}: {len(rated):,} pieces, {sum(len(p.rated) for p in rated):,} bars" for d, rated in pieces.items()
     )
@@ -81,7 +80,6 @@ def train_custom_mlp(settings: PretrainSettings, encoder: BarEncoder) -> tuple[M
     val = pieces_of(settings, ["val"], encoder, scale="common", apart_from=["test"])  # train is apart from val already
     bars, val_bars = ([rated_bars(rated) for rated in part.values()] for part in (train, val))
     trained = train_head(bars, val_bars, settings.train)
-    (settings.head_folder / "sets.csv").unlink(missing_ok=True)  # it may be left from a listener in this folder
     write_table(settings.head_folder / "losses.csv", trained.losses)
     print(f"best epoch {trained.best_epoch} of {len(trained.losses)}, validation loss {trained.best_loss:.4f}")
     facts = {"trained_on": "+".join(train), "seed": settings.train.seed, "sets": terms(train)}

@@ -9,7 +9,8 @@
 - trees: extremely randomised trees (Geurts, Ernst and Wehenkel, Machine Learning 63, 2006) on the performance features
   of the bar, of the last seconds and of everything heard so far, and their mean over the piece.
 - custom_mlp: CustomMLP on the latents of single bars; it stops by the loss on some groups set apart from the training
-  data.
+  data. custom_mlp_mean: the same on the mean of a piece's latents, so that all its bars are predicted alike.
+  latent_sequence: a recurrent head that reads the latents of all bars of the piece (latent_sequence.py).
 - listener_heard, listener_whole, listener_whole_and_latents: the listener with these settings.
 - listener_whole_cautious: listener_whole with the motion of the size that a regression gives it.
 
@@ -32,10 +33,11 @@ from pipeline.annotations import DIMENSIONS
 from .agreement import Points
 from .folds import folds_by_group
 from .head import Head
+from .latent_sequence import predict_sequence, train_latent_sequence
 from .listener import Motion
 from .listener_training import train_listener
 from .pretrain_settings import PretrainSettings
-from .rated_pieces import RatedBars, RatedPiece, Represent, rated_bars, whole_latent
+from .rated_pieces import RatedBars, RatedPiece, Represent, mean_latent, rated_bars, whole_latent
 from .time_averages import heard_mean, leaky_means
 from .training import train_head
 
@@ -71,7 +73,14 @@ def trainer(name: str, settings: PretrainSettings) -> Train:
         changed: Any = {"context": context, "reads": reads}
         motion: Motion = "cautious" if name.endswith("_cautious") else "full"
         return partial(_train_listener, replace(settings, listener=replace(settings.listener, **changed)), motion)
-    train: Callable[..., Predict] = {"constant": _train_constant, "trees": _train_trees, "custom_mlp": train_mlp}[name]
+    trains: dict[str, Callable[..., Predict]] = {
+        "constant": _train_constant,
+        "trees": _train_trees,
+        "custom_mlp": train_mlp,
+        "custom_mlp_mean": partial(train_mlp, represent=mean_latent),
+        "latent_sequence": _train_sequence,
+    }
+    train = trains[name]
     return lambda pieces: train(settings, [piece for piece in pieces if piece.of.scale == "common"])
 
 
@@ -111,12 +120,9 @@ def _train_trees(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Pr
 
 def train_mlp(settings: PretrainSettings, pieces: Sequence[RatedPiece], represent: Represent = whole_latent) -> Predict:
     """Train CustomMLP on a representation of the pieces' bars; it stops by the loss on a part of the pieces."""
-    groups = [f"{p.dataset} {p.group}" for p in pieces]
-    stop = set(folds_by_group(groups, [len(p.rated) for p in pieces], _STOP_FOLDS)[0])
     names = sorted({p.dataset for p in pieces})
     parts: list[list[RatedBars]] = []
-    for is_val in (False, True):
-        part = [p for i, p in enumerate(pieces) if (i in stop) == is_val]
+    for part in _apart_from_stopping(pieces):
         parts.append([rated_bars(some, represent) for d in names if (some := [p for p in part if p.dataset == d])])
     trained = train_head(parts[0], parts[1], settings.train)
 
@@ -126,6 +132,17 @@ def train_mlp(settings: PretrainSettings, pieces: Sequence[RatedPiece], represen
             return torch.cat([rating, trained.model.sd.expand(rating.shape)], dim=1).numpy()
 
     return predict
+
+
+def _train_sequence(settings: PretrainSettings, pieces: Sequence[RatedPiece]) -> Predict:
+    return partial(predict_sequence, train_latent_sequence(*_apart_from_stopping(pieces), settings.train))
+
+
+def _apart_from_stopping(pieces: Sequence[RatedPiece]) -> tuple[list[RatedPiece], list[RatedPiece]]:
+    """The pieces to train on, and those of some groups by whose loss training stops."""
+    groups = [f"{p.dataset} {p.group}" for p in pieces]
+    stop = set(folds_by_group(groups, [len(p.rated) for p in pieces], _STOP_FOLDS)[0])
+    return [p for i, p in enumerate(pieces) if i not in stop], [p for i, p in enumerate(pieces) if i in stop]
 
 
 def _train_listener(settings: PretrainSettings, motion: Motion, pieces: Sequence[RatedPiece]) -> Predict:

@@ -26,6 +26,8 @@ Predictor = Literal[
     "half_of_raters",
     "trees",
     "custom_mlp",
+    "custom_mlp_mean",
+    "latent_sequence",
     "listener_heard",
     "listener_whole",
     "listener_whole_cautious",
@@ -228,8 +230,8 @@ class PretrainSettings:
 
     @property
     def head_folder(self) -> Path:
-        """The folder to which 03_train.py writes the head and its record."""
-        return self.folder / "head"
+        """The folder to which 03_train.py writes the head and its record, one for each kind of head."""
+        return self.folder / ("head" if self.train.head == "listener" else f"head_{self.train.head}")
 
     def to_prepare(self) -> list[SetSettings]:
         """The sets of data.datasets that have a source. Raises SettingsError if a name is unknown or none is left."""

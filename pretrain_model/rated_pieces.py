@@ -263,6 +263,12 @@ def whole_latent(piece: RatedPiece) -> npt.NDArray[np.float32]:
     return piece.made.latents
 
 
+def mean_latent(piece: RatedPiece) -> npt.NDArray[np.float32]:
+    """The mean of a piece's latents, for each of its bars, (n, width)."""
+    latents = piece.made.latents
+    return np.repeat(latents.mean(axis=0, keepdims=True), len(latents), axis=0)
+
+
 def rated_bars(pieces: Sequence[RatedPiece], represent: Represent = whole_latent) -> RatedBars:
     """The rated bars of pieces.
 

@@ -4,19 +4,26 @@ import json
 import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 from made_music import arpeggios, rock, with_drums
 from symusic import Note, Track
 
 import musetok_bridge
 import pretrain_model.training
-from pipeline.settings import PROJECT_ROOT
+from pipeline.settings import PROJECT_ROOT, load_settings
 from pretrain_model.band import BAND
 from pretrain_model.head import load_head
+from pretrain_model.latent_sequence import predict_sequence, train_latent_sequence
 from pretrain_model.listener import Listener
+from pretrain_model.pretrain_settings import SETTINGS_FILE, SPLITS, Predictor, PretrainSettings
+from pretrain_model.rated_pieces import load_rated_pieces
 
 SCRIPTS = PROJECT_ROOT / "pretrain_model"
 
@@ -60,12 +67,13 @@ def test_from_archives_to_an_evaluation(run, tmp_path, encoder, capsys, head) ->
     assert set(table[table["dataset"] == "emopia"]["predictor"]) == {"head", "constant"}
     clips = table[(table["dataset"] == "emopia") & (table["level"] == "piece") & (table["dimension"] == "quadrant")]
     assert clips["accuracy"].between(0, 1).all()
-    loaded = load_head(str(out / "head" / "head.safetensors"))
-    record = json.loads((out / "head" / "run.json").read_text())
+    made = out / ("head" if head == "listener" else "head_custom_mlp")
+    loaded = load_head(str(made / "head.safetensors"))
+    record = json.loads((made / "run.json").read_text())
     assert record["head_digest"] == loaded.digest
     if head == "custom_mlp":
         assert loaded.encoder_digest == encoder.digest
-        losses = pd.read_csv(out / "head" / "losses.csv")
+        losses = pd.read_csv(made / "losses.csv")
         assert record["best_epoch"] == losses.set_index("epoch")["val_loss"].idxmin()
     else:
         assert not loaded.reads_latents
@@ -79,7 +87,7 @@ def test_the_same_seed_writes_the_same_head(run, tmp_path, head, dataset) -> Non
     wanted = (f"data.datasets={dataset}", f"data.train_on={dataset}", f"train.head={head}")
     for script in ("01_prepare_datasets.py", "02_extract_latents.py", "03_train.py"):
         run(script, *wanted)
-    path = tmp_path / "out" / "head" / "head.safetensors"
+    path = tmp_path / "out" / ("head" if head == "listener" else "head_custom_mlp") / "head.safetensors"
     first = load_head(str(path)).digest
     run("03_train.py", *wanted)
     assert load_head(str(path)).digest == first
@@ -101,6 +109,7 @@ def tagged_folder(tmp_path: Path) -> Path:
     return folder
 
 
+EVERY_MODEL = f"cross_validate.predictors=[{', '.join(get_args(Predictor))}]"
 QUICK = "cross_validate.predictors=[constant, listener_whole]"
 
 
@@ -184,10 +193,10 @@ def test_a_folder_of_tagged_songs_that_is_none_is_an_error_of_one_line(run, tmp_
 
 def test_heads_are_compared_on_games_that_they_have_not_seen(run, tmp_path, tagged_folder, capsys) -> None:
     for script in ("01_prepare_datasets.py", "02_extract_latents.py", "05_cross_validate.py"):
-        run(script, f"tagged.path={tagged_folder}")
+        run(script, f"tagged.path={tagged_folder}", EVERY_MODEL)
     table = pd.read_csv(tmp_path / "out" / "cross_validation.csv")
     listeners = {f"listener_{kind}" for kind in ("heard", "whole", "whole_cautious", "whole_and_latents")}
-    predictors = {"constant", "trees", "custom_mlp", *listeners}
+    predictors = {"constant", "trees", "custom_mlp", "custom_mlp_mean", "latent_sequence", *listeners}
     for dataset in ("emopia", "emopia_by_song", "tagged"):
         assert set(table[table["dataset"] == dataset]["predictor"]) == predictors
     assert set(table[table["dataset"] == "vgmidi"]["predictor"]) == predictors | {"one_rater", "half_of_raters"}
@@ -432,6 +441,33 @@ def test_custom_mlp_is_trained_apart_from_what_stops_it_and_from_the_test(
     assert used[0] == (of["v", "train"] - shared_train) | of["e", "train"]
     shared_val = set(clips.loc[clips["group"] == song_of["test"], "piece"])
     assert used[1] == of.get(("v", "val"), set()) | (of["e", "val"] - shared_val)
+
+
+def test_heads_of_different_kinds_do_not_overwrite_each_other(run, tmp_path, extracted) -> None:
+    out = tmp_path / "out"
+    run("03_train.py", extracted)
+    listener = load_head(str(out / "head" / "head.safetensors"))
+    run("03_train.py", extracted, "train.head=custom_mlp")
+    assert load_head(str(out / "head" / "head.safetensors")).digest == listener.digest
+    assert (out / "head" / "sets.csv").exists() and (out / "head_custom_mlp" / "losses.csv").exists()
+    run("04_evaluate.py", extracted, "train.head=custom_mlp")
+    digest = json.loads((out / "evaluation.json").read_text())["head_digest"]
+    assert digest == load_head(str(out / "head_custom_mlp" / "head.safetensors")).digest
+
+
+def test_a_recurrent_head_predicts_the_same_alone_and_in_a_batch(run, tmp_path, extracted, encoder) -> None:
+    settings = load_settings(PretrainSettings, SETTINGS_FILE, overrides=["train.max_epochs=2"])
+    block = next(block for block in settings.sets if block.name == "vgmidi")
+    pieces = load_rated_pieces(tmp_path / "out", block, SPLITS, encoder)
+    model = train_latent_sequence(pieces[:5], pieces[5:], settings.train)
+    again = train_latent_sequence(pieces[:5], pieces[5:], settings.train)
+    with torch.inference_mode():
+        together = model([torch.from_numpy(piece.made.latents) for piece in pieces])
+    alone = np.concatenate([predict_sequence(model, piece) for piece in pieces])
+    np.testing.assert_allclose(together.numpy(), alone, atol=1e-6)
+    assert all((predict_sequence(again, piece) == predict_sequence(model, piece)).all() for piece in pieces)
+    longer = replace(pieces[0].made, latents=np.concatenate([pieces[0].made.latents, pieces[0].made.latents[:1] + 1]))
+    assert (predict_sequence(model, replace(pieces[0], made=longer))[0] != predict_sequence(model, pieces[0])[0]).all()
 
 
 def test_a_listener_reads_at_most_the_largest_set(run, tmp_path, extracted) -> None:

@@ -174,7 +174,7 @@ def agreement(trained: TrainedListener, test: Sequence[Song]) -> list[float]:
     predicted, true = [], []
     for song in test:
         rated = truth_of(song)
-        predicted.append(trained.listener.predict(rated.input.views(False))[rated.rated, :2])
+        predicted.append(trained.listener.predict(rated.input.views())[rated.rated, :2])
         true.append(rated.targets)
     means = [np.array([values.mean(axis=0) for values in some]) for some in (predicted, true)]
     away = [np.concatenate([values - values.mean(axis=0) for values in some]) for some in (predicted, true)]

@@ -43,6 +43,7 @@ _MOST_TENSORS = 1000  # far more than any head has
 Values = TypeVar("Values")
 Model: TypeAlias = "CustomMLP | Listener"
 Performance: TypeAlias = BarFeatures | BarViews
+Project: TypeAlias = Callable[[np.ndarray], np.ndarray]  # latents (n, width) -> (n, d)
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,14 @@ class HeadInput:
     performance: Performance | None
     latents: np.ndarray | None = None
 
-    def views(self, with_latents: bool) -> BarViews:
-        """The views that a listener reads, from the features and, with `with_latents`, the latents."""
-        if isinstance(self.performance, BarViews) and not with_latents:
+    def views(self, project: Project | None = None) -> BarViews:
+        """The views that a listener reads, from the features and, with `project`, what that makes of the latents."""
+        if project is None and isinstance(self.performance, BarViews):
             return self.performance
-        return view_bars(self.values(with_latents), self._features.edges, self._features.band)
-
-    def values(self, with_latents: bool) -> np.ndarray:
-        """The features of each bar, followed by the latents if with_latents. float32 (n, …)."""
         values = self._features.values
-        return np.concatenate([values, _needed(self.latents, "latents")], axis=1) if with_latents else values
+        if project is not None:
+            values = np.concatenate([values, project(_needed(self.latents, "latents"))], axis=1)
+        return view_bars(values, self._features.edges, self._features.band)
 
     @property
     def _features(self) -> BarFeatures:
@@ -129,16 +128,18 @@ class Head:
     def predict(self, pieces: Sequence[HeadInput]) -> list[np.ndarray]:
         """The columns PREDICTED of the bars of each piece, float32 (n, 4)."""
         if isinstance(self.model, Listener):
-            return [self.model.predict(piece.views(self.reads_latents)) for piece in pieces]
+            return [self.model.predict(piece.views(self.model.project)) for piece in pieces]
         return self.model.predict([_needed(piece.latents, "latents") for piece in pieces])
 
     def check_width(self, latent: int) -> None:
         """Raise WeightsError if this listener reads another number of values. latent: width of latents, or 0."""
-        width = len(FEATURES) + latent
-        if isinstance(self.model, Listener) and self.model.config.width != width:
-            reads = self.model.config.width
+        if not isinstance(self.model, Listener):
+            return
+        config, there = self.model.config, len(FEATURES) + latent
+        reads = config.width - config.components + config.latent
+        if reads != there:
             raise WeightsError(
-                f"head {self.name!r} reads {reads} values of a bar, here a bar has {width}: train a head"
+                f"head {self.name!r} reads {reads} values of a bar, here a bar has {there}: train a head"
             )
 
     def check_encoder(self, encoder: NamedEncoder) -> None:
@@ -220,9 +221,10 @@ def _check_facts(facts: Mapping[str, str]) -> None:
     width = facts["width"]
     if not (width.isascii() and width.isdecimal() and len(width) < 10 and int(width)):
         raise ValueError(f"its width is {width[:20]!r}")
-    levels = facts.get("levels", "1")
-    if not (levels.isascii() and levels.isdecimal() and len(levels) < 10 and int(levels)):
-        raise ValueError(f"its levels are {levels[:20]!r}")
+    for name, least in (("levels", 1), ("latent", 0), ("components", 0)):
+        number = facts.get(name, "1")
+        if not (number.isascii() and number.isdecimal() and len(number) < 10 and int(number) >= least):
+            raise ValueError(f"its {name} is {number[:20]!r}")
 
 
 def _tensors(file: Any) -> dict[str, np.ndarray]:

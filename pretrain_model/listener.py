@@ -17,7 +17,7 @@ pieces, the predictions for a song do not depend, even in their last digits, on 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, cast, get_args
 
@@ -28,6 +28,7 @@ from pipeline.settings import one_line
 from .band import BAND, band_share, from_usual
 from .bar_context import MEANS_BEFORE, BarViews, view_bars
 from .features import FEATURES
+from .latent_projection import LatentProjection
 from .onsets import rises
 
 Context = Literal["whole", "heard"]
@@ -51,10 +52,16 @@ _OFF_GRID, _ONSETS = FEATURES.index("off_grid"), FEATURES.index("onsets_per_seco
 
 @dataclass(frozen=True)
 class ListenerConfig:
-    """Shape of a listener. width: values it reads for each bar. context: whole or heard."""
+    """Shape of a listener.
+
+    width: values it reads for each bar, the last `components` of which are what latents are projected to. context:
+    whole or heard. latent: width of the latents. Both are 0 if it reads none.
+    """
 
     width: int
     context: Context
+    latent: int = 0
+    components: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,9 +81,12 @@ class Listener:
         """A trained listener from its file's metadata and tensors. Raises ValueError if they don't fit."""
         if facts["context"] not in get_args(Context):
             raise ValueError(f"its context is {facts['context'][:20]!r}")
-        config = ListenerConfig(int(facts["width"]), cast(Context, facts["context"]))
-        if not _OFF_GRID < config.width <= _WIDEST:
+        latent, components = (int(facts.get(name, "0")) for name in ("latent", "components"))
+        config = ListenerConfig(int(facts["width"]), cast(Context, facts["context"]), latent, components)
+        if not _OFF_GRID < config.width - components <= config.width <= _WIDEST:
             raise ValueError(f"it reads {config.width} values of a bar")
+        if latent > _WIDEST or (latent > 0) != (components > 0):
+            raise ValueError(f"it reads {components} components of latents {latent} wide")
         shapes = weight_shapes(config)
         for name in sorted(shapes.keys() | tensors.keys()):
             if name not in shapes or name not in tensors or tensors[name].shape != shapes[name]:
@@ -88,6 +98,13 @@ class Listener:
     def state_dict(self) -> Mapping[str, np.ndarray]:
         """The weights by their names."""
         return self.weights
+
+    @property
+    def project(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        """The function that projects latents, (n, latent), to what it reads, (n, d); None if it reads no latents."""
+        if not self.config.latent:
+            return None
+        return LatentProjection(self.weights["latents.mean"], self.weights["latents.components"])
 
     def predict(self, views: BarViews) -> np.ndarray:
         """Valence and arousal in [−1, 1] of a piece's bars, and their standard deviations: float32 (n, 4)."""
@@ -204,7 +221,7 @@ def weight_shapes(config: ListenerConfig) -> dict[str, tuple[int, ...]]:
     against that of the regression, and band.mean is usual in songs for bands. error: bias and weight give the logarithm
     of the standard deviation from ERROR_CAUSES; mean and spread are those of ratings; far is a distance that one in ten
     pieces of the training data exceeds; free multiplies the standard deviation of music without a beat grid;
-    band_variance is added to the variance of bands.
+    band_variance is added to the variance of bands. latents: mean and components project latents.
     """
     views = view_bars(np.zeros((1, config.width)), np.array([0.0, 1.0]), np.zeros((1, len(BAND))))
     shapes: dict[str, tuple[int, ...]] = {}
@@ -216,9 +233,20 @@ def weight_shapes(config: ListenerConfig) -> dict[str, tuple[int, ...]]:
     if config.context == "whole":
         motion = views.motion.shape[1]
         shapes |= {"motion.mean": (motion,), "motion.std": (motion,), "motion.weight": (2, motion), "motion.gain": (2,)}
+    if config.latent:
+        shapes |= {"latents.mean": (config.latent,)}
+        shapes |= {"latents.components": (config.components, config.latent)}
     shapes |= {"band.mean": (len(BAND),), "band.std": (len(BAND),), "band.weight": (2, len(BAND))}
     shapes |= {f"error.{name}": (2,) for name in ("bias", "mean", "spread", "free", "band_variance")}
     return shapes | {"error.weight": (2, len(ERROR_CAUSES)), "error.far": (1,)}
+
+
+def is_latent(part: View | Literal["motion"], config: ListenerConfig) -> np.ndarray:
+    """Which columns of a view are of projected latents, bool; the same for all statistics of a value."""
+    views = view_bars(np.zeros((1, config.width)), np.array([0.0, 1.0]), np.zeros((1, len(BAND))))
+    columns = np.arange(getattr(views, part).shape[1])
+    of_values = columns < len(columns) // config.width * config.width  # what stands behind them is of time
+    return of_values & (columns % config.width >= config.width - config.components)
 
 
 def views_read(context: Context) -> tuple[View, ...]:

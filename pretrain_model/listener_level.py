@@ -12,13 +12,13 @@ curves differ from their mean over the piece.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from scipy.special import expit
 from sklearn.linear_model import Ridge
 
-from .listener import CLIP, ListenerConfig, View, free_of_grid
+from .listener import CLIP, ListenerConfig, View, free_of_grid, is_latent
 from .pretrain_settings import ListenerSettings
 from .scale_estimates import SIGN_SLOPE, drawn_pairs
 from .seen_music import RatedMusic, SeenPiece, SeenSet
@@ -73,7 +73,10 @@ def fit_level(
     """The weights with which both dimensions are read from a view."""
     rated, clips = ([rows_of(piece, view)[0] for piece in pieces] for pieces in (music.rated, music.clips))
     others = [rows_of(piece, view)[0] for seen in music for piece in seen.pieces] if not rated and not clips else []
-    scale, free_scale = scale_of(rated or clips or others), scale_of(clips or rated or others)
+    scale, free_scale = (
+        less_of_latents(scale_of(some), view, config, settings)
+        for some in (rated or clips or others, clips or rated or others)
+    )
 
     def read(rows: np.ndarray) -> np.ndarray:
         freedom = free_of_grid(rows, view, config.width)[:, None]
@@ -235,12 +238,25 @@ def scale_of(parts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.where(std > 1e-6, std, 1.0)
 
 
+def less_of_latents(
+    scale: tuple[np.ndarray, np.ndarray],
+    part: View | Literal["motion"],
+    config: ListenerConfig,
+    settings: ListenerSettings,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The scale of a view with which latents have settings.latent_weight of the spread that features have."""
+    mean, std = scale
+    return mean, np.where(is_latent(part, config), std / settings.latent_weight, std)
+
+
 def standardised(rows: np.ndarray, scale: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """Rows, less a mean and in units of a spread, clipped. rows: (n, width)."""
     return ((rows - scale[0]) / scale[1]).clip(-CLIP, CLIP)
 
 
-def fit_motion(music: RatedMusic, scales: Scales, settings: ListenerSettings) -> dict[str, np.ndarray]:
+def fit_motion(
+    music: RatedMusic, scales: Scales, config: ListenerConfig, settings: ListenerSettings
+) -> dict[str, np.ndarray]:
     """The weights of the motion, from all curves that are learned from; none if there are none."""
     rows, targets, weights = [], [], []
     curves = [(seen, scale_of_set(scales, seen)) for seen in music if seen.kind == "curve" and seen.teaches_level]
@@ -254,7 +270,7 @@ def fit_motion(music: RatedMusic, scales: Scales, settings: ListenerSettings) ->
             weights.append(np.repeat(share[None] / len(rows[-1]), len(rows[-1]), axis=0))
     if not rows:
         return {}
-    scale_of_rows = scale_of(rows)
+    scale_of_rows = less_of_latents(scale_of(rows), "motion", config, settings)
     x, y, w = standardised(np.concatenate(rows), scale_of_rows), np.concatenate(targets), np.concatenate(weights)
     weight = np.zeros((2, x.shape[1]))
     for k in range(2):

@@ -18,6 +18,7 @@ from pipeline.annotations import DIMENSIONS
 from pipeline.settings import UserError
 
 from .folds import folds_of_sets
+from .latent_projection import fit_projection
 from .listener import Listener, ListenerConfig, distance, views_read, weight_shapes
 from .listener_band import fit_band
 from .listener_errors import error_weights
@@ -62,16 +63,22 @@ def train_with_scales(pieces: Sequence[RatedPiece], settings: ListenerSettings) 
     for k, dimension in enumerate(DIMENSIONS):
         if all(np.isnan(piece.targets[:, k]).all() for piece in teaching):
             raise UserError(f"data.train_on: no set rates {dimension}; add one that does, or correct sets.NAME.columns")
-    music = RatedMusic.of(pieces, settings)
-    config = ListenerConfig(
-        pieces[0].input.values(settings.reads == "performance_and_latents").shape[1], settings.context
-    )
+    width = pieces[0].made.features.shape[1]
+    config = ListenerConfig(width, settings.context)
+    projection = None
+    if settings.reads == "performance_and_latents":
+        projection = fit_projection([piece.made.latents for piece in pieces], settings.latent_components)
+        components, latent = projection.components.shape
+        config = ListenerConfig(width + components, settings.context, latent, components)
+    music = RatedMusic.of(pieces, settings, projection)
     scales: dict[str, SetScale] = {}
     if music.own:
         scales = learn_scales(music, left_out_of(music, scales, config, settings, with_band=False))
     listener = fit_listener(music, scales, config, settings)
     left_out = left_out_of(music, scales, config, settings)
     weights = dict(listener.weights)
+    if projection is not None:
+        weights |= {"latents.mean": projection.mean, "latents.components": projection.components}
     if settings.context == "whole":
         weights["motion.gain"] = _motion_gain(left_out, scales)
     listener = Listener(weights, config)
@@ -100,7 +107,7 @@ def fit_listener(
     weights["error.far"] = np.quantile(far, [_FAR])
     if config.context == "whole":
         weights["motion.gain"] = np.ones(2)
-        weights |= {f"motion.{name}": values for name, values in fit_motion(music, scales, settings).items()}
+        weights |= {f"motion.{name}": values for name, values in fit_motion(music, scales, config, settings).items()}
     listener = Listener(weights, config)
     if with_band:
         weights |= {f"band.{name}": values for name, values in fit_band(listener, music, scales, settings).items()}

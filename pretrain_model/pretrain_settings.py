@@ -182,6 +182,8 @@ class ListenerSettings:
 
     splits: tuple[Split, ...]
     reads: Literal["performance", "performance_and_latents"]
+    latent_components: Annotated[int, Range(1, 512)]
+    latent_weight: Annotated[float, Range(0.01, 10)]
     context: Literal["whole", "heard"]
     penalty_level: Annotated[float, Range(0.001, 1e6)]
     penalty_motion: Annotated[float, Range(0.001, 1e6)]

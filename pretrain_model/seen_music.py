@@ -13,6 +13,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from .bar_context import BarViews
+from .head import Project
 from .known_sets import KINDS, Kind
 from .listener import Listener
 from .pretrain_settings import ListenerSettings
@@ -39,12 +40,12 @@ class SeenPiece:
     error: np.ndarray = field(default_factory=lambda: np.full(2, np.nan))
 
     @classmethod
-    def of(cls, piece: RatedPiece, settings: ListenerSettings, with_n_raters: bool) -> SeenPiece:
+    def of(cls, piece: RatedPiece, project: Project | None, with_n_raters: bool) -> SeenPiece:
         """The views and targets of a rated piece; of points that are rated as signs only the signs are used.
 
-        with_n_raters: whether `error` is that of the number of raters.
+        project: of latents; None if they are not read. with_n_raters: whether `error` is that of the number of raters.
         """
-        views = piece.input.views(settings.reads == "performance_and_latents")
+        views = piece.input.views(project)
         targets = piece.targets.astype(np.float64)
         if piece.kind == "sign":
             targets = np.where(np.isnan(targets) | (targets == 0), np.nan, targets > 0)
@@ -105,8 +106,11 @@ class RatedMusic:
     anchor: str | None = None
 
     @classmethod
-    def of(cls, pieces: Sequence[RatedPiece], settings: ListenerSettings) -> RatedMusic:
-        """All pieces by their set, at most `settings.largest_set` of each; one set at least is common."""
+    def of(cls, pieces: Sequence[RatedPiece], settings: ListenerSettings, project: Project | None = None) -> RatedMusic:
+        """All pieces by their set, at most `settings.largest_set` of each; one set at least is common.
+
+        project: of latents; None if they are not read.
+        """
         by_set: dict[str, list[RatedPiece]] = {}
         for piece in _grouped(pieces):
             by_set.setdefault(piece.dataset, []).append(piece)
@@ -114,7 +118,7 @@ class RatedMusic:
         for name, found in by_set.items():
             block, drawn = found[0].of, _drawn(found, settings.largest_set)
             only_n = not any(np.isfinite(piece.error).any() for piece in drawn)
-            seen = [SeenPiece.of(piece, settings, only_n) for piece in drawn]
+            seen = [SeenPiece.of(piece, project, only_n) for piece in drawn]
             seen = _ranked(seen) if block.rated_as == "rank" else seen
             is_common, teaches_level = block.scale == "common", block.teaches == "all"
             sets.append(SeenSet(name, block.rated_as, is_common and teaches_level, block.weight, seen, teaches_level))

@@ -115,6 +115,26 @@ def test_a_custom_mlp_whose_scale_is_not_above_0_is_refused(tmp_path: Path) -> N
         assert "not above 0" in refusal(path)
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"latent": "64", "components": "0"},
+        {"latent": "0", "components": "16"},
+        {"latent": "64", "components": "80"},
+        {"latent": "999999", "components": "1"},
+        {"latent": "-1", "components": "1"},
+        {"latent": "64", "components": "16"},  # without the tensors
+        {"levels": "0"},
+        {"levels": "many"},
+    ],
+)
+def test_a_listener_whose_latents_do_not_fit_is_refused(tmp_path: Path, facts) -> None:
+    tensors, metadata = bundled("bundled")
+    path = tmp_path / "head.safetensors"
+    save_file(tensors, path, metadata | facts)
+    refusal(path)
+
+
 def test_files_that_are_no_safetensors_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "head.safetensors"
     whole = BUNDLED_FILES["bundled"].read_bytes()

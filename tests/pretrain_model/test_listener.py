@@ -30,6 +30,7 @@ from pretrain_model.extraction import PieceLatents
 from pretrain_model.features import FEATURES, VERSION, BarFeatures, bar_features
 from pretrain_model.folds import folds_by_group
 from pretrain_model.head import BUNDLED_FILES, Head, HeadInput, Model, load_head, save_head
+from pretrain_model.latent_projection import fit_projection
 from pretrain_model.listener import FREE, Listener, ListenerConfig, free_of_grid, views_read, weight_shapes
 from pretrain_model.listener_level import Signs, minimise, no_signs
 from pretrain_model.listener_training import LEAST_SHARE, train_listener, train_with_scales
@@ -92,7 +93,7 @@ def views_with(given: RatedPiece, **columns: float) -> BarViews:
     features = given.made.features.copy()
     for name, value in columns.items():
         features[:, FEATURES.index(name)] = value
-    return HeadInput(BarFeatures(given.made.edges, features, given.made.band)).views(with_latents=False)
+    return HeadInput(BarFeatures(given.made.edges, features, given.made.band)).views()
 
 
 @pytest.fixture(scope="module")
@@ -153,17 +154,17 @@ def test_its_weights_have_the_signs_of_what_the_ratings_were_made_of(listener) -
 
 def test_drums_add_what_the_tags_say_and_nothing_on_average_over_bands(listener) -> None:
     songs = pieces_of("tagged")
-    added = np.stack([listener.band(song.input.views(with_latents=False))[-1] for song in songs])
+    added = np.stack([listener.band(song.input.views())[-1] for song in songs])
     bands = np.stack([song.made.band[-1] for song in songs])
     assert np.corrcoef(added[:, 1], 0.5 * bands[:, DRUMS] - 0.3 * bands[:, STRINGS])[0, 1] > 0.9
     np.testing.assert_allclose(added.mean(axis=0), 0, atol=1e-5)
     for dataset in ("vgmidi", "emopia"):
-        assert (listener.band(piece(dataset, 3).input.views(with_latents=False)) == 0).all()
+        assert (listener.band(piece(dataset, 3).input.views()) == 0).all()
 
 
 def test_without_songs_for_bands_a_band_adds_nothing(settings, whole_listener) -> None:
     alone = train_listener(pieces_of("vgmidi", "emopia"), settings)
-    views = piece("tagged", 3).input.views(with_latents=False)
+    views = piece("tagged", 3).input.views()
     assert (alone.band(views) == 0).all()
     assert (whole_listener.band(views) != 0).any()
 
@@ -264,7 +265,7 @@ def test_the_bundled_heard_head_does_not_know_how_a_song_goes_on() -> None:
 
 def test_the_motion_has_mean_0_and_its_size_is_the_gain_of_full_motion(whole_listener, heard_listener) -> None:
     for dataset in SETS:
-        views = piece(dataset, 7).input.views(with_latents=False)
+        views = piece(dataset, 7).input.views()
         cautious = replace(whole_listener, motion_size="cautious").moving(views)
         np.testing.assert_allclose(cautious.mean(axis=0), 0, atol=1e-7)
         assert cautious.std(axis=0).min() > 0.01
@@ -284,7 +285,7 @@ def test_the_mean_of_a_piece_is_the_same_with_full_and_cautious_motion() -> None
 def test_the_full_motion_swings_72_percent_as_far_as_ratings_do(whole_listener) -> None:
     """The smallest g whose concordance 2 g / (1 + g²) is 95 % of the best, which equal spreads have."""
     test = pieces_of("vgmidi", numbers=range(200, 260))
-    moving = np.concatenate([whole_listener.moving(p.input.views(with_latents=False)) for p in test])
+    moving = np.concatenate([whole_listener.moving(p.input.views()) for p in test])
     rated = np.concatenate([p.targets - p.targets.mean(axis=0) for p in test])
     size = (1 - np.sqrt(1 - LEAST_SHARE**2)) / LEAST_SHARE
     assert (LEAST_SHARE, size) == (0.95, pytest.approx(0.724, abs=0.001))
@@ -308,7 +309,7 @@ def test_less_exact_ratings_have_larger_errors(times: float, settings) -> None:
     sds = []
     for noise in (0.05, 0.05 * times):
         trained = train_listener([piece("vgmidi", k, noise=noise) for k in range(60)], settings)
-        test = [piece("vgmidi", k).input.views(with_latents=False) for k in range(200, 220)]
+        test = [piece("vgmidi", k).input.views() for k in range(200, 220)]
         sds.append(np.concatenate([trained.predict(views) for views in test])[:, 2:].mean(axis=0))
     assert (sds[1] / sds[0] > 0.6 * times).all()
 
@@ -348,7 +349,7 @@ def test_music_without_a_beat_grid_is_predicted_with_no_smaller_errors(listener)
     free = replace(listener, weights=sure | {"error.free": np.array([2.0, 3.0])})
     even = replace(listener, weights=sure | {"error.free": np.ones(2)})
     for dataset, times in (("vgmidi", (1, 1)), ("emopia", (2, 3))):
-        views = piece(dataset, 3).input.views(with_latents=False)
+        views = piece(dataset, 3).input.views()
         ratio = free.predict(views)[:, 2:] / even.predict(views)[:, 2:]
         np.testing.assert_allclose(ratio, np.tile(times, (N_BARS, 1)), rtol=1e-5)
 
@@ -356,7 +357,7 @@ def test_music_without_a_beat_grid_is_predicted_with_no_smaller_errors(listener)
 @pytest.mark.parametrize("end", [-1, 1])
 def test_how_far_a_prediction_lies_beyond_the_scale_tells_nothing_of_its_error(listener, end: int) -> None:
     """It is clipped to the end of the scale, and has the error of that."""
-    views = piece("vgmidi", 7).input.views(with_latents=False)
+    views = piece("vgmidi", 7).input.views()
     beyond, further = (
         replace(
             listener,
@@ -376,7 +377,7 @@ def test_a_listener_of_one_game_has_the_spread_of_ratings_as_its_error(context, 
     """No game can be left out, so that nothing measures the error."""
     one = [replace(p, group="game") for p in pieces_of("vgmidi", numbers=range(8))]
     trained = train_listener(one, replace(settings, context=context))
-    predicted = np.concatenate([trained.predict(p.input.views(with_latents=False)) for p in one])
+    predicted = np.concatenate([trained.predict(p.input.views()) for p in one])
     assert np.isfinite(predicted).all()
     spread = np.std([p.targets.mean(axis=0) for p in one], axis=0)
     np.testing.assert_allclose(predicted[:, 2:], np.tile(spread, (len(predicted), 1)), rtol=1e-5)
@@ -384,7 +385,7 @@ def test_a_listener_of_one_game_has_the_spread_of_ratings_as_its_error(context, 
 
 def test_a_single_rated_piece_is_enough_for_a_listener(settings) -> None:
     (one,) = pieces_of("vgmidi", numbers=[4])
-    predicted = train_listener([one], settings).predict(one.input.views(with_latents=False))
+    predicted = train_listener([one], settings).predict(one.input.views())
     assert np.isfinite(predicted).all()
     assert (predicted[:, 2:] > 0).all()
 
@@ -392,14 +393,14 @@ def test_a_single_rated_piece_is_enough_for_a_listener(settings) -> None:
 def test_a_tagged_song_and_a_clip_of_one_song_are_enough(settings) -> None:
     trained = train_listener([piece("emopia", 0), piece("tagged", 0), *pieces_of("vgmidi")], settings)
     for dataset in SETS:
-        predicted = trained.predict(piece(dataset, 300).input.views(with_latents=False))
+        predicted = trained.predict(piece(dataset, 300).input.views())
         assert np.isfinite(predicted).all()
         assert (predicted[:, 2:] > 0).all()
 
 
 def test_pieces_of_the_same_mean_rating_leave_predictions_finite(settings) -> None:
     alike = [replace(p, targets=np.full_like(p.targets, 0.2)) for p in pieces_of("vgmidi", numbers=range(12))]
-    predicted = train_listener(alike, settings).predict(piece("vgmidi", 300).input.views(with_latents=False))
+    predicted = train_listener(alike, settings).predict(piece("vgmidi", 300).input.views())
     assert np.isfinite(predicted).all()
     assert (predicted[:, 2:] > 0).all()
 
@@ -442,7 +443,7 @@ def test_the_same_music_makes_the_same_file_in_any_process(settings, tmp_path) -
 def test_a_saved_listener_predicts_as_the_trained_one_does(listener, tmp_path) -> None:
     inputs = [piece(dataset, k, n=3 + k).input for dataset in SETS for k in range(5)]
     for one, predicted in zip(inputs, saved(listener, tmp_path).predict(inputs), strict=True):
-        np.testing.assert_array_equal(predicted, listener.predict(one.views(with_latents=False)))
+        np.testing.assert_array_equal(predicted, listener.predict(one.views()))
         assert predicted.dtype == np.float32
 
 
@@ -488,7 +489,7 @@ def test_a_set_in_a_unit_of_its_own_is_enough_and_gives_predictions_on_the_scale
     trained, _, anchor = train_with_scales(pieces_of("tagged"), settings)
     assert anchor == "tagged"
     test = pieces_of("tagged", numbers=range(200, 240))
-    predicted = np.array([trained.predict(p.input.views(with_latents=False))[:, :2].mean(axis=0) for p in test])
+    predicted = np.array([trained.predict(p.input.views())[:, :2].mean(axis=0) for p in test])
     rated = np.array([p.targets.mean(axis=0) for p in test])
     assert np.corrcoef(predicted[:, 0], rated[:, 0])[0, 1] > 0.7
     assert np.abs(predicted).max() < 1
@@ -500,13 +501,36 @@ def test_nothing_to_learn_from_is_refused(settings) -> None:
 
 
 def test_a_listener_trained_on_latents_requires_them(settings, tmp_path) -> None:
-    both = replace(settings, reads="performance_and_latents")
+    both = replace(settings, reads="performance_and_latents", latent_components=2)
     head = saved(train_listener(pieces_of("vgmidi", numbers=range(9)), both), tmp_path, encoder_digest="a" * 64)
     given = piece("vgmidi", 1).input
     assert head.reads_latents
     assert head.predict([given])[0].shape == (N_BARS, 4)
     with pytest.raises(ValueError, match="latents"):
         head.predict([replace(given, latents=None)])
+
+
+def test_latents_that_weigh_nothing_change_nothing_and_others_do(settings) -> None:
+    pieces, heard = pieces_of("vgmidi", numbers=range(20)), piece("vgmidi", 30).input
+    both = replace(settings, reads="performance_and_latents", latent_components=2)
+    without = train_listener(pieces, settings).predict(heard.views())
+    predicted = []
+    for weight in (1e-4, 1.0):
+        trained = train_listener(pieces, replace(both, latent_weight=weight))
+        assert trained.config.width == N_FEATURES + 2 and trained.config.latent == 3
+        predicted.append(trained.predict(heard.views(trained.project)))
+    np.testing.assert_allclose(predicted[0][:, :2], without[:, :2], atol=2e-3)
+    assert np.abs(predicted[1][:, :2] - without[:, :2]).max() > 0.01
+
+
+def test_latents_are_projected_to_the_directions_in_which_bars_differ_most() -> None:
+    rng = np.random.default_rng(0)
+    latents = (rng.normal(size=(400, 3)) * (0.1, 5, 1) + (7, 0, 0)).astype(np.float32)
+    projection = fit_projection([latents[:100], latents[100:]], 2)
+    np.testing.assert_allclose(np.abs(projection.components), [[0, 1, 0], [0, 0, 1]], atol=0.1)
+    np.testing.assert_allclose(projection(latents).mean(axis=0), 0, atol=1e-3)
+    with pytest.raises(UserError, match="there are only 3"):
+        fit_projection([latents], 4)
 
 
 def test_a_custom_mlp_predicts_its_validation_error_for_every_bar(tmp_path) -> None:

@@ -44,6 +44,7 @@ def run(monkeypatch, encoder, tmp_path, emopia_zip, vgmidi_folder):
             "train.max_epochs=15",
             "train.batch_size=16",
             "train.size=small",
+            "listener.latent_components=2",
             "cross_validate.folds=2",
             "cross_validate.resamples=100",
         ]

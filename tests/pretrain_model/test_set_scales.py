@@ -34,7 +34,7 @@ def error(trained: TrainedListener, within: bool = False) -> float:
     errors = []
     for number in TEST:
         piece = made_piece(REFERENCE, number)
-        rated = trained.listener.predict(piece.input.views(False))[:, :2]
+        rated = trained.listener.predict(piece.input.views())[:, :2]
         means = rated.mean(axis=0), piece.targets.mean(axis=0)
         errors.append((rated - means[0]) - (piece.targets - means[1]) if within else means[0] - means[1])
     return float(np.sqrt(np.square(np.array(errors)).mean()))
@@ -80,7 +80,7 @@ def test_noise_has_no_weight_and_changes_nothing(of, settings, reference) -> Non
     before = learned(pieces, settings)
     after = learned([*pieces, *noise_set(range(300, 420), of)], settings)
     assert abs(error(after) - error(before)) < 0.01
-    views = [made_piece(REFERENCE, number).input.views(False) for number in TEST]
+    views = [made_piece(REFERENCE, number).input.views() for number in TEST]
     ratings = [np.stack([t.listener.predict(v)[:, :2].mean(axis=0) for v in views]) for t in (before, after)]
     for k in range(2):
         assert np.corrcoef(ratings[0][:, k], ratings[1][:, k])[0, 1] > 0.99
@@ -118,7 +118,7 @@ def test_a_set_that_rates_something_else_in_part_does_not_take_over(share, setti
     test = [with_other_feature(made_piece(REFERENCE, number), number) for number in TEST]
 
     def agreement(trained: TrainedListener) -> float:
-        means = [[trained.listener.predict(p.input.views(False))[:, :2].mean(axis=0) for p in test]]
+        means = [[trained.listener.predict(p.input.views())[:, :2].mean(axis=0) for p in test]]
         means.append([p.targets.mean(axis=0) for p in test])
         return min(np.corrcoef(np.array(means[0])[:, k], np.array(means[1])[:, k])[0, 1] for k in range(2))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import repeat
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -17,12 +18,15 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from .bar_transformer import BarTransformer, KeysValues, Layer, quantize
-from .checkpoint import EncoderConfig
+from .checkpoint import EncoderConfig, check_shapes, encoder_tensors
 from .encoder import batches_by_length, pad_words
 from .tokenizer_corpus import bar_notes
 from .vocabulary import BAR, EOS, MAX_BAR_WORDS, METER_ID, N_TOKENS, PAD
+from .weight_files import read_values, stored_tensors
 
 WORDS_PER_BATCH = 8192
+_ENCODER = "bar_transformer."  # before the encoder's names here, which a checkpoint doesn't have
+_DECODER = ("decoder.", "dec_out_proj.")
 
 
 class Decoder(nn.Module):
@@ -62,6 +66,36 @@ class Tokenizer(nn.Module):
         self.decoder = Decoder(config, decoder_layers)
         self.dec_out_proj = nn.Linear(config.width, N_TOKENS)
         nn.init.normal_(self.bar_transformer.token_emb["emb_lookup"].get_parameter("weight"), std=config.width**-0.5)
+
+    def checkpoint(self) -> dict[str, np.ndarray]:
+        """All weights in float16, by the names of MuseTok's checkpoint: those of the encoder, and the decoder's."""
+        return {
+            name.removeprefix(_ENCODER): values.detach().cpu().half().numpy()
+            for name, values in self.state_dict().items()
+        }
+
+    @classmethod
+    def load(cls, path: Path) -> Tokenizer:
+        """A tokenizer from a file that `checkpoint` filled, in float32 on the CPU.
+
+        Raises WeightsError if the file holds no tokenizer, or only an encoder.
+        """
+        config, encoder = encoder_tensors(path)
+        with stored_tensors(path) as (stored, _):
+            of_decoder = [name for name in stored if name.startswith(_DECODER)]
+            layers = len({name.split(".")[2] for name in of_decoder if name.startswith("decoder.decoder_layers.")})
+            with torch.device("meta"):
+                shapes = cls(config, max(1, layers)).decoder_shapes()
+            check_shapes(path, {name: stored[name].shape for name in of_decoder}, shapes)
+            decoder = read_values(path, {name: stored[name] for name in of_decoder})
+        model = cls(config, layers)
+        weights = {f"{_ENCODER}{name}": values for name, values in encoder.items()} | decoder
+        model.load_state_dict({name: torch.from_numpy(values) for name, values in weights.items()})
+        return model.eval()
+
+    def decoder_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the tensors that only decoding needs."""
+        return {name: tuple(v.shape) for name, v in self.state_dict().items() if name.startswith(_DECODER)}
 
     def vectors(self, words: Tensor) -> Tensor:
         """words: (bars, words) -> the vectors before quantization, float32 (bars, latent)."""

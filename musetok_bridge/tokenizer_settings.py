@@ -73,6 +73,7 @@ class TrainingSettings:
     decoded_bars: Annotated[int, Range(1, 1_000_000)]
     patience: Annotated[int, Range(1, 1000)]
     seed: Annotated[int, Range(0, 2**31 - 1)]
+    start_from: FilePath | None
     device: str
     dtype: Literal["auto", "float32", "bfloat16"]
 

@@ -22,7 +22,7 @@ from pipeline.files import atomic_write, file_digest, provenance, write_json
 from pipeline.processors import usable_processors
 from pipeline.settings import UserError
 
-from .checkpoint import save_encoder
+from .checkpoint import find_checkpoint, save_encoder
 from .encoder import batches_by_length, choose_device, fast_dtypes, one_thread_per_core, pad_words
 from .tokenizer_corpus import Corpus, read_corpus, transpose_words
 from .tokenizer_model import Tokenizer, measure_quality, reconstructed
@@ -59,16 +59,15 @@ def train_tokenizer(settings: TokenizerSettings) -> Path:
         f"bars to train on, {len(corpus.validation):,} to validate; {corpus.n_unusable:,} files without a usable bar"
     )
     device = choose_device(settings.training.device)
-    torch.manual_seed(settings.training.seed)
-    model = Tokenizer(settings.model.encoder_config(), settings.model.decoder_layers).to(device)
+    model = new_tokenizer(settings).to(device)
     progress = _train(model, corpus, settings, out, device)
 
     model.load_state_dict(torch.load(out / "best.pt", map_location=device, weights_only=True))
     path = out / "encoder.safetensors"
-    tensors = {k: v.detach().cpu().half().numpy() for k, v in model.bar_transformer.state_dict().items()}
-    model.bar_transformer.load_state_dict({k: torch.from_numpy(v).float() for k, v in tensors.items()})
-    save_encoder(path, settings.model.encoder_config(), tensors, {"training_steps": str(progress.step)})
-    quality = measure_quality(model, held_out(corpus, settings.quality.reconstructed_bars, settings.training.seed))
+    save_encoder(path, settings.model.encoder_config(), model.checkpoint(), {"training_steps": str(progress.step)})
+    quality = measure_quality(
+        Tokenizer.load(path), held_out(corpus, settings.quality.reconstructed_bars, settings.training.seed)
+    )
     write_json(out / "quality.json", quality)
     counts = {
         "digest": corpus.digest,
@@ -85,6 +84,21 @@ def train_tokenizer(settings: TokenizerSettings) -> Path:
     for name, value in quality.items():
         print(f"{name}: {value}")
     return path
+
+
+def new_tokenizer(settings: TokenizerSettings) -> Tokenizer:
+    """The tokenizer that training begins with: random weights, or those of training.start_from.
+
+    Raises UserError if that file holds a tokenizer of other sizes.
+    """
+    torch.manual_seed(settings.training.seed)
+    model = Tokenizer(settings.model.encoder_config(), settings.model.decoder_layers)
+    if (name := settings.training.start_from) is None:
+        return model
+    begun = Tokenizer.load(find_checkpoint(name))
+    if {k: v.shape for k, v in begun.state_dict().items()} != {k: v.shape for k, v in model.state_dict().items()}:
+        raise UserError(f"training.start_from: {name} has other sizes than the section model: set them alike")
+    return begun.train()
 
 
 def optimizers(model: Tokenizer, t: TrainingSettings) -> list[torch.optim.Optimizer]:
@@ -122,7 +136,7 @@ def _train(model: Tokenizer, corpus: Corpus, settings: TokenizerSettings, out: P
             bar.set_postfix(progress.history[-1])
         if finished or progress.stale >= t.patience:
             break
-        if progress.step == t.plain_steps:
+        if progress.step == t.plain_steps and t.start_from is None:
             _fit_codebooks(model, corpus, t, device)
         recent.append(compute_gradients(model, words, levels_of_bars(model, len(words), progress.step, t), t))
         torch.nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
@@ -136,12 +150,17 @@ def _train(model: Tokenizer, corpus: Corpus, settings: TokenizerSettings, out: P
     return progress
 
 
+def plain_steps(t: TrainingSettings) -> int:
+    """The steps before the quantizer is switched on; none if training starts from codebooks that were fitted before."""
+    return t.plain_steps if t.start_from is None else 0
+
+
 def levels_of_bars(model: Tokenizer, n_bars: int, step: int, t: TrainingSettings) -> Tensor | None:
     """How many levels of each bar's latent the decoder gets, int64 (bars,); None before the quantizer is switched on.
 
     A share t.fewer_levels of the bars has a number drawn by chance, so that the first levels hold what matters most.
     """
-    if step < t.plain_steps:
+    if step < plain_steps(t):
         return None
     rng = np.random.default_rng([t.seed, 5, step])
     levels = len(model.bar_transformer.levels)
@@ -230,7 +249,7 @@ def _validate(
     recent: float,
 ) -> None:
     """Add the validation loss and the share of exact notes to the history."""
-    quantized = progress.step > t.plain_steps
+    quantized = progress.step > plain_steps(t)
     losses, weights = [], []
     for words in batches:
         n_levels = torch.full((len(words),), len(model.bar_transformer.levels)) if quantized else None
@@ -296,6 +315,8 @@ def _resume(
 def _identity(settings: TokenizerSettings, corpus: Corpus) -> dict[str, Any]:
     """The settings and music that must be the same for a checkpoint and the run that resumes it."""
     free = ("max_steps", "max_minutes", "patience", "device", "validate_every", "decoded_bars")
-    training = {name: value for name, value in asdict(settings.training).items() if name not in free}
+    training = {
+        name: value for name, value in asdict(settings.training).items() if name not in free and value is not None
+    }
     share = settings.corpus.validation_share
     return {"model": asdict(settings.model), "training": training, "share": share, "corpus": corpus.digest}

@@ -10,14 +10,14 @@ import torch
 
 from musetok_bridge import load_encoder, score_to_bars
 from musetok_bridge.bar_transformer import quantize
-from musetok_bridge.checkpoint import EncoderConfig
+from musetok_bridge.checkpoint import EncoderConfig, save_encoder
 from musetok_bridge.encoder import pad_words
 from musetok_bridge.tokenizer_corpus import bar_notes, midi_files, read_corpus, transpose_words
 from musetok_bridge.tokenizer_model import Tokenizer, codebook_use, measure_quality
 from musetok_bridge.tokenizer_settings import SETTINGS_FILE, TokenizerSettings
-from musetok_bridge.tokenizer_training import train_tokenizer, training_batches
+from musetok_bridge.tokenizer_training import held_out, train_tokenizer, training_batches
 from musetok_bridge.vocabulary import PAD, WORD_ID, WORDS
-from pipeline.settings import UserError, load_settings
+from pipeline.settings import UserError, WeightsError, load_settings
 
 SMALL = {"layers": 1, "heads": 2, "width": 32, "feed_forward": 64, "latent": 16, "levels": 2, "codebook": 32}
 
@@ -40,6 +40,7 @@ def test_training_learns_resumes_and_leaves_a_usable_encoder(synthetic, tmp_path
         losses = list(csv.DictReader(file))
     assert [int(row["step"]) for row in losses] == [10, 20, 30, 40, 50, 60]
     assert float(losses[-1]["validation_loss"]) < float(losses[0]["validation_loss"])
+    assert all(0 <= float(row["exact_notes"]) <= 1 for row in losses)
     quality = json.loads((out / "quality.json").read_text())
     assert 0 < quality["codebook_perplexity"] <= quality["codebook_use"] <= 1
     assert json.loads((out / "run.json").read_text())["settings"]["model"]["latent"] == 16
@@ -57,6 +58,32 @@ def test_a_checkpoint_made_with_other_settings_or_music_is_refused(synthetic, tm
     (other / "single_note.mid").unlink()
     with pytest.raises(UserError, match=r"last\.pt"):
         train_tokenizer(settings_for(other, out, "training.max_steps=10"))
+
+
+def test_a_trained_file_holds_the_decoder_and_training_can_start_from_it(synthetic, tmp_path):
+    first = train_tokenizer(settings_for(synthetic, tmp_path / "first", "training.max_steps=40"))
+    model = Tokenizer.load(first)
+    bars = held_out(read_corpus(synthetic, 0.3), 20, seed=1)
+    assert measure_quality(model, bars) == json.loads((tmp_path / "first" / "quality.json").read_text())
+    start = f"training.start_from={first}"
+    second = train_tokenizer(settings_for(synthetic, tmp_path / "second", "training.max_steps=10", start))
+    with (tmp_path / "second" / "losses.csv").open() as file:
+        (loss,) = csv.DictReader(file)
+    with (tmp_path / "first" / "losses.csv").open() as file:
+        first_loss, *_, last_loss = csv.DictReader(file)
+    assert float(loss["validation_loss"]) < float(first_loss["validation_loss"])
+    assert float(loss["validation_loss"]) < float(last_loss["validation_loss"]) + 0.3
+    assert load_encoder(str(second)).digest != load_encoder(str(first)).digest
+    with pytest.raises(UserError, match=r"training\.start_from: .* other sizes"):
+        train_tokenizer(settings_for(synthetic, tmp_path / "third", start, "model.levels=3"))
+
+
+def test_a_file_without_its_decoder_is_no_tokenizer(tmp_path):
+    config = EncoderConfig(**SMALL)
+    encoder = {name: values.numpy() for name, values in Tokenizer(config, 1).bar_transformer.state_dict().items()}
+    save_encoder(tmp_path / "encoder.safetensors", config, encoder, {})
+    with pytest.raises(WeightsError, match=r"decoder\.seg_emb_proj\.weight is missing"):
+        Tokenizer.load(tmp_path / "encoder.safetensors")
 
 
 def test_a_finished_training_is_not_continued(synthetic, tmp_path):

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from analyze_emotion_annotations.analysis_settings import AnalysisSettings
+from musetok_bridge.encoding_settings import EncodingSettings
 from musetok_bridge.tokenizer_settings import TokenizerSettings
 from pipeline.columns_document import columns_chapter
 from pipeline.settings import CONFIG_DIR, ONE_OR_MORE, FilePath, Pattern, Range, as_override, load_settings
@@ -37,7 +38,12 @@ FILES: tuple[tuple[str, type, str], ...] = (
     ("export.yaml", ExportSettings, "`publish_annotations/01_export.py`"),
     ("pretrain.yaml", PretrainSettings, "the scripts of `pretrain_model/`"),
     ("match.yaml", RatingMatchSettings, "`process_gigamidi/03_match_ratings.py`"),
-    ("musetok.yaml", TokenizerSettings, "the scripts of `musetok_bridge/`"),
+    (
+        "musetok.yaml",
+        TokenizerSettings,
+        "`musetok_bridge/01_download_musetok.py` and `02_train_tokenizer.py`",
+    ),
+    ("encode.yaml", EncodingSettings, "`musetok_bridge/03_encode.py`"),
 )
 _SETTING = re.compile(r"(?P<indent> *)(?P<key>\w+):(?P<value>[^#]*)(?P<comment>#.*)?")
 _COMMENT = re.compile(r" *#")

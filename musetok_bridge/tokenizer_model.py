@@ -176,18 +176,21 @@ class Tokenizer(nn.Module):
 
 
 @torch.no_grad()
-def reconstructed(model: Tokenizer, bars: list[np.ndarray], quantized: bool = True) -> dict[str, float]:
+def reconstructed(
+    model: Tokenizer, bars: list[np.ndarray], quantized: bool = True, levels: int | None = None
+) -> dict[str, float]:
     """How much of bars the decoder gives back from their latents alone, in float32.
 
     exact_notes: share of the bars' notes that it writes with the same position, pitch and duration.
     written_notes_right: share of the notes it writes that are in the bar. exact_bars: share of bars whose notes are all
-    written and no others. quantized: False decodes the vectors before quantization.
+    written and no others. quantized: False decodes the vectors before quantization. levels: of the quantizer, the
+    first so many; None takes all.
     """
     notes = written = same = exact_bars = 0
     for batch, words in _batches(model, bars, "decoding"):
         latents = model.vectors(words)
         if quantized:
-            latents = quantize(latents, model.bar_transformer.codebooks())[1].sum(dim=1)
+            latents = quantize(latents, model.bar_transformer.codebooks()[:levels])[1].sum(dim=1)
         for i, words_written in zip(batch, model.decode(latents).cpu().numpy(), strict=True):
             true, back = bar_notes(bars[i]), bar_notes(words_written)
             notes, written, same = notes + len(true), written + len(back), same + len(true & back)
@@ -200,14 +203,14 @@ def reconstructed(model: Tokenizer, bars: list[np.ndarray], quantized: bool = Tr
 
 
 @torch.no_grad()
-def measure_quality(model: Tokenizer, bars: list[np.ndarray]) -> dict[str, float | int]:
+def measure_quality(model: Tokenizer, bars: list[np.ndarray], levels: int | None = None) -> dict[str, float | int]:
     """Measure a tokenizer on held-out bars, in float32 and with the quantizer: as `reconstructed`, and
 
     next_word_loss: nats a word. next_word_accuracy: share of words predicted right from the true words before.
     codebook_use and codebook_perplexity: share of a level's codewords that occur, and the exponential of their entropy
     as a share of all codewords; means over the levels.
     """
-    codebooks = model.bar_transformer.codebooks()
+    codebooks = model.bar_transformer.codebooks()[:levels]
     loss = right = n_words = 0.0
     codes: list[Tensor] = []
     for _, words in _batches(model, bars, "measuring"):
@@ -225,7 +228,7 @@ def measure_quality(model: Tokenizer, bars: list[np.ndarray]) -> dict[str, float
         "bars": len(bars),
         "next_word_loss": round(loss / n_words, 4),
         "next_word_accuracy": round(right / n_words, 4),
-        **reconstructed(model, bars),
+        **reconstructed(model, bars, levels=levels),
         "codebook_use": round(use, 4),
         "codebook_perplexity": round(perplexity, 4),
     }

@@ -43,7 +43,7 @@ def compare_sets(protocol: Protocol, predictor: str, resamples: int, seed: int) 
         sampled = []
         for other in others:
             of_other = protocol.of_set(predicted, other)
-            found = _differences(protocol, other, of_other, protocol.of_set(without, other), resamples, seed)
+            found = order_differences(protocol, other, of_other, protocol.of_set(without, other), resamples, seed)
             for k, dimension in enumerate(DIMENSIONS):
                 low, high = interval(found[1:, k, 1] - found[1:, k, 0])
                 before, after = found[0, k]
@@ -59,7 +59,7 @@ def _can_do_without(predictor: str, protocol: Protocol, name: str) -> bool:
     return trains(predictor, [piece for piece in protocol.pieces if piece.dataset != name])
 
 
-def _differences(
+def order_differences(
     protocol: Protocol, other: str, after: Sequence[Compared], before: Sequence[Compared], resamples: int, seed: int
 ) -> np.ndarray:
     """Agreement without and with a set, (1 + resamples, 2 dimensions, 2): first of all pieces, then of samples."""

@@ -2,11 +2,11 @@
 
     python benchmarks/latents_in_listener.py --set output.dir=output/pretrain
 
-Reads the output of pretrain_model/02_extract_latents.py and compares the listener with latents to the one without, on the
-same pieces, each left out of training: by game, by song, and on sets with `use: measure`, which nothing is fitted to. The
-settings are those of config/pretrain.yaml (--config and --set work as there). A cell is the change of the order of
-pieces (Spearman's rank correlation; for signs Somers' D) with its 95 % interval, by the bootstrap over pieces or groups;
-the last column is the mean over all sets and both dimensions.
+Reads the output of pretrain_model/02_extract_latents.py and compares the listener with latents to the one without, on
+the same pieces, each left out of training: by game, by song, and on sets with `use: measure`, which nothing is fitted
+to. The settings are those of config/pretrain.yaml (--config and --set work as there). A cell is the change of the
+order of pieces (Spearman's rank correlation; for signs Somers' D) with its 95 % interval, by the bootstrap over
+pieces or groups; the last column is the mean over all sets and both dimensions.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WITHOUT, WITH = "listener_whole", "listener_whole_and_latents"
 
 
 def changes(with_latents: Protocol, without: Protocol, settings: PretrainSettings) -> Iterator[np.ndarray]:
-    """For each measured set the changes of both dimensions: of all pieces first, then of samples, (1 + resamples, 2)."""
+    """For each measured set the changes of both dimensions, (1 + resamples, 2): of all pieces, then of samples."""
     for name in without.measured:
         after = with_latents.of_set(with_latents.left_out(WITH), name)
         before = without.of_set(without.left_out(WITHOUT), name)

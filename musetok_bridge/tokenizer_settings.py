@@ -61,6 +61,7 @@ class TrainingSettings:
     max_steps: Annotated[int, Range(1, 10_000_000)]
     max_minutes: Annotated[float, Range(0.01, 10_000)]
     words_per_batch: Annotated[int, Range(128, 1_000_000)]
+    optimizer: Literal["muon", "adamw"]
     learning_rate: Annotated[float, Range(1e-6, 0.1)]
     warmup_steps: Annotated[int, Range(0, 100_000)]
     weight_decay: Annotated[float, Range(0, 1)]

@@ -102,12 +102,13 @@ def new_tokenizer(settings: TokenizerSettings) -> Tokenizer:
 
 
 def optimizers(model: Tokenizer, t: TrainingSettings) -> list[torch.optim.Optimizer]:
-    """Muon (Jordan et al. 2024) for the matrices of the transformer layers, AdamW for everything else.
+    """Muon (Jordan et al. 2024) for the matrices of the layers and AdamW for everything else, or AdamW alone.
 
     Muon's steps are scaled to the root mean square that AdamW's have (Liu et al., Muon is scalable for LLM training,
-    2025), so both take the same learning rate. At equal time it leaves two thirds of AdamW's loss
-    (benchmarks/RESULTS.md).
+    2025), so both take the same learning rate.
     """
+    if t.optimizer == "adamw":
+        return [torch.optim.AdamW(model.parameters(), t.learning_rate, (0.9, 0.98), weight_decay=t.weight_decay)]
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "layers." in name and "vq" not in name]
     others = [p for p in model.parameters() if not any(p is matrix for matrix in matrices)]
     return [

@@ -8,14 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from musetok_bridge import load_encoder, score_to_bars
+from musetok_bridge import load_encoder, score_to_bars, tokenizer_training
 from musetok_bridge.bar_transformer import quantize
 from musetok_bridge.checkpoint import EncoderConfig, save_encoder
 from musetok_bridge.encoder import pad_words
 from musetok_bridge.tokenizer_corpus import bar_notes, midi_files, read_corpus, transpose_words
 from musetok_bridge.tokenizer_model import Tokenizer, codebook_use, measure_quality
 from musetok_bridge.tokenizer_settings import SETTINGS_FILE, TokenizerSettings
-from musetok_bridge.tokenizer_training import held_out, train_tokenizer, training_batches
+from musetok_bridge.tokenizer_training import (
+    compute_gradients,
+    held_out,
+    optimizers,
+    train_tokenizer,
+    training_batches,
+)
 from musetok_bridge.vocabulary import PAD, WORD_ID, WORDS
 from pipeline.settings import UserError, WeightsError, load_settings
 
@@ -47,6 +53,38 @@ def test_training_learns_resumes_and_leaves_a_usable_encoder(synthetic, tmp_path
     codes, latents = load_encoder(str(path)).encode(score_to_bars(synthetic / "random_mix.mid"))
     assert codes.shape[1] == 2 and latents.shape[1] == 16
     assert len(np.unique(latents, axis=0)) > 1
+
+
+def test_both_optimizers_train_every_weight(synthetic):
+    for name, n_optimizers in (("muon", 2), ("adamw", 1)):
+        settings = settings_for(synthetic, "unused", f"training.optimizer={name}")
+        model = Tokenizer(settings.model.encoder_config(), 1)
+        both = optimizers(model, settings.training)
+        assert len(both) == n_optimizers
+        held = [p for optimizer in both for group in optimizer.param_groups for p in group["params"]]
+        assert sorted(map(id, held)) == sorted(map(id, model.parameters()))
+        before = [p.detach().clone() for p in model.parameters()]
+        words = torch.from_numpy(pad_words(read_corpus(synthetic, 0.3).training[:40]))
+        compute_gradients(model, words, torch.full((40,), 2), settings.training)
+        for optimizer in both:
+            optimizer.step()
+        assert all((a != b).any() for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_gradients_of_shares_of_a_batch_are_those_of_the_whole(synthetic, monkeypatch):
+    settings = settings_for(synthetic, "unused")
+    torch.manual_seed(0)
+    model = Tokenizer(settings.model.encoder_config(), 1)
+    words = torch.from_numpy(pad_words(read_corpus(synthetic, 0.3).training[:7]))
+    found = []
+    for n in (1, 3, 20):
+        monkeypatch.setattr(tokenizer_training, "usable_processors", lambda n=n: n)
+        loss = compute_gradients(model, words, None, settings.training)
+        found.append((loss, [p.grad.clone() for p in model.parameters() if p.grad is not None]))
+    for loss, gradients in found[1:]:
+        assert loss == pytest.approx(found[0][0], rel=1e-5)
+        for a, b in zip(gradients, found[0][1], strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
 
 
 def test_a_checkpoint_made_with_other_settings_or_music_is_refused(synthetic, tmp_path):

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from .agreement import Points
 from .pretrain_settings import TrainSettings
 from .rated_pieces import RatedPiece
-from .training import bar_loss
+from .training import bar_loss, few_threads
 
 PIECES_PER_BATCH = 16
 HIDDEN = 64  # of each direction
@@ -77,7 +77,7 @@ def train_latent_sequence(
 ) -> LatentSequence:
     """Train on pieces, until the loss on `val` has not fallen for settings.patience passes; same seed, same model."""
     data, val_data = _Pieces(train, settings.quadrants), _Pieces(val, settings.quadrants)
-    with torch.random.fork_rng(devices=[]):
+    with few_threads(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         model = LatentSequence(data.latents[0].shape[1], settings.dropout)
         spread, mean = torch.std_mean(torch.cat(data.latents).double(), dim=0, correction=0)

@@ -7,7 +7,8 @@ mean and spread of the training bars, which become part of the model.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -18,12 +19,14 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 from tqdm import tqdm
 
+from pipeline.processors import usable_processors
 from pipeline.settings import UserError
 
 from .custom_mlp import CustomMLP, MLPConfig
 from .pretrain_settings import TrainSettings
 from .rated_pieces import BarDataset, RatedBars
 
+MOST_THREADS = 4  # that share a product; on two processors 16 take twice as long as 2 (benchmarks/RESULTS.md)
 _LEAST_SPREAD = 1e-6  # below it a dimension of the latent counts as constant, so that rounding errors are not amplified
 
 
@@ -43,12 +46,23 @@ def train_head(train: Sequence[RatedBars], val: Sequence[RatedBars], settings: T
     Raises UserError if the loss diverges.
     """
     train_bars, val_bars = (BarDataset(parts, settings.quadrants) for parts in (train, val))
-    with torch.random.fork_rng(devices=[]):  # keeps the caller's random state
+    with few_threads(), torch.random.fork_rng(devices=[]):  # keeps the caller's random state
         torch.manual_seed(settings.seed)
         model = CustomMLP(MLPConfig(train_bars.latents.shape[1], settings.size, settings.dropout))
         spread, mean = torch.std_mean(train_bars.latents.double(), dim=0, correction=0)  # each (width,)
         model.set_scale(mean.float(), torch.where(spread < _LEAST_SPREAD, 0.0, spread).float())
         return _fit(model, train_bars, val_bars, settings)
+
+
+@contextmanager
+def few_threads() -> Iterator[None]:
+    """Let torch use MOST_THREADS at most, and no more than there are processors: each product takes milliseconds."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(before, MOST_THREADS, usable_processors()))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _fit(model: CustomMLP, train_bars: BarDataset, val_bars: BarDataset, settings: TrainSettings) -> TrainedHead:

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.processors import usable_processors
 from pipeline.settings import UserError, load_settings
 from pretrain_model.agreement import pearson_r
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings, TrainSettings
 from pretrain_model.rated_pieces import BarDataset, RatedBars
-from pretrain_model.training import bar_loss, train_head
+from pretrain_model.training import MOST_THREADS, bar_loss, few_threads, train_head
 
 NO_SIGNS = torch.zeros(1, dtype=torch.bool)
 
@@ -50,6 +51,25 @@ def test_training_keeps_the_callers_random_state(settings) -> None:
     torch.manual_seed(5)
     train_head([rated_bars(100, 1)], [rated_bars(50, 2)], replace(settings, max_epochs=1))
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_training_takes_few_threads_and_gives_them_back(settings, monkeypatch) -> None:
+    seen: list[int] = []
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(16)
+        with few_threads():
+            seen.append(torch.get_num_threads())
+        seen.append(torch.get_num_threads())
+        monkeypatch.setattr("pretrain_model.training.usable_processors", lambda: 64)
+        with few_threads():
+            seen.append(torch.get_num_threads())
+        torch.set_num_threads(1)
+        with few_threads():
+            seen.append(torch.get_num_threads())
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [min(MOST_THREADS, usable_processors()), 16, MOST_THREADS, 1]
 
 
 @pytest.mark.parametrize("loss", ["mse", "smooth_l1"])

@@ -1,4 +1,4 @@
-"""From a symbolic score to MuseTok's bars: words, codes and latents. Independent of emotion and of any dataset."""
+"""From a symbolic score to MuseTok's bars: words, codes and latents. Independent of emotion."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -45,7 +45,7 @@ class Converted(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """Why a song can't be annotated. stage: read, parse, convert or predict; reason: one line."""
+    """Why a song can't be used. stage: read, parse, convert or predict; reason: one line."""
 
     stage: str
     reason: str
@@ -67,7 +67,7 @@ def convert_song(
         stage = "convert"
         converted = score_to_bars(read, **asdict(bars), limits=limits)
         if needs_pitch and not converted.n_notes.any():
-            return Failure(stage, "no_pitch: drums alone, which have no words, and the head reads latents of words")
+            return Failure(stage, "no_pitch: drums alone, which have no words for the encoder to read")
         return Converted(converted, perform(read.score, converted) if perform else None)
     except UnusableScore as error:
         return Failure(stage, reason_line(str(error)))

@@ -110,7 +110,8 @@ class BarEncoder:
         """Codes int16 (n, levels) and latents float32 (n, width) of a song's n bars; for a list a list of such pairs.
 
         music: Bars, or a score, the path of a MIDI or ABC file, or a MIDI file's bytes, which are converted as
-        01_annotate.py and 03_encode.py do; `score_to_bars` converts otherwise, and its Bars say which bar is which.
+        01_annotate.py and 03_encode.py do; `score_to_bars` converts otherwise, and its Bars say which bar is which. In
+        drums alone every bar is an empty one, and the scripts refuse them.
         Equal bars are encoded once, in batches of equal or nearly equal length. Words after a bar's 128th are not read.
         seen: bars encoded in earlier calls, extended by this one.
 

@@ -15,17 +15,17 @@ from dataclasses import asdict, replace
 from functools import partial
 from itertools import accumulate, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Never
 
 from tqdm import tqdm
 
 from pipeline.annotations import RUN_RECORD, finished_parts
-from pipeline.files import provenance
+from pipeline.files import provenance, remove_abandoned_below
 from pipeline.json_files import read_json
 from pipeline.parts import PartClaims, begin_or_continue, cannot_write, parts_to_do
 from pipeline.records import RecordError, digest_of
 from pipeline.settings import UserError, counted, duration_line, note, say
-from song_sources.gigamidi_source import open_source, pinned
+from song_sources.gigamidi_source import MidiSource, open_source, pinned
 from song_sources.song_rows import Row, Source
 
 from .conversion import Converted, Failure, convert_song
@@ -45,7 +45,6 @@ class EncodedSongs(NamedTuple):
     """Songs of one part, and those of its rows that failed, with the stage and the reason."""
 
     part: int
-    n_rows: int
     songs: list[EncodedSong]
     failures: list[tuple[Row, Failure]]
     ends_part: bool
@@ -71,6 +70,7 @@ class Encoding:
             lambda: begun_with(folder),
             lambda: provenance(settings, SCRIPT, decides=self.decides, parts=source.n_parts),
         )
+        remove_abandoned_below(folder / "latents")  # of runs that were killed
         done = finished_parts(folder)
         to_do = [part for part in range(source.n_parts) if part not in done]
         where = settings.dataset.path or f"{settings.dataset.name} {settings.dataset.config} {settings.dataset.split}"
@@ -82,7 +82,7 @@ class Encoding:
             if to_do:
                 self._say_what_it_takes(converters, to_do)
             parts = parts_to_do(to_do, claims)
-            for part, counts in _logged(self._finished(converters, parts), source.n_rows, len(to_do)):
+            for part, counts in _logged(self._finished(converters, parts), self._progress(done), len(to_do)):
                 claims.release(part)
                 if counts.failures and not counts.songs:
                     note(f"part {part:05d}: no song could be encoded; see {folder / 'failures'}")
@@ -90,6 +90,14 @@ class Encoding:
         for part in range(source.n_parts):
             totals.add(read_part(folder, part, self.run).counts)
         return totals
+
+    def _progress(self, done: Iterable[int]) -> tqdm[Never]:
+        """A progress bar of the songs, on a terminal. done: parts that are finished."""
+        before = [read_part(self.settings.folder, part, self.run).counts for part in done]
+        n_before = sum(counts.songs + counts.failures for counts in before)
+        return tqdm(
+            desc="encoding", unit=" songs", total=self.source.n_rows, initial=n_before, mininterval=1, disable=None
+        )
 
     def _finished(self, converters: Converters, parts: Iterable[int]) -> Generator[tuple[int, Counts], None, None]:
         """Encode parts; yields the number and counts of each when it is finished."""
@@ -112,7 +120,7 @@ class Encoding:
         with closing(converted):
             waiting: list[tuple[Row, Converted]] = []
             failures: list[tuple[Row, Failure]] = []
-            seen, n_bars, n_rows = SeenBars(), 0, 0
+            seen, n_bars = SeenBars(), 0
             for part, songs, ends_part in converted:
                 for row, result in songs:
                     if isinstance(result, Converted):
@@ -122,7 +130,6 @@ class Encoding:
                         failures.append(
                             (row, Failure("read", f"not_read: {row.read_error}") if row.read_error else result)
                         )
-                n_rows += len(songs)
                 if n_bars < self.settings.compute.bars_per_batch and not ends_part:
                     continue
                 encoded = self.encoder.encode([song.bars for _, song in waiting], seen)
@@ -130,8 +137,8 @@ class Encoding:
                     EncodedSong(row, song.bars.bar_number, codes, latents)
                     for (row, song), (codes, latents) in zip(waiting, encoded, strict=True)
                 ]
-                yield EncodedSongs(part, n_rows, found, failures, ends_part)
-                waiting, failures, n_bars, n_rows = [], [], 0, 0
+                yield EncodedSongs(part, found, failures, ends_part)
+                waiting, failures, n_bars = [], [], 0
                 if ends_part:
                     seen = SeenBars()
 
@@ -170,7 +177,7 @@ class Encoding:
 
 def file_format(settings: EncodingSettings, source: Source, encoder: BarEncoder) -> FileFormat:
     """How a run writes its files."""
-    by_title = source.columns == ("title",)  # MIDI files
+    by_title = isinstance(source, MidiSource)
     metadata = {"encoder_digest": encoder.digest, "encoder_name": encoder.name, "dtype": encoder.dtype}
     metadata["levels"] = str(encoder.levels)
     return FileFormat(settings.output.files, settings.output.latents, by_title, encoder.levels, encoder.width, metadata)
@@ -212,7 +219,7 @@ def begun_with(folder: Path) -> dict[str, Any] | None:
     """What decided when a folder was begun; None if it was not. Raises RecordError if its record is another's."""
     try:
         record = read_json(folder / RUN_RECORD)
-        if record["written_by"] == SCRIPT and isinstance(record["decides"], dict):
+        if record["written_by"] == SCRIPT and all(isinstance(record[key], dict) for key in ("decides", "settings")):
             return dict(record["decides"])
     except FileNotFoundError:
         return None
@@ -235,10 +242,12 @@ def _batches_of_part(batch: EncodedSongs, following: Iterator[EncodedSongs]) -> 
         yield batch
 
 
-def _logged(finished: Iterable[tuple[int, Counts]], n_rows: int | None, n_parts: int) -> Iterator[tuple[int, Counts]]:
-    """Finished parts, with a line printed for each, and on a terminal a progress bar of the songs."""
+def _logged(
+    finished: Iterable[tuple[int, Counts]], progress: tqdm[Never], n_parts: int
+) -> Iterator[tuple[int, Counts]]:
+    """Finished parts, with a line printed for each. progress: counts songs. n_parts: those that are to be done."""
     began, n_bars = time.monotonic(), 0
-    with tqdm(desc="encoding", unit=" songs", total=n_rows, mininterval=1, disable=None) as progress:
+    with closing(progress):
         for n_done, (part, counts) in enumerate(finished, 1):
             progress.update(counts.songs + counts.failures)
             n_bars += counts.bars

@@ -26,7 +26,7 @@ class ComputeSettings:
 class OutputSettings:
     """The output folder, the files in it, and the number of the dataset's row groups in a part."""
 
-    dir: FilePath
+    dir: FilePath | None
     files: Literal["safetensors", "parquet"]
     latents: Literal["float32", "float16", "none"]
     row_groups_per_part: Annotated[int, Range(1, 100_000)]
@@ -45,5 +45,8 @@ class EncodingSettings:
 
     @property
     def folder(self) -> Path:
-        """The output folder."""
-        return Path(self.output.dir)
+        """The output folder; without output.dir it is output/latents/NAME, of the music or of the dataset's split."""
+        if self.output.dir is not None:
+            return Path(self.output.dir)
+        path = self.dataset.path
+        return Path("output/latents") / (Path(path).resolve().name if path else f"gigamidi-{self.dataset.split}")

@@ -44,7 +44,9 @@ def verify(settings: EncodingSettings) -> tuple[list[Problem], Counts]:
         raise UserError(f"output.dir: {folder} has no {RUN_RECORD}, so it can't be checked")
     begun = settings_from(EncodingSettings, read_json(folder / RUN_RECORD)["settings"], str(folder / RUN_RECORD))
     dataset = replace(begun.dataset, path=settings.dataset.path or begun.dataset.path)
-    encoding = Encoding(replace(begun, dataset=dataset, output=replace(begun.output, dir=settings.output.dir)))
+    model = replace(begun.model, device=settings.model.device)  # nothing is encoded
+    output = replace(begun.output, dir=str(folder))
+    encoding = Encoding(replace(begun, dataset=dataset, model=model, output=output))
     for key, value in encoding.decides.items():
         if decides.get(key) != value:
             raise UserError(f"output.dir: {folder} was made with another {key}, so it can't be checked with this one")

@@ -7,17 +7,20 @@
     latents/NAME.safetensors          a file for each song: bar_number, codes, latents (output.files: safetensors)
     parts/part-00000.json             the record that finishes the part, with the digests of its tables
 
-and the same for every other part. NAME is the path of a MIDI file, or for songs of a dataset the first two digits of
-the md5 and the md5. Every file is written under a temporary name and moved to its place, the record last.
+and the same for every other part. NAME is the path of a MIDI file, or for songs of a dataset part-00000/MD5, for one
+that is there before part-00000/MD5-2, and so on. Every file is written under a temporary name and moved to its place,
+the record last.
 """
 
 from __future__ import annotations
 
 import csv
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from itertools import chain, count
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
@@ -26,7 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.annotations import FAILURES, TEXT, names, record_path
-from pipeline.cells import cell
+from pipeline.cells import as_text, cell
 from pipeline.files import atomic_write, file_digest, midi_md5, remove_abandoned, write_json, write_tensors
 from pipeline.json_files import read_json
 from pipeline.records import RecordError
@@ -114,16 +117,18 @@ def part_paths(part: int, files: str) -> list[str]:
     return [*paths, f"latents/part-{part:05d}.parquet"] if files == "parquet" else paths
 
 
-def song_file(row: Row, by_title: bool) -> str:
-    """The path of a song's file below the folder, by its title if it is a MIDI file's path, else by its md5.
+def song_file(row: Row, part: int, by_title: bool, taken: Container[str]) -> str:
+    """The path of a song's file below the folder, by its title if that is a MIDI file's path, else by its part and md5.
 
-    A dataset may hold anything as md5: what is none is replaced by that of the bytes, and so is a title that is too
-    long for a file's name.
+    A dataset may hold anything as md5: what is none is replaced by that of the bytes. A title that is too long, or that
+    a table can't hold as it is, is replaced by the md5. taken: paths of other songs of the part.
     """
-    if by_title and len(PurePath(row.name).name.encode(errors="replace")) <= LONGEST_NAME:
+    if by_title and as_text(row.name) == row.name and len(PurePath(row.name).name.encode()) <= LONGEST_NAME:
         return f"latents/{row.name}.safetensors"
-    md5 = row.md5.lower() if _MD5.fullmatch(row.md5.lower()) else midi_md5(row.music or b"")
-    return f"latents/{md5[:2]}/{md5}.safetensors"
+    md5 = row.md5 if _MD5.fullmatch(row.md5) else midi_md5(row.music or b"")
+    suffixes = chain([""], (f"-{n}" for n in count(2)))
+    paths = (f"latents/part-{part:05d}/{md5}{suffix}.safetensors" for suffix in suffixes)
+    return next(path for path in paths if path not in taken)
 
 
 class PartFiles:
@@ -133,6 +138,7 @@ class PartFiles:
         self, folder: Path, part: int, format_: FileFormat, tables: Mapping[str, Any], parquet: pq.ParquetWriter | None
     ):
         self.counts = Counts()
+        self._part, self._taken = part, set[str]()
         self._folder, self._format, self._parquet = folder, format_, parquet
         self._part_file = f"latents/part-{part:05d}.parquet"
         self._tables = tables
@@ -144,10 +150,16 @@ class PartFiles:
         for song in songs:
             name, digest = self._part_file, ""
             if not self._parquet:
-                name = song_file(song.row, self._format.by_title)
+                name = song_file(song.row, self._part, self._format.by_title, self._taken)
+                self._taken.add(name)
                 digest = self._write_song(self._folder / name, song)
-            title = song.row.name if self._format.by_title else ""
-            row = (cell(TEXT, song.row.md5), cell(TEXT, title), len(song.bar_number), cell(TEXT, name), digest)
+            row = (
+                cell(TEXT, song.row.md5),
+                cell(TEXT, song.row.name if self._format.by_title else ""),
+                len(song.bar_number),
+                cell(TEXT, name),
+                digest,
+            )
             self._tables["songs"].writerow(row)
             self.counts.add(Counts(songs=1, bars=len(song.bar_number)))
         if self._parquet and songs:
@@ -164,8 +176,8 @@ class PartFiles:
         tensors = {"bar_number": song.bar_number.astype(np.int32), "codes": song.codes}
         if kind := self._format.kind:
             tensors["latents"] = song.latents.astype(kind)
-        remove_abandoned(path)
-        write_tensors(path, tensors, {**self._format.metadata, "md5": song.row.md5})
+        write_tensors(path, tensors, {**self._format.metadata, "md5": _unicode(song.row.md5)})
+        on_disk(path)
         return file_digest(path)
 
     def _table(self, songs: Sequence[EncodedSong]) -> pa.Table:
@@ -186,18 +198,29 @@ class PartFiles:
 @contextmanager
 def part_files(folder: Path, part: int, format_: FileFormat) -> Iterator[PartFiles]:
     """The files of a part to fill, which get their names if the block ends without an error. Raises OSError."""
-    with ExitStack() as places, ExitStack() as opened:
-        tables: dict[str, Any] = {}
-        parquet = None
+    with ExitStack() as places:
+        temporary = {}
         for path in part_paths(part, format_.files):
             remove_abandoned(folder / path)
-            temporary = places.enter_context(atomic_write(folder / path))
-            if path.endswith(".parquet"):
-                parquet = opened.enter_context(pq.ParquetWriter(temporary, format_.schema(), compression="zstd"))
-            else:
-                file = opened.enter_context(temporary.open("w", encoding="utf-8", errors="replace", newline=""))
-                tables[path.split("/")[0]] = csv.writer(file, lineterminator="\n")
-        yield PartFiles(folder, part, format_, tables, parquet)
+            temporary[path] = places.enter_context(atomic_write(folder / path))
+        with ExitStack() as opened:
+            tables: dict[str, Any] = {}
+            parquet = None
+            for path, written in temporary.items():
+                if path.endswith(".parquet"):
+                    parquet = opened.enter_context(pq.ParquetWriter(written, format_.schema(), compression="zstd"))
+                else:
+                    file = opened.enter_context(written.open("w", encoding="utf-8", errors="replace", newline=""))
+                    tables[path.split("/")[0]] = csv.writer(file, lineterminator="\n")
+            yield PartFiles(folder, part, format_, tables, parquet)
+        for written in temporary.values():
+            on_disk(written)
+
+
+def on_disk(path: Path) -> None:
+    """Wait until a file's content is on the disk, so that a crash can't leave a finished part without it."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _unicode(text: str) -> str:

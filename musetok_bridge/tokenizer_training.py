@@ -66,7 +66,7 @@ def train_tokenizer(settings: TokenizerSettings) -> Path:
     path = out / "encoder.safetensors"
     save_encoder(path, settings.model.encoder_config(), model.checkpoint(), {"training_steps": str(progress.step)})
     quality = measure_quality(
-        Tokenizer.load(path), held_out(corpus, settings.quality.reconstructed_bars, settings.training.seed)
+        Tokenizer.load(path).to(device), held_out(corpus, settings.quality.reconstructed_bars, settings.training.seed)
     )
     write_json(out / "quality.json", quality)
     counts = {
@@ -181,7 +181,7 @@ def compute_gradients(model: Tokenizer, words: Tensor, n_levels: Tensor | None, 
         part = words[rows]
         share = (part[:, 1:] != PAD).sum() / all_words
         with torch.autocast(words.device.type, torch.bfloat16, enabled=number_format(t, words.device) == "bfloat16"):
-            loss, next_word = model.loss(part, None if n_levels is None else n_levels[rows], t.commitment)
+            loss, next_word = model.loss(part, None if n_levels is None else n_levels[rows.cpu()], t.commitment)
         return torch.autograd.grad(loss * share, parameters, allow_unused=True), float(next_word * share)
 
     rows = torch.arange(len(words), device=words.device)

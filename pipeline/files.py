@@ -21,7 +21,7 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from http.client import HTTPException
@@ -153,7 +153,16 @@ def remove_abandoned(path: Path) -> None:
     That is known of a writer on this machine whose process has ended, and taken to be so of any that has not written
     for a day. Where locks don't work (some network drives and containers), others may be at work on the same path.
     """
-    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*{TEMPORARY}"):
+    _remove_if_abandoned(path.parent.glob(f".{glob.escape(path.name)}.*{TEMPORARY}"))
+
+
+def remove_abandoned_below(folder: Path) -> None:
+    """As remove_abandoned, for all files in a folder and those below it."""
+    _remove_if_abandoned(path for path in folder.rglob(f".*{TEMPORARY}") if is_temporary(path))
+
+
+def _remove_if_abandoned(temporaries: Iterable[Path]) -> None:
+    for temporary in temporaries:
         with suppress(FileNotFoundError):  # its writer has finished, or another process has removed it
             if _has_ended(temporary) or time.time() - temporary.stat().st_mtime > ABANDONED_AFTER:
                 temporary.unlink()

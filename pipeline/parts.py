@@ -100,7 +100,7 @@ class PartClaims:
                 return False
             except NotImplementedError:
                 self._locks = False
-                note(f"{self._folder} is on a file system without locks: give each run in it its own compute.share")
+                note(f"{self._folder} is on a file system without locks: two runs in it may do the same parts")
             except OSError as error:
                 raise cannot_write(self._folder, error) from error
             else:

@@ -34,7 +34,7 @@ def _quota(root: Path) -> float:
     −1 for none. A group's limit holds for the groups below it. Source: the kernel's cgroup-v2.rst and sched-bwc.rst.
     """
     lowest = math.inf
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # no such file, or not as the kernel writes it
         for line in (root / "proc/self/cgroup").read_text("utf-8").splitlines():
             _, controllers, path = line.split(":", 2)
             if controllers and "cpu" not in controllers.split(","):

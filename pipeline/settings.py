@@ -163,7 +163,7 @@ def load_settings(
 ) -> SettingsT:
     """Read the settings of a phase.
 
-    settings_class: a frozen dataclass whose fields have no defaults.
+    settings_class: a frozen dataclass; a field that has a default may be missing in records of earlier versions.
     default_file: name of the phase's file in `config/`, which holds every setting.
     config: a YAML file whose settings replace the defaults, and which may hold those of other phases too; None takes
     the defaults as they are.

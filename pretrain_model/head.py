@@ -135,18 +135,26 @@ class Head:
         """Raise WeightsError if this listener reads another number of values. latent: width of latents, or 0."""
         if not isinstance(self.model, Listener):
             return
-        config, there = self.model.config, len(FEATURES) + latent
-        reads = config.width - config.components + config.latent
-        if reads != there:
+        config = self.model.config
+        reads = (config.width - config.components, config.latent)
+        if reads != (len(FEATURES), latent):
             raise WeightsError(
-                f"head {self.name!r} reads {reads} values of a bar, here a bar has {there}: train a head"
+                f"head {self.name!r} reads {reads[0]} features and {reads[1]} numbers of a latent, here a bar has "
+                f"{len(FEATURES)} and {latent}: train a head"
             )
 
     def check_encoder(self, encoder: NamedEncoder) -> None:
         """Raise WeightsError if this head was trained on the latents of another encoder, or of other levels."""
-        if not self.reads_latents:
-            return
-        if encoder.digest != self.encoder_digest:
+        self.check_digest(encoder)
+        if self.reads_latents and (levels := self.levels or encoder.all_levels) != encoder.levels:
+            raise WeightsError(
+                f"head {self.name!r} was trained on the latents of {levels} levels, not of the first {encoder.levels}: "
+                f"set model.levels={levels}, or train a head"
+            )
+
+    def check_digest(self, encoder: NamedEncoder) -> None:
+        """Raise WeightsError if this head was trained on the latents of another encoder."""
+        if self.reads_latents and encoder.digest != self.encoder_digest:
             raise WeightsError(
                 f"head {self.name!r} was trained on latents of encoder {self.encoder_digest[:12]}…, not of "
                 f"{encoder.name!r} ({encoder.digest[:12]}…): use that encoder, or train a head"
@@ -199,6 +207,8 @@ def load_head(name: str = "bundled", device: str = "cpu", motion: Motion = "full
                 f"{path}: reads features of version {version}, here they are {FEATURES_VERSION}: train it again"
             )
         model = _loaded(facts, tensors, device, motion)
+        if isinstance(model, Listener) and bool(encoder_digest) != bool(model.config.latent):
+            raise WeightsError(f"{path}: of an earlier version, or not whole: train it again")
     except UserError:
         raise
     except Exception as error:  # a damaged or hostile file can make a library raise nearly anything

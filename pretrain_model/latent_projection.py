@@ -36,6 +36,8 @@ def fit_projection(latents: Sequence[np.ndarray], components: int) -> LatentProj
     bars = np.concatenate(latents).astype(np.float64)
     most = min(bars.shape)
     if components > most:
-        raise SettingsError(f"'listener.latent_components' is {components}: there are only {most} in these latents")
+        raise SettingsError(
+            f"'listener.latent_components' is {components}: these latents have {most}, so set it to that at most"
+        )
     found = PCA(components, svd_solver="full").fit(bars)
     return LatentProjection(found.mean_.astype(np.float32), found.components_.astype(np.float32))

@@ -1,7 +1,8 @@
 """A small recurrent head on latents: a bar's valence and arousal from the latents of all bars of its piece.
 
 CustomMLP reads one bar; this one reads those before and after it too, in both directions (a bidirectional gated
-recurrent unit, Cho et al., EMNLP 2014). It is compared in cross-validation, with the settings of CustomMLP.
+recurrent unit, Cho et al., EMNLP 2014). It is compared in cross-validation, with the settings of CustomMLP
+other than train.size and train.batch_size.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 from tqdm import tqdm
+
+from pipeline.settings import UserError
 
 from .agreement import Points
 from .pretrain_settings import TrainSettings
@@ -97,6 +100,8 @@ def train_latent_sequence(
             model.eval()
             with torch.no_grad():
                 loss = float(val_data.loss(model, range(len(val)), settings.loss)[0])
+            if not math.isfinite(loss):
+                raise UserError(f"the loss is {loss} after epoch {epoch}: set train.learning_rate lower")
             if loss < best_loss:
                 best_loss, best_epoch, best = loss, epoch, deepcopy(model.state_dict())
             elif epoch - best_epoch >= settings.patience:

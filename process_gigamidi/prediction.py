@@ -106,9 +106,13 @@ def load_models(model: ModelSettings) -> Models:
     if not head.reads_latents:
         if model.encoder != "bundled":
             note(f"head {model.head!r} reads no latents: model.encoder is not used")
+        if model.levels is not None:
+            note(f"head {model.head!r} reads no latents: model.levels is not used")
         head.check_width(0)
         return Models(None, head)
-    encoder = replace(model, levels=model.levels or head.levels).load()
+    head.check_digest(whole := replace(model, levels=None).load())
+    levels = model.levels or head.levels or whole.all_levels
+    encoder = whole if levels == whole.all_levels else replace(model, levels=levels).load()
     head.check_encoder(encoder)
     head.check_width(encoder.width)
     return Models(encoder, head)

@@ -96,6 +96,7 @@ def what_decides(
         "match.least_score": settings.match.least_score,
         "model.encoder": encoder.digest,
         "model.dtype": encoder.dtype,
+        **({} if encoder.levels == encoder.all_levels else {"model.levels": encoder.levels}),
         "features": FEATURES_VERSION,
         **{f"limits.{name}": value for name, value in asdict(settings.limits).items()},
         "output.row_groups_per_part": settings.output.row_groups_per_part,
@@ -139,7 +140,9 @@ def _next_command(settings: RatingMatchSettings, encoder: NamedEncoder) -> str:
         if not is_by_identity(folder, name) and not (latents_folder(folder, encoder) / name).is_dir()
     ]
     script = "pretrain_model/02_extract_latents.py" if lacking else "pretrain_model/03_train.py"
-    overrides = {"output.dir": settings.ratings.dir, "model.encoder": settings.model.encoder}
+    overrides: dict[str, Any] = {"output.dir": settings.ratings.dir, "model.encoder": settings.model.encoder}
+    if encoder.levels != encoder.all_levels:
+        overrides |= {"model.levels": encoder.levels}
     if lacking:
         overrides |= {"model.device": settings.model.device, "model.dtype": settings.model.dtype}
     return command_line(script, overrides)

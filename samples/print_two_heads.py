@@ -34,7 +34,8 @@ def main() -> None:
     parser.add_argument("folder", nargs=2, type=Path)
     first, second = parser.parse_args().folder
     left, right = songs(first), songs(second)
-    both = left[["title", *MEANS]].join(right[MEANS].add_suffix(" of the second"))
+    both = left[MEANS].join(right[MEANS].add_suffix(" of the second"), how="outer")
+    both.insert(0, "title", left["title"].combine_first(right["title"]))
     both["title"] = both["title"].fillna("").str.slice(0, LONGEST_TITLE)
     names = [f"{dimension}, {head_of(folder)}" for folder in (first, second) for dimension in ("valence", "arousal")]
     both.columns = pd.Index(["song", *names])

@@ -1,4 +1,4 @@
-"""The songs to annotate, in numbered parts: from the Hub, a local copy, or MIDI files.
+"""Songs in numbered parts: from the Hub, a local copy, or MIDI files.
 
 A part is a fixed number of row groups of the dataset's Parquet files, in their order, so it is the same for every
 reader; in a folder of MIDI files every FILES_PER_GROUP files count as a row group.

@@ -5,6 +5,7 @@ import json
 import shutil
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
@@ -13,6 +14,7 @@ from script_runs import run_script, settings_words
 from musetok_bridge import UnusableScore, load_encoder, score_to_bars
 from musetok_bridge.encoding import Encoding
 from musetok_bridge.encoding_settings import SETTINGS_FILE, EncodingSettings
+from pipeline.files import TEMPORARY
 from pipeline.settings import UserError, load_settings
 
 SCRIPT = "musetok_bridge/03_encode.py"
@@ -136,7 +138,7 @@ def test_a_run_that_was_stopped_is_continued_and_gives_the_same_bytes(hub_copy, 
     for path in sorted(once.rglob("*")):
         if path.is_file() and path.suffix != ".lock" and path.name != "run.json":
             assert (twice / path.relative_to(once)).read_bytes() == path.read_bytes(), path
-    assert not list(twice.rglob("*.temporary*"))
+    assert not list(twice.rglob(f"*{TEMPORARY}"))
 
 
 def test_other_work_in_the_same_folder_is_refused(synthetic, tmp_path):
@@ -204,3 +206,51 @@ def test_a_datasets_md5_never_becomes_a_path(tmp_path):
     assert not (tmp_path / "escaped.safetensors").exists()
     (found,) = (tmp_path / "out" / "latents").rglob("*.safetensors")
     assert found.parent.parent == tmp_path / "out" / "latents" and len(found.stem) == 32
+
+
+def test_songs_that_are_there_twice_have_a_file_each(tmp_path):
+    from small_dataset import rows_of, song, write_parquet
+
+    rows_twice = [*rows_of([song(2), song(3)]), *rows_of([song(2)])]
+    rows_twice[1]["md5"] = rows_twice[0]["md5"]  # of other bytes
+    write_parquet(tmp_path / "set" / "train.parquet", rows_twice)
+    chosen = [f"dataset.path={tmp_path / 'set'}", f"output.dir={tmp_path / 'out'}"]
+    assert encode(settings=chosen).returncode == 0
+    files = [row["file"] for row in rows(tmp_path / "out" / "songs" / "part-00000.csv")]
+    md5 = rows_twice[0]["md5"]
+    assert files == [f"latents/part-00000/{md5}{suffix}.safetensors" for suffix in ("", "-2", "-3")]
+    assert [len(load_file(tmp_path / "out" / file)["codes"]) for file in files] == [2, 3, 2]
+    assert encode("--verify", settings=chosen).returncode == 0
+
+
+def test_titles_of_a_data_set_never_become_paths(tmp_path):
+    from small_dataset import song
+
+    table = pa.table({"md5": ["", ""], "music": [song(2), song(3)], "title": ["", "../a"]})
+    (tmp_path / "set").mkdir()
+    pq.write_table(table, tmp_path / "set" / "train.parquet")
+    chosen = [f"dataset.path={tmp_path / 'set'}", f"output.dir={tmp_path / 'out'}"]
+    assert encode(settings=chosen).returncode == 0
+    files = [row["file"] for row in rows(tmp_path / "out" / "songs" / "part-00000.csv")]
+    assert len(set(files)) == 2 and all(file.startswith("latents/part-00000/") for file in files)
+    assert encode("--verify", settings=chosen).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["a b [1].mid", "é—ü.mid", f"{'long ' * 40}.mid", "tab\there.mid"])
+def test_odd_names_of_files_are_found_again(synthetic, tmp_path, name):
+    folder = tmp_path / "music"
+    folder.mkdir()
+    shutil.copy(synthetic / "chords_4_4.mid", folder / name)
+    chosen = [f"output.dir={tmp_path / 'out'}"]
+    assert encode(folder, settings=chosen).returncode == 0
+    (row,) = rows(tmp_path / "out" / "songs" / "part-00000.csv")
+    assert len(load_file(tmp_path / "out" / row["file"])["codes"]) == 4
+    assert encode("--verify", settings=chosen).returncode == 0
+
+
+def test_without_a_folder_the_results_are_called_by_the_music(synthetic, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("chords_4_4.mid", "random_mix.mid"):
+        assert encode(synthetic / name).returncode == 0
+        assert (tmp_path / "output" / "latents" / name / "latents" / f"{name}.safetensors").exists()
+    assert encode(synthetic / "random_mix.mid", "--verify").returncode == 0

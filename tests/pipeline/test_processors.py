@@ -3,8 +3,9 @@ import subprocess
 import sys
 
 import pytest
+from threadpoolctl import threadpool_limits
 
-from pipeline.processors import limit_threads, usable_processors
+from pipeline.processors import THREAD_SETTINGS, limit_threads, usable_processors
 from pipeline.settings import PROJECT_ROOT
 
 HERE = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -47,6 +48,7 @@ def test_a_quota_of_a_control_group_counts(tmp_path, groups, files):
         ("0::/\n", {"cpu.max": "100000 0"}),
         ("2:memory:/\n1:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}),
         ("", {}),
+        ("no colons\n", {"cpu.max": "100000 100000"}),
     ],
 )
 def test_without_a_lower_quota_it_is_the_affinity(tmp_path, groups, files):
@@ -59,7 +61,7 @@ def test_a_machine_without_control_groups(tmp_path):
 
 THREADS = """
 import os, numpy, torch
-from pipeline.processors import limit_threads
+from pipeline.processors import THREAD_SETTINGS, limit_threads
 from threadpoolctl import threadpool_info
 limit_threads()
 most = max(library["num_threads"] for library in threadpool_info())
@@ -69,7 +71,7 @@ print(most, torch.get_num_threads(), os.environ["OMP_NUM_THREADS"])
 
 @pytest.mark.parametrize(("threads", "kept"), [("16", HERE), ("1", 1), ("", HERE), ("many", HERE)])
 def test_no_library_has_more_threads_than_processors_and_fewer_are_kept(threads, kept):
-    environment = os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+    environment = os.environ | dict.fromkeys(THREAD_SETTINGS, threads)
     done = subprocess.run(
         [sys.executable, "-c", THREADS], env=environment, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
     )
@@ -77,6 +79,8 @@ def test_no_library_has_more_threads_than_processors_and_fewer_are_kept(threads,
 
 
 def test_what_is_loaded_later_inherits_the_limit(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "64")
-    limit_threads()
-    assert os.environ["OMP_NUM_THREADS"] == str(usable_processors())
+    for name in THREAD_SETTINGS:
+        monkeypatch.setenv(name, "64")
+    with threadpool_limits():  # which restores what is loaded
+        limit_threads()
+    assert {os.environ[name] for name in THREAD_SETTINGS} == {str(usable_processors())}

@@ -13,10 +13,11 @@ from crashing_reader import convert_with_crashing_reader
 from small_dataset import read, rows_of, settings_for, song, write_parquet
 from symusic import Note, Score, Track
 
-from musetok_bridge import conversion, prediction
+from musetok_bridge import conversion
 from musetok_bridge.scores import WHY_LEFT_OUT, Limits
 from pipeline.annotations import LEFT_OUT, SONGS, names
 from pipeline.settings import load_settings
+from process_gigamidi import prediction
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 

@@ -25,7 +25,7 @@ from pipeline.json_files import read_json
 from pipeline.parts import PartClaims, begin_or_continue, cannot_write, parts_to_do
 from pipeline.records import RecordError, digest_of
 from pipeline.settings import UserError, counted, duration_line, note, say
-from song_sources.gigamidi_source import MidiSource, open_source, pinned
+from song_sources.gigamidi_source import MidiSource, open_source, pinned_as_begun
 from song_sources.song_rows import Row, Source
 
 from .conversion import Converted, Failure, convert_song
@@ -54,7 +54,8 @@ class Encoding:
     """A dataset, an encoder and a folder, as the settings name them. Raises UserError if one can't be used."""
 
     def __init__(self, settings: EncodingSettings):
-        self.settings = settings = with_pinned_revision(settings)
+        dataset = pinned_as_begun(settings.dataset, lambda: begun_with(settings.folder))
+        self.settings = settings = replace(settings, dataset=dataset)
         self.source = open_dataset(settings)
         self.encoder = settings.model.load()
         self.format = file_format(settings, self.source, self.encoder)
@@ -205,14 +206,6 @@ def what_decides(settings: EncodingSettings, identity: Mapping[str, str | None],
         "compute.bars_per_batch": settings.compute.bars_per_batch,
         **{f"output.{name}": value for name, value in asdict(settings.output).items() if name != "dir"},
     }
-
-
-def with_pinned_revision(settings: EncodingSettings) -> EncodingSettings:
-    """The settings with a commit of the dataset: the one the folder was begun with, unless they name a revision."""
-    dataset = settings.dataset
-    decides = begun_with(settings.folder) if dataset.path is None and dataset.revision is None else None
-    revision = (decides or {}).get("dataset.revision")
-    return replace(settings, dataset=replace(dataset, revision=revision) if revision else pinned(dataset))
 
 
 def begun_with(folder: Path) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """The files of codes and latents of a dataset's bars, part by part.
 
     run.json                          what made the folder: dataset, encoder, settings
-    songs/part-00000.csv              SONGS: a row for each encoded song
+    songs/part-00000.csv              SONG_COLUMNS: a row for each encoded song
     failures/part-00000.csv           FAILURES: a row for each song that could not be encoded, and why
     latents/part-00000.parquet        a row for each bar: md5, bar_number, codes, latent (output.files: parquet)
     latents/NAME.safetensors          a file for each song: bar_number, codes, latents (output.files: safetensors)
@@ -37,7 +37,7 @@ from pipeline.settings import first_line, one_line
 from song_sources.song_rows import Row
 
 # file: of the song's codes and latents, below the folder. sha256: of that file; empty for Parquet, which the record has
-SONGS = ("md5", "title", "n_bars", "file", "sha256")
+SONG_COLUMNS = ("md5", "title", "n_bars", "file", "sha256")
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _KINDS: dict[str, type[np.floating[Any]]] = {"float32": np.float32, "float16": np.float16}
 LONGEST_NAME = 160  # bytes of a title; with its ending, and the writer's while it is written, it stays below 255
@@ -142,7 +142,7 @@ class PartFiles:
         self._folder, self._format, self._parquet = folder, format_, parquet
         self._part_file = f"latents/part-{part:05d}.parquet"
         self._tables = tables
-        self._tables["songs"].writerow(SONGS)
+        self._tables["songs"].writerow(SONG_COLUMNS)
         self._tables["failures"].writerow(names(FAILURES))
 
     def add(self, songs: Sequence[EncodedSong]) -> None:

@@ -101,7 +101,7 @@ def new_tokenizer(settings: TokenizerSettings) -> Tokenizer:
     return begun.train()
 
 
-def optimizers(model: Tokenizer, t: TrainingSettings) -> list[torch.optim.Optimizer]:
+def make_optimizers(model: Tokenizer, t: TrainingSettings) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al. 2024) for the matrices of the layers and AdamW for everything else, or AdamW alone.
 
     Muon's steps are scaled to the root mean square that AdamW's have (Liu et al., Muon is scalable for LLM training,
@@ -119,9 +119,9 @@ def optimizers(model: Tokenizer, t: TrainingSettings) -> list[torch.optim.Optimi
 
 def _train(model: Tokenizer, corpus: Corpus, settings: TokenizerSettings, out: Path, device: torch.device) -> Progress:
     t = settings.training
-    both = optimizers(model, t)
+    optimizers = make_optimizers(model, t)
     identity = _identity(settings, corpus)
-    progress = _resume(out, model, both, identity, device)
+    progress = _resume(out, model, optimizers, identity, device)
     began = time.monotonic() - 60 * progress.minutes
     validation = validation_batches(corpus, t, device)
     to_decode = held_out(corpus, t.decoded_bars, t.seed)
@@ -133,7 +133,7 @@ def _train(model: Tokenizer, corpus: Corpus, settings: TokenizerSettings, out: P
         if recent and (finished or progress.step % t.validate_every == 0):
             _validate(model, validation, to_decode, t, progress, float(np.mean(recent)))
             recent = []
-            _save(out, model, both, progress, identity)
+            _save(out, model, optimizers, progress, identity)
             bar.set_postfix(progress.history[-1])
         if finished or progress.stale >= t.patience:
             break
@@ -141,7 +141,7 @@ def _train(model: Tokenizer, corpus: Corpus, settings: TokenizerSettings, out: P
             _fit_codebooks(model, corpus, t, device)
         recent.append(compute_gradients(model, words, levels_of_bars(model, len(words), progress.step, t), t))
         torch.nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
-        for optimizer in both:
+        for optimizer in optimizers:
             optimizer.param_groups[0]["lr"] = t.learning_rate * learning_rate_share(progress, t)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -281,10 +281,10 @@ def _fit_codebooks(model: Tokenizer, corpus: Corpus, t: TrainingSettings, device
 
 
 def _save(
-    out: Path, model: Tokenizer, both: list[torch.optim.Optimizer], progress: Progress, identity: dict[str, Any]
+    out: Path, model: Tokenizer, optimizers: list[torch.optim.Optimizer], progress: Progress, identity: dict[str, Any]
 ) -> None:
     state: dict[str, Any] = {"model": model.state_dict(), "progress": asdict(progress), "training_of": identity}
-    state["optimizers"] = [optimizer.state_dict() for optimizer in both]
+    state["optimizers"] = [optimizer.state_dict() for optimizer in optimizers]
     with atomic_write(out / "last.pt") as temporary:
         torch.save(state, temporary)
     if progress.stale == 0:
@@ -297,7 +297,7 @@ def _save(
 
 
 def _resume(
-    out: Path, model: Tokenizer, both: list[torch.optim.Optimizer], identity: dict[str, Any], device: torch.device
+    out: Path, model: Tokenizer, optimizers: list[torch.optim.Optimizer], identity: dict[str, Any], device: torch.device
 ) -> Progress:
     path = out / "last.pt"
     if not path.exists():
@@ -306,7 +306,7 @@ def _resume(
     if state["training_of"] != identity:
         raise UserError(f"{path}: made with other settings or music; give another output.dir, or remove it")
     model.load_state_dict(state["model"])
-    for optimizer, before in zip(both, state["optimizers"], strict=True):
+    for optimizer, before in zip(optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(before)
     progress = Progress(**state["progress"])
     print(f"resuming from step {progress.step:,} of {path}")

@@ -22,7 +22,7 @@ from pretrain_model.extraction import latents_folder
 from pretrain_model.features import VERSION as FEATURES_VERSION
 from pretrain_model.head import NamedEncoder
 from pretrain_model.rated_set import is_by_identity
-from song_sources.gigamidi_source import open_source, pinned
+from song_sources.gigamidi_source import open_source, pinned_as_begun
 
 from .match_parts import FORMAT, MatchedPart, begin_or_continue, begun, read_part
 from .match_settings import RatingMatchSettings
@@ -40,7 +40,7 @@ def match_ratings(settings: RatingMatchSettings) -> None:
     names = wanted_sets(settings.folder)
     digests = wanted_digests(settings.folder, names)
     wanted = WantedSongs(read_wanted(settings.folder, names), settings.match.least_score)
-    settings = _with_pinned_revision(settings)
+    settings = replace(settings, dataset=pinned_as_begun(settings.dataset, lambda: begun(settings.matched)))
     source = open_source(settings.dataset, settings.output.row_groups_per_part, settings.limits.file_bytes)
     if not source.n_parts or source.n_rows == 0:
         raise UserError(
@@ -101,14 +101,6 @@ def what_decides(
         **{f"limits.{name}": value for name, value in asdict(settings.limits).items()},
         "output.row_groups_per_part": settings.output.row_groups_per_part,
     }
-
-
-def _with_pinned_revision(settings: RatingMatchSettings) -> RatingMatchSettings:
-    """The settings with a commit of the dataset: the one the matching was begun with, unless they name a revision."""
-    dataset = settings.dataset
-    decides = begun(settings.matched) if dataset.path is None and dataset.revision is None else None
-    begun_with = (decides or {}).get("dataset.revision")
-    return replace(settings, dataset=replace(dataset, revision=begun_with) if begun_with else pinned(dataset))
 
 
 def _logged(finished: Iterable[MatchedPart], n_parts: int) -> Iterator[MatchedPart]:

@@ -13,7 +13,7 @@ from pipeline.files import provenance, write_json
 from pipeline.parts import SECONDS_TO_BEGIN, cannot_write
 from pipeline.records import DATASET, Totals, read_dataset_run
 from pipeline.settings import UserError
-from song_sources.gigamidi_source import pinned
+from song_sources.gigamidi_source import pinned_as_begun
 
 from .annotation_settings import AnnotationSettings
 from .trained_on import TRAINED_ON, RatedSetFacts
@@ -50,10 +50,12 @@ def with_pinned_revision(settings: AnnotationSettings) -> AnnotationSettings:
 
     Raises UserError if the Hub doesn't answer or run.json can't be read.
     """
-    dataset = settings.dataset
-    record = read_dataset_run(settings.folder) if dataset.path is None and dataset.revision is None else None
-    begun_with = record["decides"].get("dataset.revision") if record else None
-    return replace(settings, dataset=replace(dataset, revision=begun_with) if begun_with else pinned(dataset))
+
+    def begun_with() -> Mapping[str, Any] | None:
+        record = read_dataset_run(settings.folder)
+        return record["decides"] if record else None
+
+    return replace(settings, dataset=pinned_as_begun(settings.dataset, begun_with))
 
 
 def begin_or_continue(

@@ -6,7 +6,7 @@ reader; in a folder of MIDI files every FILES_PER_GROUP files count as a row gro
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -80,6 +80,17 @@ def pinned(settings: DatasetSettings) -> DatasetSettings:
         return HfApi(endpoint=datasets.config.HF_ENDPOINT).dataset_info(settings.name, revision=settings.revision).sha
 
     return replace(settings, revision=tried(commit, replace(settings, retry_seconds=0)))
+
+
+def pinned_as_begun(settings: DatasetSettings, begun_with: Callable[[], Mapping[str, Any] | None]) -> DatasetSettings:
+    """As `pinned`, with the commit that a folder was begun with, unless the settings name a revision.
+
+    begun_with: returns what decided about the folder when it was begun; None if it was not.
+    """
+    if settings.path is not None or settings.revision is not None:
+        return pinned(settings)
+    revision = (begun_with() or {}).get("dataset.revision")
+    return replace(settings, revision=revision) if revision else pinned(settings)
 
 
 class HubSource(ParquetSource):

@@ -18,7 +18,7 @@ from musetok_bridge.tokenizer_settings import SETTINGS_FILE, TokenizerSettings
 from musetok_bridge.tokenizer_training import (
     compute_gradients,
     held_out,
-    optimizers,
+    make_optimizers,
     train_tokenizer,
     training_batches,
 )
@@ -59,14 +59,14 @@ def test_both_optimizers_train_every_weight(synthetic):
     for name, n_optimizers in (("muon", 2), ("adamw", 1)):
         settings = settings_for(synthetic, "unused", f"training.optimizer={name}")
         model = Tokenizer(settings.model.encoder_config(), 1)
-        both = optimizers(model, settings.training)
-        assert len(both) == n_optimizers
-        held = [p for optimizer in both for group in optimizer.param_groups for p in group["params"]]
+        optimizers = make_optimizers(model, settings.training)
+        assert len(optimizers) == n_optimizers
+        held = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
         assert sorted(map(id, held)) == sorted(map(id, model.parameters()))
         before = [p.detach().clone() for p in model.parameters()]
         words = torch.from_numpy(pad_words(read_corpus(synthetic, 0.3).training[:40]))
         compute_gradients(model, words, torch.full((40,), 2), settings.training)
-        for optimizer in both:
+        for optimizer in optimizers:
             optimizer.step()
         assert all((a != b).any() for a, b in zip(before, model.parameters(), strict=True))
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from musetok_bridge.encoding_settings import SETTINGS_FILE, EncodingSettings
-from pipeline.settings import path_argument, run_command, say
+from pipeline.settings import SettingsError, is_unicode, path_argument, run_command, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,9 @@ def main(settings: EncodingSettings, arguments: argparse.Namespace) -> None:
     # Imported here: the conversion workers start by importing this file, and must not wait for torch.
     from musetok_bridge.encoding import Encoding, counts_line
 
-    if arguments.music:
+    if arguments.music is not None:
+        if not is_unicode(str(arguments.music)):
+            raise SettingsError(f"{str(arguments.music)!r}: its bytes are not UTF-8; rename it")
         settings = replace(settings, dataset=replace(settings.dataset, path=str(arguments.music)))
     if arguments.verify:
         check(settings)

@@ -14,7 +14,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeAlias, overload
+from typing import TypeAlias, cast, overload
 
 import numpy as np
 import torch
@@ -49,8 +49,15 @@ class SeenBars:
 
     def __init__(self) -> None:
         self.index: dict[bytes, int] = {}
+        self._encoder: tuple[object, ...] | None = None
         self.codes = np.empty((0, 0), dtype=np.int16)
         self.latents = np.empty((0, 0), dtype=np.float32)
+
+    def check(self, *encoder: object) -> None:
+        """Raise ValueError if the bars seen so far were encoded by another encoder, number format or levels."""
+        if self._encoder not in (None, encoder):
+            raise ValueError("these bars were encoded by another encoder, or with other levels")
+        self._encoder = encoder
 
     def indices(self, bars: Bars) -> np.ndarray:
         """The row of each bar among the distinct bars, int64 (n); bars not seen before get the next rows."""
@@ -117,10 +124,15 @@ class BarEncoder:
 
         Raises UnusableScore if a song can't be converted.
         """
-        if not isinstance(music, Sequence) or isinstance(music, str | bytes | Bars):
-            return self.encode([music], seen)[0]
-        bars = [song if isinstance(song, Bars) else _bars_of(song) for song in music]
+        if isinstance(music, Bars | str | Path | bytes) or hasattr(music, "tracks"):
+            return self.encode([cast("Music", music)], seen)[0]
+        if not isinstance(music, Sequence):
+            raise TypeError(
+                f"encode takes Bars, a score, a path or bytes, or a list of such, not {type(music).__name__}"
+            )
+        bars = [song if isinstance(song, Bars) else _bars_of(song) for song in cast("Sequence[Music]", music)]
         seen = seen or SeenBars()
+        seen.check(self.digest, self.dtype, self.levels)
         n_before = len(seen.index)
         indices = [seen.indices(song) for song in bars]
         seen.add(*self._encode_distinct(list(islice(seen.index, n_before, None))))
@@ -173,7 +185,9 @@ class BarEncoder:
 
 
 def _bars_of(song: AnyScore | bytes | str | Path) -> Bars:
-    """A song's bars, converted with the default settings of the scripts."""
+    """A song's bars, converted with the default settings of the scripts. Raises TypeError if it is no song."""
+    if not (isinstance(song, bytes | str | Path) or hasattr(song, "tracks")):
+        raise TypeError(f"encode takes Bars, scores, paths and bytes, not {type(song).__name__}")
     return score_to_bars(song, merge_doubled=True, thin_long_bars=True)
 
 
@@ -238,7 +252,7 @@ def load_encoder(
         note(f"this processor has no bfloat16 instructions: {dtype} is slower than float32")
     config, tensors = encoder_tensors(find_checkpoint(name))
     if levels is not None and not 1 <= levels <= config.levels:
-        raise UserError(f"the encoder {name!r} has {config.levels} levels: it can't give the first {levels}")
+        raise SettingsError(f"the encoder {name!r} has {config.levels} levels: it can't give the first {levels}")
     network = BarTransformer(config)
     network.load_state_dict({key: torch.from_numpy(values) for key, values in tensors.items()})
     return bar_encoder(name, tensors_digest(tensors), network, torch_device, dtype, levels)

@@ -89,12 +89,12 @@ class Encoding:
                     note(f"part {part:05d}: no song could be encoded; see {folder / 'failures'}")
         totals = Counts()
         for part in range(source.n_parts):
-            totals.add(read_part(folder, part, self.run).counts)
+            totals.add(read_part(folder, part, self.run, self.format.files).counts)
         return totals
 
     def _progress(self, done: Iterable[int]) -> tqdm[Never]:
         """A progress bar of the songs, on a terminal. done: parts that are finished."""
-        before = [read_part(self.settings.folder, part, self.run).counts for part in done]
+        before = [read_part(self.settings.folder, part, self.run, self.format.files).counts for part in done]
         n_before = sum(counts.songs + counts.failures for counts in before)
         return tqdm(
             desc="encoding", unit=" songs", total=self.source.n_rows, initial=n_before, mininterval=1, disable=None
@@ -186,6 +186,11 @@ def file_format(settings: EncodingSettings, source: Source, encoder: BarEncoder)
 
 def open_dataset(settings: EncodingSettings) -> Source:
     """The dataset that the settings name. Raises UserError if it can't be read or is empty."""
+    path, folder = settings.dataset.path, settings.folder.resolve()
+    if path and settings.output.files == "parquet" and folder.is_relative_to(Path(path).resolve()):
+        raise UserError(
+            f"output.dir: {settings.folder} is in {path}, where its Parquet would be read as music: move it"
+        )
     source = open_source(settings.dataset, settings.output.row_groups_per_part, settings.limits.file_bytes)
     if not source.n_parts or source.n_rows == 0:
         raise UserError(f"{settings.dataset.path or settings.dataset.name}: there are no songs in it")

@@ -46,10 +46,12 @@ def verify(settings: EncodingSettings) -> tuple[list[Problem], Counts]:
     dataset = replace(begun.dataset, path=settings.dataset.path or begun.dataset.path)
     model = replace(begun.model, device=settings.model.device)  # nothing is encoded
     output = replace(begun.output, dir=str(folder))
+    if dataset.path is not None and not Path(dataset.path).exists():
+        raise UserError(f"dataset.path: {dataset.path} does not exist; give where the music is now: --verify PATH")
     encoding = Encoding(replace(begun, dataset=dataset, model=model, output=output))
     for key, value in encoding.decides.items():
         if decides.get(key) != value:
-            raise UserError(f"output.dir: {folder} was made with another {key}, so it can't be checked with this one")
+            raise UserError(f"output.dir: {folder} was made with another value of {key}: it can't be checked with this")
     problems: list[Problem] = []
     totals = Counts()
     for part in tqdm(range(encoding.source.n_parts), desc="verifying", unit=" parts", disable=None):
@@ -58,10 +60,12 @@ def verify(settings: EncodingSettings) -> tuple[list[Problem], Counts]:
             problems.append(Problem(f"part {part:05d}: not finished"))
             continue
         try:
-            totals.add(read_part(folder, part, encoding.run).counts)
+            totals.add(read_part(folder, part, encoding.run, encoding.format.files).counts)
             wrong = next(_wrong(encoding, part), None)
         except RecordError as error:
             wrong = str(error)
+        except (OSError, KeyError, ValueError) as error:
+            wrong = f"its tables can't be read ({type(error).__name__})"
         if wrong:
             problems.append(Problem(f"part {part:05d}: {wrong}", (record,)))
     for part in sorted(finished_parts(folder)):
@@ -73,7 +77,7 @@ def verify(settings: EncodingSettings) -> tuple[list[Problem], Counts]:
 def _wrong(encoding: Encoding, part: int) -> Iterator[str]:
     """What is wrong with a finished part, in words."""
     folder = encoding.settings.folder
-    record = read_part(folder, part, encoding.run)
+    record = read_part(folder, part, encoding.run, encoding.format.files)
     for path, digest in record.sha256.items():
         yield from _changed(folder, path, digest)
     songs, failures = (_rows(folder / f"{table}/part-{part:05d}.csv") for table in ("songs", "failures"))

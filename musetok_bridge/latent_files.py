@@ -39,6 +39,7 @@ from song_sources.song_rows import Row
 # file: of the song's codes and latents, below the folder. sha256: of that file; empty for Parquet, which the record has
 SONG_COLUMNS = ("md5", "title", "n_bars", "file", "sha256")
 _MD5 = re.compile(r"[0-9a-f]{32}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _KINDS: dict[str, type[np.floating[Any]]] = {"float32": np.float32, "float16": np.float16}
 LONGEST_NAME = 160  # bytes of a title; with its ending, and the writer's while it is written, it stays below 255
 
@@ -150,9 +151,7 @@ class PartFiles:
         for song in songs:
             name, digest = self._part_file, ""
             if not self._parquet:
-                name = song_file(song.row, self._part, self._format.by_title, self._taken)
-                self._taken.add(name)
-                digest = self._write_song(self._folder / name, song)
+                name, digest = self._write_song(song)
             row = (
                 cell(TEXT, song.row.md5),
                 cell(TEXT, song.row.name if self._format.by_title else ""),
@@ -171,14 +170,25 @@ class PartFiles:
         self._tables["failures"].writerow([cell(TEXT, text) for text in (row.md5, stage, reason)])
         self.counts.add(Counts(failures=1))
 
-    def _write_song(self, path: Path, song: EncodedSong) -> str:
-        """Write a song's file; returns its digest."""
+    def _write_song(self, song: EncodedSong) -> tuple[str, str]:
+        """Write a song's file; returns its path below the folder and its digest."""
         tensors = {"bar_number": song.bar_number.astype(np.int32), "codes": song.codes}
         if kind := self._format.kind:
             tensors["latents"] = song.latents.astype(kind)
-        write_tensors(path, tensors, {**self._format.metadata, "md5": _unicode(song.row.md5)})
+        metadata = {**self._format.metadata, "md5": _unicode(song.row.md5)}
+        for by_title in (self._format.by_title, False):
+            name = song_file(song.row, self._part, by_title, self._taken)
+            path = self._folder / name
+            try:
+                write_tensors(path, tensors, metadata)
+            except (FileExistsError, IsADirectoryError, NotADirectoryError):
+                if not by_title:  # a.mid beside a folder a.mid.safetensors
+                    raise
+            else:
+                break
         on_disk(path)
-        return file_digest(path)
+        self._taken.add(name)
+        return name, file_digest(path)
 
     def _table(self, songs: Sequence[EncodedSong]) -> pa.Table:
         """The bars of songs as rows."""
@@ -242,8 +252,11 @@ def finish_part(folder: Path, part: int, run: str, counts: Counts, files: str) -
     return record
 
 
-def read_part(folder: Path, part: int, run: str) -> EncodedPart:
-    """The record of a finished part. Raises RecordError if it is not one that this run would write."""
+def read_part(folder: Path, part: int, run: str, files: str) -> EncodedPart:
+    """The record of a finished part. Raises RecordError if it is not one that this run would write.
+
+    files: safetensors or parquet.
+    """
     path = record_path(folder, part)
     try:
         found = read_json(path)
@@ -251,6 +264,8 @@ def read_part(folder: Path, part: int, run: str) -> EncodedPart:
         counts = asdict(record.counts).values()
         if not all(type(count) is int and count >= 0 for count in counts) or (record.part, record.run) != (part, run):
             raise ValueError("it belongs to another run")
+        if list(record.sha256) != part_paths(part, files) or not all(map(_SHA256.fullmatch, record.sha256.values())):
+            raise ValueError("it lacks the digest of a table")
     except (OSError, KeyError, TypeError, ValueError) as error:
         why = first_line(error) if isinstance(error, ValueError) else "it can't be read"
         raise RecordError(

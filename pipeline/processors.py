@@ -14,6 +14,7 @@ from pathlib import Path
 from threadpoolctl import threadpool_info, threadpool_limits
 
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # read by libraries as they are loaded
+_LONGEST = 10  # digits of a number of threads
 
 
 def usable_processors(root: Path = Path("/")) -> int:
@@ -53,12 +54,12 @@ def _quota(root: Path) -> float:
 
 def _limit_in(folder: Path) -> float:
     """The limit that a control group's folder states; infinite if it states none."""
-    with suppress(OSError, ValueError, ZeroDivisionError):
+    with suppress(OSError, ValueError, ArithmeticError):
         quota, period = (folder / "cpu.max").read_text("utf-8").split()
-        return math.inf if quota == "max" else int(quota) / int(period)
-    with suppress(OSError, ValueError, ZeroDivisionError):
+        return math.inf if quota == "max" or int(quota) <= 0 else int(quota) / int(period)
+    with suppress(OSError, ValueError, ArithmeticError):
         quota, period = ((folder / f"cpu.cfs_{name}_us").read_text("utf-8") for name in ("quota", "period"))
-        return math.inf if int(quota) < 0 else int(quota) / int(period)
+        return math.inf if int(quota) <= 0 else int(quota) / int(period)
     return math.inf
 
 
@@ -70,7 +71,7 @@ def limit_threads() -> None:
     usable = usable_processors()
     for name in THREAD_SETTINGS:
         set_before = os.environ.get(name, "")
-        if not (set_before.isdecimal() and 0 < int(set_before) <= usable):
+        if not (set_before.isdecimal() and len(set_before) < _LONGEST and 0 < int(set_before) <= usable):
             os.environ[name] = str(usable)
     if above := {library["prefix"]: usable for library in threadpool_info() if library["num_threads"] > usable}:
         threadpool_limits(above)

@@ -292,6 +292,8 @@ def path_argument(text: str) -> Path:
 
     Raises argparse.ArgumentTypeError if it is none.
     """
+    if not text.strip() or "\0" in text:
+        raise argparse.ArgumentTypeError(f"{_shown(text)} is no path")
     try:
         return _from_home(text)
     except SettingsError as error:
@@ -344,7 +346,7 @@ def _of_phase(
     defaults: of the phase. Sections that only other phases know are left out; one that none knows stays, to be refused.
     Raises SettingsError if a section that is named like a file is not one of PHASES.
     """
-    by_file = {key: value for key, value in settings.items() if key.endswith(_SUFFIX)}
+    by_file = {key: _or_empty(value) for key, value in settings.items() if key.endswith(_SUFFIX)}
     for key, value in by_file.items():
         if key not in (*PHASES, default_file):
             raise SettingsError(f"{source}: no phase has a file {_shown(key)}{_nearest(key, PHASES)}")
@@ -358,6 +360,11 @@ def _of_phase(
             unknown = {key for key in unknown if not _knows(others, key)}
     skipped = {key for key in sections if not _knows(defaults, key)} - unknown
     return {key: value for key, value in sections.items() if key not in skipped}, by_file.get(default_file, {})
+
+
+def _or_empty(section: Any) -> Any:
+    """A section of which all lines are comments holds nothing."""
+    return {} if isinstance(section, Plain) and section.is_nothing else section
 
 
 def _knows(defaults: Mapping[str, Any], key: str) -> bool:

@@ -55,9 +55,12 @@ def open_source(
 def _open(settings: DatasetSettings, groups_per_part: int, max_bytes: int | None, retry_opening: bool) -> Source:
     if settings.path is None:
         return HubSource(settings, groups_per_part, max_bytes, retry_opening)
-    path = Path(settings.path).resolve()
+    path = Path(settings.path).absolute()
     if not path.exists():
         raise UserError(f"dataset.path: {settings.path} does not exist")
+    if not path.is_dir() and not path.is_file():  # a named pipe would be waited for
+        raise UserError(f"dataset.path: {settings.path} is not a file")
+    path = path.resolve() if path.is_dir() else path
     files = files_below(path, (PARQUET, *MIDI_SUFFIXES)) if path.is_dir() else [path]
     midis = [file for file in files if is_midi(file)]
     parquet = [file for file in files if file.suffix.lower() == PARQUET]

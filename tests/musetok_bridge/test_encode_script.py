@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 
 import numpy as np
@@ -12,6 +13,7 @@ from safetensors.numpy import load_file
 from script_runs import run_script, settings_words
 
 from musetok_bridge import UnusableScore, load_encoder, score_to_bars
+from musetok_bridge.encoder import SeenBars
 from musetok_bridge.encoding import Encoding
 from musetok_bridge.encoding_settings import SETTINGS_FILE, EncodingSettings
 from pipeline.files import TEMPORARY
@@ -254,3 +256,57 @@ def test_without_a_folder_the_results_are_called_by_the_music(synthetic, tmp_pat
         assert encode(synthetic / name).returncode == 0
         assert (tmp_path / "output" / "latents" / name / "latents" / f"{name}.safetensors").exists()
     assert encode(synthetic / "random_mix.mid", "--verify").returncode == 0
+
+
+def test_a_name_that_a_folder_has_is_replaced(synthetic, tmp_path):
+    folder = tmp_path / "music"
+    (folder / "a.mid.safetensors").mkdir(parents=True)
+    for name in ("a.mid", "a.mid.safetensors/c.mid"):
+        shutil.copy(synthetic / "chords_4_4.mid", folder / name)
+    chosen = [f"output.dir={tmp_path / 'out'}"]
+    assert encode(folder, settings=chosen).returncode == 0
+    files = {row["file"] for row in rows(tmp_path / "out" / "songs" / "part-00000.csv")}
+    assert len(files) == 2 and all(len(load_file(tmp_path / "out" / file)["codes"]) == 4 for file in files)
+    assert encode("--verify", settings=chosen).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda record: record | {"sha256": {}}, "lacks the digest"),
+        (lambda record: record | {"sha256": {"/dev/zero": "a" * 64}}, "lacks the digest"),
+        (lambda record: record | {"counts": {"songs": -1, "bars": 0, "failures": 0}}, "another run"),
+        (lambda record: record | {"part": 7}, "another run"),
+    ],
+)
+def test_a_record_that_is_not_whole_is_a_problem(synthetic, tmp_path, change, what):
+    chosen = [f"output.dir={tmp_path}"]
+    assert encode(synthetic / "chords_4_4.mid", settings=chosen).returncode == 0
+    path = tmp_path / "parts" / "part-00000.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    done = encode("--verify", settings=chosen)
+    assert done.returncode == 1 and what in done.stdout
+
+
+def test_what_is_no_music_is_refused_in_one_line(tmp_path, synthetic, encoder):
+    os.mkfifo(tmp_path / "pipe.mid")
+    for words, settings in (
+        ([tmp_path / "pipe.mid"], []),
+        ([""], []),
+        ([f"{tmp_path}/\udcff"], []),
+        ([synthetic], [f"output.dir={synthetic / 'out'}", "output.files=parquet"]),
+    ):
+        done = encode(*words, settings=settings or [f"output.dir={tmp_path / 'out'}"])
+        assert done.returncode in (1, 2)
+        assert "Traceback" not in done.stderr and done.stderr.strip().splitlines()[-1].count("error: ") == 1
+    assert not (synthetic / "out").exists()
+    for music in (None, 3, np.zeros(3), iter(["a.mid"]), [None], [[1]]):
+        with pytest.raises(TypeError, match="encode takes Bars"):
+            encoder.encode(music)
+
+
+def test_bars_that_another_encoder_has_seen_are_refused(synthetic, encoder):
+    seen = SeenBars()
+    encoder.encode(str(synthetic / "chords_4_4.mid"), seen)
+    with pytest.raises(ValueError, match="another encoder, or with other levels"):
+        load_encoder(levels=2).encode(str(synthetic / "chords_4_4.mid"), seen)

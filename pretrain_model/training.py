@@ -26,7 +26,7 @@ from .custom_mlp import CustomMLP, MLPConfig
 from .pretrain_settings import TrainSettings
 from .rated_pieces import BarDataset, RatedBars
 
-MOST_THREADS = 4  # that share a product; on two processors 16 take twice as long as 2 (benchmarks/RESULTS.md)
+MOST_THREADS = 4  # that share a product; more would mostly wait for each other
 _LEAST_SPREAD = 1e-6  # below it a dimension of the latent counts as constant, so that rounding errors are not amplified
 
 

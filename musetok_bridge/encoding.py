@@ -32,7 +32,7 @@ from .conversion import Converted, Failure, convert_song
 from .encoder import BarEncoder, SeenBars
 from .encoding_settings import EncodingSettings
 from .latent_files import Counts, EncodedSong, FileFormat, finish_part, part_files, read_part
-from .worker_processes import Converters, RowsOfPart, SongsOfPart, prefetch, tasks_of_part
+from .worker_processes import Converters, SongsOfPart, batches_of_part, prefetch, tasks_of_part, tasks_of_parts
 
 SCRIPT = "musetok_bridge/03_encode.py"
 FORMAT = 1  # of the files
@@ -102,12 +102,12 @@ class Encoding:
 
     def _finished(self, converters: Converters, parts: Iterable[int]) -> Generator[tuple[int, Counts], None, None]:
         """Encode parts; yields the number and counts of each when it is finished."""
-        folder, converted = self.settings.folder, converters.in_order(_tasks(self.source, parts))
+        folder, converted = self.settings.folder, converters.in_order(tasks_of_parts(self.source, parts))
         try:
             with closing(prefetch(self._encoded(converted), BATCHES_AHEAD)) as batches:
                 for batch in batches:
                     with part_files(folder, batch.part, self.format) as files:
-                        for encoded in _batches_of_part(batch, batches):
+                        for encoded in batches_of_part(batch, batches):
                             files.add(encoded.songs)
                             for row, failure in encoded.failures:
                                 files.add_failure(row, *failure)
@@ -224,20 +224,6 @@ def begun_with(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     raise RecordError(f"output.dir: {folder / RUN_RECORD} is not a record that {SCRIPT} wrote; take another folder")
-
-
-def _tasks(source: Source, parts: Iterable[int]) -> Generator[RowsOfPart, None, None]:
-    for part in parts:
-        with closing(source.rows(part)) as rows:
-            yield from tasks_of_part(part, rows)
-
-
-def _batches_of_part(batch: EncodedSongs, following: Iterator[EncodedSongs]) -> Iterator[EncodedSongs]:
-    """All batches of a part: its first one, which was already taken, and those that follow."""
-    yield batch
-    while not batch.ends_part:
-        batch = next(following)
-        yield batch
 
 
 def _logged(

@@ -26,7 +26,7 @@ from contextlib import closing
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from queue import Empty, Full, Queue, SimpleQueue
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from pipeline.settings import GO_ON, UserError
 
@@ -35,7 +35,7 @@ from .conversion import READY, Converted, Failure, serve_conversions
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from song_sources.song_rows import Row
+    from song_sources.song_rows import Row, Source
 
     from .conversion import Convert
 
@@ -54,6 +54,17 @@ HARMLESS = bytes.fromhex("4d546864000000060000000101e04d54726b0000000c00903c508f
 _POLL = 0.1  # seconds between two checks of whether a prefetch has been stopped or has ended
 _LAST_ITEM = 5.0  # seconds to wait for a stage that is stopped in the middle of an item
 Item = TypeVar("Item")
+
+
+class Batch(Protocol):
+    """Results for some rows of a part."""
+
+    @property
+    def ends_part(self) -> bool:
+        """Whether they are the part's last."""
+
+
+BatchT = TypeVar("BatchT", bound=Batch)
 
 
 class RowsOfPart(NamedTuple):
@@ -141,6 +152,21 @@ def tasks_of_part(part: int, rows: Iterable[Row]) -> Generator[RowsOfPart, None,
         task.append(row)
         n_bytes += size
     yield RowsOfPart(part, task, ends_part=True)
+
+
+def tasks_of_parts(source: Source, parts: Iterable[int]) -> Generator[RowsOfPart, None, None]:
+    """The rows of parts, cut into tasks."""
+    for part in parts:
+        with closing(source.rows(part)) as rows:
+            yield from tasks_of_part(part, rows)
+
+
+def batches_of_part(batch: BatchT, following: Iterator[BatchT]) -> Iterator[BatchT]:
+    """All batches of a part: its first one, which was already taken, and those that follow until one ends the part."""
+    yield batch
+    while not batch.ends_part:
+        batch = next(following)
+        yield batch
 
 
 class _Progress:

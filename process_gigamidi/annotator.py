@@ -8,17 +8,16 @@ order, by any number of runs, and done again after any stop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 
-from musetok_bridge.worker_processes import RowsOfPart, prefetch, tasks_of_part
+from musetok_bridge.worker_processes import batches_of_part, prefetch, tasks_of_parts
 from pipeline.records import PartRecord, digest_of
 from song_sources.gigamidi_source import open_source
-from song_sources.song_rows import Source
 
 from .annotation_settings import AnnotationSettings
 from .part_files import complete_part, part_tables
-from .prediction import PredictedSongs, converters_for, load_models, predict_songs
+from .prediction import converters_for, load_models, predict_songs
 from .run_record import what_decides
 
 BATCHES_AHEAD = 2
@@ -49,12 +48,12 @@ class Annotator:
         be read or the folder can't be written to: finished parts are kept, the unfinished one leaves no files.
         """
         folder, columns = self.settings.folder, self.source.columns
-        converted = self._converters.in_order(_read(self.source, parts))
+        converted = self._converters.in_order(tasks_of_parts(self.source, parts))
         batches = prefetch(predict_songs(converted, self.models, self.settings.compute.bars_per_batch), BATCHES_AHEAD)
         with closing(batches):
             for batch in batches:
                 with part_tables(folder, batch.part, columns) as tables:
-                    for predicted in _batches_of_part(batch, batches):
+                    for predicted in batches_of_part(batch, batches):
                         for song in predicted.annotated():
                             tables.add(song)
                         progress(len(predicted.songs))
@@ -63,18 +62,3 @@ class Annotator:
     def close(self) -> None:
         """End the processes."""
         self._converters.close()
-
-
-def _read(source: Source, parts: Iterable[int]) -> Generator[RowsOfPart, None, None]:
-    """The rows of parts, cut into tasks for the workers."""
-    for part in parts:
-        with closing(source.rows(part)) as rows:
-            yield from tasks_of_part(part, rows)
-
-
-def _batches_of_part(batch: PredictedSongs, following: Iterator[PredictedSongs]) -> Iterator[PredictedSongs]:
-    """All batches of a part: its first one, which was already taken, and those that follow."""
-    yield batch
-    while not batch.ends_part:
-        batch = next(following)
-        yield batch

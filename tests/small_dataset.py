@@ -114,6 +114,9 @@ class PlainHead:
         self.on_batch()
         return [np.concatenate([self.rate(p.latents), p.latents[:, :1], p.latents[:, :1]], axis=1) for p in pieces]
 
+    def check_digest(self, encoder: object) -> None:
+        pass
+
     def check_encoder(self, encoder: PlainEncoder) -> None:
         pass
 

@@ -159,11 +159,6 @@ class Head:
                 f"head {self.name!r} was trained on latents of encoder {self.encoder_digest[:12]}…, not of "
                 f"{encoder.name!r} ({encoder.digest[:12]}…): use that encoder, or train a head"
             )
-        if (levels := self.levels or encoder.all_levels) != encoder.levels:
-            raise WeightsError(
-                f"head {self.name!r} was trained on the latents of {levels} levels, not of the first {encoder.levels}: "
-                f"set model.levels={levels}, or train a head"
-            )
 
 
 def _needed(values: Values | None, name: str) -> Values:

@@ -1,9 +1,1 @@
 """A stream of GigaMIDI -> valence and arousal of every bar, as CSV."""
-
-import os
-
-# A run tells no one of itself, unless the user wants it. Without the first line datasets reports each opening to a
-# counter; without the second huggingface_hub names torch's version in its requests (it sends no other telemetry in
-# this version). Both libraries read this when they are imported. Ray's own switch is in ray_engine.py.
-os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

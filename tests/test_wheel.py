@@ -22,7 +22,7 @@ from small_dataset import tables
 from pipeline.settings import PROJECT_ROOT
 
 pytestmark = pytest.mark.slow  # builds and installs the package
-CODE = ("pipeline", *sorted(path.parent.name for path in PROJECT_ROOT.glob("*/__main__.py")))
+CODE = ("pipeline", "song_sources", *sorted(path.parent.name for path in PROJECT_ROOT.glob("*/__main__.py")))
 BUILT_FROM = ("pyproject.toml", "README.md", "LICENSE", "MODEL_CARD.md", "requirements.txt", "requirements-ray.txt")
 
 

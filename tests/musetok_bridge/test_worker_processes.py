@@ -126,7 +126,8 @@ def test_a_song_that_hangs_is_given_up() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to see the processes")
 def test_a_process_that_hangs_in_native_code_ends_even_if_the_main_process_is_gone() -> None:
-    minder = subprocess.Popen([sys.executable, __file__], stdout=subprocess.PIPE, text=True)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}  # for guarded_conversion
+    minder = subprocess.Popen([sys.executable, __file__], env=environment, stdout=subprocess.PIPE, text=True)
     assert minder.stdout and minder.stdout.readline() == "hanging\n"
     children = [
         child

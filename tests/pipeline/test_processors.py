@@ -71,7 +71,7 @@ print(most, torch.get_num_threads(), os.environ["OMP_NUM_THREADS"])
 
 @pytest.mark.parametrize(("threads", "kept"), [("16", HERE), ("1", 1), ("", HERE), ("many", HERE)])
 def test_no_library_has_more_threads_than_processors_and_fewer_are_kept(threads, kept):
-    environment = os.environ | dict.fromkeys(THREAD_SETTINGS, threads)
+    environment = os.environ | dict.fromkeys(THREAD_SETTINGS if threads != "many" else THREAD_SETTINGS[:2], threads)
     done = subprocess.run(
         [sys.executable, "-c", THREADS], env=environment, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
     )

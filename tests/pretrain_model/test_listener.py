@@ -529,7 +529,7 @@ def test_latents_are_projected_to_the_directions_in_which_bars_differ_most() -> 
     projection = fit_projection([latents[:100], latents[100:]], 2)
     np.testing.assert_allclose(np.abs(projection.components), [[0, 1, 0], [0, 0, 1]], atol=0.1)
     np.testing.assert_allclose(projection(latents).mean(axis=0), 0, atol=1e-3)
-    with pytest.raises(UserError, match="set it to 3 or less"):
+    with pytest.raises(UserError, match="set it to that at most"):
         fit_projection([latents], 4)
 
 

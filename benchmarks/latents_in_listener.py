@@ -19,10 +19,9 @@ import numpy as np
 from pipeline.annotations import DIMENSIONS
 from pipeline.settings import run_script
 from pretrain_model.agreement import interval
-from pretrain_model.cross_validation import Protocol
-from pretrain_model.pretrain_settings import SETTINGS_FILE, SPLITS, PretrainSettings
-from pretrain_model.rated_pieces import load_rated_pieces
-from pretrain_model.set_comparison import order_differences
+from pretrain_model.cross_validation import Protocol, sets_to_compare
+from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
+from pretrain_model.set_comparison import change, order_differences
 
 COMPONENTS = (4, 16, 64)
 WEIGHTS = (0.1, 0.3, 1.0)
@@ -40,16 +39,13 @@ def changes(with_latents: Protocol, without: Protocol, settings: PretrainSetting
 
 def cell(sampled: np.ndarray) -> str:
     """A change with its interval."""
-    low, high = interval(sampled[1:])
-    return f"{sampled[0]:+.3f} ({low:+.3f} to {high:+.3f})".replace("-", "−")
+    return change(sampled[0], *interval(sampled[1:]))
 
 
 def main(settings: PretrainSettings) -> None:
     """Print the table."""
     encoder = settings.model.load()
-    used = [*settings.trained_on(), *(block for block in settings.prepared() if block.use == "measure")]
-    most = settings.listener.largest_set
-    sets = {block.name: load_rated_pieces(settings.folder, block, SPLITS, encoder, most=most) for block in used}
+    sets = sets_to_compare(settings, encoder)
     without = Protocol(sets, settings)
     names = [f"{name}, {dimension}" for name in without.measured for dimension in DIMENSIONS]
     print(f"| components | weight | {' | '.join(names)} | all |\n{'|---' * (3 + len(names))}|")

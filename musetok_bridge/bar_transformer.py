@@ -44,8 +44,7 @@ class SelfAttention(nn.Module):
         bars, _, d = x.shape
         if projected is None:
             projected = F.linear(x, self.in_proj_weight, self.in_proj_bias)  # (bars, words, 3d)
-        q, k, v = projected.chunk(3, dim=-1)  # each (bars, words, d)
-        q, k, v = (t.view(bars, -1, self.heads, d // self.heads).transpose(1, 2) for t in (q, k, v))
+        q, k, v = self._by_head(projected)
         if causal or x.is_cuda:
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
         else:  # on a CPU and for at most 128 words the plain products are faster, in bfloat16 twice as fast
@@ -54,14 +53,19 @@ class SelfAttention(nn.Module):
             y = scores.softmax(dim=-1) @ v  # (bars, heads, words, d / heads)
         return self.out_proj(y.transpose(1, 2).reshape(bars, -1, d))
 
+    def _by_head(self, projected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values from (bars, words, 3d), each (bars, heads, words, d / heads)."""
+        bars, words, _ = projected.shape
+        q, k, v = (t.view(bars, words, self.heads, -1).transpose(1, 2) for t in projected.chunk(3, dim=-1))
+        return q, k, v
+
     def next_word(self, x: Tensor, past: KeysValues | None) -> tuple[Tensor, KeysValues]:
         """The output at a word that attends to itself and the words before, whose keys and values are known.
 
         x: (bars, 1, d). past: as returned for the word before, None for a bar's first word.
         """
         bars, _, d = x.shape
-        projected = F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
-        q, k, v = (t.view(bars, 1, self.heads, d // self.heads).transpose(1, 2) for t in projected)
+        q, k, v = self._by_head(F.linear(x, self.in_proj_weight, self.in_proj_bias))
         if past is not None:
             k, v = torch.cat([past[0], k], dim=2), torch.cat([past[1], v], dim=2)
         y = F.scaled_dot_product_attention(q, k, v)  # (bars, heads, 1, d / heads)

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TypeAlias, cast, overload
+from typing import TypeAlias, TypeGuard, cast, overload
 
 import numpy as np
 import torch
@@ -105,6 +105,15 @@ class BarEncoder:
         """Levels that its weights have."""
         return self.network.config.levels
 
+    def first_levels(self, levels: int) -> BarEncoder:
+        """The same encoder for the codes and the latent of its first so many levels.
+
+        Raises SettingsError if it has fewer.
+        """
+        if not 1 <= levels <= self.levels:
+            raise SettingsError(f"the encoder {self.name!r} has {self.levels} levels: it can't give the first {levels}")
+        return replace(self, codebooks=self.codebooks[:levels])
+
     @overload
     def encode(  # type: ignore[overload-overlap]  # a text is a Sequence too
         self, music: Music, seen: SeenBars | None = None
@@ -124,11 +133,11 @@ class BarEncoder:
 
         Raises UnusableScore if a song can't be converted.
         """
-        if isinstance(music, Bars | str | Path | bytes) or hasattr(music, "tracks"):
-            return self.encode([cast("Music", music)], seen)[0]
-        if not isinstance(music, Sequence):
+        if _is_music(music):
+            return self.encode([music], seen)[0]
+        if not isinstance(music, Sequence) or not all(map(_is_music, music)):
             raise TypeError(
-                f"encode takes Bars, a score, a path or bytes, or a list of such, not {type(music).__name__}"
+                f"encode takes Bars, scores, paths and bytes, or a list of such, not {type(music).__name__}"
             )
         bars = [song if isinstance(song, Bars) else _bars_of(song) for song in cast("Sequence[Music]", music)]
         seen = seen or SeenBars()
@@ -184,10 +193,13 @@ class BarEncoder:
         return torch.cat(vectors)[on_device(np.argsort(np.concatenate(batches)))]
 
 
+def _is_music(music: object) -> TypeGuard[Music]:
+    """Whether it is one song in a form that `encode` takes."""
+    return isinstance(music, Bars | str | Path | bytes) or hasattr(music, "tracks")
+
+
 def _bars_of(song: AnyScore | bytes | str | Path) -> Bars:
-    """A song's bars, converted with the default settings of the scripts. Raises TypeError if it is no song."""
-    if not (isinstance(song, bytes | str | Path) or hasattr(song, "tracks")):
-        raise TypeError(f"encode takes Bars, scores, paths and bytes, not {type(song).__name__}")
+    """A song's bars, converted with the default settings of the scripts."""
     return score_to_bars(song, merge_doubled=True, thin_long_bars=True)
 
 
@@ -251,19 +263,16 @@ def load_encoder(
     if dtype not in fast_dtypes(torch_device):
         note(f"this processor has no bfloat16 instructions: {dtype} is slower than float32")
     config, tensors = encoder_tensors(find_checkpoint(name))
-    if levels is not None and not 1 <= levels <= config.levels:
-        raise SettingsError(f"the encoder {name!r} has {config.levels} levels: it can't give the first {levels}")
     network = BarTransformer(config)
     network.load_state_dict({key: torch.from_numpy(values) for key, values in tensors.items()})
-    return bar_encoder(name, tensors_digest(tensors), network, torch_device, dtype, levels)
+    encoder = bar_encoder(name, tensors_digest(tensors), network, torch_device, dtype)
+    return encoder if levels is None else encoder.first_levels(levels)
 
 
-def bar_encoder(
-    name: str, digest: str, network: BarTransformer, device: torch.device, dtype: str, levels: int | None = None
-) -> BarEncoder:
-    """Make an encoder from a network in float32 on the CPU, which is changed in place. Others: as for load_encoder."""
+def bar_encoder(name: str, digest: str, network: BarTransformer, device: torch.device, dtype: str) -> BarEncoder:
+    """Make an encoder from a network in float32 on the CPU; the network is changed in place."""
     network.eval().requires_grad_(False)
-    codebooks = network.codebooks()[:levels].to(device)
+    codebooks = network.codebooks().to(device)
     network.to(device)
     exact = deepcopy(network) if dtype == "mixed" else None
     in_number_format(network, dtype)

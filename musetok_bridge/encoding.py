@@ -21,8 +21,15 @@ from tqdm import tqdm
 
 from pipeline.annotations import RUN_RECORD, finished_parts
 from pipeline.files import provenance, remove_abandoned_below
-from pipeline.json_files import read_json
-from pipeline.parts import PartClaims, begin_or_continue, cannot_write, parts_to_do
+from pipeline.parts import (
+    PartClaims,
+    begin_or_continue,
+    begun_record,
+    cannot_write,
+    parts_to_do,
+    songs_bar,
+    what_is_left,
+)
 from pipeline.records import RecordError, digest_of
 from pipeline.settings import UserError, counted, duration_line, note, say
 from song_sources.gigamidi_source import MidiSource, open_source, pinned_as_begun
@@ -54,7 +61,7 @@ class Encoding:
     """A dataset, an encoder and a folder, as the settings name them. Raises UserError if one can't be used."""
 
     def __init__(self, settings: EncodingSettings):
-        dataset = pinned_as_begun(settings.dataset, lambda: begun_with(settings.folder))
+        dataset = pinned_as_begun(settings.dataset, lambda: decided_in(settings.folder))
         self.settings = settings = replace(settings, dataset=dataset)
         self.source = open_dataset(settings)
         self.encoder = settings.model.load()
@@ -68,14 +75,13 @@ class Encoding:
         begin_or_continue(
             folder,
             self.decides,
-            lambda: begun_with(folder),
+            lambda: decided_in(folder),
             lambda: provenance(settings, SCRIPT, decides=self.decides, parts=source.n_parts),
         )
         remove_abandoned_below(folder / "latents")  # of runs that were killed
         done = finished_parts(folder)
         to_do = [part for part in range(source.n_parts) if part not in done]
-        where = settings.dataset.path or f"{settings.dataset.name} {settings.dataset.config} {settings.dataset.split}"
-        say(f"{where}: {counted(source.n_parts, 'part')}, {len(to_do):,} to do, into {folder}")
+        say(f"{settings.dataset.title}: {counted(source.n_parts, 'part')}, {len(to_do):,} to do, into {folder}")
         limits = settings.limits
         convert = partial(convert_song, bars=settings.bars, limits=limits, perform=None, needs_pitch=True)
         converters = Converters(convert, settings.compute.workers, limits.seconds, limits.memory_mb)
@@ -83,7 +89,8 @@ class Encoding:
             if to_do:
                 self._say_what_it_takes(converters, to_do)
             parts = parts_to_do(to_do, claims)
-            for part, counts in _logged(self._finished(converters, parts), self._progress(done), len(to_do)):
+            bar = songs_bar("encoding", source.n_rows, self._n_rows_of(done))
+            for part, counts in _logged(self._finished(converters, parts), bar, len(to_do)):
                 claims.release(part)
                 if counts.failures and not counts.songs:
                     note(f"part {part:05d}: no song could be encoded; see {folder / 'failures'}")
@@ -92,13 +99,10 @@ class Encoding:
             totals.add(read_part(folder, part, self.run, self.format.files).counts)
         return totals
 
-    def _progress(self, done: Iterable[int]) -> tqdm[Never]:
-        """A progress bar of the songs, on a terminal. done: parts that are finished."""
-        before = [read_part(self.settings.folder, part, self.run, self.format.files).counts for part in done]
-        n_before = sum(counts.songs + counts.failures for counts in before)
-        return tqdm(
-            desc="encoding", unit=" songs", total=self.source.n_rows, initial=n_before, mininterval=1, disable=None
-        )
+    def _n_rows_of(self, parts: Iterable[int]) -> int:
+        """The number of songs, encoded or not, in finished parts."""
+        counts = [read_part(self.settings.folder, part, self.run, self.format.files).counts for part in parts]
+        return sum(some.songs + some.failures for some in counts)
 
     def _finished(self, converters: Converters, parts: Iterable[int]) -> Generator[tuple[int, Counts], None, None]:
         """Encode parts; yields the number and counts of each when it is finished."""
@@ -128,9 +132,7 @@ class Encoding:
                         waiting.append((row, result))
                         n_bars += len(result.bars)
                     else:
-                        failures.append(
-                            (row, Failure("read", f"not_read: {row.read_error}") if row.read_error else result)
-                        )
+                        failures.append((row, result))
                 if n_bars < self.settings.compute.bars_per_batch and not ends_part:
                     continue
                 encoded = self.encoder.encode([song.bars for _, song in waiting], seen)
@@ -214,16 +216,21 @@ def what_decides(settings: EncodingSettings, identity: Mapping[str, str | None],
 
 
 def begun_with(folder: Path) -> dict[str, Any] | None:
-    """What decided when a folder was begun; None if it was not. Raises RecordError if its record is another's."""
-    try:
-        record = read_json(folder / RUN_RECORD)
-        if record["written_by"] == SCRIPT and all(isinstance(record[key], dict) for key in ("decides", "settings")):
-            return dict(record["decides"])
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    raise RecordError(f"output.dir: {folder / RUN_RECORD} is not a record that {SCRIPT} wrote; take another folder")
+    """run.json of a folder, with `decides` and `settings`; None if it was not begun.
+
+    Raises RecordError if it is damaged or another's.
+    """
+    wrong = RecordError(f"output.dir: {folder / RUN_RECORD} is not a record that {SCRIPT} wrote; take another folder")
+    record = begun_record(folder, SCRIPT, wrong)
+    if record is not None and not isinstance(record.get("settings"), dict):
+        raise wrong
+    return record
+
+
+def decided_in(folder: Path) -> dict[str, Any] | None:
+    """What decided when a folder was begun; None if it was not. Raises RecordError as begun_with."""
+    record = begun_with(folder)
+    return record and dict(record["decides"])
 
 
 def _logged(
@@ -237,9 +244,7 @@ def _logged(
             n_bars += counts.bars
             seconds = max(time.monotonic() - began, 1e-3)
             line = f"part {part:05d}: {counts_line(counts)}; {n_bars / seconds:,.0f} bars a second"
-            if left := n_parts - n_done:
-                line += f"; {counted(left, 'part')} left, about {duration_line(left * seconds / n_done)}"
-            say(line)
+            say(line + what_is_left(n_parts - n_done, n_done, seconds))
             yield part, counts
 
 

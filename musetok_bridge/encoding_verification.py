@@ -16,7 +16,6 @@ from tqdm import tqdm
 from pipeline.annotations import RUN_RECORD, TEXT, finished_parts, record_path
 from pipeline.cells import cell
 from pipeline.files import file_digest
-from pipeline.json_files import read_json
 from pipeline.records import RecordError
 from pipeline.settings import UserError, settings_from
 
@@ -39,10 +38,10 @@ def verify(settings: EncodingSettings) -> tuple[list[Problem], Counts]:
     the folder has no run.json, or the dataset or the encoder can't be read or is another one.
     """
     folder = settings.folder
-    decides = begun_with(folder)
-    if decides is None:
+    record = begun_with(folder)
+    if record is None:
         raise UserError(f"output.dir: {folder} has no {RUN_RECORD}, so it can't be checked")
-    begun = settings_from(EncodingSettings, read_json(folder / RUN_RECORD)["settings"], str(folder / RUN_RECORD))
+    begun = settings_from(EncodingSettings, record["settings"], str(folder / RUN_RECORD))
     dataset = replace(begun.dataset, path=settings.dataset.path or begun.dataset.path)
     model = replace(begun.model, device=settings.model.device)  # nothing is encoded
     output = replace(begun.output, dir=str(folder))
@@ -50,13 +49,13 @@ def verify(settings: EncodingSettings) -> tuple[list[Problem], Counts]:
         raise UserError(f"dataset.path: {dataset.path} does not exist; give where the music is now: --verify PATH")
     encoding = Encoding(replace(begun, dataset=dataset, model=model, output=output))
     for key, value in encoding.decides.items():
-        if decides.get(key) != value:
+        if record["decides"].get(key) != value:
             raise UserError(f"output.dir: {folder} was made with another value of {key}: it can't be checked with this")
     problems: list[Problem] = []
     totals = Counts()
     for part in tqdm(range(encoding.source.n_parts), desc="verifying", unit=" parts", disable=None):
-        record = record_path(folder, part)
-        if not record.exists():
+        path = record_path(folder, part)
+        if not path.exists():
             problems.append(Problem(f"part {part:05d}: not finished"))
             continue
         try:
@@ -67,7 +66,7 @@ def verify(settings: EncodingSettings) -> tuple[list[Problem], Counts]:
         except (OSError, KeyError, ValueError) as error:
             wrong = f"its tables can't be read ({type(error).__name__})"
         if wrong:
-            problems.append(Problem(f"part {part:05d}: {wrong}", (record,)))
+            problems.append(Problem(f"part {part:05d}: {wrong}", (path,)))
     for part in sorted(finished_parts(folder)):
         if part >= encoding.source.n_parts:
             problems.append(Problem(f"part {part:05d}: the dataset has no such part", (record_path(folder, part),)))

@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.annotations import FAILURES, TEXT, names, record_path
-from pipeline.cells import as_text, cell
+from pipeline.cells import as_text, as_unicode, cell
 from pipeline.files import atomic_write, file_digest, midi_md5, remove_abandoned, write_json, write_tensors
 from pipeline.json_files import read_json
 from pipeline.records import RecordError
@@ -175,7 +175,7 @@ class PartFiles:
         tensors = {"bar_number": song.bar_number.astype(np.int32), "codes": song.codes}
         if kind := self._format.kind:
             tensors["latents"] = song.latents.astype(kind)
-        metadata = {**self._format.metadata, "md5": _unicode(song.row.md5)}
+        metadata = {**self._format.metadata, "md5": as_unicode(song.row.md5)}
         for by_title in (self._format.by_title, False):
             name = song_file(song.row, self._part, by_title, self._taken)
             path = self._folder / name
@@ -194,12 +194,12 @@ class PartFiles:
         """The bars of songs as rows."""
         sizes = [len(song.bar_number) for song in songs]
         columns = [
-            pa.array(np.repeat([_unicode(song.row.md5) for song in songs], sizes), pa.string()),
+            pa.array(np.repeat([as_unicode(song.row.md5) for song in songs], sizes), pa.string()),
             pa.array(np.concatenate([song.bar_number for song in songs]), pa.int32()),
             _lists(np.concatenate([song.codes for song in songs])),
         ]
         if self._format.by_title:
-            columns.append(pa.array(np.repeat([_unicode(song.row.name) for song in songs], sizes), pa.string()))
+            columns.append(pa.array(np.repeat([as_unicode(song.row.name) for song in songs], sizes), pa.string()))
         if kind := self._format.kind:
             columns.append(_lists(np.concatenate([song.latents for song in songs]).astype(kind)))
         return pa.Table.from_arrays(columns, schema=self._format.schema())
@@ -231,11 +231,6 @@ def on_disk(path: Path) -> None:
     """Wait until a file's content is on the disk, so that a crash can't leave a finished part without it."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-def _unicode(text: str) -> str:
-    """A text as Arrow wants it: bytes that are not UTF-8 become question marks."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _lists(values: np.ndarray) -> pa.FixedSizeListArray:

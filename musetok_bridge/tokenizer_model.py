@@ -6,7 +6,7 @@ every layer, and predicts the next word. The gradient of its loss passes straigh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import repeat
 from pathlib import Path
 from typing import cast
@@ -175,60 +175,79 @@ class Tokenizer(nn.Module):
         return words
 
 
+class _NotesGivenBack:
+    """Counts of the notes that the decoder writes, against those of the bars."""
+
+    def __init__(self) -> None:
+        self._bars = self._notes = self._written = self._same = self._exact_bars = 0
+
+    def add(self, bars: Iterable[np.ndarray], written: Tensor) -> None:
+        """Count bars, each beside the words that were written for it, (bars, words)."""
+        for bar, words in zip(bars, written.cpu().numpy(), strict=True):
+            true, back = bar_notes(bar), bar_notes(words)
+            self._bars += 1
+            self._notes += len(true)
+            self._written += len(back)
+            self._same += len(true & back)
+            self._exact_bars += true == back
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The figures of `reconstructed`."""
+        return {
+            "exact_notes": round(self._same / max(self._notes, 1), 4),
+            "written_notes_right": round(self._same / max(self._written, 1), 4),
+            "exact_bars": round(self._exact_bars / self._bars, 4),
+        }
+
+
 @torch.no_grad()
-def reconstructed(
-    model: Tokenizer, bars: list[np.ndarray], quantized: bool = True, levels: int | None = None
-) -> dict[str, float]:
+def reconstructed(model: Tokenizer, bars: list[np.ndarray], quantized: bool) -> dict[str, float]:
     """How much of bars the decoder gives back from their latents alone, in float32.
 
     exact_notes: share of the bars' notes that it writes with the same position, pitch and duration.
     written_notes_right: share of the notes it writes that are in the bar. exact_bars: share of bars whose notes are all
-    written and no others. quantized: False decodes the vectors before quantization. levels: of the quantizer, the
-    first so many; None takes all.
+    written and no others. quantized: False decodes the vectors before quantization.
     """
-    notes = written = same = exact_bars = 0
+    given_back = _NotesGivenBack()
     for batch, words in _batches(model, bars, "decoding"):
         latents = model.vectors(words)
         if quantized:
-            latents = quantize(latents, model.bar_transformer.codebooks()[:levels])[1].sum(dim=1)
-        for i, words_written in zip(batch, model.decode(latents).cpu().numpy(), strict=True):
-            true, back = bar_notes(bars[i]), bar_notes(words_written)
-            notes, written, same = notes + len(true), written + len(back), same + len(true & back)
-            exact_bars += true == back
-    return {
-        "exact_notes": round(same / max(notes, 1), 4),
-        "written_notes_right": round(same / max(written, 1), 4),
-        "exact_bars": round(exact_bars / len(bars), 4),
-    }
+            latents = quantize(latents, model.bar_transformer.codebooks())[1].sum(dim=1)
+        given_back.add((bars[i] for i in batch), model.decode(latents))
+    return given_back.shares
 
 
 @torch.no_grad()
 def measure_quality(model: Tokenizer, bars: list[np.ndarray], levels: int | None = None) -> dict[str, float | int]:
-    """Measure a tokenizer on held-out bars, in float32 and with the quantizer: as `reconstructed`, and
+    """Measure a tokenizer on held-out bars, in float32 and with the quantizer: the figures of `reconstructed`, and
 
     next_word_loss: nats a word. next_word_accuracy: share of words predicted right from the true words before.
     codebook_use and codebook_perplexity: share of a level's codewords that occur, and the exponential of their entropy
-    as a share of all codewords; means over the levels.
+    as a share of all codewords; means over the levels. levels: of the quantizer, the first so many; None takes all.
     """
     codebooks = model.bar_transformer.codebooks()[:levels]
     loss = right = n_words = 0.0
     codes: list[Tensor] = []
-    for _, words in _batches(model, bars, "measuring"):
+    given_back = _NotesGivenBack()
+    for batch, words in _batches(model, bars, "measuring"):
         batch_codes, codewords = quantize(model.vectors(words), codebooks)
+        latents = codewords.sum(dim=1)
         codes.append(batch_codes.cpu())
-        logits = model.next_word_logits(words[:, :-1], codewords.sum(dim=1))
+        logits = model.next_word_logits(words[:, :-1], latents)
         target = words[:, 1:]
         present = target != PAD
         log_p = logits.log_softmax(dim=-1).gather(-1, target[..., None])[..., 0]
         loss -= float(log_p[present].sum())
         right += float((logits.argmax(dim=-1) == target)[present].sum())
         n_words += float(present.sum())
+        given_back.add((bars[i] for i in batch), model.decode(latents))
     use, perplexity = codebook_use(torch.cat(codes).numpy(), codebooks.shape[1])
     return {
         "bars": len(bars),
         "next_word_loss": round(loss / n_words, 4),
         "next_word_accuracy": round(right / n_words, 4),
-        **reconstructed(model, bars, levels=levels),
+        **given_back.shares,
         "codebook_use": round(use, 4),
         "codebook_perplexity": round(perplexity, 4),
     }

@@ -180,7 +180,7 @@ def compute_gradients(model: Tokenizer, words: Tensor, n_levels: Tensor | None, 
     def of_part(rows: Tensor) -> tuple[tuple[Tensor | None, ...], float]:
         part = words[rows]
         share = (part[:, 1:] != PAD).sum() / all_words
-        with torch.autocast(words.device.type, torch.bfloat16, enabled=number_format(t, words.device) == "bfloat16"):
+        with autocast(t, words.device):
             loss, next_word = model.loss(part, None if n_levels is None else n_levels[rows.cpu()], t.commitment)
         return torch.autograd.grad(loss * share, parameters, allow_unused=True), float(next_word * share)
 
@@ -197,9 +197,10 @@ def compute_gradients(model: Tokenizer, words: Tensor, n_levels: Tensor | None, 
     return sum(loss for _, loss in parts)
 
 
-def number_format(t: TrainingSettings, device: torch.device) -> str:
-    """float32 or bfloat16: auto is bfloat16 where the device has instructions for it."""
-    return "bfloat16" if t.dtype == "auto" and "bfloat16" in fast_dtypes(device) else t.dtype.replace("auto", "float32")
+def autocast(t: TrainingSettings, device: torch.device) -> torch.autocast:
+    """The number format of the matrix products: of t.dtype, where auto is bfloat16 if the device has it."""
+    in_bfloat16 = t.dtype == "bfloat16" or (t.dtype == "auto" and "bfloat16" in fast_dtypes(device))
+    return torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16)
 
 
 def learning_rate_share(progress: Progress, t: TrainingSettings) -> float:
@@ -254,7 +255,7 @@ def _validate(
     losses, weights = [], []
     for words in batches:
         n_levels = torch.full((len(words),), len(model.bar_transformer.levels)) if quantized else None
-        with torch.autocast(words.device.type, torch.bfloat16, enabled=number_format(t, words.device) == "bfloat16"):
+        with autocast(t, words.device):
             losses.append(float(model.loss(words, n_levels)[1]))
         weights.append(int((words[:, 1:] != PAD).sum()))
     loss = float(np.average(losses, weights=weights))

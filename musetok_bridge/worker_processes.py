@@ -109,7 +109,9 @@ class Converters:
         ahead = prefetch(self._submitted(tasks), max(1, len(self._workers) * TASKS_AHEAD))
         with contextlib.closing(ahead):
             for task, future in ahead:
-                yield SongsOfPart(task.part, list(zip(task.rows, future.result(), strict=True)), task.ends_part)
+                results = zip(task.rows, future.result(), strict=True)
+                songs = [(row, _not_read(row) if row.read_error else result) for row, result in results]
+                yield SongsOfPart(task.part, songs, task.ends_part)
 
     def _submitted(
         self, tasks: Generator[RowsOfPart, None, None]
@@ -138,6 +140,11 @@ class Converters:
         for worker in self._workers:
             worker.close()
         self._threads.shutdown(cancel_futures=True)
+
+
+def _not_read(row: Row) -> Failure:
+    """Why a row has no music, if its bytes could not be read."""
+    return Failure("read", f"not_read: {row.read_error}")
 
 
 def tasks_of_part(part: int, rows: Iterable[Row]) -> Generator[RowsOfPart, None, None]:

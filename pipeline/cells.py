@@ -94,14 +94,14 @@ def as_text(value: Any) -> str:
         return ""
     if isinstance(value, list):
         return json.dumps(value, ensure_ascii=False, default=str)
-    return _unicode(_CONTROL.sub(" ", _as_str(value)[:LONGEST_TEXT]))
+    return as_unicode(_CONTROL.sub(" ", _as_str(value)[:LONGEST_TEXT]))
 
 
 def _as_str(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _unicode(text: str) -> str:
+def as_unicode(text: str) -> str:
     """The text with ? for what is no letter of Unicode, such as half of a pair."""
     return text.encode(errors="replace").decode()
 
@@ -160,7 +160,7 @@ def members(text: str) -> list[Any]:
         with suppress(ValueError, RecursionError):  # not JSON: a style that happens to begin with a bracket
             found = json.loads(text)
             if isinstance(found, list):
-                return [_unicode(member) if isinstance(member, str) else member for member in found]
+                return [as_unicode(member) if isinstance(member, str) else member for member in found]
     return [text]
 
 

@@ -11,13 +11,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 from filelock import FileLock, Timeout
+from tqdm import tqdm
 
 from .annotations import RECORDS, RUN_RECORD, is_finished
 from .files import write_json
-from .settings import GO_ON, UserError, counted, note, one_line, say
+from .json_files import read_json
+from .settings import GO_ON, UserError, counted, duration_line, note, one_line, say
 
 SECONDS_TO_BEGIN = 60  # to wait for another run that is writing run.json
 LOOK_AGAIN = 0.5  # seconds between two checks of parts that other runs hold
@@ -78,6 +80,32 @@ def _difference(key: str, begun_with: Mapping[str, Any], decides: Mapping[str, A
 
 def _is_digest(text: str) -> bool:
     return len(text) in _DIGITS_OF_DIGEST and all(letter in "0123456789abcdef" for letter in text)
+
+
+def songs_bar(doing: str, n_rows: int | None, n_before: int) -> tqdm[Never]:
+    """A progress bar of songs, on a terminal. n_rows: of all parts, if known. n_before: of parts finished before."""
+    return tqdm(desc=doing, unit=" songs", total=n_rows, initial=n_before, mininterval=1, disable=None)
+
+
+def what_is_left(n_left: int, n_done: int, seconds: float) -> str:
+    """The end of a line about a finished part: how many are left, and how long they take if n_done took `seconds`."""
+    return f"; {counted(n_left, 'part')} left, about {duration_line(n_left * seconds / n_done)}" if n_left else ""
+
+
+def begun_record(folder: Path, script: str, otherwise: UserError) -> dict[str, Any] | None:
+    """run.json as `script` wrote it when a folder was begun, with its `decides`; None if there is none.
+
+    Raises `otherwise` if it is damaged or another's.
+    """
+    try:
+        record = read_json(folder / RUN_RECORD)
+        if record["written_by"] == script and isinstance(record["decides"], dict):
+            return dict(record)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise otherwise
 
 
 class PartClaims:

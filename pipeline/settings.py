@@ -353,13 +353,14 @@ def _of_phase(
         if not isinstance(value, dict):
             raise SettingsError(f"{source}: '{key}' holds sections of settings, not a {_kind(value)}")
     sections = {key: value for key, value in settings.items() if key not in by_file}
-    unknown = {key for key in sections if not _knows(defaults, key)}
-    for phase in PHASES if unknown else ():
-        if phase != default_file and (CONFIG_DIR / phase).exists():
-            others = _read_yaml(CONFIG_DIR / phase)
-            unknown = {key for key in unknown if not _knows(others, key)}
-    skipped = {key for key in sections if not _knows(defaults, key)} - unknown
-    return {key: value for key, value in sections.items() if key not in skipped}, by_file.get(default_file, {})
+    elsewhere = {key for key in sections if not _knows(defaults, key) and _is_of_another_phase(key)}
+    return {key: value for key, value in sections.items() if key not in elsewhere}, by_file.get(default_file, {})
+
+
+def _is_of_another_phase(key: str) -> bool:
+    """Whether any phase has a section of that name; asked of those that the phase at work doesn't have."""
+    files = (CONFIG_DIR / phase for phase in PHASES)
+    return any(_knows(_read_yaml(file), key) for file in files if file.exists())
 
 
 def _or_empty(section: Any) -> Any:

@@ -10,11 +10,8 @@ VGMIDI and all predictors it takes a quarter of an hour on two cores, mostly for
 
 from pipeline.files import provenance, write_json, write_table
 from pipeline.settings import SettingsError, run_script
-from pretrain_model.cross_validation import Protocol, as_markdown, cross_validate
-from pretrain_model.known_sets import KINDS
-from pretrain_model.prepared_sets import check_unchanged
-from pretrain_model.pretrain_settings import SETTINGS_FILE, SPLITS, PretrainSettings
-from pretrain_model.rated_pieces import load_rated_pieces
+from pretrain_model.cross_validation import Protocol, as_markdown, cross_validate, sets_to_compare
+from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
 from pretrain_model.rated_set import read_set_table, table_path
 from pretrain_model.set_comparison import compare_sets, comparison_as_markdown
 
@@ -26,15 +23,11 @@ def main(settings: PretrainSettings) -> None:
         raise SettingsError("'cross_validate.predictors' is empty: name what to compare")
     folder = settings.folder
     encoder = settings.model.load()
-    most = settings.listener.largest_set
-    used = [*settings.trained_on(), *(block for block in settings.prepared() if block.use == "measure")]
-    check_unchanged(settings, used)
-    used.sort(key=lambda block: KINDS.index(block.rated_as))
-    sets = {block.name: load_rated_pieces(folder, block, SPLITS, encoder, most=most) for block in used}
+    sets = sets_to_compare(settings, encoder)
     raters = {
-        block.name: read_set_table(folder, block.name, "raters")
-        for block in used
-        if block.rated_as == "curve" and table_path(folder, block.name, "raters").exists()
+        name: read_set_table(folder, name, "raters")
+        for name, pieces in sets.items()
+        if pieces[0].kind == "curve" and table_path(folder, name, "raters").exists()
     }
     protocol = Protocol(sets, settings)
     table, predictions = cross_validate(protocol, raters, settings)

@@ -41,9 +41,12 @@ from .agreement import (
     with_intervals,
 )
 from .folds import folds_of_sets
+from .head import NamedEncoder
+from .known_sets import KINDS
 from .predictors import OF_RATERS, Train, learned, trainer, trains
-from .pretrain_settings import PretrainSettings
-from .rated_pieces import RatedPiece
+from .prepared_sets import check_unchanged
+from .pretrain_settings import SPLITS, PretrainSettings
+from .rated_pieces import RatedPiece, load_rated_pieces
 from .same_songs import linked_groups, refuse_in_two_groups, without_same
 
 COLUMNS = ["dataset", "level", "predictor", "dimension", "metric", "value", "low", "high", "n"]
@@ -99,6 +102,18 @@ def _has_groups(name: str, pieces: Sequence[RatedPiece], count: int) -> bool:
     if groups < count:
         note(f"{name} has {counted(groups, 'group')}, too few for {count} folds: it is learned from and not measured")
     return groups >= count
+
+
+def sets_to_compare(settings: PretrainSettings, encoder: NamedEncoder) -> dict[str, list[RatedPiece]]:
+    """The pieces of all sets to learn from and of those that only measure, by the set's name, curves first.
+
+    Raises UserError if a set was prepared with other settings or can't be read.
+    """
+    blocks = [*settings.trained_on(), *(block for block in settings.prepared() if block.use == "measure")]
+    check_unchanged(settings, blocks)
+    blocks.sort(key=lambda block: KINDS.index(block.rated_as))
+    folder, most = settings.folder, settings.listener.largest_set
+    return {block.name: load_rated_pieces(folder, block, SPLITS, encoder, most=most) for block in blocks}
 
 
 def cross_validate(

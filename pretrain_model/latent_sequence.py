@@ -7,22 +7,17 @@ other than train.size and train.batch_size.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from copy import deepcopy
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
-from tqdm import tqdm
-
-from pipeline.settings import UserError
 
 from .agreement import Points
 from .pretrain_settings import TrainSettings
 from .rated_pieces import RatedPiece
-from .training import bar_loss, few_threads
+from .training import LEAST_SPREAD, bar_loss, few_threads, train_until_best
 
 PIECES_PER_BATCH = 16
 HIDDEN = 64  # of each direction
@@ -61,7 +56,7 @@ class _Pieces:
         self.targets = [torch.from_numpy(piece.targets) for piece in pieces]
         self.only_signs = [piece.kind == "sign" and quadrants == "signs" for piece in pieces]
         bars = {name: sum(len(p.rated) for p in pieces if p.dataset == name) for name in {p.dataset for p in pieces}}
-        n = sum(bars.values())
+        self.n_bars = n = sum(bars.values())
         self.weights = [n / (len(bars) * bars[piece.dataset]) for piece in pieces]
 
     def loss(self, model: LatentSequence, chosen: Sequence[int], kind: str) -> tuple[Tensor, int]:
@@ -85,29 +80,25 @@ def train_latent_sequence(
         model = LatentSequence(data.latents[0].shape[1], settings.dropout)
         spread, mean = torch.std_mean(torch.cat(data.latents).double(), dim=0, correction=0)
         model.mean.copy_(mean)
-        model.std.copy_(torch.where(spread > 1e-6, spread, torch.ones_like(spread)))
+        model.std.copy_(torch.where(spread >= LEAST_SPREAD, spread, torch.ones_like(spread)))
         optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-        best_loss, best_epoch, best = math.inf, 0, deepcopy(model.state_dict())
         rng = np.random.default_rng(settings.seed)
-        for epoch in tqdm(range(1, settings.max_epochs + 1), desc="training", unit="epoch", leave=False):
-            model.train()
-            order = rng.permutation(len(train))
+
+        def one_epoch() -> float:
+            order, total = rng.permutation(len(train)), 0.0
             for chosen in np.split(order, range(PIECES_PER_BATCH, len(order), PIECES_PER_BATCH)):
                 summed, n_bars = data.loss(model, chosen.tolist(), settings.loss)
                 optimizer.zero_grad()
                 (summed / n_bars).backward()
                 optimizer.step()
-            model.eval()
-            with torch.no_grad():
-                loss = float(val_data.loss(model, range(len(val)), settings.loss)[0])
-            if not math.isfinite(loss):
-                raise UserError(f"the loss is {loss} after epoch {epoch}: set train.learning_rate lower")
-            if loss < best_loss:
-                best_loss, best_epoch, best = loss, epoch, deepcopy(model.state_dict())
-            elif epoch - best_epoch >= settings.patience:
-                break
-    model.load_state_dict(best)
-    return model.eval()
+                total += summed.item()
+            return total / data.n_bars
+
+        def validate() -> float:
+            return val_data.loss(model, range(len(val)), settings.loss)[0].item() / val_data.n_bars
+
+        train_until_best(model, one_epoch, validate, settings)
+    return model
 
 
 @torch.inference_mode()

@@ -80,6 +80,11 @@ def order_differences(
     return found
 
 
+def change(value: float, low: float, high: float) -> str:
+    """A change with its interval, as tables have it."""
+    return f"{value:+.3f} ({low:+.3f} to {high:+.3f})".replace("-", "−")
+
+
 def comparison_as_markdown(table: pd.DataFrame) -> str:
     """The table of `compare_sets` as Markdown, a line for each set, other set and dimension."""
     if table.empty:
@@ -89,6 +94,6 @@ def comparison_as_markdown(table: pd.DataFrame) -> str:
     for row in table.to_dict("records"):
         before, after = ("" if np.isnan(row[name]) else f"{row[name]:.3f}" for name in ("without", "with"))
         before, after = (figure.replace("-", "−") for figure in (before, after))
-        difference = f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})".replace("-", "−")
+        difference = change(row["difference"], row["low"], row["high"])
         lines.append(f"| {row['set']} | {row['on']} | {row['dimension']} | {before} | {after} | {difference} |")
     return "\n".join(lines)

@@ -7,7 +7,7 @@ mean and spread of the training bars, which become part of the model.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 from tqdm import tqdm
 
@@ -27,7 +27,7 @@ from .pretrain_settings import TrainSettings
 from .rated_pieces import BarDataset, RatedBars
 
 MOST_THREADS = 4  # that share a product; more would mostly wait for each other
-_LEAST_SPREAD = 1e-6  # below it a dimension of the latent counts as constant, so that rounding errors are not amplified
+LEAST_SPREAD = 1e-6  # below it a dimension of the latent counts as constant, so that rounding errors are not amplified
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def train_head(train: Sequence[RatedBars], val: Sequence[RatedBars], settings: T
         torch.manual_seed(settings.seed)
         model = CustomMLP(MLPConfig(train_bars.latents.shape[1], settings.size, settings.dropout))
         spread, mean = torch.std_mean(train_bars.latents.double(), dim=0, correction=0)  # each (width,)
-        model.set_scale(mean.float(), torch.where(spread < _LEAST_SPREAD, 0.0, spread).float())
+        model.set_scale(mean.float(), torch.where(spread < LEAST_SPREAD, 0.0, spread).float())
         return _fit(model, train_bars, val_bars, settings)
 
 
@@ -65,16 +65,24 @@ def few_threads() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _fit(model: CustomMLP, train_bars: BarDataset, val_bars: BarDataset, settings: TrainSettings) -> TrainedHead:
-    order = RandomSampler(train_bars, generator=torch.Generator().manual_seed(settings.seed))
-    batches = DataLoader(train_bars, sampler=BatchSampler(order, settings.batch_size, drop_last=False), batch_size=None)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+def train_until_best(
+    model: nn.Module, one_epoch: Callable[[], float], validate: Callable[[], float], settings: TrainSettings
+) -> list[tuple[int, float, float]]:
+    """Train epoch by epoch until the validation loss has not fallen for settings.patience; keeps the best epoch.
+
+    one_epoch: trains on all data once. validate: with the model in evaluation mode. Both return a mean loss. Returns
+    epoch, training and validation loss of each epoch; the model is left in evaluation mode. Raises UserError if the
+    loss diverges.
+    """
     rows: list[tuple[int, float, float]] = []
     best_epoch, best_loss, best_weights = 0, math.inf, deepcopy(model.state_dict())
     progress = tqdm(range(1, settings.max_epochs + 1), desc="training", unit="epoch")
     for epoch in progress:
-        train_loss = _one_epoch(model, batches, optimizer, settings.loss) / len(train_bars)
-        val_loss = _validate(model, val_bars, settings.loss)
+        model.train()
+        train_loss = one_epoch()
+        model.eval()
+        with torch.no_grad():
+            val_loss = validate()
         if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
             raise UserError(f"the loss is {train_loss} after epoch {epoch}: set train.learning_rate lower")
         rows.append((epoch, train_loss, val_loss))
@@ -85,8 +93,21 @@ def _fit(model: CustomMLP, train_bars: BarDataset, val_bars: BarDataset, setting
             break
     progress.close()
     model.load_state_dict(best_weights)
-    model.eval()
+    return rows
+
+
+def _fit(model: CustomMLP, train_bars: BarDataset, val_bars: BarDataset, settings: TrainSettings) -> TrainedHead:
+    order = RandomSampler(train_bars, generator=torch.Generator().manual_seed(settings.seed))
+    batches = DataLoader(train_bars, sampler=BatchSampler(order, settings.batch_size, drop_last=False), batch_size=None)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    rows = train_until_best(
+        model,
+        lambda: _one_epoch(model, batches, optimizer, settings.loss) / len(train_bars),
+        lambda: _validate(model, val_bars, settings.loss),
+        settings,
+    )
     _set_sd(model, val_bars)
+    best_epoch, _, best_loss = min(rows, key=lambda row: row[2])
     return TrainedHead(model, pd.DataFrame(rows, columns=["epoch", "train_loss", "val_loss"]), best_epoch, best_loss)
 
 
@@ -107,7 +128,6 @@ def _one_epoch(
     loss: str,
 ) -> float:
     """One pass over the training bars; returns the sum of their weighted losses."""
-    model.train()
     total = 0.0
     for latents, targets, weights, only_signs in batches:
         summed = (weights * bar_loss(model(latents), targets, loss, only_signs)).sum()
@@ -118,9 +138,7 @@ def _one_epoch(
     return total
 
 
-@torch.no_grad()
 def _validate(model: CustomMLP, bars: BarDataset, loss: str) -> float:
-    model.eval()
     return (bars.weights * bar_loss(model(bars.latents), bars.targets, loss, bars.only_signs)).mean().item()
 
 

@@ -136,16 +136,9 @@ def begin_or_continue(settings: RatingMatchSettings, decides: Mapping[str, Any],
 
 def begun(folder: Path) -> dict[str, Any] | None:
     """What decided when the matching in a folder was begun; None if it was not. Raises UserError if it is damaged."""
-    path = folder / RUN_RECORD
-    try:
-        record = read_json(path)
-        if record["written_by"] == MATCH and isinstance(record["decides"], dict):
-            return dict(record["decides"])
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    raise UserError(f"{path}: not a record that {MATCH} wrote; remove {folder} to match again")
+    wrong = f"{folder / RUN_RECORD}: not a record that {MATCH} wrote; remove {folder} to match again"
+    record = parts.begun_record(folder, MATCH, UserError(wrong))
+    return record and dict(record["decides"])
 
 
 def write_counts(settings: RatingMatchSettings, sets: Mapping[str, Any]) -> None:

@@ -172,7 +172,7 @@ class Matcher:
             facts = SongFacts(len(result.bars), tempo_of(features.values, features.edges))
             waiting.setdefault(row.md5, ConvertedPiece(self._path(row.md5), row.md5, result.bars, features))
         elif facts is None and isinstance(result, Failure):
-            reason = f"not_read: {row.read_error}" if row.read_error else result.reason
+            reason = result.reason
         if row.other_bytes:
             reason = "other_bytes: the dataset's md5 is not that of the file"
         n_bars, tempo = facts or (None, math.nan)

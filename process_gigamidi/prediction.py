@@ -55,7 +55,7 @@ class PredictedSongs(NamedTuple):
         predicted = iter(self.predicted)
         for row, converted in self.songs:
             if isinstance(converted, Failure):
-                yield Failed(row, "read", f"not_read: {row.read_error}") if row.read_error else Failed(row, *converted)
+                yield Failed(row, *converted)
             elif np.isfinite(columns := next(predicted)).all():
                 yield Annotated(row, converted.bars, columns)
             else:
@@ -110,9 +110,10 @@ def load_models(model: ModelSettings) -> Models:
             note(f"head {model.head!r} reads no latents: model.levels is not used")
         head.check_width(0)
         return Models(None, head)
-    head.check_digest(whole := replace(model, levels=None).load())
-    levels = model.levels or head.levels or whole.all_levels
-    encoder = whole if levels == whole.all_levels else replace(model, levels=levels).load()
+    encoder = replace(model, levels=None).load()
+    head.check_digest(encoder)
+    if levels := model.levels or head.levels:
+        encoder = encoder.first_levels(levels)
     head.check_encoder(encoder)
     head.check_width(encoder.width)
     return Models(encoder, head)

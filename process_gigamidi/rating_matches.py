@@ -7,7 +7,7 @@ ratings are written (matched_pieces.py).
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, replace
 from typing import Any, Never
@@ -15,9 +15,9 @@ from typing import Any, Never
 from tqdm import tqdm
 
 from pipeline.annotations import finished_parts
-from pipeline.parts import PartClaims, parts_to_do
+from pipeline.parts import PartClaims, parts_to_do, songs_bar, what_is_left
 from pipeline.records import digest_of
-from pipeline.settings import UserError, command_line, counted, duration_line, say
+from pipeline.settings import UserError, command_line, counted, say
 from pretrain_model.extraction import latents_folder
 from pretrain_model.features import VERSION as FEATURES_VERSION
 from pretrain_model.head import NamedEncoder
@@ -44,7 +44,7 @@ def match_ratings(settings: RatingMatchSettings) -> None:
     source = open_source(settings.dataset, settings.output.row_groups_per_part, settings.limits.file_bytes)
     if not source.n_parts or source.n_rows == 0:
         raise UserError(
-            f"{_name(settings)}: there are no songs in it; set dataset.path to music, or to null for the Hub"
+            f"{settings.dataset.title}: there are no songs in it; set dataset.path to music, or to null for the Hub"
         )
     encoder = encoder_of(settings)
     decides = what_decides(settings, source.identity, digests, encoder)
@@ -53,9 +53,10 @@ def match_ratings(settings: RatingMatchSettings) -> None:
     done = [read_part(settings.matched, part, run) for part in sorted(finished_parts(settings.matched))]
     to_do = [part for part in range(source.n_parts) if part not in {record.part for record in done}]
     parts = f"{counted(source.n_parts, 'part')}, {len(to_do):,} to do"
-    say(f"{_name(settings)}: {parts}, looked through for {', '.join(names)}, into {settings.folder}")
+    say(f"{settings.dataset.title}: {parts}, looked through for {', '.join(names)}, into {settings.folder}")
     with closing(Matcher(settings, wanted, encoder, source)) as matcher:
-        _match(matcher, settings, to_do, run, _progress_bar(source.n_rows, done))
+        bar = songs_bar("matching", source.n_rows, sum(record.rows for record in done))
+        _match(matcher, settings, to_do, run, bar)
     records = [read_part(settings.matched, part, run) for part in range(source.n_parts)]
     write_results(settings, wanted, records)
     say(f"next, with the --config of 01_prepare_datasets.py if it had one: {_next_command(settings, encoder)}")
@@ -74,11 +75,6 @@ def _match(matcher: Matcher, settings: RatingMatchSettings, parts: list[int], ru
     ):
         for record in _logged(finished, len(parts)):
             claims.release(record.part)
-
-
-def _progress_bar(n_rows: int | None, done: Sequence[MatchedPart]) -> tqdm[Never]:
-    before = sum(record.rows for record in done)
-    return tqdm(desc="matching", unit=" songs", total=n_rows, initial=before, mininterval=1, disable=None)
 
 
 def what_decides(
@@ -111,15 +107,8 @@ def _logged(finished: Iterable[MatchedPart], n_parts: int) -> Iterator[MatchedPa
         seconds = max(time.monotonic() - began, 1e-3)
         line = f"part {record.part:05d}: {record.songs:,} of {counted(record.rows, 'song')} matched"
         line += f"; {songs / seconds:,.0f} songs a second"
-        if left := n_parts - n_done:
-            line += f"; {counted(left, 'part')} left, about {duration_line(left * seconds / n_done)}"
-        say(line)
+        say(line + what_is_left(n_parts - n_done, n_done, seconds))
         yield record
-
-
-def _name(settings: RatingMatchSettings) -> str:
-    dataset = settings.dataset
-    return dataset.path or f"{dataset.name} {dataset.config} {dataset.split} at {(dataset.revision or '')[:12]}"
 
 
 def _next_command(settings: RatingMatchSettings, encoder: NamedEncoder) -> str:

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from tqdm import tqdm
-
+from pipeline.parts import songs_bar, what_is_left
 from pipeline.records import PartRecord, Totals
-from pipeline.settings import counted, duration_line, say
+from pipeline.settings import counted, say
 
 from .annotation_settings import AnnotationSettings
 
@@ -26,9 +25,7 @@ class RunLog:
         self._left = n_parts
         self._done = self._songs = 0
         self._began = time.monotonic()
-        self._bar = tqdm(
-            desc="annotating", unit=" songs", total=n_rows, initial=before.rows, mininterval=1, disable=None
-        )
+        self._bar = songs_bar("annotating", n_rows, before.rows)
 
     def songs(self, more: int) -> None:
         """Add songs to the progress bar."""
@@ -43,10 +40,7 @@ class RunLog:
         self._songs += record.totals.rows
         seconds = max(time.monotonic() - self._began, 1e-3)
         line = f"part {record.part:05d}: {counts_line(record.totals)}; {self._songs / seconds:,.0f} songs a second"
-        if self._left:
-            left = duration_line(self._left * seconds / self._done)
-            line += f"; {counted(self._left, 'part')} left, about {left}"
-        say(line)
+        say(line + what_is_left(self._left, self._done, seconds))
 
     def close(self) -> None:
         """End the progress bar."""
@@ -62,11 +56,10 @@ def run_log(n_parts: int, before: Totals, n_rows: int | None) -> Iterator[RunLog
 
 def start_line(settings: AnnotationSettings, n_parts: int, n_to_do: int, n_done: int) -> str:
     """What the run is going to do, in one line."""
-    dataset = settings.dataset
-    name = f"{dataset.name} {dataset.config} {dataset.split} at {(dataset.revision or '')[:12]}"
+    title = settings.dataset.title
     share = f" (share {settings.compute.share})" if settings.compute.share else ""
     done = f", {n_done:,} done" if n_done else ""
-    return f"{dataset.path or name}: {counted(n_parts, 'part')}{done}, {n_to_do:,} to do{share}, into {settings.folder}"
+    return f"{title}: {counted(n_parts, 'part')}{done}, {n_to_do:,} to do{share}, into {settings.folder}"
 
 
 def end_lines(folder: Path, totals: Totals, n_done: int, n_parts: int) -> list[str]:

@@ -22,3 +22,8 @@ class DatasetSettings:
     revision: str | None
     limit: Annotated[int | None, Range(1)]
     retry_seconds: Annotated[float, Range(0, 86_400)]
+
+    @property
+    def title(self) -> str:
+        """What messages call it: its path, or its name, release and split on the Hub, and the commit."""
+        return self.path or f"{self.name} {self.config} {self.split} at {(self.revision or '')[:12]}"

@@ -5,7 +5,7 @@
 Splits the music as musetok_bridge/02_train_tokenizer.py does (--config and --set work as there), and prints the figures
 that it writes to quality.json for the distinct bars of held-out songs that do not occur in the others: in float32, from
 the stored weights. --levels: also from the latents of so many first levels. The file needs a decoder, which the bundled
-one has.
+one has. quality.beams=1 decodes without beam search.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main(settings: TokenizerSettings, arguments: argparse.Namespace) -> None:
     corpus = read_corpus(Path(settings.corpus.path), settings.corpus.validation_share)
     bars = held_out(corpus, settings.quality.reconstructed_bars, settings.training.seed)
     levels = [*arguments.levels, len(model.bar_transformer.levels)]
-    measured = [measure_quality(model, bars, k) for k in levels]
+    measured = [measure_quality(model, bars, settings.quality.beams, k) for k in levels]
     print(f"| {corpus.n_validation_songs} held-out songs | {' | '.join(f'{k} levels' for k in levels)} |")
     print("|---" * (1 + len(levels)) + "|")
     for name in measured[0]:

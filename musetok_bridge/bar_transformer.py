@@ -133,6 +133,10 @@ class SimVQ(nn.Module):
         """The codewords, (size, latent)."""
         return self.code_transform(self.frozen_codebook)
 
+    def codewords(self, codes: Tensor) -> Tensor:
+        """The codewords of codes, (bars,) -> (bars, latent), from these rows of the frozen codebook alone."""
+        return self.code_transform(self.frozen_codebook[codes])
+
 
 class BarTransformer(nn.Module):
     """The encoder's network: words of a bar -> first position's output -> vector; and the codebooks."""

@@ -128,7 +128,10 @@ class Tokenizer(nn.Module):
         gradient, plus `commitment` times that of the residual from the codeword without its gradient.
         """
         with torch.autocast(vectors.device.type, enabled=False):
-            _, codewords = quantize(vectors, self.bar_transformer.codebooks())  # (bars, levels, latent)
+            with torch.no_grad():  # the search for the nearest has no gradient; only what it finds is computed again
+                codes, _ = quantize(vectors, self.bar_transformer.codebooks())
+            chosen_ones = zip(self.bar_transformer.levels, codes.unbind(dim=1), strict=True)
+            codewords = torch.stack([level.codewords(chosen) for level, chosen in chosen_ones], dim=1)
             sums = codewords.detach().cumsum(dim=1)  # (bars, levels, latent)
             before = vectors[:, None] - F.pad(sums, (0, 0, 1, 0))[:, :-1]
             to_residual = F.mse_loss(codewords, before.detach())
@@ -160,19 +163,36 @@ class Tokenizer(nn.Module):
             residual = best[2]
 
     @torch.no_grad()
-    def decode(self, latents: Tensor) -> Tensor:
-        """Decode bars greedily, one word after the other: latents (bars, latent) -> (bars, words), padded."""
+    def decode(self, latents: Tensor, beams: int = 1) -> Tensor:
+        """Decode bars word after word: latents (bars, latent) -> (bars, words), padded.
+
+        beams: the likeliest beginnings that are kept of each bar, of which the likeliest end is returned (beam search);
+        1 takes the likeliest word each time.
+        """
+        n = len(latents)
+        latents = latents.repeat_interleave(beams, dim=0)  # (n * beams, latent)
         words = torch.full((len(latents), 1), BAR, device=latents.device)
         last = torch.tensor([EOS, *METER_ID.values()], device=latents.device)
         done = torch.zeros(len(latents), dtype=torch.bool, device=latents.device)
+        log_p = torch.full((n, beams), -torch.inf, device=latents.device)
+        log_p[:, 0] = 0  # all beams of a bar begin alike
+        first_beam = beams * torch.arange(n, device=latents.device)[:, None]
         past: list[KeysValues] = []
         while words.shape[1] < MAX_BAR_WORDS and not done.all():
-            x = self.bar_transformer.embed(words[:, -1:], words.shape[1] - 1)  # (bars, 1, d)
+            x = self.bar_transformer.embed(words[:, -1:], words.shape[1] - 1)  # (n * beams, 1, d)
             x, past = self.decoder.next_word(x, latents, past)
-            following = self.dec_out_proj(x[:, 0])[:, :PAD].argmax(dim=1).masked_fill(done, PAD)
-            words = torch.cat([words, following[:, None]], dim=1)
-            done |= torch.isin(following, last)
-        return words
+            following = self.dec_out_proj(x[:, 0]).log_softmax(dim=1)  # (n * beams, N_TOKENS)
+            following[:, PAD] = -torch.inf
+            following[done] = -torch.inf
+            following[done, PAD] = 0  # one continuation of a bar that has ended, as likely as the bar
+            longer = (log_p.view(-1, 1) + following).view(n, -1)  # (n, beams * N_TOKENS)
+            log_p, best = longer.topk(beams, dim=1)  # (n, beams)
+            kept = (first_beam + best // N_TOKENS).flatten()
+            word = (best % N_TOKENS).flatten()
+            words = torch.cat([words[kept], word[:, None]], dim=1)
+            past = [(keys[kept], values[kept]) for keys, values in past]
+            done = done[kept] | torch.isin(word, last)
+        return words.view(n, beams, -1)[:, 0]
 
 
 class _NotesGivenBack:
@@ -203,7 +223,7 @@ class _NotesGivenBack:
 
 @torch.no_grad()
 def reconstructed(model: Tokenizer, bars: list[np.ndarray], quantized: bool) -> dict[str, float]:
-    """How much of bars the decoder gives back from their latents alone, in float32.
+    """How much of bars the decoder gives back from their latents alone, in float32 and with one beam.
 
     exact_notes: share of the bars' notes that it writes with the same position, pitch and duration.
     written_notes_right: share of the notes it writes that are in the bar. exact_bars: share of bars whose notes are all
@@ -219,12 +239,15 @@ def reconstructed(model: Tokenizer, bars: list[np.ndarray], quantized: bool) -> 
 
 
 @torch.no_grad()
-def measure_quality(model: Tokenizer, bars: list[np.ndarray], levels: int | None = None) -> dict[str, float | int]:
+def measure_quality(
+    model: Tokenizer, bars: list[np.ndarray], beams: int, levels: int | None = None
+) -> dict[str, float | int]:
     """Measure a tokenizer on held-out bars, in float32 and with the quantizer: the figures of `reconstructed`, and
 
     next_word_loss: nats a word. next_word_accuracy: share of words predicted right from the true words before.
     codebook_use and codebook_perplexity: share of a level's codewords that occur, and the exponential of their entropy
-    as a share of all codewords; means over the levels. levels: of the quantizer, the first so many; None takes all.
+    as a share of all codewords; means over the levels. beams: as for Tokenizer.decode. levels: of the quantizer, the
+    first so many; None takes all.
     """
     codebooks = model.bar_transformer.codebooks()[:levels]
     loss = right = n_words = 0.0
@@ -241,7 +264,7 @@ def measure_quality(model: Tokenizer, bars: list[np.ndarray], levels: int | None
         loss -= float(log_p[present].sum())
         right += float((logits.argmax(dim=-1) == target)[present].sum())
         n_words += float(present.sum())
-        given_back.add((bars[i] for i in batch), model.decode(latents))
+        given_back.add((bars[i] for i in batch), model.decode(latents, beams))
     use, perplexity = codebook_use(torch.cat(codes).numpy(), codebooks.shape[1])
     return {
         "bars": len(bars),

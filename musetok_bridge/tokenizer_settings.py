@@ -84,6 +84,7 @@ class QualitySettings:
     """How much of the held-out music a trained tokenizer is measured on."""
 
     reconstructed_bars: Annotated[int, Range(1, 1_000_000)]
+    beams: Annotated[int, Range(1, 64)]
 
 
 @dataclass(frozen=True)

@@ -65,9 +65,8 @@ def train_tokenizer(settings: TokenizerSettings) -> Path:
     model.load_state_dict(torch.load(out / "best.pt", map_location=device, weights_only=True))
     path = out / "encoder.safetensors"
     save_encoder(path, settings.model.encoder_config(), model.checkpoint(), {"training_steps": str(progress.step)})
-    quality = measure_quality(
-        Tokenizer.load(path).to(device), held_out(corpus, settings.quality.reconstructed_bars, settings.training.seed)
-    )
+    bars = held_out(corpus, settings.quality.reconstructed_bars, settings.training.seed)
+    quality = measure_quality(Tokenizer.load(path).to(device), bars, settings.quality.beams)
     write_json(out / "quality.json", quality)
     counts = {
         "digest": corpus.digest,

@@ -7,6 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from musetok_bridge import load_encoder, score_to_bars, tokenizer_training
 from musetok_bridge.bar_transformer import quantize
@@ -22,7 +23,7 @@ from musetok_bridge.tokenizer_training import (
     train_tokenizer,
     training_batches,
 )
-from musetok_bridge.vocabulary import PAD, WORD_ID, WORDS
+from musetok_bridge.vocabulary import BAR, EOS, N_TOKENS, PAD, WORD_ID, WORDS
 from pipeline.settings import UserError, WeightsError, load_settings
 
 SMALL = {"layers": 1, "heads": 2, "width": 32, "feed_forward": 64, "latent": 16, "levels": 2, "codebook": 32}
@@ -102,7 +103,7 @@ def test_a_trained_file_holds_the_decoder_and_training_can_start_from_it(synthet
     first = train_tokenizer(settings_for(synthetic, tmp_path / "first", "training.max_steps=40"))
     model = Tokenizer.load(first)
     bars = held_out(read_corpus(synthetic, 0.3), 20, seed=1)
-    assert measure_quality(model, bars) == json.loads((tmp_path / "first" / "quality.json").read_text())
+    assert measure_quality(model, bars, beams=4) == json.loads((tmp_path / "first" / "quality.json").read_text())
     start = f"training.start_from={first}"
     second = train_tokenizer(settings_for(synthetic, tmp_path / "second", "training.max_steps=10", start))
     with (tmp_path / "second" / "losses.csv").open() as file:
@@ -209,6 +210,40 @@ def test_the_decoder_does_not_see_the_word_it_predicts(synthetic):
         )
 
 
+def test_beam_search_finds_what_the_likeliest_word_each_time_misses(monkeypatch):
+    """After BAR, a is likelier than b; but after a two words are equally likely, and after b only the end is."""
+    a, b, c, d = (WORD_ID[f"Note_Pitch_{pitch}"] for pitch in (60, 61, 62, 63))
+    table = torch.full((N_TOKENS, N_TOKENS), 1e-6)  # row: the word before, column: the word after
+    for before, after, share in (
+        (BAR, a, 0.6),
+        (BAR, b, 0.4),
+        (a, c, 0.5),
+        (a, d, 0.49),
+        (b, EOS, 1),
+        (c, EOS, 1),
+        (d, EOS, 1),
+    ):
+        table[before, after] = share
+    model = Tokenizer(EncoderConfig(**SMALL), 1).eval()
+    model.dec_out_proj = torch.nn.Linear(N_TOKENS, N_TOKENS, bias=False)
+    model.dec_out_proj.weight.data = table.log().T
+    monkeypatch.setattr(model.bar_transformer, "embed", lambda words, first: F.one_hot(words, N_TOKENS).float())
+    monkeypatch.setattr(model.decoder, "next_word", lambda x, latents, past: (x, []))
+    latents = torch.zeros(2, 16)
+    assert model.decode(latents).tolist() == [[BAR, a, c, EOS]] * 2
+    assert model.decode(latents, beams=3).tolist() == [[BAR, b, EOS, PAD]] * 2
+
+
+def test_each_bar_has_beams_of_its_own():
+    torch.manual_seed(0)
+    model = Tokenizer(EncoderConfig(**SMALL), 1).eval()
+    latents = 3 * torch.randn(5, 16)
+    together = model.decode(latents, beams=4)
+    for row, latent in zip(together, latents, strict=True):
+        alone = model.decode(latent[None], beams=4)[0]
+        assert row[: len(alone)].equal(alone) and (row[len(alone) :] == PAD).all()
+
+
 def test_codebook_use_of_known_codes():
     codes = np.array([[0, 0], [1, 0], [2, 0], [3, 0]])
     use, perplexity = codebook_use(codes, 4)
@@ -219,5 +254,5 @@ def test_codebook_use_of_known_codes():
 def test_quality_of_an_untrained_model_is_poor(synthetic):
     torch.manual_seed(0)
     bars = score_to_bars(synthetic / "random_mix.mid")
-    quality = measure_quality(Tokenizer(EncoderConfig(**SMALL), 1).eval(), [bars[i] for i in range(4)])
+    quality = measure_quality(Tokenizer(EncoderConfig(**SMALL), 1).eval(), [bars[i] for i in range(4)], beams=2)
     assert quality["exact_notes"] < 0.1 and quality["next_word_loss"] > 3

@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from queue import Empty, Full, Queue, SimpleQueue
@@ -287,7 +288,7 @@ class _Worker:
             with closing(theirs):  # so that the connection ends with the process
                 arguments = (theirs, self._convert, self._seconds, self._memory_mb)
                 process = context.Process(target=serve_conversions, args=arguments, daemon=True)
-                process.start()
+                _start_deaf_to_interrupts(process)
         except OSError as error:
             return f"a process can't be started ({error})"
         self._connection, self._process = ours, process
@@ -307,6 +308,18 @@ class _Worker:
         if process is not None:
             process.kill()
             process.join()
+
+
+def _start_deaf_to_interrupts(process: BaseProcess) -> None:
+    """Start a process that has SIGINT blocked from its first instruction on, since the main process handles ctrl-C."""
+    if not hasattr(signal, "pthread_sigmask"):
+        return process.start()
+    resource_tracker.ensure_running()  # its own start lets the interrupts of this thread through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which the new process inherits
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def prefetch(items: Generator[Item, None, None], most: int) -> Generator[Item, None, None]:

@@ -44,6 +44,8 @@ def echo(music: bytes | None) -> Failure:
         return Failure("echo", f"ate {len(eaten)} times 10 MB")
     if text == "hang in native code":
         ctypes.PyDLL(None).sleep(3600)  # holds the interpreter meanwhile
+    if text == "deaf to interrupts?":
+        return Failure("echo", str(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])))
     return Failure("echo", text)
 
 
@@ -66,6 +68,12 @@ def test_a_song_that_ends_its_process_fails_with_the_cause_and_its_neighbours_ar
         *["crashed: exit code 9 in the process that converted it"] * 2,
         "c",
     ]
+
+
+def test_processes_are_deaf_to_interrupts_from_their_first_instruction_on() -> None:
+    """Otherwise ctrl-C while they start prints a traceback for each of them."""
+    assert answers([b"deaf to interrupts?"] * 3 * SONGS_PER_TASK, workers=2) == ["True"] * 3 * SONGS_PER_TASK
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 def test_a_process_that_is_handed_no_more_songs_ends_by_itself() -> None:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-from pipeline.settings import FilePath, Range
+from pipeline.processors import usable_processors
+from pipeline.settings import FilePath, Pattern, Range
 
 from .scores import Limits
 
 if TYPE_CHECKING:
     from .encoder import BarEncoder
+
+
+Workers: TypeAlias = Annotated[str, Pattern("auto|[0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-6]", "auto or 0 to 256")]
+
+
+def number_of(workers: Workers) -> int:
+    """The number of processes; `auto` are the processors that this process may use."""
+    return usable_processors() if workers == "auto" else int(workers)
 
 
 @dataclass(frozen=True, kw_only=True)

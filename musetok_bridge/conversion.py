@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import re
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
@@ -19,6 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.settings import reason_line
+
+with contextlib.suppress(ImportError):  # not on Windows
+    import resource
 
 from .bars import Bars, score_to_bars
 from .bridge_settings import BarSettings, LimitSettings
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     Convert: TypeAlias = Callable[[bytes | None], "Converted | Failure"]
 
 
+_DATA_IN_STATM = 5  # which number of /proc/self/statm is the memory of data, in pages (proc(5))
 READY = "ready"  # the first message of a process that converts
 
 
@@ -83,11 +87,10 @@ def serve_conversions(connection: Connection, convert: Convert, seconds: float, 
     Sends READY first. When a song needs more memory than `memory_mb` (10⁶ bytes on top of what the process has), sends
     None and ends. A song that takes over twice `seconds` ends it too, in case no one is left to do so.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process handles ctrl-C
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     _limit_memory(memory_mb)
     connection.send(READY)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # silences native code that crashes; the song's row reports it
+    silence_native_code()  # the song's row reports it
     with contextlib.suppress(EOFError, OSError):
         try:
             while True:
@@ -100,6 +103,23 @@ def serve_conversions(connection: Connection, convert: Convert, seconds: float, 
             connection.send(None)
 
 
+def convert_or_end(music: bytes | None, convert: Convert, seconds: float, memory_mb: int) -> Converted | Failure:
+    """Convert a song in this process, and end the process if that takes over `seconds` or `memory_mb`.
+
+    memory_mb: 10⁶ bytes on top of what the process has.
+    """
+    _alarm(seconds)
+    before = _limit_memory(memory_mb)
+    try:
+        return convert(music)
+    except MemoryError:
+        os._exit(1)
+    finally:
+        if before:
+            resource.setrlimit(resource.RLIMIT_DATA, before)
+        _alarm(0)
+
+
 def _alarm(seconds: float) -> None:
     """End the process after so many seconds, whatever it is doing; 0 cancels.
 
@@ -109,24 +129,37 @@ def _alarm(seconds: float) -> None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
-def _limit_memory(memory_mb: int) -> None:
-    """Let the process allocate at most so much on top of what it has, where the system can enforce it (Linux)."""
+def _limit_memory(memory_mb: int) -> tuple[int, int] | None:
+    """Let the process allocate at most so much on top of what it has, where the system can enforce it (Linux).
+
+    Returns the limits before; None if none can be set.
+    """
     try:
-        import resource
-
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-    except (ImportError, OSError):
-        return
-    found = re.search(r"VmData:\s+(\d+) kB", status)
-    if found:
-        allowed = int(found[1]) * 1024 + memory_mb * 1_000_000
-        limits = resource.getrlimit(resource.RLIMIT_DATA)
-        lowest = min([allowed, *(limit for limit in limits if limit != resource.RLIM_INFINITY)])
-        resource.setrlimit(resource.RLIMIT_DATA, (lowest, limits[1]))
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[_DATA_IN_STATM])
+    except (OSError, ValueError, IndexError):
+        return None
+    limits = resource.getrlimit(resource.RLIMIT_DATA)
+    allowed = pages * resource.getpagesize() + memory_mb * 1_000_000
+    lowest = min([allowed, *(limit for limit in limits if limit != resource.RLIM_INFINITY)])
+    resource.setrlimit(resource.RLIMIT_DATA, (lowest, limits[1]))
+    return limits
 
 
-def _end_with_parent() -> None:
-    """End when the main process ends; one that was killed can't tell its workers."""
+def silence_native_code() -> None:
+    """Let nothing that native code prints before it crashes reach the terminal; Python's own messages still do."""
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
+def end_with_parent() -> None:
+    """End this process, deaf to interrupts, when the main process ends; one that was killed can't tell its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process handles ctrl-C
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

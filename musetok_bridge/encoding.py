@@ -35,6 +35,7 @@ from pipeline.settings import UserError, counted, duration_line, note, say
 from song_sources.gigamidi_source import MidiSource, open_source, pinned_as_begun
 from song_sources.song_rows import Row, Source
 
+from .bridge_settings import number_of
 from .conversion import Converted, Failure, convert_song
 from .encoder import BarEncoder, SeenBars
 from .encoding_settings import EncodingSettings
@@ -84,7 +85,7 @@ class Encoding:
         say(f"{settings.dataset.title}: {counted(source.n_parts, 'part')}, {len(to_do):,} to do, into {folder}")
         limits = settings.limits
         convert = partial(convert_song, bars=settings.bars, limits=limits, perform=None, needs_pitch=True)
-        converters = Converters(convert, settings.compute.workers, limits.seconds, limits.memory_mb)
+        converters = Converters(convert, number_of(settings.compute.workers), limits.seconds, limits.memory_mb)
         with closing(converters), closing(PartClaims(folder)) as claims:
             if to_do:
                 self._say_what_it_takes(converters, to_do)

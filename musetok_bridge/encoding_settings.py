@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pipeline.settings import FilePath, Range
 from song_sources.dataset_settings import DatasetSettings
 
-from .bridge_settings import BarSettings, EncoderSettings, LimitSettings
+from .bridge_settings import BarSettings, EncoderSettings, LimitSettings, Workers
 
 SETTINGS_FILE = "encode.yaml"
 
@@ -18,7 +18,7 @@ SETTINGS_FILE = "encode.yaml"
 class ComputeSettings:
     """How the work is spread: affects the speed, not the result (bars_per_batch changes the rounding)."""
 
-    workers: Annotated[int, Range(0, 256)]
+    workers: Workers
     bars_per_batch: Annotated[int, Range(1, 1_000_000)]
 
 

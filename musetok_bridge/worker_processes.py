@@ -104,10 +104,14 @@ class Converters:
     def in_order(self, tasks: Generator[RowsOfPart, None, None]) -> Generator[SongsOfPart, None, None]:
         """Convert the rows of tasks; yields the tasks in their order, each as soon as it is done.
 
-        A thread takes tasks ahead, so that waiting for one doesn't hold up those before it. An error of the tasks'
-        generator is raised after all tasks before it were yielded. Raises UserError if processes can't be started.
+        A thread takes tasks ahead, so that waiting for rows doesn't hold up the songs before them. An error of the
+        tasks' generator is raised after all tasks before it were yielded. Raises UserError if processes can't be
+        started.
         """
-        ahead = prefetch(self._submitted(tasks), max(1, len(self._workers) * TASKS_AHEAD))
+        if self._workers:
+            ahead = prefetch(self._submitted(tasks), len(self._workers) * TASKS_AHEAD)
+        else:
+            ahead = self._submitted(prefetch(tasks, TASKS_AHEAD))
         with contextlib.closing(ahead):
             for task, future in ahead:
                 results = zip(task.rows, future.result(), strict=True)
@@ -231,19 +235,10 @@ class _Worker:
                 answers.append(answer)
                 self._progress.last = time.monotonic()
         except (EOFError, OSError):
-            return answers, Failure("convert", f"crashed: {self._cause_of_end()} in the process that converted it")
+            return answers, Failure(
+                "convert", f"crashed: {cause_of_end(self._process)} in the process that converted it"
+            )
         return answers, None
-
-    def _cause_of_end(self) -> str:
-        """The signal that ended the process, or its exit code."""
-        code = None
-        if self._process is not None:
-            self._process.join(1)
-            code = self._process.exitcode
-        try:
-            return signal.Signals(-(code or 0)).name
-        except ValueError:
-            return f"exit code {code}"
 
     def _start(self) -> None:
         """Start a process that is ready to work, in place of the old one."""
@@ -288,7 +283,7 @@ class _Worker:
             with closing(theirs):  # so that the connection ends with the process
                 arguments = (theirs, self._convert, self._seconds, self._memory_mb)
                 process = context.Process(target=serve_conversions, args=arguments, daemon=True)
-                _start_deaf_to_interrupts(process)
+                start_deaf_to_interrupts(process)
         except OSError as error:
             return f"a process can't be started ({error})"
         self._connection, self._process = ours, process
@@ -299,7 +294,7 @@ class _Worker:
                 raise UserError(f"compute.workers: a process took over {SECONDS_TO_START} s to start; {GO_ON}")
             if ours.recv() == READY:
                 return None
-        return f"a process that converts songs ended as it started ({self._cause_of_end()})"
+        return f"a process that converts songs ended as it started ({cause_of_end(self._process)})"
 
     def close(self) -> None:
         """End the process for good, whatever it is doing; a thread that waits for it wakes up."""
@@ -310,7 +305,19 @@ class _Worker:
             process.join()
 
 
-def _start_deaf_to_interrupts(process: BaseProcess) -> None:
+def cause_of_end(process: BaseProcess | None) -> str:
+    """The signal that ended a process, or its exit code."""
+    code = None
+    if process is not None:
+        process.join(1)
+        code = process.exitcode
+    try:
+        return signal.Signals(-(code or 0)).name
+    except ValueError:
+        return f"exit code {code}"
+
+
+def start_deaf_to_interrupts(process: BaseProcess) -> None:
     """Start a process that has SIGINT blocked from its first instruction on, since the main process handles ctrl-C."""
     if not hasattr(signal, "pthread_sigmask"):
         return process.start()

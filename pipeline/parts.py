@@ -9,6 +9,7 @@ file is moved to its place whole.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Never
@@ -158,23 +159,49 @@ class PartClaims:
         return self._folder / RECORDS / f".part-{part:05d}.lock"
 
 
+class PartQueue:
+    """The unfinished parts of a folder, taken one by one, each locked; last those that other runs hold.
+
+    claims: unlocks a part when it is released.
+    """
+
+    def __init__(self, parts: Iterable[int], claims: PartClaims):
+        self._left = deque(parts)
+        self._claims = claims
+        self._announced = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether every part was taken, or finished by another run."""
+        return not self._left
+
+    def take(self) -> int | None:
+        """The next part, locked; None if other runs hold all that are left, or there are none."""
+        for _ in range(len(self._left)):
+            part = self._left.popleft()
+            if self._claims.take(part):
+                return part
+            if not self._claims.is_done(part):
+                self._left.append(part)
+        return None
+
+    def wait(self) -> None:
+        """Wait a moment for the parts that other runs hold."""
+        if not self._announced:
+            say(f"waiting for {counted(len(self._left), 'part')} that other runs are working on")
+            self._announced = True
+        time.sleep(LOOK_AGAIN)
+
+
 def parts_to_do(parts: Iterable[int], claims: PartClaims) -> Generator[int, None, None]:
     """Yield the unfinished parts, each locked; last those that other runs held and did not finish.
 
     Ends when all parts are finished.
     """
-    left = list(parts)
-    announced = False
-    while left:
-        held_by_others = []
-        for part in left:
-            if claims.take(part):
-                yield part
-            elif not claims.is_done(part):
-                held_by_others.append(part)
-        left = held_by_others
-        if left:
-            if not announced:
-                say(f"waiting for {counted(len(left), 'part')} that other runs are working on")
-                announced = True
-            time.sleep(LOOK_AGAIN)
+    queue = PartQueue(parts, claims)
+    while not queue.is_empty:
+        part = queue.take()
+        if part is not None:
+            yield part
+        elif not queue.is_empty:
+            queue.wait()

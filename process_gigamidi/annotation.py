@@ -1,6 +1,7 @@
 """One run of 01_annotate.py: annotates the parts that are not finished, on this machine or on a cluster.
 
-It stands above both engines, annotator.py and ray_engine.py, since a task of the cluster uses the first as well.
+It stands above the ways to do so: annotator.py in this process, part_processes.py in several, which each use the first,
+and ray_engine.py on several machines.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 
+from musetok_bridge.bridge_settings import number_of
 from pipeline.annotations import finished_parts
-from pipeline.parts import PartClaims, parts_to_do
+from pipeline.parts import PartClaims, PartQueue, parts_to_do
 from pipeline.records import DATASET, PartRecord, RecordError, Totals, read_record, writer_in
 from pipeline.settings import UserError, counted, note, one_line, say
 
 from .annotation_settings import AnnotationSettings
 from .annotator import Annotator
+from .part_processes import annotate_in_processes
 from .run_log import end_lines, run_log, start_line
 from .run_record import begin_or_continue, with_pinned_revision, write_totals
 
@@ -73,9 +76,23 @@ def _finished(
         yield from annotate_on_cluster(settings, annotator.run, parts)
     elif parts:
         with closing(PartClaims(settings.folder)) as claims:
-            for record in annotator.annotate(parts_to_do(parts, claims), progress):
-                claims.release(record.part)
-                yield record
+            if _by_processes(settings, annotator, len(parts)):
+                finished = annotate_in_processes(settings, annotator.run, PartQueue(parts, claims), progress)
+            else:
+                finished = annotator.annotate(parts_to_do(parts, claims), progress)
+            with closing(finished):
+                for record in finished:
+                    claims.release(record.part)
+                    yield record
+
+
+def _by_processes(settings: AnnotationSettings, annotator: Annotator, n_parts: int) -> bool:
+    """Whether each part is a process's work, which is fastest where there are enough parts and no encoder is at work.
+
+    An encoder has the bars of all parts one after the other, from processes that convert, and uses all cores or a GPU.
+    """
+    n_workers = number_of(settings.compute.workers)
+    return annotator.models.encoder is None and 0 < n_workers <= n_parts > 1
 
 
 def _first_part_failed(settings: AnnotationSettings) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from musetok_bridge.bridge_settings import BarSettings, EncoderSettings, LimitSettings
+from musetok_bridge.bridge_settings import BarSettings, EncoderSettings, LimitSettings, Workers
 from pipeline.settings import FilePath, Range, SettingsError
 from song_sources.dataset_settings import DatasetSettings
 
@@ -31,7 +31,7 @@ class ComputeSettings:
     """How the work is spread: affects the speed, not the result (bars_per_batch changes the rounding)."""
 
     engine: Literal["local", "ray"]
-    workers: Annotated[int, Range(0, 256)]
+    workers: Workers
     bars_per_batch: Annotated[int, Range(1, 1_000_000)]
     share: str | None
 

@@ -1,7 +1,8 @@
 """Parts of a dataset annotated in this process: rows -> bars -> predictions -> tables.
 
-All stages run at once: a thread reads rows, processes convert them, a second thread encodes and predicts the bars of
-many songs at a time, and the main thread writes. A part's tables depend only on its rows and the weights: no batch
+A thread reads rows ahead. Either one thread does everything else, as in the processes of part_processes.py, or all
+stages run at once: processes convert, a thread encodes and predicts the bars of many songs at a time, and the main
+thread writes. A part's tables depend only on its rows and the weights: no batch
 mixes songs of two parts, and songs keep the dataset's order however many workers there are. So parts can be done in any
 order, by any number of runs, and done again after any stop.
 """
@@ -13,6 +14,7 @@ from contextlib import closing
 
 from musetok_bridge.worker_processes import batches_of_part, prefetch, tasks_of_parts
 from pipeline.records import PartRecord, digest_of
+from pipeline.settings import UserError
 from song_sources.gigamidi_source import open_source
 
 from .annotation_settings import AnnotationSettings
@@ -40,16 +42,19 @@ class Annotator:
         self._converters = converters_for(self.models, settings)
 
     def annotate(
-        self, parts: Iterable[int], progress: Callable[[int], None] = lambda songs: None
+        self, parts: Iterable[int], progress: Callable[[int], None] = lambda songs: None, here: bool = False
     ) -> Generator[PartRecord, None, None]:
         """Annotate parts into the output folder; yields the record of each when it is finished.
 
-        progress: called with the number of songs annotated since its last call. Raises UserError if the dataset can't
-        be read or the folder can't be written to: finished parts are kept, the unfinished one leaves no files.
+        progress: called with the number of songs annotated since its last call. here: convert and predict in this
+        thread, and end the process if a song exceeds the limits of time or memory. Raises UserError if the dataset
+        can't be read or the folder can't be written to: finished parts are kept, the unfinished one leaves no files.
         """
         folder, columns = self.settings.folder, self.source.columns
-        converted = self._converters.in_order(tasks_of_parts(self.source, parts))
-        batches = prefetch(predict_songs(converted, self.models, self.settings.compute.bars_per_batch), BATCHES_AHEAD)
+        converters = converters_for(self.models, self.settings, here=True) if here else self._converters
+        converted = converters.in_order(tasks_of_parts(self.source, parts))
+        predicted_songs = predict_songs(converted, self.models, self.settings.compute.bars_per_batch)
+        batches = predicted_songs if here else prefetch(predicted_songs, BATCHES_AHEAD)
         with closing(batches):
             for batch in batches:
                 with part_tables(folder, batch.part, columns) as tables:
@@ -62,3 +67,17 @@ class Annotator:
     def close(self) -> None:
         """End the processes."""
         self._converters.close()
+
+
+def annotate_part(
+    annotator: Annotator, run: str, part: int, progress: Callable[[int], None] = lambda songs: None, here: bool = False
+) -> PartRecord:
+    """Annotate one part; returns its record. progress, here: as for Annotator.annotate.
+
+    run: the digest of everything that decides the result. Raises UserError if the annotator has another one, or the
+    part can't be done.
+    """
+    if annotator.run != run:
+        raise UserError("this machine has other weights, or another copy of the dataset, than where the run began")
+    (record,) = annotator.annotate([part], progress, here)
+    return record

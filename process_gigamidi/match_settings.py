@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from musetok_bridge.bridge_settings import EncoderSettings, LimitSettings
+from musetok_bridge.bridge_settings import EncoderSettings, LimitSettings, Workers
 from pipeline.settings import FilePath, Range
 from song_sources.dataset_settings import DatasetSettings
 
@@ -31,7 +31,7 @@ class MatchSettings:
 class ComputeSettings:
     """How the work is spread: affects the speed, not the result."""
 
-    workers: Annotated[int, Range(0, 256)]
+    workers: Workers
     pieces_per_batch: Annotated[int, Range(1, 10_000)]
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import numpy as np
 from safetensors import SafetensorError
 
-from musetok_bridge.bridge_settings import BarSettings
+from musetok_bridge.bridge_settings import BarSettings, number_of
 from musetok_bridge.conversion import Converted, Failure, convert_song
 from musetok_bridge.worker_processes import Converters, RowsOfPart, tasks_of_part
 from pipeline.files import midi_md5
@@ -87,7 +87,7 @@ class Matcher:
         limits = settings.limits
         convert = partial(convert_song, bars=BARS, limits=limits, perform=bar_features, needs_pitch=True)
         self._settings, self._wanted, self._encoder, self._source = settings, wanted, encoder, source
-        self._converters = Converters(convert, settings.compute.workers, limits.seconds, limits.memory_mb)
+        self._converters = Converters(convert, number_of(settings.compute.workers), limits.seconds, limits.memory_mb)
         self._rows_read: dict[int, int] = {}
 
     def match(

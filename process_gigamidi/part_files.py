@@ -117,12 +117,17 @@ class PartTables:
 def part_tables(folder: Path, part: int, described: Sequence[str]) -> Iterator[PartTables]:
     """As `new_tables`, after removing what a killed run left of the part. Raises UserError if the folder fails."""
     try:
-        for path in (*(table_path(folder, table, part) for table in TABLES), record_path(folder, part)):
-            remove_abandoned(path)
+        remove_unfinished(folder, part)
         with new_tables(folder, part, described) as tables:
             yield tables
     except OSError as error:
         raise cannot_write(folder, error) from error
+
+
+def remove_unfinished(folder: Path, part: int) -> None:
+    """Remove what a killed process left of a part. Raises OSError if that fails."""
+    for path in (*(table_path(folder, table, part) for table in TABLES), record_path(folder, part)):
+        remove_abandoned(path)
 
 
 @contextmanager

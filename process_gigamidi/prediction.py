@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from musetok_bridge.conversion import Converted, Failure, convert_song
+from musetok_bridge.bridge_settings import number_of
+from musetok_bridge.conversion import Converted, Failure, convert_or_end, convert_song
 from musetok_bridge.worker_processes import Converters, SongsOfPart
 from pipeline.settings import note
 from pretrain_model.head import Head, HeadInput, load_head
@@ -119,14 +120,20 @@ def load_models(model: ModelSettings) -> Models:
     return Models(encoder, head)
 
 
-def converters_for(models: Models, settings: AnnotationSettings) -> Converters:
-    """Processes that convert songs to the inputs of the models."""
+def converters_for(models: Models, settings: AnnotationSettings, here: bool = False) -> Converters:
+    """Processes that convert songs to the inputs of the models.
+
+    here: convert in this process, which ends if a song exceeds the limits of time or memory.
+    """
     limits = settings.limits
     head = models.head
     convert = partial(
         convert_song, bars=settings.bars, limits=limits, perform=head.performance, needs_pitch=head.reads_latents
     )
-    return Converters(convert, settings.compute.workers, limits.seconds, limits.memory_mb)
+    if here:
+        limited = partial(convert_or_end, convert=convert, seconds=limits.seconds, memory_mb=limits.memory_mb)
+        return Converters(limited, 0, limits.seconds, limits.memory_mb)
+    return Converters(convert, number_of(settings.compute.workers), limits.seconds, limits.memory_mb)
 
 
 def predict_songs(

@@ -8,6 +8,7 @@ system that all machines see under the same path.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import time
@@ -20,12 +21,13 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from musetok_bridge.bridge_settings import Workers
 from pipeline.parts import LOOK_AGAIN, PartClaims
 from pipeline.records import PartRecord, read_record
 from pipeline.settings import GO_ON, UserError, first_line, note
 
 from .annotation_settings import AnnotationSettings
-from .annotator import Annotator
+from .annotator import Annotator, annotate_part
 
 RETRIES = 10  # of a part whose machine or process died
 ANSWERS_WITHIN = 10  # seconds for a connection to the head of the cluster
@@ -45,7 +47,7 @@ def annotate_on_cluster(
     cpus, gpus = settings.ray.cpus_per_task, settings.ray.gpus_per_task
     with _cluster(settings):
         _check_demand({"CPU": cpus, "GPU": gpus}, others_may_join=settings.ray.address is not None)
-        task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(annotate_part)
+        task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(claim_and_annotate)
         under_way = {task.remote(settings, run, part): part for part in parts}
         try:
             while under_way:
@@ -62,7 +64,7 @@ def annotate_on_cluster(
                 ray.cancel(reference)
 
 
-def annotate_part(settings: AnnotationSettings, run: str, part: int) -> PartRecord | None:
+def claim_and_annotate(settings: AnnotationSettings, run: str, part: int) -> PartRecord | None:
     """Annotate one part in this process; returns its record, or None if another run holds it.
 
     Raises UserError if the part can't be done, or this machine's data and weights don't have the digest `run`.
@@ -74,15 +76,11 @@ def annotate_part(settings: AnnotationSettings, run: str, part: int) -> PartReco
         try:
             if settings not in _opened:
                 _opened[settings] = Annotator(settings, retry_opening=True)
-            annotator = _opened[settings]
-            if annotator.run != run:
-                raise UserError("this machine has other weights, or another copy of the dataset, than the others")
-            (record,) = annotator.annotate([part])
+            return annotate_part(_opened[settings], run, part)
         except BaseException:
             if settings in _opened:
                 _opened.pop(settings).close()
             raise
-        return record
 
 
 def _for_all_machines(settings: AnnotationSettings) -> AnnotationSettings:
@@ -97,7 +95,14 @@ def _for_all_machines(settings: AnnotationSettings) -> AnnotationSettings:
         dataset=replace(settings.dataset, path=None if path is None else absolute(path)),
         model=replace(settings.model, encoder=absolute(settings.model.encoder), head=absolute(settings.model.head)),
         output=replace(settings.output, dir=str(settings.folder.resolve())),
+        compute=replace(settings.compute, workers=_workers_of_a_task(settings)),
     )
+
+
+def _workers_of_a_task(settings: AnnotationSettings) -> Workers:
+    """How many processes convert for a task; `auto` are its processors but for one, which writes."""
+    workers = settings.compute.workers
+    return str(max(1, math.floor(settings.ray.cpus_per_task) - 1)) if workers == "auto" else workers
 
 
 def _cluster(settings: AnnotationSettings) -> Any:

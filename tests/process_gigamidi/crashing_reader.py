@@ -6,11 +6,15 @@ import ctypes
 import hashlib
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from musetok_bridge import conversion
 from musetok_bridge.conversion import Converted, Failure
 from musetok_bridge.scores import ReadScore, read_midi
+from process_gigamidi import prediction
+from process_gigamidi.annotation_settings import AnnotationSettings
+from process_gigamidi.annotator import Annotator
 
 
 def convert_with_crashing_reader(fates: Mapping[str, str], music: bytes | None, **how: Any) -> Converted | Failure:
@@ -32,3 +36,9 @@ def convert_with_crashing_reader(fates: Mapping[str, str], music: bytes | None, 
 
     conversion.read_midi = read
     return conversion.convert_song(music, **how)
+
+
+def annotator_with_crashing_reader(fates: Mapping[str, str], settings: AnnotationSettings) -> Annotator:
+    """An Annotator whose files meet their fates, in this process and in those that it starts."""
+    prediction.convert_song = partial(convert_with_crashing_reader, fates)  # type: ignore[assignment]
+    return Annotator(settings)

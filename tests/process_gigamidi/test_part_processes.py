@@ -1,0 +1,136 @@
+"""Parts done by processes of their own: the same tables, whatever ends a process."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from crashing_reader import annotator_with_crashing_reader
+from small_dataset import mixed_songs, read, rows_of, settings_for, song, tables, write_parquet
+
+from pipeline.annotations import finished_parts
+from pipeline.parts import PartClaims, PartQueue
+from pipeline.settings import UserError
+from process_gigamidi import part_processes
+from process_gigamidi.annotation import annotate
+from process_gigamidi.annotation_settings import AnnotationSettings
+from process_gigamidi.annotator import Annotator
+from process_gigamidi.part_processes import annotate_in_processes
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """46 rows, a third of them unusable, in twelve row groups: six parts."""
+    folder = tmp_path_factory.mktemp("data")
+    write_parquet(folder / "train.parquet", rows_of([*mixed_songs(), *mixed_songs()]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The tables that one process makes."""
+    output = tmp_path_factory.mktemp("expected") / "out"
+    annotate(settings_for(data, output))
+    return tables(output)
+
+
+def annotator_that_dies(settings: AnnotationSettings) -> Annotator:
+    os._exit(7)
+
+
+def annotator_with_a_fault(settings: AnnotationSettings) -> Annotator:
+    raise KeyError("a fault of our own")
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_parts_done_by_processes_are_those_of_one(
+    data: Path, expected: dict[str, bytes], tmp_path: Path, workers: int
+) -> None:
+    annotate(settings_for(data, tmp_path / "out", f"compute.workers={workers}"))
+    assert len(finished_parts(tmp_path / "out")) == 6
+    assert tables(tmp_path / "out") == expected
+
+
+def test_files_that_crash_hang_or_bloat_a_parts_process_cost_their_rows_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of([song(1 + i % 5, 40 + i) for i in range(40)])  # each a file of its own
+    write_parquet(tmp_path / "data" / "train.parquet", rows, row_group_size=5)
+    annotate(settings_for(tmp_path / "data", tmp_path / "whole"))
+    fates = {3: "crashed", 21: "crashed", 22: "too_large", 23: "timeout", 39: "timeout"}
+    meet = partial(annotator_with_crashing_reader, {rows[i]["md5"]: fate for i, fate in fates.items()})
+    monkeypatch.setattr(part_processes, "open_annotator", meet)
+    limits = ("limits.seconds=2", "limits.memory_mb=100")
+    settings = settings_for(tmp_path / "data", tmp_path / "out", "compute.workers=2", *limits)
+    totals = annotate(settings)
+    assert (totals.songs, totals.failures) == (35, 5)
+    failures = read(tmp_path / "out", "failures")
+    assert dict(zip(failures["md5"], failures["reason"].str.split(":").str[0], strict=True)) == {
+        rows[i]["md5"]: fate for i, fate in fates.items()
+    }
+    for kind in ("songs", "bars"):
+        whole = read(tmp_path / "whole", kind)
+        others = whole[~whole["md5"].isin(failures["md5"])].reset_index(drop=True)
+        pd.testing.assert_frame_equal(read(tmp_path / "out", kind), others)
+
+
+def test_songs_of_a_part_that_is_done_again_are_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = rows_of([song(2, 40 + i) for i in range(8)])
+    write_parquet(tmp_path / "data" / "train.parquet", rows)
+    meet = partial(annotator_with_crashing_reader, {rows[7]["md5"]: "crashed"})
+    monkeypatch.setattr(part_processes, "open_annotator", meet)
+    settings = settings_for(tmp_path / "data", tmp_path / "out", "compute.workers=1", "compute.bars_per_batch=1")
+    told: list[int] = []
+    annotator = Annotator(settings)
+    queue = PartQueue(range(annotator.source.n_parts), PartClaims(settings.folder))
+    (record,) = annotate_in_processes(settings, annotator.run, queue, told.append)
+    assert (record.totals.songs, record.totals.failures) == (7, 1)
+    assert sum(told) == 8
+
+
+def test_a_process_that_always_dies_ends_the_run_with_one_line(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(part_processes, "open_annotator", annotator_that_dies)
+    monkeypatch.setattr(part_processes, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(part_processes, "STARTS", 2)
+    with pytest.raises(UserError, match=r"part 00000: its process ended 2 times \(exit code 7\)"):
+        annotate(settings_for(data, tmp_path / "out", "compute.workers=1"))
+    assert not finished_parts(tmp_path / "out")
+
+
+def test_a_fault_of_our_own_in_a_process_is_told_with_its_traceback(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(part_processes, "open_annotator", annotator_with_a_fault)
+    with pytest.raises(RuntimeError, match=r"(?s)part 0000\d: Traceback.*annotator_with_a_fault.*a fault of our own"):
+        annotate(settings_for(data, tmp_path / "out", "compute.workers=2"))
+
+
+def test_a_damaged_row_group_ends_the_run_with_one_line_and_leaves_no_unfinished_file(
+    data: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    content = bytearray((data / "train.parquet").read_bytes())
+    group = pq.read_metadata(data / "train.parquet").row_group(9)
+    music = next(group.column(i) for i in range(group.num_columns) if group.column(i).path_in_schema == "music")
+    at, size = music.dictionary_page_offset or music.data_page_offset, music.total_compressed_size
+    content[at : at + size] = bytes(size)
+    (folder / "train.parquet").write_bytes(content)
+    with pytest.raises(UserError, match=r"row group 9 of train.parquet: can't be read"):
+        annotate(settings_for(folder, tmp_path / "out", "compute.workers=2", "dataset.retry_seconds=0"))
+    assert not list((tmp_path / "out").rglob("*.partial"))
+
+
+def test_parts_that_another_run_holds_are_left_to_it(tmp_path: Path) -> None:
+    others, ours = PartClaims(tmp_path), PartClaims(tmp_path)
+    assert others.take(0)
+    queue = PartQueue(range(3), ours)
+    assert [queue.take(), queue.take(), queue.take(), queue.is_empty] == [1, 2, None, False]
+    others.release(0)
+    assert [queue.take(), queue.take(), queue.is_empty] == [0, None, True]

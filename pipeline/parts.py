@@ -61,22 +61,22 @@ def begin_or_continue(
         raise cannot_write(folder, error, setting) from error
     for key in [*decides, *begun_with]:
         if begun_with.get(key) != decides.get(key) or (key in begun_with) != (key in decides):
+            if key.startswith("files in ") and key in begun_with and key in decides:
+                raise UserError(f"{setting}: the {key} are others than when {folder} was begun: {instead}")
             difference = one_line(_difference(key, begun_with, decides), 200)
             raise UserError(f"{setting}: {folder} was begun {difference}: set it as it was, or {instead}")
 
 
 def _difference(key: str, begun_with: Mapping[str, Any], decides: Mapping[str, Any]) -> str:
-    """What differs from what a folder was begun with, in words; digests say nothing to a reader."""
+    """What differs from what a folder was begun with, in words."""
     if key not in begun_with:
         return f"without {key}"
     if key not in decides:
         return f"with {key}, which is gone"
-    if key.startswith("files in "):
-        return f"with other {key}"
-    before, now = ("null" if value is None else str(value) for value in (begun_with[key], decides[key]))
-    return (
-        f"with another {key}" if _is_digest(before) and _is_digest(now) else f"with {key} = {before}, now it is {now}"
-    )
+    before, now = (str("null" if values[key] is None else values[key]) for values in (begun_with, decides))
+    if _is_digest(before) and _is_digest(now):
+        return f"with another {key} ({before[:12]}…, now {now[:12]}…)"
+    return f"with {key} = {before}, now it is {now}"
 
 
 def _is_digest(text: str) -> bool:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from pipeline.annotations import FORMAT, RECORDS, RUN_RECORD
+from pipeline import parts
+from pipeline.annotations import FORMAT, RUN_RECORD
 from pipeline.files import provenance, write_json
-from pipeline.parts import SECONDS_TO_BEGIN, cannot_write
+from pipeline.parts import cannot_write
 from pipeline.records import DATASET, Totals, read_dataset_run
-from pipeline.settings import UserError
 from song_sources.gigamidi_source import pinned_as_begun
 
 from .annotation_settings import AnnotationSettings
@@ -50,50 +49,28 @@ def with_pinned_revision(settings: AnnotationSettings) -> AnnotationSettings:
 
     Raises UserError if the Hub doesn't answer or run.json can't be read.
     """
-
-    def begun_with() -> Mapping[str, Any] | None:
-        record = read_dataset_run(settings.folder)
-        return record["decides"] if record else None
-
-    return replace(settings, dataset=pinned_as_begun(settings.dataset, begun_with))
+    return replace(settings, dataset=pinned_as_begun(settings.dataset, lambda: _begun_with(settings.folder)))
 
 
 def begin_or_continue(
     settings: AnnotationSettings, decides: Mapping[str, Any], n_parts: int, sets: Sequence[RatedSetFacts] = ()
 ) -> None:
-    """Write run.json if there is none; otherwise check that its folder was begun with the same.
-
-    sets: what the head learned from, which decides nothing.
-
-    Raises UserError if the folder can't be written to, or names the first thing that differs.
-    """
+    """As `parts.begin_or_continue`, for annotations. sets: what the head learned from, which decides nothing."""
     folder = settings.folder
-    try:
-        (folder / RECORDS).mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / RECORDS / ".run.lock", timeout=SECONDS_TO_BEGIN):
-            record = read_dataset_run(folder)
-            if record is None:
-                if any(path.is_file() for path in folder.glob("*/part-*")):
-                    raise UserError(
-                        f"output.dir: {folder} has tables but no {RUN_RECORD} that describes them; take another folder"
-                    )
-                facts = {"parts": n_parts, "totals": None, TRAINED_ON: list(sets)}
-                record = provenance(settings, DATASET, decides=dict(decides), **facts)
-                write_json(folder / RUN_RECORD, record)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    begun_with = record["decides"]
-    for key in [*decides, *begun_with]:
-        if begun_with.get(key) != decides.get(key):
-            if key == "files in dataset.path" and key in begun_with:
-                raise UserError(
-                    f"output.dir: the files in {settings.dataset.path} are others than when {folder} was begun: "
-                    "take another output.dir"
-                )
-            raise UserError(
-                f"output.dir: {folder} was begun with {key} = {_short(begun_with.get(key))}, "
-                f"now it is {_short(decides.get(key))}: set it as it was, or take another output.dir"
-            )
+    facts = {"parts": n_parts, "totals": None, TRAINED_ON: list(sets)}
+    parts.begin_or_continue(
+        folder,
+        decides,
+        lambda: _begun_with(folder),
+        lambda: provenance(settings, DATASET, decides=dict(decides), **facts),
+        instead="take another output.dir",
+    )
+
+
+def _begun_with(folder: Path) -> Mapping[str, Any] | None:
+    """What decided when a folder was begun; None if it was not. Raises RecordError if run.json can't be read."""
+    record = read_dataset_run(folder)
+    return record["decides"] if record else None
 
 
 def write_totals(settings: AnnotationSettings, totals: Totals) -> None:
@@ -104,9 +81,3 @@ def write_totals(settings: AnnotationSettings, totals: Totals) -> None:
             write_json(settings.folder / RUN_RECORD, record | {"totals": asdict(totals)})
         except OSError as error:
             raise cannot_write(settings.folder, error) from error
-
-
-def _short(value: Any) -> str:
-    text = "null" if value is None else str(value)
-    is_digest = len(text) in (32, 64) and all(c in "0123456789abcdef" for c in text)
-    return f"{text[:12]}…" if is_digest else text

@@ -184,7 +184,7 @@ def test_other_weights_are_refused_in_the_same_folder(
 ) -> None:
     shutil.copytree(finished, tmp_path / "out")
     getattr(models, part).digest = "a" * 64
-    with pytest.raises(UserError, match=f"model.{part} = .*now it is aaaaaaaaaaaa…"):
+    with pytest.raises(UserError, match=f"another model.{part} \\(.*…, now aaaaaaaaaaaa…"):
         annotate(settings_for(hub_copy, tmp_path / "out"))
 
 
@@ -249,5 +249,7 @@ def test_a_folder_of_files_that_changed_is_told_in_words(tmp_path: Path) -> None
     (tmp_path / "midi" / "a.mid").write_bytes(song(2))
     annotate(settings_for(tmp_path / "midi", tmp_path / "out"))
     (tmp_path / "midi" / "b.mid").write_bytes(song(3))
-    with pytest.raises(UserError, match=r"the files in .*midi are others than when .*out was begun: take another"):
+    with pytest.raises(
+        UserError, match=r"the files in dataset.path are others than when .*out was begun: take another"
+    ):
         annotate(settings_for(tmp_path / "midi", tmp_path / "out"))

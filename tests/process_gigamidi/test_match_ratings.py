@@ -383,7 +383,7 @@ def test_other_music_in_the_same_place_is_refused(ratings: Path, stream: Path) -
     path = next(stream.rglob("*.parquet"))
     pq.write_table(pa.Table.from_pylist(rows()[:4], COLUMNS), path, row_group_size=3)
     done = match(ratings, stream)
-    assert done.returncode == 1 and "other files in dataset.path" in done.stderr
+    assert done.returncode == 1 and "the files in dataset.path are others" in done.stderr
 
 
 def test_without_a_wanted_table_the_step_before_is_named(tmp_path: Path, stream: Path) -> None:

@@ -5,7 +5,7 @@
 Splits the music as musetok_bridge/02_train_tokenizer.py does (--config and --set work as there), and prints the figures
 that it writes to quality.json for the distinct bars of held-out songs that do not occur in the others: in float32, from
 the stored weights. --levels: also from the latents of so many first levels. The file needs a decoder, which the bundled
-one has. quality.beams=1 decodes without beam search.
+one has. quality.reconstructed_bars and quality.beams say how many bars are decoded, and how carefully.
 """
 
 from __future__ import annotations

@@ -166,10 +166,10 @@ class Tokenizer(nn.Module):
     def decode(self, latents: Tensor, beams: int = 1) -> Tensor:
         """Decode bars word after word: latents (bars, latent) -> (bars, words), padded.
 
-        beams: the likeliest beginnings that are kept of each bar, of which the likeliest end is returned (beam search);
-        1 takes the likeliest word each time.
+        beams: the likeliest beginnings that are kept of each bar (beam search). Of the bars they become, the one whose
+        own vector lies nearest to the latent is returned (analysis by synthesis). 1 takes the likeliest word each time.
         """
-        n = len(latents)
+        n, of_bars = len(latents), latents
         latents = latents.repeat_interleave(beams, dim=0)  # (n * beams, latent)
         words = torch.full((len(latents), 1), BAR, device=latents.device)
         last = torch.tensor([EOS, *METER_ID.values()], device=latents.device)
@@ -192,7 +192,11 @@ class Tokenizer(nn.Module):
             words = torch.cat([words[kept], word[:, None]], dim=1)
             past = [(keys[kept], values[kept]) for keys, values in past]
             done = done[kept] | torch.isin(word, last)
-        return words.view(n, beams, -1)[:, 0]
+        found = words.view(n, beams, -1)
+        if beams == 1:
+            return found[:, 0]
+        away = (self.vectors(words).view(n, beams, -1) - of_bars[:, None]).square().sum(dim=2)  # (n, beams)
+        return found[torch.arange(n, device=away.device), away.argmin(dim=1)]
 
 
 class _NotesGivenBack:

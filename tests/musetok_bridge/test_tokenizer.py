@@ -210,28 +210,43 @@ def test_the_decoder_does_not_see_the_word_it_predicts(synthetic):
         )
 
 
-def test_beam_search_finds_what_the_likeliest_word_each_time_misses(monkeypatch):
-    """After BAR, a is likelier than b; but after a two words are equally likely, and after b only the end is."""
+@pytest.fixture
+def two_roads(monkeypatch):
+    """A tokenizer and pitches a to d: after BAR a is likelier than b, then c and d are about equally likely, then EOS.
+
+    What follows b is EOS alone, so BAR b EOS is the likeliest bar.
+    """
     a, b, c, d = (WORD_ID[f"Note_Pitch_{pitch}"] for pitch in (60, 61, 62, 63))
     table = torch.full((N_TOKENS, N_TOKENS), 1e-6)  # row: the word before, column: the word after
-    for before, after, share in (
-        (BAR, a, 0.6),
-        (BAR, b, 0.4),
-        (a, c, 0.5),
-        (a, d, 0.49),
-        (b, EOS, 1),
-        (c, EOS, 1),
-        (d, EOS, 1),
-    ):
+    shares = {(BAR, a): 0.6, (BAR, b): 0.4, (a, c): 0.5, (a, d): 0.49, (b, EOS): 1, (c, EOS): 1, (d, EOS): 1}
+    for (before, after), share in shares.items():
         table[before, after] = share
     model = Tokenizer(EncoderConfig(**SMALL), 1).eval()
     model.dec_out_proj = torch.nn.Linear(N_TOKENS, N_TOKENS, bias=False)
     model.dec_out_proj.weight.data = table.log().T
     monkeypatch.setattr(model.bar_transformer, "embed", lambda words, first: F.one_hot(words, N_TOKENS).float())
     monkeypatch.setattr(model.decoder, "next_word", lambda x, latents, past: (x, []))
+    return model, (a, b, c, d)
+
+
+def test_beam_search_finds_what_the_likeliest_word_each_time_misses(two_roads, monkeypatch):
+    model, (a, b, c, _) = two_roads
+    monkeypatch.setattr(model, "vectors", lambda words: torch.zeros(len(words), 16))  # all bars are equally near
     latents = torch.zeros(2, 16)
     assert model.decode(latents).tolist() == [[BAR, a, c, EOS]] * 2
     assert model.decode(latents, beams=3).tolist() == [[BAR, b, EOS, PAD]] * 2
+
+
+def test_of_the_beams_the_bar_nearest_to_the_latent_is_returned(two_roads, monkeypatch):
+    model, (a, b, c, d) = two_roads
+
+    def vectors(words):  # the sum of the pitches' numbers in each dimension
+        return (words * (words >= min(a, b, c, d)) * (words != PAD)).sum(dim=1, keepdim=True).expand(-1, 16).float()
+
+    monkeypatch.setattr(model, "vectors", vectors)
+    latents = torch.tensor([[a + d], [b], [a + c]]).expand(-1, 16).float()
+    bars = [[BAR, a, d, EOS], [BAR, b, EOS, PAD], [BAR, a, c, EOS]]
+    assert model.decode(latents, beams=3).tolist() == bars
 
 
 def test_each_bar_has_beams_of_its_own():

@@ -6,16 +6,11 @@ reader; in a folder of MIDI files every FILES_PER_GROUP files count as a row gro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import datasets
-import pyarrow as pa
-import pyarrow.dataset
-from huggingface_hub import HfApi
 
 from pipeline.files import files_below, midi_md5
 from pipeline.settings import UserError, counted, note
@@ -23,10 +18,9 @@ from pipeline.settings import UserError, counted, note
 from .dataset_settings import DatasetSettings
 from .local_dataset import PARQUET, LocalSource
 from .midi_files import MIDI_SUFFIXES, is_midi, midi_row
-from .parquet_rows import ROWS_PER_READ, ParquetSource, check_music
 from .song_identities import SongIdentity, identity_of_file
 from .song_rows import Row, Source
-from .source_faults import tried, tried_items
+from .source_faults import tried
 
 FILES_PER_GROUP = 100  # MIDI files that count as one row group
 
@@ -41,11 +35,6 @@ def open_source(
 
     Raises UserError if it can't be opened: no access, no network, no such configuration, split or path.
     """
-    # source_faults.py tries again and says so; the library's own retries would come on top, in silence.
-    datasets.config.STREAMING_READ_MAX_RETRIES = datasets.config.STREAMING_OPEN_MAX_RETRIES = 1
-    datasets.config.STREAMING_READ_RETRY_INTERVAL = datasets.config.STREAMING_OPEN_RETRY_INTERVAL = 0
-    datasets.config.STREAMING_READ_SERVER_UNAVAILABLE_RETRY_INTERVAL = 0
-    datasets.config.STREAMING_READ_RATE_LIMIT_RETRY_INTERVAL = 0
     source = _open(settings, groups_per_part, max_bytes, retry_opening)
     if settings.limit is not None:
         source.cut_off(settings.limit)
@@ -54,6 +43,8 @@ def open_source(
 
 def _open(settings: DatasetSettings, groups_per_part: int, max_bytes: int | None, retry_opening: bool) -> Source:
     if settings.path is None:
+        from .hub_source import HubSource  # and the library datasets, which takes half a second
+
         return HubSource(settings, groups_per_part, max_bytes, retry_opening)
     path = Path(settings.path).absolute()
     if not path.exists():
@@ -78,11 +69,9 @@ def pinned(settings: DatasetSettings) -> DatasetSettings:
     """
     if settings.path is not None:
         return settings
+    from .hub_source import newest_commit  # as in _open
 
-    def commit() -> str | None:
-        return HfApi(endpoint=datasets.config.HF_ENDPOINT).dataset_info(settings.name, revision=settings.revision).sha
-
-    return replace(settings, revision=tried(commit, replace(settings, retry_seconds=0)))
+    return replace(settings, revision=newest_commit(settings))
 
 
 def pinned_as_begun(settings: DatasetSettings, begun_with: Callable[[], Mapping[str, Any] | None]) -> DatasetSettings:
@@ -94,64 +83,6 @@ def pinned_as_begun(settings: DatasetSettings, begun_with: Callable[[], Mapping[
         return pinned(settings)
     revision = (begun_with() or {}).get("dataset.revision")
     return replace(settings, revision=revision) if revision else pinned(settings)
-
-
-class HubSource(ParquetSource):
-    """Rows of a dataset on the Hugging Face Hub, streamed."""
-
-    def __init__(self, settings: DatasetSettings, groups_per_part: int, max_bytes: int | None, retry_opening: bool):
-        """The arguments are those of `open_source`."""
-        self._of_columns: dict[tuple[str, ...], datasets.IterableDataset] = {}
-        self._settings = settings
-        opening = settings if retry_opening else replace(settings, retry_seconds=0)
-        schema = tried(lambda: self._load().features, opening).arrow_schema
-        check_music(schema, settings.name)
-        self._in_dataset = set(schema.names)
-        opened = tried(lambda: self._by_group(["music"]), opening)
-        splits = opened.info.splits or {}
-        n_rows = splits[settings.split].num_examples if settings.split in splits else None
-        identity = {
-            "dataset.name": settings.name,
-            "dataset.revision": settings.revision,
-            "dataset.config": settings.config,
-            "dataset.split": settings.split,
-        }
-        super().__init__(
-            settings, groups_per_part, max_bytes, identity, schema.names, n_rows or None, opened.num_shards
-        )
-
-    def tables(self, group: int, columns: Sequence[str]) -> Generator[pa.Table, None, None]:
-        """The rows of a row group, as for ParquetSource."""
-        there = [column for column in columns if column in self._in_dataset]
-
-        def begin() -> Iterator[pa.Table]:
-            groups = self._by_group(there)
-            shard = groups.shard(num_shards=groups.num_shards, index=group, contiguous=True)
-            return iter(shard.with_format("arrow").iter(batch_size=ROWS_PER_READ))
-
-        return tried_items(begin, self._settings, lambda: f", row group {group}")
-
-    def _by_group(self, columns: Sequence[str]) -> datasets.IterableDataset:
-        """The dataset with these columns only and a shard for each row group."""
-        key = tuple(columns)
-        if key not in self._of_columns:
-            self._of_columns[key] = self._load(columns=list(columns), batch_size=ROWS_PER_READ).reshard()
-        return self._of_columns[key]
-
-    def _load(self, **options: Any) -> datasets.IterableDataset:
-        # Without pre_buffer: pyarrow's threads that fetch columns ahead go on after a fault, and one that still runs
-        # when the program ends aborts it.
-        one_by_one = pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False)
-        dataset = self._settings
-        return datasets.load_dataset(
-            dataset.name,
-            dataset.config,
-            split=dataset.split,
-            revision=dataset.revision,
-            streaming=True,
-            fragment_scan_options=one_by_one,
-            **options,
-        )
 
 
 class MidiSource(Source):

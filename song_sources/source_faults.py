@@ -1,9 +1,7 @@
 """Faults of a dataset: which are tried again and for how long, and the one line that says what to do.
 
-`datasets` raises its own DatasetNotFoundError for a gated, a missing and an unauthorised dataset alike and drops the
-cause, so its text has to tell them apart; the Hub's client has a type for each. Only faults that may pass are tried
-again, after growing pauses. A dataset that doesn't exist or that this account may not see, and a broken local file, end
-a run at once.
+Only faults that may pass are tried again, after growing pauses. A dataset that doesn't exist or that this account may
+not see, and a broken local file, end a run at once. What is said of the Hub's faults is in hub_faults.py.
 
 Libraries for retries (tenacity and others) call a function again. Here an iterator breaks off in mid-stream and has to
 continue behind the items that were already yielded (`tried_items`), which none of them does.
@@ -19,15 +17,10 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TypeAlias, TypeVar
 
-from datasets.exceptions import DatasetNotFoundError
-from huggingface_hub import errors as hub
-
 from pipeline.settings import GO_ON, UserError, note, reason_line
 
 from .dataset_settings import DatasetSettings
 
-LASTING = (hub.RepositoryNotFoundError, hub.OfflineModeIsEnabled, DatasetNotFoundError)
-REFUSALS = {401, 403, 404, 410}  # HTTP statuses that would come again
 Item = TypeVar("Item")
 Where: TypeAlias = Callable[[], str]
 
@@ -56,9 +49,10 @@ def as_user_error(error: BaseException, settings: DatasetSettings, where: str = 
     if option := _option_not_there(error, settings, what):
         return option
     if settings.path is None:
-        for cause in _causes(error):
-            if line := _about_the_hub(cause, settings):
-                return UserError(line)
+        from .hub_faults import line_about  # and the Hub's libraries, which take half a second
+
+        if line := line_about(error, settings):
+            return UserError(line)
     return UserError(reason_line(f"{what}{where}: can't be read ({type(error).__name__}: {error})"))
 
 
@@ -71,9 +65,9 @@ def may_pass(error: BaseException, settings: DatasetSettings) -> bool:
     if isinstance(error, UserError):
         return False
     if settings.path is None:
-        refused = any(isinstance(cause, LASTING) for cause in _causes(error))
-        statuses = {_status(cause) for cause in _causes(error)}
-        return not refused and not statuses & REFUSALS and _option_not_there(error, settings, "") is None
+        from .hub_faults import is_refusal  # as in as_user_error
+
+        return not is_refusal(error) and _option_not_there(error, settings, "") is None
     lasting = FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError
     return isinstance(error, OSError) and error.errno is not None and not isinstance(error, lasting)
 
@@ -88,49 +82,6 @@ def _option_not_there(error: BaseException, settings: DatasetSettings, what: str
     else:
         return None
     return UserError(f"dataset.{key}: {what} has no {key} {value!r}; it has {found[1].replace(chr(39), '')}")
-
-
-def _about_the_hub(error: BaseException, settings: DatasetSettings) -> str | None:
-    page = f"https://huggingface.co/datasets/{settings.name}"
-    text = str(error)
-    status = _status(error)
-    not_found = isinstance(error, DatasetNotFoundError)
-    if isinstance(error, hub.GatedRepoError) or (not_found and "gated" in text):
-        if status == 403 or (status is None and "ask for access" in text):
-            return (
-                f"{settings.name}: this account has no access yet: accept the conditions at {page}, logged in with it"
-            )
-        return f"{settings.name}: you are not logged in: accept the conditions at {page}, then run `hf auth login`"
-    if isinstance(error, hub.RevisionNotFoundError) or (not_found and text.startswith("Revision")):
-        return f"dataset.revision: {settings.name} has no revision {settings.revision!r}; null takes the newest"
-    if status == 401 and not isinstance(error, hub.RepositoryNotFoundError):
-        return f"{settings.name}: the Hub refuses the token: run `hf auth login` again, or correct HF_TOKEN"
-    if isinstance(error, hub.RepositoryNotFoundError) or not_found:
-        return (
-            f"dataset.name: no {settings.name} on the Hub, or none that you may see: correct it or run `hf auth login`"
-        )
-    if status is not None:
-        return f"{settings.name}: the Hub answers with error {status}"
-    if isinstance(error, (ConnectionError, TimeoutError, hub.LocalEntryNotFoundError, hub.HTTPError)):
-        return (
-            "the Hugging Face Hub can't be reached or doesn't answer: check the connection, or set dataset.path "
-            "to a local copy or to MIDI files"
-        )
-    return None
-
-
-def _status(error: BaseException) -> int | None:
-    """The HTTP status of an error that the Hub answered with; None for other errors."""
-    return getattr(getattr(error, "response", None), "status_code", None)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    cause: BaseException | None = error
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
-        yield cause
-        cause = cause.__cause__ or cause.__context__
 
 
 class Patience:

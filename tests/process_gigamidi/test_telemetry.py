@@ -15,7 +15,7 @@ from small_dataset import settings_for
 from pipeline.settings import PROJECT_ROOT
 
 READ_SWITCHES = """
-import song_sources.gigamidi_source
+import song_sources.hub_source
 import datasets, huggingface_hub
 print(datasets.config.HF_UPDATE_DOWNLOAD_COUNTS, huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY)
 """

@@ -5,7 +5,7 @@
 Splits the music as musetok_bridge/02_train_tokenizer.py does (--config and --set work as there), and prints the figures
 that it writes to quality.json for the distinct bars of held-out songs that do not occur in the others: in float32, from
 the stored weights. --levels: also from the latents of so many first levels. The file needs a decoder, which the bundled
-one has. quality.reconstructed_bars and quality.beams say how many bars are decoded, and how carefully.
+one has. quality.reconstructed_bars says how many bars are decoded, quality.beams and quality.rounds how carefully.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ def main(settings: TokenizerSettings, arguments: argparse.Namespace) -> None:
     model = Tokenizer.load(find_checkpoint(arguments.encoder))
     corpus = read_corpus(Path(settings.corpus.path), settings.corpus.validation_share)
     bars = held_out(corpus, settings.quality.reconstructed_bars, settings.training.seed)
+    how = settings.quality
     levels = [*arguments.levels, len(model.bar_transformer.levels)]
-    measured = [measure_quality(model, bars, settings.quality.beams, k) for k in levels]
+    measured = [measure_quality(model, bars, how.beams, how.rounds, k) for k in levels]
     print(f"| {corpus.n_validation_songs} held-out songs | {' | '.join(f'{k} levels' for k in levels)} |")
     print("|---" * (1 + len(levels)) + "|")
     for name in measured[0]:

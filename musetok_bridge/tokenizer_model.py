@@ -163,13 +163,37 @@ class Tokenizer(nn.Module):
             residual = best[2]
 
     @torch.no_grad()
-    def decode(self, latents: Tensor, beams: int = 1) -> Tensor:
-        """Decode bars word after word: latents (bars, latent) -> (bars, words), padded.
+    def decode(self, latents: Tensor, beams: int = 1, rounds: int = 1) -> Tensor:
+        """Decode bars: latents (bars, latent) -> (bars, words), padded.
 
-        beams: the likeliest beginnings that are kept of each bar (beam search). Of the bars they become, the one whose
-        own vector lies nearest to the latent is returned (analysis by synthesis). 1 takes the likeliest word each time.
+        The decoder writes `beams` bars for each latent, and the one whose own vector lies nearest to it is taken
+        (analysis by synthesis). In each round after the first the decoder is given the latent and half of what the
+        vector of its last bar was short of it; the nearest bar of all rounds is returned. With one beam and one round
+        it is what the decoder writes, and nothing is encoded.
         """
-        n, of_bars = len(latents), latents
+        if beams == rounds == 1:
+            return self._write(latents, beams)[:, 0]
+        rows = torch.arange(len(latents), device=latents.device)
+        found = torch.full((len(latents), MAX_BAR_WORDS), PAD, device=latents.device)
+        nearest = torch.full((len(latents),), torch.inf, device=latents.device)
+        given = latents
+        for _ in range(rounds):
+            written = self._write(given, beams)  # (bars, beams, words)
+            vectors = self.vectors(written.flatten(0, 1)).view(len(rows), beams, -1)
+            away, best = (vectors - latents[:, None]).square().sum(dim=2).min(dim=1)  # (bars)
+            nearer = away < nearest
+            nearest = torch.where(nearer, away, nearest)
+            found[nearer, : written.shape[2]] = written[rows, best][nearer]
+            found[nearer, written.shape[2] :] = PAD
+            given = given + (latents - vectors[rows, best]) / 2
+        return found
+
+    def _write(self, latents: Tensor, beams: int) -> Tensor:
+        """What the decoder writes, word after word, for latents (bars, latent): the likeliest bars (bars, beams, words).
+
+        Of each bar the `beams` likeliest beginnings are kept (beam search).
+        """
+        n = len(latents)
         latents = latents.repeat_interleave(beams, dim=0)  # (n * beams, latent)
         words = torch.full((len(latents), 1), BAR, device=latents.device)
         last = torch.tensor([EOS, *METER_ID.values()], device=latents.device)
@@ -192,11 +216,7 @@ class Tokenizer(nn.Module):
             words = torch.cat([words[kept], word[:, None]], dim=1)
             past = [(keys[kept], values[kept]) for keys, values in past]
             done = done[kept] | torch.isin(word, last)
-        found = words.view(n, beams, -1)
-        if beams == 1:
-            return found[:, 0]
-        away = (self.vectors(words).view(n, beams, -1) - of_bars[:, None]).square().sum(dim=2)  # (n, beams)
-        return found[torch.arange(n, device=away.device), away.argmin(dim=1)]
+        return words.view(n, beams, -1)
 
 
 class _NotesGivenBack:
@@ -227,7 +247,7 @@ class _NotesGivenBack:
 
 @torch.no_grad()
 def reconstructed(model: Tokenizer, bars: list[np.ndarray], quantized: bool) -> dict[str, float]:
-    """How much of bars the decoder gives back from their latents alone, in float32 and with one beam.
+    """How much of bars the decoder gives back from their latents alone, in float32, with one beam and one round.
 
     exact_notes: share of the bars' notes that it writes with the same position, pitch and duration.
     written_notes_right: share of the notes it writes that are in the bar. exact_bars: share of bars whose notes are all
@@ -244,14 +264,14 @@ def reconstructed(model: Tokenizer, bars: list[np.ndarray], quantized: bool) -> 
 
 @torch.no_grad()
 def measure_quality(
-    model: Tokenizer, bars: list[np.ndarray], beams: int, levels: int | None = None
+    model: Tokenizer, bars: list[np.ndarray], beams: int, rounds: int, levels: int | None = None
 ) -> dict[str, float | int]:
     """Measure a tokenizer on held-out bars, in float32 and with the quantizer: the figures of `reconstructed`, and
 
     next_word_loss: nats a word. next_word_accuracy: share of words predicted right from the true words before.
     codebook_use and codebook_perplexity: share of a level's codewords that occur, and the exponential of their entropy
-    as a share of all codewords; means over the levels. beams: as for Tokenizer.decode. levels: of the quantizer, the
-    first so many; None takes all.
+    as a share of all codewords; means over the levels. beams, rounds: as for Tokenizer.decode. levels: of the
+    quantizer, the first so many; None takes all.
     """
     codebooks = model.bar_transformer.codebooks()[:levels]
     loss = right = n_words = 0.0
@@ -268,7 +288,7 @@ def measure_quality(
         loss -= float(log_p[present].sum())
         right += float((logits.argmax(dim=-1) == target)[present].sum())
         n_words += float(present.sum())
-        given_back.add((bars[i] for i in batch), model.decode(latents, beams))
+        given_back.add((bars[i] for i in batch), model.decode(latents, beams, rounds))
     use, perplexity = codebook_use(torch.cat(codes).numpy(), codebooks.shape[1])
     return {
         "bars": len(bars),

@@ -85,6 +85,7 @@ class QualitySettings:
 
     reconstructed_bars: Annotated[int, Range(1, 1_000_000)]
     beams: Annotated[int, Range(1, 64)]
+    rounds: Annotated[int, Range(1, 64)]
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,8 @@ def train_tokenizer(settings: TokenizerSettings) -> Path:
     path = out / "encoder.safetensors"
     save_encoder(path, settings.model.encoder_config(), model.checkpoint(), {"training_steps": str(progress.step)})
     bars = held_out(corpus, settings.quality.reconstructed_bars, settings.training.seed)
-    quality = measure_quality(Tokenizer.load(path).to(device), bars, settings.quality.beams)
+    how = settings.quality
+    quality = measure_quality(Tokenizer.load(path).to(device), bars, how.beams, how.rounds)
     write_json(out / "quality.json", quality)
     counts = {
         "digest": corpus.digest,

@@ -103,7 +103,9 @@ def test_a_trained_file_holds_the_decoder_and_training_can_start_from_it(synthet
     first = train_tokenizer(settings_for(synthetic, tmp_path / "first", "training.max_steps=40"))
     model = Tokenizer.load(first)
     bars = held_out(read_corpus(synthetic, 0.3), 20, seed=1)
-    assert measure_quality(model, bars, beams=4) == json.loads((tmp_path / "first" / "quality.json").read_text())
+    assert measure_quality(model, bars, beams=8, rounds=4) == json.loads(
+        (tmp_path / "first" / "quality.json").read_text()
+    )
     start = f"training.start_from={first}"
     second = train_tokenizer(settings_for(synthetic, tmp_path / "second", "training.max_steps=10", start))
     with (tmp_path / "second" / "losses.csv").open() as file:
@@ -234,7 +236,7 @@ def test_beam_search_finds_what_the_likeliest_word_each_time_misses(two_roads, m
     monkeypatch.setattr(model, "vectors", lambda words: torch.zeros(len(words), 16))  # all bars are equally near
     latents = torch.zeros(2, 16)
     assert model.decode(latents).tolist() == [[BAR, a, c, EOS]] * 2
-    assert model.decode(latents, beams=3).tolist() == [[BAR, b, EOS, PAD]] * 2
+    assert model.decode(latents, beams=3)[:, :4].tolist() == [[BAR, b, EOS, PAD]] * 2
 
 
 def test_of_the_beams_the_bar_nearest_to_the_latent_is_returned(two_roads, monkeypatch):
@@ -246,7 +248,24 @@ def test_of_the_beams_the_bar_nearest_to_the_latent_is_returned(two_roads, monke
     monkeypatch.setattr(model, "vectors", vectors)
     latents = torch.tensor([[a + d], [b], [a + c]]).expand(-1, 16).float()
     bars = [[BAR, a, d, EOS], [BAR, b, EOS, PAD], [BAR, a, c, EOS]]
-    assert model.decode(latents, beams=3).tolist() == bars
+    assert model.decode(latents, beams=3)[:, :4].tolist() == bars
+
+
+def test_each_round_corrects_the_latent_by_what_the_last_bar_lacked_and_the_nearest_bar_is_kept(two_roads, monkeypatch):
+    model, (a, b, c, d) = two_roads
+    given = []
+    written = [[BAR, b, EOS, PAD], [BAR, a, c, EOS], [BAR, a, d, EOS]]
+    vectors = {b: 1.0, c: 7.0, d: 6.0}  # by the last pitch; the latent is 8
+
+    def write(latents, beams):
+        given.append(latents[0, 0].item())
+        return torch.tensor([[written[len(given) - 1]]])
+
+    monkeypatch.setattr(model, "_write", write)
+    last = [max(words[1:3]) if words[2] != EOS else words[1] for words in written]
+    monkeypatch.setattr(model, "vectors", lambda words: torch.full((1, 16), vectors[last[len(given) - 1]]))
+    assert model.decode(torch.full((1, 16), 8.0), rounds=3)[0, :4].tolist() == [BAR, a, c, EOS]
+    assert given == [8.0, 8.0 + 3.5, 8.0 + 3.5 + 0.5]
 
 
 def test_each_bar_has_beams_of_its_own():
@@ -255,8 +274,7 @@ def test_each_bar_has_beams_of_its_own():
     latents = 3 * torch.randn(5, 16)
     together = model.decode(latents, beams=4)
     for row, latent in zip(together, latents, strict=True):
-        alone = model.decode(latent[None], beams=4)[0]
-        assert row[: len(alone)].equal(alone) and (row[len(alone) :] == PAD).all()
+        assert row.equal(model.decode(latent[None], beams=4)[0])
 
 
 def test_codebook_use_of_known_codes():
@@ -269,5 +287,7 @@ def test_codebook_use_of_known_codes():
 def test_quality_of_an_untrained_model_is_poor(synthetic):
     torch.manual_seed(0)
     bars = score_to_bars(synthetic / "random_mix.mid")
-    quality = measure_quality(Tokenizer(EncoderConfig(**SMALL), 1).eval(), [bars[i] for i in range(4)], beams=2)
+    quality = measure_quality(
+        Tokenizer(EncoderConfig(**SMALL), 1).eval(), [bars[i] for i in range(4)], beams=2, rounds=2
+    )
     assert quality["exact_notes"] < 0.1 and quality["next_word_loss"] > 3

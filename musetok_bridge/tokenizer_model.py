@@ -189,7 +189,7 @@ class Tokenizer(nn.Module):
         return found
 
     def _write(self, latents: Tensor, beams: int) -> Tensor:
-        """What the decoder writes, word after word, for latents (bars, latent): the likeliest bars (bars, beams, words).
+        """What the decoder writes, word after word: latents (bars, latent) -> likeliest bars (bars, beams, words).
 
         Of each bar the `beams` likeliest beginnings are kept (beam search).
         """

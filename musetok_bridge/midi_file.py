@@ -56,25 +56,9 @@ _OTHER_FILES = (  # how some other files begin
     (rb"\x00+$", "nothing but zeros"),
 )
 
-_DELTA, _VALUE = rb"[\x80-\xff]{0,3}+[\x00-\x7f]", rb"[\x00-\x7f]"
-
-
-def _events_of(status: bytes, n_bytes: int) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
-    """Patterns of successive channel events with n_bytes data bytes of at most 127 each.
-
-    The first is for events that go on in running status, the second for those that begin with one of these statuses.
-    Both are possessive, so that they take a time proportional to the bytes.
-    """
-    running = rb"(?:%b%b{%d})*+" % (_DELTA, _VALUE, n_bytes)
-    return re.compile(running), re.compile(rb"(?:%b%b%b{%d}%b)*+" % (_DELTA, status, _VALUE, n_bytes, running))
-
-
-_VELOCITY = re.compile(rb"%b%b(%b)" % (_DELTA, _VALUE, _VALUE))
-_STATUSES = re.compile(  # the events that one status begins; group 1 has those of note-ons without their status
-    rb"%b(?:[\x90-\x9f](%b{2}(?:%b%b{2})*+)|[\x80-\xbf\xe0-\xef]%b{2}(?:%b%b{2})*+|[\xc0-\xdf]%b(?:%b%b)*+)"
-    % (_DELTA, _VALUE, _DELTA, _VALUE, _VALUE, _DELTA, _VALUE, _VALUE, _DELTA, _VALUE)
-)
-_CHANNEL_EVENTS = (_events_of(rb"[\x80-\xbf\xe0-\xef]", 2), _events_of(rb"[\xc0-\xdf]", 1))
+_OTHER_LENGTHS = re.compile(rb"[\xc0-\xdf\xf0-\xff]")  # statuses of events with other than two data bytes
+_OF_ONE_BYTE = re.compile(rb"[\x00-\x7f](?:[\x80-\xff]{0,3}+[\x00-\x7f]{2})*+")  # data, and events in running status
+_ABOVE_127 = bytes(range(128, 256))
 
 
 class UnusableScore(Exception):
@@ -132,9 +116,9 @@ def plain_midi(music: bytes) -> PlainMidi:
     music = _with_true_number(music, [size == len(content) for size, content in chunks])
     _check_ticks(music, tracks)
     if music[4:8] == b"\0\0\0\6":
-        begun = list(map(_notes_of_plain_track, tracks))
-        if None not in begun:
-            return PlainMidi(music, sum(filter(None, begun)), 0)
+        n_begun = _notes_of_plain_tracks(tracks)
+        if n_begun is not None:
+            return PlainMidi(music, n_begun, 0)
     try:
         return _written_anew(music, tracks)
     except ValueError as error:
@@ -238,55 +222,95 @@ def _chunks(music: bytes) -> Iterator[tuple[bytes, int, bytes]]:
         position += _CHUNK_HEADER + size
 
 
-def _notes_of_plain_track(chunk: bytes) -> int | None:
-    """The number of notes that begin in a track.
+def _notes_of_plain_tracks(tracks: list[bytes]) -> int | None:
+    """The number of notes that begin in the tracks of a file.
 
-    None if symusic would misread it: for bytes of a system message or over 127 where it would lose its place.
+    None if symusic may misread one: for bytes of a system message or over 127 where it would lose its place. A track
+    that goes on in running status after an event of another length may give None as well.
+
+    Between the events that _runs_of_a_track leaves out, every event has two data bytes and a time, so three bytes below
+    128. Their number before a byte above 127 therefore tells what that byte is: a multiple of three, and it goes on in
+    the number that is the time; one more, and it is a status; two more, and it stands where data should.
     """
-    position, n_begun = 0, 0
-    running, of_notes = None, False  # the pattern of running events after the last status, if it was a channel's
-    while True:
-        if running and (end := _end(running, chunk, position)) > position:
-            n_begun += _sounding(chunk[position:end]) if of_notes else 0
-            position = end
-        begins, begun = position, -1
-        while begun < position:
-            begun = position
-            for goes_on, pattern in _CHANNEL_EVENTS:
-                if (end := _end(pattern, chunk, position)) > position:
-                    position, running = end, goes_on
-        if position > begins:
-            after_status = _STATUSES.findall(chunk, begins, position)  # of notes what follows the status, else nothing
-            n_begun += _sounding(b"".join(b"\0" + events for events in after_status if events))
-            of_notes = bool(after_status[-1])
-        if position == len(chunk):
-            return n_begun
+    runs: list[bytes] = []
+    if not all(_add_runs(track, runs) for track in tracks):
+        return None
+    music = np.frombuffer(b"".join(runs), dtype=np.uint8)
+    is_high = music >= 0x80
+    high = np.flatnonzero(is_high).astype(np.int32)  # positions of bytes above 127
+    ends = np.cumsum(np.array([len(run) for run in runs], dtype=np.int32))
+    lows_before_end = ends - np.searchsorted(high, ends).astype(np.int32)
+    in_run = np.searchsorted(ends, high, side="right").astype(np.int32)  # each run ends with the time of its last event
+    event, place = np.divmod(high - np.arange(len(high), dtype=np.int32) - in_run, 3)
+    is_status = place == 1
+    follows_high = np.diff(high, prepend=-2) == 1
+    too_long = len(high) >= _LONGEST_NUMBER and (high[_LONGEST_NUMBER - 1 :] - high[: 1 - _LONGEST_NUMBER] == 3).any()
+    if too_long or (place == 2).any() or (is_status & follows_high).any():
+        return None
+    status_of, statuses = event[is_status], music[high[is_status]]
+    events_before_end = (lows_before_end - np.arange(1, len(runs) + 1)) // 3
+    first_events = np.append(0, events_before_end[:-1])[np.diff(events_before_end, prepend=0) > 0]
+    n_events = int(events_before_end[-1]) if runs else 0
+    if not np.isin(first_events, status_of).all():
+        return None
+    status = np.repeat(statuses, np.diff(np.append(status_of, n_events)))  # an event without one has that before it
+    data = np.delete(music[~is_high], lows_before_end - 1)  # without the times that runs end with
+    return int(np.count_nonzero((status & 0xF0 == _NOTE_ON) & (data[2::3] > 0)))
+
+
+def _add_runs(chunk: bytes, runs: list[bytes]) -> bool:
+    """Add a track's runs: its bytes between the events with other than two data bytes, each with that event's time.
+
+    Returns whether all of the track up to its end is such runs and events, and symusic reads these events right.
+    """
+    position = 0
+    while (at := _event_of_other_length(chunk, position)) is not None:
+        if at == len(chunk):  # without the event that ends a track
+            runs.append(chunk[position:] + b"\0")
+            return True
+        runs.append(chunk[position:at])
+        status = chunk[at]
+        if status < _SYSEX:  # of a channel, with one data byte
+            events = _OF_ONE_BYTE.match(chunk, at + 1)
+            if not events:
+                return False
+            position = events.end()
+            continue
+        if status not in (_META, _SYSEX):
+            return False
+        if chunk[at : at + 2] == _END_OF_TRACK:
+            return True
+        head = chunk[at : at + (2 if status == _META else 1)]
+        starts = at + len(head)
         try:
-            _, position = _number(chunk, position)
-            status = _byte(chunk, position)
-            if status not in (_META, _SYSEX):
-                return None
-            if chunk[position : position + 2] == _END_OF_TRACK:
-                return n_begun
-            head = chunk[position : position + (2 if status == _META else 1)]
-            starts = position + len(head)
             size, position = _number(chunk, starts)
         except ValueError:
-            return None
+            return False
         if head in _SHORTEST and (size < _SHORTEST[head] or position - starts > 1):
-            return None
+            return False
         if head == _METER and chunk[position + 1 : position + 2] > _LARGEST_POWER:
-            return None
+            return False
         position += size
-        running = running if status == _META else None
         if position > len(chunk):
-            return None
+            return False
+    return False
 
 
-def _sounding(events: bytes) -> int:
-    """The number of events of two data bytes, each after its time, whose second data byte is not 0."""
-    velocities = _VELOCITY.findall(events)
-    return len(velocities) - velocities.count(b"\0")
+def _event_of_other_length(chunk: bytes, position: int) -> int | None:
+    """Where the first status of an event with other than two data bytes stands, from the end of an event on.
+
+    The length of the chunk if there is none; None if a byte stands where it may not, or an event is cut off.
+    """
+    scanned, lows = position, 0
+    while found := _OTHER_LENGTHS.search(chunk, scanned):
+        at = found.start()
+        lows += len(chunk[scanned:at].translate(None, _ABOVE_127))
+        if lows % 3:
+            return at if lows % 3 == 1 and chunk[at - 1] < 0x80 else None
+        scanned = at + 1  # a long time's byte
+    lows += len(chunk[scanned:].translate(None, _ABOVE_127))
+    is_whole = lows % 3 == 0 and (position == len(chunk) or chunk[-1] < 0x80)
+    return len(chunk) if is_whole else None
 
 
 def _written_anew(music: bytes, tracks: list[bytes]) -> PlainMidi:
@@ -314,12 +338,6 @@ def _written_anew(music: bytes, tracks: list[bytes]) -> PlainMidi:
             before = tick
         written.append(b"MTrk" + len(content).to_bytes(4, "big") + content)
     return PlainMidi(b"".join(written), n_begun, n_clamped)
-
-
-def _end(pattern: re.Pattern[bytes], chunk: bytes, position: int) -> int:
-    """The end of a pattern that may match nothing."""
-    found = pattern.match(chunk, position)
-    return found.end() if found else position
 
 
 def _byte(chunk: bytes, position: int) -> int:

@@ -104,14 +104,13 @@ class Converters:
     def in_order(self, tasks: Generator[RowsOfPart, None, None]) -> Generator[SongsOfPart, None, None]:
         """Convert the rows of tasks; yields the tasks in their order, each as soon as it is done.
 
-        A thread takes tasks ahead, so that waiting for rows doesn't hold up the songs before them. An error of the
-        tasks' generator is raised after all tasks before it were yielded. Raises UserError if processes can't be
+        With workers a thread takes tasks ahead, so that waiting for one doesn't hold up those before it. An error of
+        the tasks' generator is raised after all tasks before it were yielded. Raises UserError if processes can't be
         started.
         """
+        ahead = self._submitted(tasks)
         if self._workers:
-            ahead = prefetch(self._submitted(tasks), len(self._workers) * TASKS_AHEAD)
-        else:
-            ahead = self._submitted(prefetch(tasks, TASKS_AHEAD))
+            ahead = prefetch(ahead, len(self._workers) * TASKS_AHEAD)
         with contextlib.closing(ahead):
             for task, future in ahead:
                 results = zip(task.rows, future.result(), strict=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 
-from musetok_bridge.worker_processes import batches_of_part, prefetch, tasks_of_parts
+from musetok_bridge.worker_processes import TASKS_AHEAD, batches_of_part, prefetch, tasks_of_parts
 from pipeline.records import PartRecord, digest_of
 from pipeline.settings import UserError
 from song_sources.gigamidi_source import open_source
@@ -52,7 +52,8 @@ class Annotator:
         """
         folder, columns = self.settings.folder, self.source.columns
         converters = converters_for(self.models, self.settings, here=True) if here else self._converters
-        converted = converters.in_order(tasks_of_parts(self.source, parts))
+        tasks = tasks_of_parts(self.source, parts)
+        converted = converters.in_order(prefetch(tasks, TASKS_AHEAD) if here else tasks)
         predicted_songs = predict_songs(converted, self.models, self.settings.compute.bars_per_batch)
         batches = predicted_songs if here else prefetch(predicted_songs, BATCHES_AHEAD)
         with closing(batches):

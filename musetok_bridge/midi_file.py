@@ -228,9 +228,9 @@ def _notes_of_plain_tracks(tracks: list[bytes]) -> int | None:
     None if symusic may misread one: for bytes of a system message or over 127 where it would lose its place. A track
     that goes on in running status after an event of another length may give None as well.
 
-    Between the events that _runs_of_a_track leaves out, every event has two data bytes and a time, so three bytes below
-    128. Their number before a byte above 127 therefore tells what that byte is: a multiple of three, and it goes on in
-    the number that is the time; one more, and it is a status; two more, and it stands where data should.
+    Between the events that _add_runs leaves out, every event has two data bytes and a time, so three bytes below 128.
+    Their number before a byte above 127 therefore tells what that byte is: a multiple of three, and it goes on in the
+    number that is the time; one more, and it is a status; two more, and it stands where data should.
     """
     runs: list[bytes] = []
     if not all(_add_runs(track, runs) for track in tracks):

@@ -130,8 +130,8 @@ class Tokenizer(nn.Module):
         with torch.autocast(vectors.device.type, enabled=False):
             with torch.no_grad():  # the search for the nearest has no gradient; only what it finds is computed again
                 codes, _ = quantize(vectors, self.bar_transformer.codebooks())
-            chosen_ones = zip(self.bar_transformer.levels, codes.unbind(dim=1), strict=True)
-            codewords = torch.stack([level.codewords(chosen) for level, chosen in chosen_ones], dim=1)
+            by_level = zip(self.bar_transformer.levels, codes.unbind(dim=1), strict=True)
+            codewords = torch.stack([level.codewords(of_level) for level, of_level in by_level], dim=1)
             sums = codewords.detach().cumsum(dim=1)  # (bars, levels, latent)
             before = vectors[:, None] - F.pad(sums, (0, 0, 1, 0))[:, :-1]
             to_residual = F.mse_loss(codewords, before.detach())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -132,6 +132,16 @@ def plain_models() -> Iterator[SimpleNamespace]:
         patched.setattr("musetok_bridge.load_encoder", lambda *_: plain.encoder)
         patched.setattr("process_gigamidi.prediction.load_head", lambda *_: plain.head)
         yield plain
+
+
+def assert_only_these_failed(output: Path, whole: Path, failed: Mapping[str, str]) -> None:
+    """failed: the word of the reason by md5. The other songs have the rows that they have in `whole`."""
+    failures = read(output, "failures")
+    assert dict(zip(failures["md5"], failures["reason"].str.split(":").str[0], strict=True)) == failed
+    for kind in ("songs", "bars"):
+        table = read(whole, kind)
+        others = table[~table["md5"].isin(failures["md5"])].reset_index(drop=True)
+        pd.testing.assert_frame_equal(read(output, kind), others)
 
 
 def tables(output: Path) -> dict[str, bytes]:

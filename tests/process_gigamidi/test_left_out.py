@@ -7,10 +7,9 @@ from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from crashing_reader import convert_with_crashing_reader
-from small_dataset import read, rows_of, settings_for, song, write_parquet
+from small_dataset import assert_only_these_failed, read, rows_of, settings_for, song, write_parquet
 from symusic import Note, Score, Track
 
 from musetok_bridge import conversion
@@ -76,14 +75,7 @@ def test_files_that_crash_hang_or_bloat_their_process_cost_their_rows_and_nothin
     limits = ("limits.seconds=2", "limits.memory_mb=100")
     totals = annotate(settings_for(tmp_path / "data", tmp_path / "out", f"compute.workers={workers}", *limits))
     assert (totals.songs, totals.failures) == (35, 5)
-    failures = read(tmp_path / "out", "failures")
-    assert dict(zip(failures["md5"], failures["reason"].str.split(":").str[0], strict=True)) == {
-        rows[i]["md5"]: fate for i, fate in fates.items()
-    }
-    for kind in ("songs", "bars"):
-        whole = read(tmp_path / "whole", kind)
-        expected = whole[~whole["md5"].isin(failures["md5"])].reset_index(drop=True)
-        pd.testing.assert_frame_equal(read(tmp_path / "out", kind), expected)
+    assert_only_these_failed(tmp_path / "out", tmp_path / "whole", {rows[i]["md5"]: fate for i, fate in fates.items()})
 
 
 @pytest.mark.usefixtures("models")

@@ -6,11 +6,18 @@ import os
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from crashing_reader import annotator_with_crashing_reader
-from small_dataset import mixed_songs, read, rows_of, settings_for, song, tables, write_parquet
+from small_dataset import (
+    assert_only_these_failed,
+    mixed_songs,
+    rows_of,
+    settings_for,
+    song,
+    tables,
+    write_parquet,
+)
 
 from pipeline.annotations import finished_parts
 from pipeline.parts import PartClaims, PartQueue
@@ -68,14 +75,7 @@ def test_files_that_crash_hang_or_bloat_a_parts_process_cost_their_rows_and_noth
     settings = settings_for(tmp_path / "data", tmp_path / "out", "compute.workers=2", *limits)
     totals = annotate(settings)
     assert (totals.songs, totals.failures) == (35, 5)
-    failures = read(tmp_path / "out", "failures")
-    assert dict(zip(failures["md5"], failures["reason"].str.split(":").str[0], strict=True)) == {
-        rows[i]["md5"]: fate for i, fate in fates.items()
-    }
-    for kind in ("songs", "bars"):
-        whole = read(tmp_path / "whole", kind)
-        others = whole[~whole["md5"].isin(failures["md5"])].reset_index(drop=True)
-        pd.testing.assert_frame_equal(read(tmp_path / "out", kind), others)
+    assert_only_these_failed(tmp_path / "out", tmp_path / "whole", {rows[i]["md5"]: fate for i, fate in fates.items()})
 
 
 def test_songs_of_a_part_that_is_done_again_are_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ from torch import Tensor, nn
 
 from musetok_bridge import load_encoder, score_to_bars
 from musetok_bridge.bar_transformer import BarTransformer
-from musetok_bridge.bars import Bars
+from musetok_bridge.bars import Bars, read_bars
 from musetok_bridge.checkpoint import RELEASED
 from musetok_bridge.conversion import Converted, convert_song
 from musetok_bridge.encoder import (
@@ -57,13 +57,17 @@ from musetok_bridge.encoder import (
 from musetok_bridge.scores import read_score
 from musetok_bridge.vocabulary import MAX_BAR_WORDS, PAD
 from pipeline.settings import UserError, load_settings
+from pretrain_model.bar_context import view_bars
+from pretrain_model.features import features_of_songs
 from pretrain_model.head import HeadInput, load_head
+from pretrain_model.played_songs import Played
 from process_gigamidi.annotation_settings import AnnotationSettings
 from process_gigamidi.part_files import complete_part, part_tables
 from song_sources.gigamidi_source import open_source
 from song_sources.song_rows import Row
 
 LENGTHS = (1, 4, 16, 64)  # repetitions of a song
+SONGS_AT_ONCE = 50  # about as many as have compute.bars_per_batch bars
 LARGE_BATCH = 16_384  # words
 ALONE = "only the matrix products of the line below"
 PADDED = "torch.nn.TransformerEncoder, padded to 128, a song at a time"
@@ -253,13 +257,13 @@ def measure_stages(
     scores = [read_score(row.music or b"") for row in rows]
     songs = [score_to_bars(score, **options) for score in scores]
     default, on_latents = load_head("bundled"), load_head("bundled_mlp")
-    perform = default.performance
-    assert perform
-    performances = [perform(score, bars) for score, bars in zip(scores, songs, strict=True)]
-    inputs = [HeadInput(performance) for performance in performances]
+    played = [Played.of(read_bars(score, **options)) for score in scores]
+    batches = [played[i : i + SONGS_AT_ONCE] for i in range(0, len(played), SONGS_AT_ONCE)]
+    features = [song for batch in batches for song in features_of_songs(batch)]
+    views = [HeadInput(view_bars(song.values, song.edges, song.band)) for song in features]
     encoder = load_encoder("bundled")
     latents = [HeadInput(None, encoded) for _, encoded in encoder.encode(songs)]
-    predicted = default.predict(inputs)
+    predicted = default.predict(views)
 
     def write() -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -271,14 +275,15 @@ def measure_stages(
     works: dict[str, Callable[[], Any]] = {
         "parse": lambda: [read_score(row.music or b"") for row in rows],
         "convert": lambda: [score_to_bars(score, **options) for score in scores],
-        "features and views": lambda: [perform(s, b) for s, b in zip(scores, songs, strict=True)],
+        "features": lambda: [features_of_songs(batch) for batch in batches],
+        "views": lambda: [view_bars(song.values, song.edges, song.band) for song in features],
         "encode": lambda: encoder.encode(songs),
-        "predict from views": lambda: default.predict(inputs),
+        "predict from views": lambda: default.predict(views),
         "predict from latents": lambda: on_latents.predict(latents),
         "write": write,
     }
     seconds = {"read": read} | dict(zip(works, in_turns(list(works.values()), repeats), strict=True))
-    only = {"bundled": ("features and views", "predict from views"), "bundled_mlp": ("encode", "predict from latents")}
+    only = {"bundled": ("features", "views", "predict from views"), "bundled_mlp": ("encode", "predict from latents")}
     everywhere = ("read", "parse", "convert", "write")
     totals = {head: sum(seconds[stage] for stage in (*everywhere, *own)) for head, own in only.items()}
     n_bars, threads = sum(map(len, songs)), torch.get_num_threads()

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import symusic.core
@@ -91,6 +92,15 @@ class Bars:
         return self.words[self.offsets[i] : self.offsets[i + 1]]
 
 
+class ReadBars(NamedTuple):
+    """The bars of a score, and what they were made from: all its notes, its clock, and the ticks of a quarter note."""
+
+    bars: Bars
+    notes: Notes
+    clock: Clock
+    ticks_per_quarter: int
+
+
 def score_to_bars(
     source: AnyScore | ReadScore | bytes | str | Path,
     *,
@@ -108,6 +118,17 @@ def score_to_bars(
     Raises UnusableScore if it can't be read, has neither a note to convert nor drums, has unusable times, or exceeds
     the limits.
     """
+    return read_bars(source, merge_doubled=merge_doubled, thin_long_bars=thin_long_bars, limits=limits).bars
+
+
+def read_bars(
+    source: AnyScore | ReadScore | bytes | str | Path,
+    *,
+    merge_doubled: bool = False,
+    thin_long_bars: bool = False,
+    limits: Limits | None = None,
+) -> ReadBars:
+    """As `score_to_bars`, with what the bars were made from."""
     limits = limits or Limits()
     if isinstance(source, bytes | str | Path):
         source = read_midi(source, limits)
@@ -130,7 +151,7 @@ def score_to_bars(
     words, offsets, n_notes = _write_words(note_words, note_bar, stretches.meter_id[stretch])
     bar_lines = stretches.bar_start_ticks(np.append(bar_number, bar_number[-1] + 1))
     start_seconds = clock.seconds_at(bar_lines[:-1])
-    return Bars(
+    bars = Bars(
         words=words,
         offsets=offsets,
         bar_number=bar_number.astype(np.int32),
@@ -145,6 +166,7 @@ def score_to_bars(
         left_out=left_out,
         n_clamped=n_clamped,
     )
+    return ReadBars(bars, notes, clock, score.tpq)
 
 
 def _pitched_bars(

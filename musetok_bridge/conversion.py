@@ -23,17 +23,14 @@ from pipeline.settings import reason_line
 with contextlib.suppress(ImportError):  # not on Windows
     import resource
 
-from .bars import Bars, score_to_bars
+from .bars import Bars, ReadBars, read_bars
 from .bridge_settings import BarSettings, LimitSettings
 from .scores import UnusableScore, read_midi
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    import symusic.core
-
-    Perform: TypeAlias = Callable[[symusic.core.ScoreTick, Bars], Any]
-
+    Perform: TypeAlias = Callable[[ReadBars], Any]
     Convert: TypeAlias = Callable[[bytes | None], "Converted | Failure"]
 
 
@@ -60,7 +57,7 @@ def convert_song(
 ) -> Converted | Failure:
     """Convert the bytes of one MIDI file. Raises MemoryError, and nothing else, whatever the bytes are.
 
-    perform: what else to make of a score and its bars, such as a head's `performance`; None to leave that out.
+    perform: what else to make of a song, such as its features; None to leave that out.
     needs_pitch: refuse drums alone.
     """
     if not music:
@@ -69,16 +66,21 @@ def convert_song(
     try:
         read = read_midi(music, limits)
         stage = "convert"
-        converted = score_to_bars(read, **asdict(bars), limits=limits)
-        if needs_pitch and not converted.n_notes.any():
+        song = read_bars(read, **asdict(bars), limits=limits)
+        if needs_pitch and not song.bars.n_notes.any():
             return Failure(stage, "no_pitch: drums alone, which have no words for the encoder to read")
-        return Converted(converted, perform(read.score, converted) if perform else None)
+        return Converted(song.bars, perform(song) if perform else None)
     except UnusableScore as error:
         return Failure(stage, reason_line(str(error)))
     except MemoryError:
         raise
-    except Exception as error:  # a fault in our code costs this song only, and its row shows it
-        return Failure(stage, reason_line(f"internal: {type(error).__name__}: {error}"))
+    except Exception as error:
+        return internal_failure(stage, error)
+
+
+def internal_failure(stage: str, error: Exception) -> Failure:
+    """The failure of a song that our code stumbles over: it costs this song only, and its row shows it."""
+    return Failure(stage, reason_line(f"internal: {type(error).__name__}: {error}"))
 
 
 def serve_conversions(connection: Connection, convert: Convert, seconds: float, memory_mb: int) -> None:

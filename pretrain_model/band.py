@@ -11,10 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from musetok_bridge.scores import Notes
-
-from .onsets import EARLY, bar_of, clusters, rises
-from .time_averages import LEAST_SECONDS
+from .onsets import clusters, rises
+from .played_songs import PlayedSongs
 
 ROLES = {
     "kick": (35, 36),
@@ -53,6 +51,7 @@ BAND = (
     "bass_per_second",  # the bass's notes, log(1 + x)
 )
 DRUM_SECONDS = 0.2  # for which a drum sounds
+LONGEST_SOUND = 8.0  # seconds of a pitched note that count
 _ENOUGH = 2  # hits in a bar from which `drums` is 1
 _BEATS = 4  # parts of a bar of which the second and the fourth are the backbeat
 _NEAR_A_BEAT = (0.1, 0.2)  # parts between which a hit goes from on the beat to off it
@@ -79,10 +78,11 @@ _BASS = 1 + list(CHARACTERS).index("bass")
 
 @dataclass(frozen=True)
 class Drums:
-    """The drum notes of a piece of n bars.
+    """The drum notes of songs with n bars together.
 
-    bar, pitch, velocity, begins: over notes sorted by begins, seconds. counts, onset_counts: (n), notes and onsets of
-    each bar. loudness: (n), sum over each bar's hits of DRUM_SECONDS times the velocity as a share of 127.
+    bar, pitch, velocity, begins: over notes, in the order of songs and of begins, seconds. counts, onset_counts: (n),
+    notes and onsets of each bar. loudness: (n), sum over each bar's hits of DRUM_SECONDS times the velocity as a share
+    of 127.
     """
 
     bar: np.ndarray
@@ -94,53 +94,46 @@ class Drums:
     loudness: np.ndarray
 
     @classmethod
-    def of(cls, notes: Notes, begins: np.ndarray, edges: np.ndarray) -> Drums:
-        """begins: seconds, of all notes. edges: (n + 1), the bar lines in seconds."""
-        n = len(edges) - 1
-        drums = np.flatnonzero(notes.is_drum & (begins + EARLY >= edges[0]) & (begins < edges[-1]))
-        drums = drums[np.argsort(begins[drums], kind="stable")]
-        begins = begins[drums]
-        onset = clusters(begins)
+    def of(cls, songs: PlayedSongs) -> Drums:
+        """The drums that begin within the bars."""
+        which, first_note = songs.drums
+        begins = songs.begins[which]
+        onset = clusters(begins, first_note)
         first = np.flatnonzero(np.diff(onset, prepend=-1))
-        onset_bar = bar_of(begins[first], edges)
-        bar, velocity = onset_bar[onset], notes.velocity[drums]
+        onset_bar = songs.bars.of_onsets(begins[first], np.append(onset, len(first))[first_note])
+        bar, velocity = onset_bar[onset], songs.notes.velocity[which]
         return cls(
             bar,
-            notes.pitch[drums],
+            songs.notes.pitch[which],
             velocity,
             begins,
-            np.bincount(bar, minlength=n),
-            np.bincount(onset_bar, minlength=n),
-            np.bincount(bar, weights=velocity / 127 * DRUM_SECONDS, minlength=n),
+            np.bincount(bar, minlength=len(songs.bars)),
+            np.bincount(onset_bar, minlength=len(songs.bars)),
+            np.bincount(bar, weights=velocity / 127 * DRUM_SECONDS, minlength=len(songs.bars)),
         )
 
 
-def band_features(
-    notes: Notes, begins: np.ndarray, sounds: np.ndarray, pitched: np.ndarray, drums: Drums, edges: np.ndarray
-) -> np.ndarray:
-    """The features BAND of a piece's bars, (n, len(BAND)).
+def band_features(songs: PlayedSongs, drums: Drums) -> np.ndarray:
+    """The features BAND of bars, (bars, len(BAND)).
 
-    begins, sounds: when each note of all begins and for how long it sounds, seconds. pitched: indices of the pitched
-    notes, each of which belongs to the bar in which it begins, or to the next from EARLY before the bar line. edges:
-    (n + 1), the bar lines in seconds.
+    A pitched note belongs to the bar in which it begins, or to the next from EARLY before the bar line.
     """
-    seconds = np.maximum(np.diff(edges), LEAST_SECONDS)
-    bar = bar_of(begins[pitched], edges)
-    program = notes.program[pitched] % _N_MIDI  # a score built in code may have others
-    of_instruments = _of_instruments(bar, program, sounds[pitched], seconds)
-    return np.concatenate([_of_drums(drums, edges, seconds), of_instruments], axis=1)
+    pitched, first_note = songs.pitched
+    begins = songs.begins[pitched]
+    bar = songs.bars.of_onsets(begins, first_note)
+    program = songs.notes.program[pitched] % _N_MIDI  # a score built in code may have others
+    sounds = np.clip(songs.ends[pitched] - begins, 0, LONGEST_SOUND)
+    return np.concatenate([_of_drums(drums, songs), _of_instruments(bar, program, sounds, songs.bars.seconds)], axis=1)
 
 
-def _of_drums(drums: Drums, edges: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    """Rates of the roles, whether drums play, the rate of all drums, velocity and backbeat.
-
-    seconds: (n), the bars' durations.
-    """
+def _of_drums(drums: Drums, songs: PlayedSongs) -> np.ndarray:
+    """Rates of the roles, whether drums play, the rate of all drums, velocity and backbeat."""
+    seconds = songs.bars.seconds
     n, width = len(seconds), len(ROLES) + 1
     role = _ROLE[drums.pitch]
     hits = np.bincount(drums.bar * width + role, minlength=n * width).reshape(n, width)
     velocity = np.bincount(drums.bar, weights=drums.velocity / 127, minlength=n) / np.maximum(drums.counts, 1)
-    beat = (drums.begins - edges[drums.bar]) / seconds[drums.bar] * _BEATS
+    beat = (drums.begins - songs.bars.begin[drums.bar]) / seconds[drums.bar] * _BEATS
     away = np.abs((beat - 1) - 2 * np.round((beat - 1) / 2))
     back = (role == _SNARE) * (1 - rises(away, *_NEAR_A_BEAT))
     backbeat = np.bincount(drums.bar, weights=back, minlength=n) / np.maximum(hits[:, _SNARE], 1)

@@ -8,21 +8,21 @@ onset falls, and an onset up to EARLY before a bar line to the bar after it. Arr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import symusic.core
 
-from musetok_bridge.bars import Bars
+from musetok_bridge.bars import Bars, ReadBars
 from musetok_bridge.quantization import distinct
-from musetok_bridge.scores import Notes, all_notes, seconds_at
+from musetok_bridge.scores import all_notes, clock_of
 from musetok_bridge.vocabulary import N_PITCHES
 
-from .band import Drums, band_features
-from .onsets import bar_of, clusters, rises
-from .time_averages import LEAST_SECONDS
-from .tonality import PITCH_CLASSES, TONAL, standardised, tonal_features
+from .band import LONGEST_SOUND, Drums, band_features
+from .onsets import clusters, rises
+from .played_songs import Played, PlayedSongs, SongBars
+from .tonality import PITCH_CLASSES, TONAL, harmonic_change, standardised, tonal_features
 
 PERFORMANCE = (
     "tempo",  # log2 of quarters a minute, mean over the bar
@@ -63,13 +63,13 @@ _DEFINED_IN_SILENCE = {
     "loudness",
     "polyphony",
 }
-_HELD = np.array([name not in _DEFINED_IN_SILENCE for name in PERFORMANCE])
+_HELD = np.array([name in PERFORMANCE and name not in _DEFINED_IN_SILENCE for name in FEATURES])
 # what is UNHEARD in a piece without pitched notes: all but what drums and the meter define, so polyphony, too
 _PITCHED = np.array([name not in _DEFINED_IN_SILENCE - {"polyphony"} for name in FEATURES])
 MIDDLE_C = 60
 OCTAVE = 12
 SLOWEST, FASTEST = 20.0, 400.0  # quarters a minute
-SHORTEST, LONGEST = 0.02, 8.0  # limits of a note's length, seconds or quarters
+SHORTEST, LONGEST = 0.02, LONGEST_SOUND  # limits of a note's length, seconds or quarters
 GRIDS = (4, 3)  # parts of a quarter: sixteenths and triplets
 OFF_BEAT = (1 / 16, 1 / 8)  # quarters from the beat between which an onset goes from on it to off it
 SHORT = (0.27, 0.33)  # quarters between which a note goes from short, as a sixteenth, to not short
@@ -96,35 +96,43 @@ def bar_features(score: symusic.core.ScoreTick, bars: Bars) -> BarFeatures:
     A bar without pitched notes has zero density and keeps the other features of the bar before it; a score without
     them has the value UNHEARD there.
     """
-    notes = all_notes(score)
-    lines = np.append(bars.start_tick, bars.end_tick)
-    ticks = (notes.start, notes.start + np.maximum(notes.length, 0), lines)
-    begins, ends, edges = np.split(seconds_at(score, np.concatenate(ticks)), [len(notes), 2 * len(notes)])
-    pitched = np.flatnonzero(notes.is_pitched)
-    heard, onsets = _heard(notes, pitched, begins, ends, edges, score.tpq)
-    drums = Drums.of(notes, begins, edges)
-    seconds = np.maximum(np.diff(edges), LEAST_SECONDS)
-    quarters = np.maximum(np.diff(lines) / score.tpq, 1e-3)
+    return song_features(ReadBars(bars, all_notes(score), clock_of(score), score.tpq))
+
+
+def song_features(read: ReadBars) -> BarFeatures:
+    """As `bar_features`, of bars with what they were made from."""
+    return features_of_songs([Played.of(read)])[0]
+
+
+def features_of_songs(played: Sequence[Played]) -> list[BarFeatures]:
+    """As `bar_features`, for many songs at once."""
+    if not played:
+        return []
+    songs = PlayedSongs(played)
+    heard, onsets = _heard(songs)
+    drums = Drums.of(songs)
     pitch_classes = np.bincount(
         heard.bar * PITCH_CLASSES + heard.pitch % OCTAVE,
         weights=np.clip(heard.seconds, 0.05, 2.0),
-        minlength=len(bars) * PITCH_CLASSES,
-    ).reshape(len(bars), PITCH_CLASSES)
+        minlength=len(songs.bars) * PITCH_CLASSES,
+    ).reshape(len(songs.bars), PITCH_CLASSES)
+    unit = standardised(pitch_classes, songs.bars)
     columns = {
-        "tempo": np.log2(np.clip(60 * quarters / seconds, SLOWEST, FASTEST)),
-        "triple": np.array([_is_triple(meter) for meter in bars.meter], dtype=float),
-        "harmonic_change": _harmonic_change(pitch_classes),
-        **_density(heard, onsets, drums, seconds, quarters),
+        "tempo": np.log2(np.clip(60 * songs.quarters / songs.bars.seconds, SLOWEST, FASTEST)),
+        "triple": songs.is_triple,
+        **_density(heard, onsets, drums, songs),
         **_sound(heard, onsets),
         **_rhythm(heard, onsets),
+        "harmonic_change": harmonic_change(unit, songs.bars),
+        **tonal_features(pitch_classes, unit, songs.bars),
     }
-    performance = np.stack([columns[name] for name in PERFORMANCE], axis=1)
-    _hold(performance, heard.counts > 0)
-    values = np.concatenate([performance, tonal_features(pitch_classes, edges)], axis=1)
-    if not len(pitched):
-        values[:, _PITCHED] = UNHEARD
-    band = band_features(notes, begins, np.clip(ends - begins, 0, LONGEST), pitched, drums, edges)
-    return BarFeatures(edges, values.astype(np.float32), band.astype(np.float32))
+    values = np.stack([columns[name] for name in FEATURES], axis=1)
+    _hold(values, heard.counts > 0, songs.bars)
+    for (bars, _), song in zip(songs.bars, played, strict=True):
+        if not song.notes.is_pitched.any():
+            values[bars, _PITCHED] = UNHEARD
+    values, band = values.astype(np.float32), band_features(songs, drums).astype(np.float32)
+    return [BarFeatures(edges, values[bars], band[bars]) for bars, edges in songs.bars]
 
 
 @dataclass(frozen=True)
@@ -132,7 +140,8 @@ class _HeardNotes:
     """Notes sorted by onset, then from high to low; arrays over notes, except counts, which is over bars.
 
     onset: index of the onset; notes that begin together share one. start: the onset, quarters from tick 0. seconds,
-    quarters: length of the note. to_next: seconds to the next onset. counts: notes of each bar.
+    quarters: length of the note. to_next: seconds to the song's next onset. opens_song: whether the note is of a song's
+    first onset. counts: notes of each bar.
     """
 
     bar: np.ndarray
@@ -143,6 +152,7 @@ class _HeardNotes:
     seconds: np.ndarray
     quarters: np.ndarray
     to_next: np.ndarray
+    opens_song: np.ndarray
     counts: np.ndarray
 
     def sum(self, values: np.ndarray) -> np.ndarray:
@@ -171,82 +181,79 @@ class _HeardNotes:
         return _HeardNotes(**fields, counts=np.bincount(fields["bar"], minlength=len(self.counts)))
 
 
-def _heard(
-    notes: Notes, pitched: np.ndarray, begins: np.ndarray, ends: np.ndarray, edges: np.ndarray, ticks_per_quarter: int
-) -> tuple[_HeardNotes, _HeardNotes]:
+def _heard(songs: PlayedSongs) -> tuple[_HeardNotes, _HeardNotes]:
     """The notes to measure, and the highest of each onset.
 
-    pitched: indices of the pitched notes. begins, ends: seconds of all notes. edges: the bar lines in seconds. Notes of
-    one onset and pitch are merged into one, with the greatest length and velocity. An onset lies where its notes begin
-    on average.
+    Notes of one onset and pitch are merged into one, with the greatest length and velocity. An onset lies where its
+    notes begin on average.
     """
-    pitched = pitched[np.argsort(begins[pitched], kind="stable")]
-    onset = clusters(begins[pitched])
+    pitched, first_note = songs.pitched
+    notes, begins = songs.notes, songs.begins[pitched]
+    quarter = songs.quarter[pitched]
+    onset = clusters(begins, first_note)
     n_onsets = onset[-1] + 1 if len(onset) else 0
+    first_onset = np.append(onset, n_onsets)[first_note]
     size = np.bincount(onset, minlength=n_onsets)
-    at = np.bincount(onset, weights=begins[pitched], minlength=n_onsets) / size
-    start = np.bincount(onset, weights=notes.start[pitched], minlength=n_onsets) / size / ticks_per_quarter
+    at = np.bincount(onset, weights=begins, minlength=n_onsets) / size
+    start = np.bincount(onset, weights=notes.start[pitched], minlength=n_onsets) / size
     to_next = np.append(np.diff(at), LONGEST)[: len(at)]
-    bar = bar_of(at, edges)
-    key = onset * N_PITCHES - notes.pitch[pitched]
+    to_next[first_onset[first_onset > 0] - 1] = LONGEST
+    opens_song = np.zeros(n_onsets + 1, dtype=bool)
+    opens_song[first_onset] = True
+    bar = songs.bars.of_onsets(at, first_onset)
+    pitch = notes.pitch[pitched]
+    key = onset * N_PITCHES - pitch
     order = np.argsort(key, kind="stable")
     first, _ = distinct(key[order])
     velocity, seconds, quarters = (
         np.maximum.reduceat(values[order], first) if len(first) else values
         for values in (
             notes.velocity[pitched],
-            ends[pitched] - begins[pitched],
-            notes.length[pitched] / ticks_per_quarter,
+            songs.ends[pitched] - begins,
+            notes.length[pitched] / quarter,
         )
     )
-    onset, pitch = onset[order[first]], notes.pitch[pitched][order[first]]
+    chosen = order[first]
+    onset = onset[chosen]
     heard = _HeardNotes(
         bar=bar[onset],
         onset=onset,
-        start=start[onset],
-        pitch=pitch,
+        start=start[onset] / quarter[chosen],
+        pitch=pitch[chosen],
         velocity=velocity,
         seconds=seconds,
         quarters=quarters,
         to_next=to_next[onset],
-        counts=np.bincount(bar[onset], minlength=len(edges) - 1),
+        opens_song=opens_song[onset],
+        counts=np.bincount(bar[onset], minlength=len(songs.bars)),
     )
     return heard, heard.only(np.flatnonzero(np.diff(onset, prepend=-1)))
 
 
-@cache
-def _is_triple(meter: str) -> bool:
-    return int(meter.partition("/")[0]) % 3 == 0
-
-
-def _density(
-    notes: _HeardNotes, onsets: _HeardNotes, drums: Drums, seconds: np.ndarray, quarters: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Density features. seconds, quarters: (bars), lengths of the bars."""
-    sounds = np.clip(notes.seconds, 0, LONGEST)
+def _density(notes: _HeardNotes, onsets: _HeardNotes, drums: Drums, songs: PlayedSongs) -> dict[str, np.ndarray]:
+    """Density features."""
+    seconds, sounds = songs.bars.seconds, np.clip(notes.seconds, 0, LONGEST)
     return {
         "notes_per_second": np.log1p((notes.counts + DRUM_WEIGHT * drums.counts) / seconds),
         "onsets_per_second": np.log1p((onsets.counts + DRUM_WEIGHT * drums.onset_counts) / seconds),
-        "notes_per_quarter": np.log1p((notes.counts + DRUM_WEIGHT * drums.counts) / quarters),
+        "notes_per_quarter": np.log1p((notes.counts + DRUM_WEIGHT * drums.counts) / songs.quarters),
         "chord_size": notes.counts / np.maximum(onsets.counts, 1),
-        "off_grid": _off_grid(onsets),
+        "off_grid": _off_grid(onsets, songs.bars),
         "off_beat": onsets.mean(rises(np.abs(onsets.start - np.round(onsets.start)), *OFF_BEAT)),
         "polyphony": np.log1p(notes.sum(sounds) / seconds),
         "loudness": np.log1p((notes.sum(sounds * notes.velocity / 127) + drums.loudness) / seconds),
     }
 
 
-def _off_grid(onsets: _HeardNotes) -> np.ndarray:
-    """1 less the consistency with which the onsets so far lie on a grid of sixteenths or of triplets.
+def _off_grid(onsets: _HeardNotes, songs: SongBars) -> np.ndarray:
+    """1 less the consistency with which a song's onsets so far lie on a grid of sixteenths or of triplets.
 
     Consistency is the length of the mean of unit vectors (Mardia and Jupp, Directional Statistics, 2000) whose angle is
     an onset's position within a part of the quarter: 1 if all have the same, about 0 if there is no beat grid.
     """
-    n = np.maximum(np.cumsum(onsets.counts), 1)
-    consistent = [
-        np.hypot(*(np.cumsum(onsets.sum(wave(2 * np.pi * parts * onsets.start))) for wave in (np.cos, np.sin))) / n
-        for parts in GRIDS
-    ]
+    waves = [onsets.sum(wave(2 * np.pi * parts * onsets.start)) for parts in GRIDS for wave in (np.cos, np.sin)]
+    n, *sums = songs.so_far(np.stack([onsets.counts, *waves]))
+    consistent = [np.hypot(*sums[i : i + 2]) / np.maximum(n, 1) for i in (0, 2)]
     return 1 - np.maximum(*consistent)
 
 
@@ -254,6 +261,7 @@ def _sound(notes: _HeardNotes, onsets: _HeardNotes) -> dict[str, np.ndarray]:
     """Features of velocity and register."""
     octaves, velocity = (notes.pitch - MIDDLE_C) / OCTAVE, notes.velocity / 127
     top = (onsets.pitch - MIDDLE_C) / OCTAVE
+    leap = np.diff(top, prepend=top[:1])
     mean_velocity, velocity_sd = notes.mean_and_sd(velocity)
     mean_pitch, pitch_sd = notes.mean_and_sd(octaves)
     return {
@@ -265,7 +273,7 @@ def _sound(notes: _HeardNotes, onsets: _HeardNotes) -> dict[str, np.ndarray]:
         "highest": notes.extreme(np.maximum, octaves),
         "lowest": notes.extreme(np.minimum, octaves),
         "melody": onsets.mean(top),
-        "melody_leap": onsets.mean(np.minimum(np.abs(np.diff(top, prepend=top[:1])), 2.0)),
+        "melody_leap": onsets.mean(np.where(onsets.opens_song, 0.0, np.minimum(np.abs(leap), 2.0))),
     }
 
 
@@ -280,12 +288,11 @@ def _rhythm(notes: _HeardNotes, onsets: _HeardNotes) -> dict[str, np.ndarray]:
     }
 
 
-def _harmonic_change(pitch_classes: np.ndarray) -> np.ndarray:
-    unit = standardised(pitch_classes)
-    return np.append(0.0, 1 - (unit[1:] * unit[:-1]).sum(axis=1))
-
-
-def _hold(performance: np.ndarray, has_notes: np.ndarray) -> None:
-    """Give bars without notes the values of the last bar with notes, in place."""
-    last = np.maximum.accumulate(np.where(has_notes, np.arange(len(has_notes)), np.argmax(has_notes)))
-    performance[:, _HELD] = performance[last][:, _HELD]
+def _hold(values: np.ndarray, has_notes: np.ndarray, songs: SongBars) -> None:
+    """Give bars without notes the values of the song's last bar with notes, or else of its first one, in place."""
+    bar = np.arange(len(has_notes))
+    first = np.minimum.reduceat(np.where(has_notes, bar, len(bar)), songs.first[:-1])  # a song's first with notes
+    first = np.where(first < songs.first[1:], first, songs.first[:-1])
+    before = np.repeat(first, np.diff(songs.first))
+    last = np.maximum.accumulate(np.where(has_notes, bar, before))
+    values[:, _HELD] = values[last][:, _HELD]

@@ -9,23 +9,22 @@ pleasant, arousal from calm to excited), then the standard deviation of each.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
-import symusic.core
 from safetensors import safe_open
 
-from musetok_bridge.bars import Bars
 from pipeline.annotations import DIMENSIONS
 from pipeline.files import tensors_digest, write_tensors
 from pipeline.settings import UserError, WeightsError, first_line, one_line
 
-from .bar_context import BarViews, view_bars, view_song
-from .features import FEATURES, BarFeatures, bar_features
+from .bar_context import BarViews, view_bars
+from .features import FEATURES, BarFeatures, features_of_songs
 from .features import VERSION as FEATURES_VERSION
 from .listener import Listener, Motion
+from .played_songs import Played
 
 if TYPE_CHECKING:
     from .custom_mlp import CustomMLP
@@ -42,7 +41,7 @@ BUNDLED_FILES = {
 _MOST_TENSORS = 1000  # far more than any head has
 Values = TypeVar("Values")
 Model: TypeAlias = "CustomMLP | Listener"
-Performance: TypeAlias = BarFeatures | BarViews
+Performance: TypeAlias = Played | BarFeatures | BarViews
 Project: TypeAlias = Callable[[np.ndarray], np.ndarray]  # latents (n, width) -> (n, d)
 
 
@@ -50,7 +49,8 @@ Project: TypeAlias = Callable[[np.ndarray], np.ndarray]  # latents (n, width) ->
 class HeadInput:
     """What a head can read for the n bars of a piece; whatever it doesn't read may be None.
 
-    performance: features, or the views computed from them. latents: float32 (n, width).
+    performance: a song as it sounds, the features computed from it, or the views computed from these. latents: float32
+    (n, width).
     """
 
     performance: Performance | None
@@ -119,16 +119,14 @@ class Head:
         return int(self.facts["levels"]) if "levels" in self.facts else None
 
     @property
-    def performance(self) -> Callable[[symusic.core.ScoreTick, Bars], Performance] | None:
-        """The function that computes the performance input of a song, before latents are known; None if not needed."""
-        if not isinstance(self.model, Listener):
-            return None
-        return bar_features if self.reads_latents else view_song
+    def reads_performance(self) -> bool:
+        """Whether it needs the performance of a piece."""
+        return isinstance(self.model, Listener)
 
     def predict(self, pieces: Sequence[HeadInput]) -> list[np.ndarray]:
         """The columns PREDICTED of the bars of each piece, float32 (n, 4)."""
         if isinstance(self.model, Listener):
-            return [self.model.predict(piece.views(self.model.project)) for piece in pieces]
+            return [self.model.predict(piece.views(self.model.project)) for piece in _with_features(pieces)]
         return self.model.predict([_needed(piece.latents, "latents") for piece in pieces])
 
     def check_width(self, latent: int) -> None:
@@ -159,6 +157,12 @@ class Head:
                 f"head {self.name!r} was trained on latents of encoder {self.encoder_digest[:12]}…, not of "
                 f"{encoder.name!r} ({encoder.digest[:12]}…): use that encoder, or train a head"
             )
+
+
+def _with_features(pieces: Sequence[HeadInput]) -> list[HeadInput]:
+    """The pieces, with the features of those that are given as they sound."""
+    features = iter(features_of_songs([p.performance for p in pieces if isinstance(p.performance, Played)]))
+    return [replace(p, performance=next(features)) if isinstance(p.performance, Played) else p for p in pieces]
 
 
 def _needed(values: Values | None, name: str) -> Values:

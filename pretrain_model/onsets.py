@@ -15,14 +15,18 @@ EARLY = 0.03  # seconds before a bar line from which an onset belongs to the bar
 TOGETHER = 0.028
 
 
-def clusters(begins: np.ndarray) -> np.ndarray:
-    """The index of the cluster that each note belongs to, (n), from 0. begins: (n), seconds, ascending.
+def clusters(begins: np.ndarray, first: np.ndarray | tuple[int, ...] = (0,)) -> np.ndarray:
+    """The index of the cluster that each note belongs to, (n), from 0.
 
+    begins: (n), seconds, ascending within each song. first: the indices at which songs begin, up to n.
     The first note that is not yet in a cluster opens one, which takes all notes that begin up to TOGETHER after it.
     """
     if not len(begins):
         return np.empty(0, dtype=np.int64)
-    opens = np.append(True, np.diff(begins) > TOGETHER)
+    opens = np.empty(len(begins) + 1, dtype=bool)
+    opens[1:-1] = np.diff(begins) > TOGETHER
+    opens[np.asarray(first)] = True
+    opens = opens[:-1]
     # a run without such a gap is one cluster unless it is longer than one, as a very fast arpeggio is
     first = np.flatnonzero(opens)
     last = np.append(first[1:], len(begins)) - 1
@@ -30,7 +34,8 @@ def clusters(begins: np.ndarray) -> np.ndarray:
     for start, end in zip(first[is_long].tolist(), last[is_long].tolist(), strict=True):
         position = start
         while begins[end] - begins[position] > TOGETHER:
-            after = int(np.searchsorted(begins, begins[position] + TOGETHER, side="right"))
+            run = begins[position : end + 1]
+            after = position + int(np.searchsorted(run, run[0] + TOGETHER, side="right"))
             position = min(max(after, position + 1), end)  # the sum above and the difference may round differently
             opens[position] = True
     return np.cumsum(opens) - 1

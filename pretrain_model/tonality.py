@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .played_songs import SongBars
 from .time_averages import heard_mean, leaky_means
 
 PITCH_CLASSES = 12
@@ -57,16 +58,22 @@ class Key(NamedTuple):
     tonic: np.ndarray
 
 
-def standardised(profiles: np.ndarray) -> np.ndarray:
-    """Profiles (…, 12) centred and scaled to length 1, so that dot products are correlations; a flat one becomes 0."""
-    centred = profiles @ _LESS_THE_MEAN
+def standardised(profiles: np.ndarray, songs: SongBars) -> np.ndarray:
+    """Profiles of bars, (…, bars, 12), centred and scaled to length 1, so that dot products are correlations.
+
+    A flat one becomes 0.
+    """
+    return _of_unit_length(songs.product(profiles, _LESS_THE_MEAN))
+
+
+def _of_unit_length(centred: np.ndarray) -> np.ndarray:
     length = np.sqrt(np.einsum("...i,...i->...", centred, centred))[..., None]
     return centred / np.where(length > 1e-9, length, np.inf)
 
 
 def _on_every_root(profile: np.ndarray) -> np.ndarray:
     """A profile from its tonic or root upwards, (12,), moved to each pitch class from C: (12, 12), standardised."""
-    return standardised(np.stack([np.roll(profile, root) for root in range(PITCH_CLASSES)]))
+    return _of_unit_length(np.stack([np.roll(profile, root) for root in range(PITCH_CLASSES)]) @ _LESS_THE_MEAN)
 
 
 _MAJOR_KEYS, _MINOR_KEYS = _on_every_root(_MAJOR), _on_every_root(_MINOR)
@@ -75,35 +82,48 @@ _CHORD_PROFILES = np.concatenate(
 )  # (chords * 12, 12)
 
 
-def find_key(profiles: np.ndarray) -> Key:
-    """The best key of each profile (…, 12), the durations of the pitch classes from C."""
-    unit = standardised(profiles)
-    major, minor = unit @ _MAJOR_KEYS.T, unit @ _MINOR_KEYS.T  # (…, 12): by tonic
+def find_key(unit: np.ndarray, songs: SongBars) -> Key:
+    """The best key of standardised profiles of bars, (…, bars, 12): the durations of the pitch classes from C."""
+    major, minor = songs.product(unit, _MAJOR_KEYS.T), songs.product(unit, _MINOR_KEYS.T)  # (…, bars, 12): by tonic
     best_major, best_minor = major.max(axis=-1), minor.max(axis=-1)
     tonic = np.where(best_major >= best_minor, major.argmax(axis=-1), minor.argmax(axis=-1))
     return Key(best_major - best_minor, np.maximum(best_major, best_minor), tonic)
 
 
-def tonal_features(pitch_classes: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """The features TONAL of a piece's bars: (n, len(TONAL)).
+def harmonic_change(unit: np.ndarray, songs: SongBars) -> np.ndarray:
+    """1 − the correlation of each bar's pitch classes with those of the bar before, 0 in a song's first bar: (bars).
 
-    pitch_classes: (n, 12), seconds for which each sounds, from C. edges: (n + 1), bar lines in seconds, ascending.
+    unit: (bars, 12), standardised.
     """
-    *running, lately = leaky_means(pitch_classes, edges, (*_RUNNING.values(), _KEY_SECONDS))
-    windows = np.stack([pitch_classes, *running, heard_mean(pitch_classes, edges)])  # (windows, n, 12)
-    keys = find_key(windows)
-    unit = standardised(pitch_classes)
+    change = np.empty(len(unit))
+    change[1:] = 1 - (unit[1:] * unit[:-1]).sum(axis=1)
+    change[songs.first[:-1]] = 0.0
+    return change
+
+
+def tonal_features(pitch_classes: np.ndarray, unit: np.ndarray, songs: SongBars) -> dict[str, np.ndarray]:
+    """The features TONAL of bars, (bars) each, by their names.
+
+    pitch_classes: (bars, 12), seconds for which each sounds, from C. unit: the same, standardised.
+    """
+    averages = np.empty((len(_RUNNING) + 2, *unit.shape))  # of the windows, of everything heard, and for the key
+    for bars, edges in songs:
+        own = pitch_classes[bars]
+        *running, lately = leaky_means(own, edges, (*_RUNNING.values(), _KEY_SECONDS))
+        averages[:, bars] = [*running, heard_mean(own, edges), lately]
+    units = np.concatenate([unit[None], standardised(averages, songs)])
+    keys = find_key(units, songs)
     total = pitch_classes.sum(axis=1, keepdims=True)
     share = pitch_classes / np.where(total > 0, total, np.inf)
-    degrees = (find_key(lately).tonic[:, None] + np.array(_DEGREES)) % PITCH_CLASSES
-    higher = (share @ _HIGHER).reshape(len(share), len(_INTERVALS), PITCH_CLASSES)  # [:, k]: each interval k higher
-    chords = (unit @ _CHORD_PROFILES.T).reshape(len(unit), len(_CHORDS), PITCH_CLASSES)
+    degrees = (keys.tonic[-1][:, None] + np.array(_DEGREES)) % PITCH_CLASSES
+    higher = songs.product(share, _HIGHER).reshape(len(share), len(_INTERVALS), PITCH_CLASSES)  # [:, k]: interval k
+    chords = songs.product(unit, _CHORD_PROFILES.T).reshape(len(unit), len(_CHORDS), PITCH_CLASSES)
     columns = [
-        *(values for window in zip(keys.mode, keys.clarity, strict=True) for values in window),
+        *(values for window in zip(keys.mode[:-1], keys.clarity[:-1], strict=True) for values in window),
         *np.take_along_axis(share, degrees, axis=1).T,
-        1 - (unit * standardised(lately)).sum(axis=1),
+        1 - (unit * units[-1]).sum(axis=1),
         *np.einsum("nki,ni->kn", higher, share),
         *chords.max(axis=2).T,
         (share > _IN_USE).mean(axis=1),
     ]
-    return np.stack(columns, axis=1)
+    return dict(zip(TONAL, columns, strict=True))

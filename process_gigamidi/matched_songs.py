@@ -23,7 +23,7 @@ from musetok_bridge.conversion import Converted, Failure, convert_song
 from musetok_bridge.worker_processes import Converters, RowsOfPart, tasks_of_part
 from pipeline.files import midi_md5
 from pretrain_model.extraction import MATCHED, ConvertedPiece, encode_pieces, is_made, latents_path, read_latents
-from pretrain_model.features import PERFORMANCE, BarFeatures, bar_features
+from pretrain_model.features import PERFORMANCE, BarFeatures, song_features
 from song_sources.song_identities import SongIdentity
 from song_sources.song_rows import Row, Source
 
@@ -85,7 +85,7 @@ class Matcher:
 
     def __init__(self, settings: RatingMatchSettings, wanted: WantedSongs, encoder: BarEncoder, source: Source):
         limits = settings.limits
-        convert = partial(convert_song, bars=BARS, limits=limits, perform=bar_features, needs_pitch=True)
+        convert = partial(convert_song, bars=BARS, limits=limits, perform=song_features, needs_pitch=True)
         self._settings, self._wanted, self._encoder, self._source = settings, wanted, encoder, source
         self._converters = Converters(convert, number_of(settings.compute.workers), limits.seconds, limits.memory_mb)
         self._rows_read: dict[int, int] = {}

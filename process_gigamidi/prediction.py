@@ -6,22 +6,24 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from musetok_bridge.bridge_settings import number_of
-from musetok_bridge.conversion import Converted, Failure, convert_or_end, convert_song
+from musetok_bridge.conversion import Converted, Failure, convert_or_end, convert_song, internal_failure
 from musetok_bridge.worker_processes import Converters, SongsOfPart
 from pipeline.settings import note
+from pretrain_model.features import song_features
 from pretrain_model.head import Head, HeadInput, load_head
+from pretrain_model.played_songs import Played
 
 from .annotation_settings import AnnotationSettings, ModelSettings
 from .trained_on import RatedSetFacts, trained_on
 
 if TYPE_CHECKING:
-    from musetok_bridge.bars import Bars
+    from musetok_bridge.bars import Bars, ReadBars
     from musetok_bridge.encoder import BarEncoder
     from musetok_bridge.worker_processes import ConvertedRow
     from song_sources.song_rows import Row
@@ -44,20 +46,21 @@ class Failed(NamedTuple):
 
 
 class PredictedSongs(NamedTuple):
-    """Songs of one part. predicted: for each that was converted (n, 4), with the columns head.PREDICTED."""
+    """Songs of one part. predicted: for each that was converted (n, 4), with the columns head.PREDICTED, or why not."""
 
     part: int
     songs: list[ConvertedRow]
-    predicted: list[np.ndarray]
+    predicted: list[np.ndarray | Failure]
     ends_part: bool
 
     def annotated(self) -> Iterator[Annotated | Failed]:
         """Each song as Annotated or Failed, in order. A prediction that is not finite makes its song Failed."""
         predicted = iter(self.predicted)
         for row, converted in self.songs:
-            if isinstance(converted, Failure):
-                yield Failed(row, *converted)
-            elif np.isfinite(columns := next(predicted)).all():
+            columns = converted if isinstance(converted, Failure) else next(predicted)
+            if isinstance(columns, Failure):
+                yield Failed(row, *columns)
+            elif np.isfinite(columns).all():
                 yield Annotated(row, converted.bars, columns)
             else:
                 yield Failed(row, "predict", "not_finite: the model gives no number for some bar")
@@ -85,20 +88,41 @@ class Models(NamedTuple):
         """The rated sets that the head learned from; empty if its file doesn't say."""
         return trained_on(self.head.facts)
 
-    def reader(self) -> Callable[[Sequence[Converted]], list[HeadInput]]:
-        """A function from songs to the head's inputs. It remembers bars that it has encoded, and encodes each once."""
-        encoder = self.encoder
+    def predictor(self) -> Callable[[Sequence[Converted]], list[np.ndarray | Failure]]:
+        """A function that predicts the bars of songs. It remembers bars that it has encoded, and encodes each once."""
+        encoder, head = self.encoder, self.head
         if encoder is None:
-            return lambda songs: [HeadInput(song.performance) for song in songs]
+            return partial(_predict_without_encoder, head)
         from musetok_bridge.encoder import SeenBars  # and torch, as in load_models
 
         seen = SeenBars()
 
-        def read(songs: Sequence[Converted]) -> list[HeadInput]:
+        def predict(songs: Sequence[Converted]) -> list[np.ndarray | Failure]:
             encoded = encoder.encode([song.bars for song in songs], seen)
-            return [HeadInput(song.performance, latents) for song, (_, latents) in zip(songs, encoded, strict=True)]
+            pairs = zip(songs, encoded, strict=True)
+            return [*head.predict([HeadInput(song.performance, latents) for song, (_, latents) in pairs])]
 
-        return read
+        return predict
+
+
+def _predict_without_encoder(head: Head, songs: Sequence[Converted]) -> list[np.ndarray | Failure]:
+    """Predictions that the processes that converted the songs have made, or of songs as they sound."""
+    if not any(isinstance(song.performance, Played) for song in songs):
+        return [song.performance for song in songs]
+    try:
+        return [*head.predict([HeadInput(song.performance) for song in songs])]
+    except MemoryError:
+        raise
+    except Exception as error:
+        if len(songs) == 1:
+            return [internal_failure("convert", error)]
+        return [found for song in songs for found in _predict_without_encoder(head, [song])]
+
+
+def predict_song(head: Head, song: ReadBars) -> np.ndarray:
+    """The columns head.PREDICTED of a song's bars, (n, 4), by a head that reads no latents."""
+    with np.errstate(all="ignore"):  # what is not finite then is the failure of its song
+        return head.predict([HeadInput(Played.of(song))])[0]
 
 
 def load_models(model: ModelSettings) -> Models:
@@ -121,15 +145,18 @@ def load_models(model: ModelSettings) -> Models:
 
 
 def converters_for(models: Models, settings: AnnotationSettings, here: bool = False) -> Converters:
-    """Processes that convert songs to the inputs of the models.
+    """Processes that convert songs to the inputs of the models, or, without an encoder, predict them as well.
 
-    here: convert in this process, which ends if a song exceeds the limits of time or memory.
+    here: convert in this process, which ends if a song exceeds the limits of time or memory; many songs are predicted
+    at once then.
     """
-    limits = settings.limits
-    head = models.head
-    convert = partial(
-        convert_song, bars=settings.bars, limits=limits, perform=head.performance, needs_pitch=head.reads_latents
-    )
+    limits, head = settings.limits, models.head
+    perform: Callable[[ReadBars], Any] | None = None
+    if head.reads_performance and not head.reads_latents:
+        perform = Played.of if here else partial(predict_song, head)
+    elif head.reads_performance:
+        perform = song_features
+    convert = partial(convert_song, bars=settings.bars, limits=limits, perform=perform, needs_pitch=head.reads_latents)
     if here:
         limited = partial(convert_or_end, convert=convert, seconds=limits.seconds, memory_mb=limits.memory_mb)
         return Converters(limited, 0, limits.seconds, limits.memory_mb)
@@ -146,7 +173,7 @@ def predict_songs(
     # A head without an encoder has little to do, and BLAS threads that spin while they wait would take processor time
     # from the processes that convert.
     with closing(converted), threadpool_limits(1, "blas") if models.encoder is None else nullcontext():
-        read = models.reader()
+        predict = models.predictor()
         songs: list[ConvertedRow] = []
         n_bars = 0
         for part, more, ends_part in converted:
@@ -156,8 +183,8 @@ def predict_songs(
                 continue
             converted_songs = [result for _, result in songs if isinstance(result, Converted)]
             with np.errstate(all="ignore"):  # what is not finite then is the failure of its song
-                predicted = models.head.predict(read(converted_songs))
+                predicted = predict(converted_songs)
             yield PredictedSongs(part, songs, predicted, ends_part)
             songs, n_bars = [], 0
             if ends_part:
-                read = models.reader()
+                predict = models.predictor()

@@ -103,7 +103,7 @@ class PlainHead:
     digest = "f" * 64
     reads_latents = True
     levels = None
-    performance = None
+    reads_performance = False
 
     def __init__(self) -> None:
         self.facts: dict[str, str] = {}

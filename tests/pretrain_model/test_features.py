@@ -6,13 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_music import drums_alone, with_drums
 from symusic import Note, Score, Tempo, TimeSignature, Track
 
 from musetok_bridge import score_to_bars
+from musetok_bridge.bars import read_bars
 from musetok_bridge.scores import read_score
 from pipeline.settings import PROJECT_ROOT
 from pretrain_model.band import BAND
-from pretrain_model.features import FEATURES, bar_features
+from pretrain_model.features import FEATURES, bar_features, features_of_songs
+from pretrain_model.played_songs import Played
 
 SAMPLES = sorted((PROJECT_ROOT / "samples").glob("*.abc"))
 
@@ -175,3 +178,19 @@ def test_features_of_real_music_are_finite(path: Path) -> None:
     assert np.isfinite(features.band).all()
     np.testing.assert_array_equal(features.edges[:-1], bars.start_seconds)
     assert features.edges[-1] > bars.start_seconds[-1]
+
+
+def test_songs_together_have_the_features_that_each_has_alone_to_the_last_bit() -> None:
+    arpeggio = played([(10 * i, 480, 40 + i % 40, 80) for i in range(300)])  # one long run of close onsets
+    late = played([(480 * 30, 480, 72, 100), (480 * 31, 480, 60, 50)])
+    one_note = played([(0, 10, 60, 1)])
+    hits = [(0.0, 36, 100), (1.0, 38, 90), (3.97, 42, 50)]  # beat, drum, velocity
+    made = [arpeggio, late, one_note, drums_alone(hits), with_drums(played(scale(64)), hits), drums_alone(hits)]
+    scores = [*made, *map(read_score, SAMPLES[:6])]
+    songs = [Played.of(read_bars(score)) for score in scores]
+    alone = [features_of_songs([song])[0] for song in songs]
+    for order in (range(len(songs)), np.random.default_rng(0).permutation(len(songs)), [3, 5, 2, 2]):
+        for k, together in zip(order, features_of_songs([songs[k] for k in order]), strict=True):
+            for name in ("edges", "values", "band"):
+                np.testing.assert_array_equal(getattr(together, name), getattr(alone[k], name), err_msg=f"{k} {name}")
+    assert features_of_songs([]) == []

@@ -51,6 +51,15 @@ def test_moving_every_onset_by_the_same_time_changes_nothing(ticks: list[int], l
     np.testing.assert_array_equal(clusters(seconds([tick + later for tick in ticks])), clusters(seconds(ticks)))
 
 
+@given(st.lists(ticks, min_size=1, max_size=6))
+def test_songs_one_after_the_other_have_the_clusters_that_each_has_alone(songs: list[list[int]]) -> None:
+    first = np.cumsum([0, *map(len, songs)])
+    alone = [clusters(seconds(song)) for song in songs]
+    opened = np.cumsum([0, *(own[-1] + 1 if len(own) else 0 for own in alone)])
+    together = clusters(np.concatenate([seconds(song) for song in songs]), first)
+    assert together.tolist() == [number + k for k, own in zip(opened, alone, strict=False) for number in own.tolist()]
+
+
 def test_no_notes_have_no_clusters() -> None:
     assert clusters(np.empty(0)).tolist() == []
 

@@ -208,6 +208,9 @@ def test_heads_are_compared_on_games_that_they_have_not_seen(run, tmp_path, tagg
     for by_tags in ("tagged", "tagged_never_seen"):  # whose unit is their own
         assert set(table[table["dataset"] == by_tags]["metric"]) == {"rho"}
         assert set(table[table["dataset"] == by_tags]["level"]) == {"piece"}
+    alike = table.query("predictor in ['constant', 'custom_mlp_mean'] and level == 'within' and metric == 'r'")
+    assert set(alike["predictor"]) == {"constant", "custom_mlp_mean"}  # all bars of a piece are predicted alike
+    assert alike["value"].isna().all()
     listener = table[(table["dataset"] == "vgmidi") & (table["predictor"] == "listener_whole")]
     assert {"mae_third_1", "covered_50_third_2", "covered_90_third_3"} <= set(listener["metric"])
     assert (table["low"] <= table["high"])[table["low"].notna()].all()

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from midi_events import EndOfTime, Note, NotMidi, Reading, parsed, reading_of
 
-from musetok_bridge.bars import Bars
+from musetok_bridge.bars import Bars, ReadBars
 from musetok_bridge.conversion import Converted, Failure, convert_song
 from musetok_bridge.scores import read_score
 from musetok_bridge.vocabulary import BAR, EOS, MAX_BAR_WORDS, METER_ID, PAD
 from pretrain_model.band import BAND
-from pretrain_model.bar_context import view_song
-from pretrain_model.features import FEATURES, BarFeatures, bar_features
+from pretrain_model.bar_context import BarViews, view_bars
+from pretrain_model.features import FEATURES, BarFeatures, song_features
 
 REASONS = {
     "no_music",
@@ -41,7 +41,7 @@ REASONS = {
 
 def convert_and_check(music: bytes | None, **how: Any) -> Converted | Failure:
     """As convert_song with both options on, but bars that can't be true are a Failure `wrong: …`."""
-    outcome = convert_song(music, **how, perform=bar_features)
+    outcome = convert_song(music, **how, perform=song_features)
     if isinstance(outcome, Converted):
         assert music is not None and isinstance(outcome.performance, BarFeatures)
         wrong = [name for name, holds in facts(outcome.bars, music) if not holds]
@@ -111,11 +111,17 @@ def facts(bars: Bars, music: bytes) -> list[tuple[str, bool]]:
     ]
 
 
+def performed(song: ReadBars) -> BarViews:
+    """The views of a song's features."""
+    features = song_features(song)
+    return view_bars(features.values, features.edges, features.band)
+
+
 def convert_and_weigh(music: bytes, answer: Connection, how: dict[str, Any]) -> None:
     """Convert a file in its own process; sends how it ended, the process's peak memory in MB, and the seconds."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is measured from here on
     began = time.perf_counter()
-    outcome = convert_song(music, **how, perform=view_song)
+    outcome = convert_song(music, **how, perform=performed)
     seconds = time.perf_counter() - began
     status = Path("/proc/self/status").read_text(encoding="ascii")
     peak = re.search(r"VmHWM:\s+(\d+) kB", status)

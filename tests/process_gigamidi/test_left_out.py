@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
@@ -16,9 +17,12 @@ from musetok_bridge import conversion
 from musetok_bridge.scores import WHY_LEFT_OUT, Limits
 from pipeline.annotations import LEFT_OUT, SONGS, names
 from pipeline.settings import load_settings
+from pretrain_model import features, head
+from pretrain_model.played_songs import Played
 from process_gigamidi import prediction
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
+from process_gigamidi.annotator import Annotator, annotate_part
 
 
 def test_every_reason_for_leaving_out_a_note_has_a_column() -> None:
@@ -30,15 +34,15 @@ def test_every_reason_for_leaving_out_a_note_has_a_column() -> None:
 def test_an_unforeseen_fault_in_one_song_costs_that_song(
     hub_copy: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    convert = conversion.score_to_bars
+    convert = conversion.read_bars
 
     def stumble(score: object, **how: object) -> object:
-        bars = convert(score, **how)  # type: ignore[arg-type]
-        if len(bars) == 5:
+        song = convert(score, **how)  # type: ignore[arg-type]
+        if len(song.bars) == 5:
             raise ZeroDivisionError("no\nsuch thing")
-        return bars
+        return song
 
-    monkeypatch.setattr(conversion, "score_to_bars", stumble)
+    monkeypatch.setattr(conversion, "read_bars", stumble)
     totals = annotate(settings_for(hub_copy, tmp_path / "out"))
     songs, failures = read(tmp_path / "out", "songs"), read(tmp_path / "out", "failures")
     internal = failures[failures["reason"] == "internal: ZeroDivisionError: no such thing"]
@@ -48,13 +52,39 @@ def test_an_unforeseen_fault_in_one_song_costs_that_song(
     assert totals.songs + totals.failures == 23
 
 
+def test_a_fault_in_the_features_of_one_song_costs_that_song_however_many_processes_there_are(
+    hub_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    annotate(settings_for(hub_copy, tmp_path / "whole", "compute.workers=0"))
+    before = read(tmp_path / "whole", "songs")
+    compute = features.features_of_songs
+
+    def stumble(songs: Sequence[Played]) -> object:
+        if any(len(song.quarters) == 5 for song in songs):
+            raise ZeroDivisionError("no such thing")
+        return compute(songs)
+
+    monkeypatch.setattr(head, "features_of_songs", stumble)
+    settings = settings_for(hub_copy, tmp_path / "here", "compute.workers=0")
+    annotator = Annotator(settings)
+    for part in range(annotator.source.n_parts):
+        annotate_part(annotator, annotator.run, part, here=True)
+    annotate(settings_for(hub_copy, tmp_path / "guarded", "compute.workers=0"))
+    for folder in ("here", "guarded"):
+        failures = read(tmp_path / folder, "failures")
+        internal = failures[failures["reason"] == "internal: ZeroDivisionError: no such thing"]
+        assert internal["md5"].tolist() == before[before["n_bars"] == 5]["md5"].tolist()
+        assert set(internal["stage"]) == {"convert"}
+        assert read(tmp_path / folder, "songs")["md5"].tolist() == before[before["n_bars"] != 5]["md5"].tolist()
+
+
 def test_a_conversion_that_runs_out_of_memory_leaves_it_to_its_process_to_say_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def no_memory(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(conversion, "score_to_bars", no_memory)
+    monkeypatch.setattr(conversion, "read_bars", no_memory)
     settings = load_settings(AnnotationSettings, SETTINGS_FILE)
     with pytest.raises(MemoryError):
         conversion.convert_song(song(2), bars=settings.bars, limits=settings.limits, perform=None)

@@ -58,7 +58,7 @@ from musetok_bridge.scores import read_score
 from musetok_bridge.vocabulary import MAX_BAR_WORDS, PAD
 from pipeline.settings import UserError, load_settings
 from pretrain_model.bar_context import view_bars
-from pretrain_model.features import features_of_songs
+from pretrain_model.features import BarFeatures, features_of_songs
 from pretrain_model.head import HeadInput, load_head
 from pretrain_model.played_songs import Played
 from process_gigamidi.annotation_settings import AnnotationSettings
@@ -257,9 +257,13 @@ def measure_stages(
     scores = [read_score(row.music or b"") for row in rows]
     songs = [score_to_bars(score, **options) for score in scores]
     default, on_latents = load_head("bundled"), load_head("bundled_mlp")
-    played = [Played.of(read_bars(score, **options)) for score in scores]
-    batches = [played[i : i + SONGS_AT_ONCE] for i in range(0, len(played), SONGS_AT_ONCE)]
-    features = [song for batch in batches for song in features_of_songs(batch)]
+    reads = [read_bars(score, **options) for score in scores]
+    batches = [reads[i : i + SONGS_AT_ONCE] for i in range(0, len(reads), SONGS_AT_ONCE)]
+
+    def compute() -> list[BarFeatures]:
+        return [song for batch in batches for song in features_of_songs([Played.of(read) for read in batch])]
+
+    features = compute()
     views = [HeadInput(view_bars(song.values, song.edges, song.band)) for song in features]
     encoder = load_encoder("bundled")
     latents = [HeadInput(None, encoded) for _, encoded in encoder.encode(songs)]
@@ -275,7 +279,7 @@ def measure_stages(
     works: dict[str, Callable[[], Any]] = {
         "parse": lambda: [read_score(row.music or b"") for row in rows],
         "convert": lambda: [score_to_bars(score, **options) for score in scores],
-        "features": lambda: [features_of_songs(batch) for batch in batches],
+        "features": compute,
         "views": lambda: [view_bars(song.values, song.edges, song.band) for song in features],
         "encode": lambda: encoder.encode(songs),
         "predict from views": lambda: default.predict(views),

@@ -12,11 +12,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from threadpoolctl import threadpool_limits
 
 from pipeline.settings import reason_line
 
@@ -90,6 +92,7 @@ def serve_conversions(connection: Connection, convert: Convert, seconds: float, 
     None and ends. A song that takes over twice `seconds` ends it too, in case no one is left to do so.
     """
     end_with_parent()
+    threadpool_limits(1, "blas")  # there are as many such processes as processors
     _limit_memory(memory_mb)
     connection.send(READY)
     silence_native_code()  # the song's row reports it
@@ -106,20 +109,33 @@ def serve_conversions(connection: Connection, convert: Convert, seconds: float, 
 
 
 def convert_or_end(music: bytes | None, convert: Convert, seconds: float, memory_mb: int) -> Converted | Failure:
-    """Convert a song in this process, and end the process if that takes over `seconds` or `memory_mb`.
-
-    memory_mb: 10⁶ bytes on top of what the process has.
-    """
-    _alarm(seconds)
-    before = _limit_memory(memory_mb)
-    try:
+    """As `convert`, within limits: see `within_limits`."""
+    with within_limits(seconds, memory_mb):
         return convert(music)
+
+
+@contextlib.contextmanager
+def within_limits(seconds: float, memory_mb: int) -> Iterator[None]:
+    """End this process if what is done here takes over `seconds`, or over `memory_mb` (as in `memory_limit`)."""
+    _alarm(seconds)
+    try:
+        with memory_limit(memory_mb):
+            yield
     except MemoryError:
         os._exit(1)
     finally:
+        _alarm(0)
+
+
+@contextlib.contextmanager
+def memory_limit(memory_mb: int) -> Iterator[None]:
+    """Let what is done here take so much memory, 10⁶ bytes on top of what the process has; MemoryError beyond."""
+    before = _limit_memory(memory_mb)
+    try:
+        yield
+    finally:
         if before:
             resource.setrlimit(resource.RLIMIT_DATA, before)
-        _alarm(0)
 
 
 def _alarm(seconds: float) -> None:
@@ -142,7 +158,7 @@ def _limit_memory(memory_mb: int) -> tuple[int, int] | None:
         return None
     limits = resource.getrlimit(resource.RLIMIT_DATA)
     allowed = pages * resource.getpagesize() + memory_mb * 1_000_000
-    lowest = min([allowed, *(limit for limit in limits if limit != resource.RLIM_INFINITY)])
+    lowest = allowed if limits[1] == resource.RLIM_INFINITY else min(allowed, limits[1])
     resource.setrlimit(resource.RLIMIT_DATA, (lowest, limits[1]))
     return limits
 

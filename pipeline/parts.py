@@ -162,7 +162,7 @@ class PartClaims:
 class PartQueue:
     """The unfinished parts of a folder, taken one by one, each locked; last those that other runs hold.
 
-    claims: unlocks a part when it is released.
+    claims: the locks; whoever takes a part releases it there when it is finished.
     """
 
     def __init__(self, parts: Iterable[int], claims: PartClaims):

@@ -53,7 +53,8 @@ PERFORMANCE = (
 )
 FEATURES = (*PERFORMANCE, *TONAL)
 VERSION = "3"  # changes with the meaning of the features; a head reads only the version that it was trained on
-# these features have values of their own in a bar without notes; the others keep those of the bar before it
+# These features of PERFORMANCE have values of their own in a bar without notes; others keep those of the one before.
+# TONAL tells of silence there: 0, or 1 for key_distance, but for the means over what was heard before.
 _DEFINED_IN_SILENCE = {
     "tempo",
     "triple",
@@ -93,8 +94,8 @@ class BarFeatures:
 def bar_features(score: symusic.core.ScoreTick, bars: Bars) -> BarFeatures:
     """The features of a score's bars. bars: the result of `score_to_bars` for the score.
 
-    A bar without pitched notes has zero density and keeps the other features of the bar before it; a score without
-    them has the value UNHEARD there.
+    A bar without pitched notes has zero density, no harmony of its own, and keeps the other features of PERFORMANCE of
+    the bar before it; a score without them has the value UNHEARD there.
     """
     return song_features(ReadBars(bars, all_notes(score), clock_of(score), score.tpq))
 
@@ -189,7 +190,7 @@ def _heard(songs: PlayedSongs) -> tuple[_HeardNotes, _HeardNotes]:
     """
     pitched, first_note = songs.pitched
     notes, begins = songs.notes, songs.begins[pitched]
-    quarter = songs.quarter[pitched]
+    ticks_per_quarter = songs.ticks_per_quarter[pitched]
     onset = clusters(begins, first_note)
     n_onsets = onset[-1] + 1 if len(onset) else 0
     first_onset = np.append(onset, n_onsets)[first_note]
@@ -210,7 +211,7 @@ def _heard(songs: PlayedSongs) -> tuple[_HeardNotes, _HeardNotes]:
         for values in (
             notes.velocity[pitched],
             songs.ends[pitched] - begins,
-            notes.length[pitched] / quarter,
+            notes.length[pitched] / ticks_per_quarter,
         )
     )
     chosen = order[first]
@@ -218,7 +219,7 @@ def _heard(songs: PlayedSongs) -> tuple[_HeardNotes, _HeardNotes]:
     heard = _HeardNotes(
         bar=bar[onset],
         onset=onset,
-        start=start[onset] / quarter[chosen],
+        start=start[onset] / ticks_per_quarter[chosen],
         pitch=pitch[chosen],
         velocity=velocity,
         seconds=seconds,

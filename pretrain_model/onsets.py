@@ -15,17 +15,20 @@ EARLY = 0.03  # seconds before a bar line from which an onset belongs to the bar
 TOGETHER = 0.028
 
 
-def clusters(begins: np.ndarray, first: np.ndarray | tuple[int, ...] = (0,)) -> np.ndarray:
+def clusters(begins: np.ndarray, first_of_songs: np.ndarray | None = None) -> np.ndarray:
     """The index of the cluster that each note belongs to, (n), from 0.
 
-    begins: (n), seconds, ascending within each song. first: the indices at which songs begin, up to n.
-    The first note that is not yet in a cluster opens one, which takes all notes that begin up to TOGETHER after it.
+    begins: (n), seconds, ascending within each song. first_of_songs: the indices at which songs begin, the first of
+    them 0, none above n; None if there is one song. The first note of a song that is not yet in a cluster opens one,
+    which takes all its notes that begin up to TOGETHER after it.
     """
     if not len(begins):
         return np.empty(0, dtype=np.int64)
-    opens = np.empty(len(begins) + 1, dtype=bool)
+    opens = np.zeros(len(begins) + 1, dtype=bool)
+    opens[0] = True
     opens[1:-1] = np.diff(begins) > TOGETHER
-    opens[np.asarray(first)] = True
+    if first_of_songs is not None:
+        opens[first_of_songs] = True
     opens = opens[:-1]
     # a run without such a gap is one cluster unless it is longer than one, as a very fast arpeggio is
     first = np.flatnonzero(opens)

@@ -29,7 +29,7 @@ class Played:
 
     notes: all notes. begins, ends: float64, seconds of each. edges: float64 (bars + 1), seconds of the bar lines.
     quarters: float64 (bars), their lengths. is_triple: bool (bars), whether the meter's beats or their parts go by
-    threes (3/4, 6/8).
+    threes (3/4, 6/8). ticks_per_quarter: file ticks of a quarter note.
     """
 
     notes: Notes
@@ -116,8 +116,8 @@ class SongBars:
 class PlayedSongs:
     """Songs one after the other; arrays over the notes, or over the bars, of all of them.
 
-    bars: their bars. notes, begins, ends, quarters, is_triple: as in Played. quarter: int64, the ticks of a quarter, of
-    each note. pitched, drums: the notes that are pitched, and those of drums that begin within the bars.
+    bars: their bars. notes, begins, ends, quarters, is_triple: as in Played. ticks_per_quarter: int64, of each note's
+    song. pitched, drums: the notes that are pitched, and those of drums that begin within the bars.
     """
 
     def __init__(self, songs: Sequence[Played]):
@@ -127,7 +127,7 @@ class PlayedSongs:
             _joined([getattr(song, name) for song in songs]) for name in ("begins", "ends", "quarters", "is_triple")
         )
         sizes = [len(song.notes) for song in songs]
-        self.quarter = np.repeat([song.ticks_per_quarter for song in songs], sizes)
+        self.ticks_per_quarter = np.repeat([song.ticks_per_quarter for song in songs], sizes)
         first_note = _ends(sizes).tolist()
         self.pitched = _group(songs, first_note, [np.flatnonzero(song.notes.is_pitched) for song in songs])
         self.drums = _group(songs, first_note, [_drums_within(song) for song in songs])

@@ -6,7 +6,7 @@ and ray_engine.py on several machines.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import replace
 
@@ -50,8 +50,11 @@ def annotate(settings: AnnotationSettings) -> Totals:
         mine = settings.compute.share_of(range(source.n_parts))
         to_do = [part for part in mine if part not in done]
         say(start_line(settings, source.n_parts, len(to_do), len(done)))
-        with run_log(len(to_do), before, source.n_rows) as log:
-            for n_finished, record in enumerate(_finished(settings, annotator, to_do, log.songs)):
+        with (
+            run_log(len(to_do), before, source.n_rows) as log,
+            closing(_finished(settings, annotator, to_do, log.songs)) as finished,
+        ):
+            for n_finished, record in enumerate(finished):
                 log.part(record, songs_counted=not on_cluster)
                 if not n_finished and (failed := _first_part_failed(settings)):  # now, not after days
                     note(failed)
@@ -68,7 +71,7 @@ def annotate(settings: AnnotationSettings) -> Totals:
 
 def _finished(
     settings: AnnotationSettings, annotator: Annotator, parts: list[int], progress: Callable[[int], None]
-) -> Iterator[PartRecord]:
+) -> Generator[PartRecord, None, None]:
     """Annotate parts, here or on a cluster; yields the record of each as it is finished. progress: as for Annotator."""
     if parts and settings.compute.engine == "ray":
         from .ray_engine import annotate_on_cluster  # Ray is there only where it is used

@@ -1,10 +1,10 @@
 """Parts of a dataset annotated in this process: rows -> bars -> predictions -> tables.
 
-A thread reads rows ahead. Either one thread does everything else, as in the processes of part_processes.py, or all
-stages run at once: processes convert, a thread encodes and predicts the bars of many songs at a time, and the main
-thread writes. A part's tables depend only on its rows and the weights: no batch
-mixes songs of two parts, and songs keep the dataset's order however many workers there are. So parts can be done in any
-order, by any number of runs, and done again after any stop.
+A thread reads rows ahead. With `here` one thread does everything else, as in the processes of part_processes.py.
+Otherwise all stages run at once: processes convert (with compute.workers=0 this one does), a thread encodes and
+predicts the bars of many songs at a time, and the main thread writes. A part's tables depend only on its rows and the
+weights: no batch mixes songs of two parts, and songs keep the dataset's order however many workers there are. So parts
+can be done in any order, by any number of runs, and done again after any stop.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class Annotator:
         converters = converters_for(self.models, self.settings, here=True) if here else self._converters
         tasks = tasks_of_parts(self.source, parts)
         converted = converters.in_order(prefetch(tasks, TASKS_AHEAD) if here else tasks)
-        predicted_songs = predict_songs(converted, self.models, self.settings.compute.bars_per_batch)
+        limits = self.settings.limits if here else None
+        predicted_songs = predict_songs(converted, self.models, self.settings.compute.bars_per_batch, limits)
         batches = predicted_songs if here else prefetch(predicted_songs, BATCHES_AHEAD)
         with closing(batches):
             for batch in batches:

@@ -9,11 +9,13 @@ the same as if all parts had been done carefully, and only the rare part that ho
 from __future__ import annotations
 
 import contextlib
+import io
 import multiprocessing
+import os
 import time
 import traceback
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import closing, redirect_stderr
 from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection, wait
@@ -57,20 +59,30 @@ def annotate_in_processes(
     """
     processes = [_PartProcess(settings, run) for _ in range(number_of(settings.compute.workers))]
     try:
+        look_at = 0.0  # by time.monotonic(): when the queue is asked again after it had no part that is free
         while True:
             for process in processes:
-                if process.part is None and (part := queue.take()) is not None:
-                    process.begin(part)
-            busy = {process.connection: process for process in processes if process.part is not None}
-            if not busy and queue.is_empty:
-                return
-            if not busy:
+                if process.part is not None:
+                    process.go_on()
+                elif time.monotonic() >= look_at:
+                    if (part := queue.take()) is None:
+                        look_at = time.monotonic() + LOOK_AGAIN
+                    else:
+                        process.begin(part)
+            at_work = [process for process in processes if process.part is not None]
+            if not at_work:
+                if queue.is_empty:
+                    return
                 queue.wait()
                 continue
-            others_may_finish = not queue.is_empty and len(busy) < len(processes)
-            for connection in wait(list(busy), LOOK_AGAIN if others_may_finish else None):
-                answer = busy[cast("Connection", connection)].answer()
+            pauses = [process.pause for process in at_work if process.connection is None]
+            if not queue.is_empty and len(at_work) < len(processes):
+                pauses.append(LOOK_AGAIN)
+            by_connection = {process.connection: process for process in at_work if process.connection is not None}
+            for connection in wait(list(by_connection), min(pauses, default=None)):
+                answer = by_connection[cast("Connection", connection)].answer()
                 if isinstance(answer, PartRecord):
+                    look_at = 0.0
                     yield answer
                 else:
                     progress(answer)
@@ -80,32 +92,46 @@ def annotate_in_processes(
 
 
 class _PartProcess:
-    """A process that annotates parts, as the main process sees it. part: what it is doing, None if it is idle."""
+    """A process that annotates parts, as the main process sees it.
+
+    part: what it is doing, None if it is idle. connection: to the process; None if there is none.
+    """
 
     def __init__(self, settings: AnnotationSettings, run: str):
         self.part: int | None = None
-        self.connection: Connection
+        self.connection: Connection | None = None
         self._settings, self._run = settings, run
         self._process: multiprocessing.process.BaseProcess | None = None
         self._deaths = self._songs = 0  # at this part
+        self._begins_at = 0.0  # again, by time.monotonic()
+
+    @property
+    def pause(self) -> float:
+        """Seconds before its part is begun again."""
+        return max(0.0, self._begins_at - time.monotonic())
 
     def begin(self, part: int) -> None:
         """Have a part done. Raises UserError if no process can be started."""
         self.part, self._deaths = part, 0
-        if self._process is None:
+        if self.connection is None:
             self._start()
         self._send(Task(part, carefully=False))
+
+    def go_on(self) -> None:
+        """Have a new process do the part carefully if the last one ended, and the pause is over."""
+        if self.part is not None and self.connection is None and not self.pause:
+            self._start()
+            self._send(Task(self.part, carefully=True))
 
     def answer(self) -> PartRecord | int:
         """What the process has sent: the number of songs that it has done since the last one, or a part's record.
 
-        If it ended, a new one does the part again, and the songs done are taken back. Raises UserError if the part
-        can't be done.
+        If it ended, the songs done are taken back. Raises UserError if the part can't be done.
         """
         try:
-            answer: PartRecord | Fault | int = self.connection.recv()
+            answer: PartRecord | Fault | int = cast("Connection", self.connection).recv()
         except (EOFError, OSError):
-            self._begin_again(cast("int", self.part))
+            self._count_death()
             undone, self._songs = -self._songs, 0
             return undone
         if isinstance(answer, Fault):
@@ -118,42 +144,42 @@ class _PartProcess:
 
     def end(self) -> None:
         """End the process, whatever it is doing, and remove what it leaves unfinished."""
-        if self._process is not None:
+        if self._process is not None and self.connection is not None:
             self._process.kill()
             self._process.join()
             self.connection.close()
-            self._process = None
+            self._process = self.connection = None
             if self.part is not None:
                 with contextlib.suppress(OSError):  # whoever does the part next will remove it, or say why not
                     remove_unfinished(self._settings.folder, self.part)
 
-    def _begin_again(self, part: int) -> None:
-        """Have a new process do the part carefully, after a pause if that was tried already."""
+    def _count_death(self) -> None:
+        """Let the part begin again, after a pause if that was tried already. Raises UserError if it was too often."""
         self._deaths += 1
-        if self._deaths > STARTS:
+        if self._deaths == STARTS:
             cause = cause_of_end(self._process)
             raise UserError(
-                f"part {part:05d}: its process ended {STARTS} times ({cause}), perhaps for lack of memory; {GO_ON}"
+                f"part {self.part:05d}: its process ended {STARTS} times ({cause}), perhaps for lack of memory; {GO_ON}"
             )
         self.end()
-        if self._deaths > 1:  # whatever ends processes may be over soon
-            time.sleep(min(FIRST_PAUSE * 2 ** (self._deaths - 2), LONGEST_PAUSE))
-        self._start()
-        self._send(Task(part, carefully=True))
+        # whatever ends processes may be over soon
+        pause = 0.0 if self._deaths == 1 else min(FIRST_PAUSE * 2 ** (self._deaths - 2), LONGEST_PAUSE)
+        self._begins_at = time.monotonic() + pause
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")  # a forked copy of a process with threads can hang
         try:
-            self.connection, theirs = context.Pipe()
+            ours, theirs = context.Pipe()
             with closing(theirs):  # so that the connection ends with the process
-                self._process = context.Process(target=_serve, args=(theirs, open_annotator, self._settings, self._run))
-                start_deaf_to_interrupts(self._process)
+                process = context.Process(target=_serve, args=(theirs, open_annotator, self._settings, self._run))
+                start_deaf_to_interrupts(process)
         except OSError as error:
             raise UserError(f"compute.workers: a process can't be started ({error}); {GO_ON}") from error
+        self.connection, self._process = ours, process
 
     def _send(self, task: Task) -> None:
         with contextlib.suppress(BrokenPipeError):  # it has ended, as the next answer will tell
-            self.connection.send(task)
+            cast("Connection", self.connection).send(task)
 
 
 def _serve(
@@ -170,12 +196,16 @@ def _serve(
         except (EOFError, OSError):
             return
         try:
-            annotator = annotator or opened(careful)
+            if annotator is None:
+                with redirect_stderr(io.StringIO()):  # the main process has said what there is to note
+                    annotator = opened(careful)
             answer: PartRecord | Fault = annotate_part(
                 annotator, run, task.part, connection.send, here=not task.carefully
             )
         except UserError as error:
             answer = Fault(str(error), is_users=True)
+        except MemoryError:
+            os._exit(1)  # the part is done again, carefully
         except Exception:
             answer = Fault(traceback.format_exc(), is_users=False)
         connection.send(answer)

@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from musetok_bridge.bridge_settings import number_of
-from musetok_bridge.conversion import Converted, Failure, convert_or_end, convert_song, internal_failure
+from musetok_bridge.bridge_settings import LimitSettings, number_of
+from musetok_bridge.conversion import (
+    Converted,
+    Failure,
+    convert_or_end,
+    convert_song,
+    internal_failure,
+    memory_limit,
+    within_limits,
+)
 from musetok_bridge.worker_processes import Converters, SongsOfPart
 from pipeline.settings import note
 from pretrain_model.features import song_features
@@ -57,8 +65,9 @@ class PredictedSongs(NamedTuple):
         """Each song as Annotated or Failed, in order. A prediction that is not finite makes its song Failed."""
         predicted = iter(self.predicted)
         for row, converted in self.songs:
-            columns = converted if isinstance(converted, Failure) else next(predicted)
-            if isinstance(columns, Failure):
+            if isinstance(converted, Failure):
+                yield Failed(row, *converted)
+            elif isinstance(columns := next(predicted), Failure):
                 yield Failed(row, *columns)
             elif np.isfinite(columns).all():
                 yield Annotated(row, converted.bars, columns)
@@ -88,11 +97,14 @@ class Models(NamedTuple):
         """The rated sets that the head learned from; empty if its file doesn't say."""
         return trained_on(self.head.facts)
 
-    def predictor(self) -> Callable[[Sequence[Converted]], list[np.ndarray | Failure]]:
-        """A function that predicts the bars of songs. It remembers bars that it has encoded, and encodes each once."""
+    def predictor(self, limits: LimitSettings | None) -> Callable[[Sequence[Converted]], list[np.ndarray | Failure]]:
+        """A function that predicts the bars of songs. It remembers bars that it has encoded, and encodes each once.
+
+        limits: as for _predict_without_encoder.
+        """
         encoder, head = self.encoder, self.head
         if encoder is None:
-            return partial(_predict_without_encoder, head)
+            return partial(_predict_without_encoder, head, limits)
         from musetok_bridge.encoder import SeenBars  # and torch, as in load_models
 
         seen = SeenBars()
@@ -105,23 +117,33 @@ class Models(NamedTuple):
         return predict
 
 
-def _predict_without_encoder(head: Head, songs: Sequence[Converted]) -> list[np.ndarray | Failure]:
-    """Predictions that the processes that converted the songs have made, or of songs as they sound."""
+def _predict_without_encoder(
+    head: Head, limits: LimitSettings | None, songs: Sequence[Converted]
+) -> list[np.ndarray | Failure]:
+    """Predictions for songs: as the processes that converted them made them, or for songs given as Played made here.
+
+    limits: of one song; this process ends if all together exceed them. None: there are none. If a song raises an error,
+    each is predicted alone, and only that one fails.
+    """
     if not any(isinstance(song.performance, Played) for song in songs):
         return [song.performance for song in songs]
     try:
-        return [*head.predict([HeadInput(song.performance) for song in songs])]
+        with within_limits(limits.seconds, limits.memory_mb) if limits else nullcontext():
+            return [*head.predict([HeadInput(song.performance) for song in songs])]
     except MemoryError:
         raise
     except Exception as error:
         if len(songs) == 1:
             return [internal_failure("convert", error)]
-        return [found for song in songs for found in _predict_without_encoder(head, [song])]
+        return [found for song in songs for found in _predict_without_encoder(head, limits, [song])]
 
 
-def predict_song(head: Head, song: ReadBars) -> np.ndarray:
-    """The columns head.PREDICTED of a song's bars, (n, 4), by a head that reads no latents."""
-    with np.errstate(all="ignore"):  # what is not finite then is the failure of its song
+def predict_song(head: Head, memory_mb: int, song: ReadBars) -> np.ndarray:
+    """The columns head.PREDICTED of a song's bars, (n, 4), by a head that reads no latents.
+
+    memory_mb: what this may take on top of the memory that the process has, as converting the song may.
+    """
+    with memory_limit(memory_mb), np.errstate(all="ignore"):  # what is not finite then is the failure of its song
         return head.predict([HeadInput(Played.of(song))])[0]
 
 
@@ -147,13 +169,14 @@ def load_models(model: ModelSettings) -> Models:
 def converters_for(models: Models, settings: AnnotationSettings, here: bool = False) -> Converters:
     """Processes that convert songs to the inputs of the models, or, without an encoder, predict them as well.
 
-    here: convert in this process, which ends if a song exceeds the limits of time or memory; many songs are predicted
-    at once then.
+    here: convert in this process, which ends if a song exceeds the limits of time or memory. In this process songs are
+    not predicted one by one, but by `predict_songs` many at a time.
     """
     limits, head = settings.limits, models.head
     perform: Callable[[ReadBars], Any] | None = None
     if head.reads_performance and not head.reads_latents:
-        perform = Played.of if here else partial(predict_song, head)
+        in_processes = not here and number_of(settings.compute.workers) > 0
+        perform = partial(predict_song, head, limits.memory_mb) if in_processes else Played.of
     elif head.reads_performance:
         perform = song_features
     convert = partial(convert_song, bars=settings.bars, limits=limits, perform=perform, needs_pitch=head.reads_latents)
@@ -164,16 +187,20 @@ def converters_for(models: Models, settings: AnnotationSettings, here: bool = Fa
 
 
 def predict_songs(
-    converted: Generator[SongsOfPart, None, None], models: Models, bars_per_batch: int
+    converted: Generator[SongsOfPart, None, None],
+    models: Models,
+    bars_per_batch: int,
+    limits: LimitSettings | None = None,
 ) -> Generator[PredictedSongs, None, None]:
     """Predict the bars of songs, in batches of at least bars_per_batch bars or all that a part has left.
 
-    No batch mixes songs of two parts, so that a part's predictions depend on its rows only.
+    No batch mixes songs of two parts, so that a part's predictions depend on its rows only. limits: if given, this
+    process ends where the songs of a batch exceed the limits of one, as far as they are predicted here.
     """
     # A head without an encoder has little to do, and BLAS threads that spin while they wait would take processor time
     # from the processes that convert.
     with closing(converted), threadpool_limits(1, "blas") if models.encoder is None else nullcontext():
-        predict = models.predictor()
+        predict = models.predictor(limits)
         songs: list[ConvertedRow] = []
         n_bars = 0
         for part, more, ends_part in converted:
@@ -187,4 +214,4 @@ def predict_songs(
             yield PredictedSongs(part, songs, predicted, ends_part)
             songs, n_bars = [], 0
             if ends_part:
-                predict = models.predictor()
+                predict = models.predictor(limits)

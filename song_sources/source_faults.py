@@ -128,6 +128,8 @@ def tried(read: Callable[[], Item], settings: DatasetSettings, where: Where = _a
         try:
             with quiet_libraries():
                 return read()
+        except MemoryError:  # no fault of the dataset's
+            raise
         except Exception as error:  # whatever the libraries raise here concerns this dataset
             patience.bear(error, began)
 
@@ -151,7 +153,9 @@ def tried_items(
                 item = next(items)
         except StopIteration:
             return
-        except Exception as error:  # as above
+        except MemoryError:  # as above
+            raise
+        except Exception as error:
             patience.bear(error, began)
             items = None
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from typing import Any
 import numpy as np
 from midi_events import EndOfTime, Note, NotMidi, Reading, parsed, reading_of
 
-from musetok_bridge.bars import Bars, ReadBars
+from musetok_bridge.bars import Bars
 from musetok_bridge.conversion import Converted, Failure, convert_song
 from musetok_bridge.scores import read_score
 from musetok_bridge.vocabulary import BAR, EOS, MAX_BAR_WORDS, METER_ID, PAD
 from pretrain_model.band import BAND
-from pretrain_model.bar_context import BarViews, view_bars
 from pretrain_model.features import FEATURES, BarFeatures, song_features
+from pretrain_model.head import load_head
+from process_gigamidi.prediction import predict_song
 
 REASONS = {
     "no_music",
@@ -111,17 +113,11 @@ def facts(bars: Bars, music: bytes) -> list[tuple[str, bool]]:
     ]
 
 
-def performed(song: ReadBars) -> BarViews:
-    """The views of a song's features."""
-    features = song_features(song)
-    return view_bars(features.values, features.edges, features.band)
-
-
 def convert_and_weigh(music: bytes, answer: Connection, how: dict[str, Any]) -> None:
     """Convert a file in its own process; sends how it ended, the process's peak memory in MB, and the seconds."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is measured from here on
     began = time.perf_counter()
-    outcome = convert_song(music, **how, perform=performed)
+    outcome = convert_song(music, **how, perform=partial(predict_song, load_head(), 200))
     seconds = time.perf_counter() - began
     status = Path("/proc/self/status").read_text(encoding="ascii")
     peak = re.search(r"VmHWM:\s+(\d+) kB", status)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
@@ -52,7 +53,7 @@ def test_an_unforeseen_fault_in_one_song_costs_that_song(
     assert totals.songs + totals.failures == 23
 
 
-def test_a_fault_in_the_features_of_one_song_costs_that_song_however_many_processes_there_are(
+def test_a_fault_in_the_features_of_one_song_costs_that_song_wherever_it_is_predicted(
     hub_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     annotate(settings_for(hub_copy, tmp_path / "whole", "compute.workers=0"))
@@ -65,17 +66,20 @@ def test_a_fault_in_the_features_of_one_song_costs_that_song_however_many_proces
         return compute(songs)
 
     monkeypatch.setattr(head, "features_of_songs", stumble)
-    settings = settings_for(hub_copy, tmp_path / "here", "compute.workers=0")
-    annotator = Annotator(settings)
-    for part in range(annotator.source.n_parts):
-        annotate_part(annotator, annotator.run, part, here=True)
-    annotate(settings_for(hub_copy, tmp_path / "guarded", "compute.workers=0"))
-    for folder in ("here", "guarded"):
+    with closing(Annotator(settings_for(hub_copy, tmp_path / "limited"))) as annotator:
+        for part in range(annotator.source.n_parts):
+            annotate_part(annotator, annotator.run, part, here=True)
+    annotate(settings_for(hub_copy, tmp_path / "unlimited"))
+    for folder in ("limited", "unlimited"):
         failures = read(tmp_path / folder, "failures")
         internal = failures[failures["reason"] == "internal: ZeroDivisionError: no such thing"]
         assert internal["md5"].tolist() == before[before["n_bars"] == 5]["md5"].tolist()
         assert set(internal["stage"]) == {"convert"}
         assert read(tmp_path / folder, "songs")["md5"].tolist() == before[before["n_bars"] != 5]["md5"].tolist()
+    settings = load_settings(AnnotationSettings, SETTINGS_FILE)
+    alone = partial(prediction.predict_song, head.load_head(), settings.limits.memory_mb)  # as in converting processes
+    failed = conversion.convert_song(song(5), bars=settings.bars, limits=settings.limits, perform=alone)
+    assert failed == conversion.Failure("convert", "internal: ZeroDivisionError: no such thing")
 
 
 def test_a_conversion_that_runs_out_of_memory_leaves_it_to_its_process_to_say_so(

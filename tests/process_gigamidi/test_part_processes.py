@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Sequence
 from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -22,6 +25,9 @@ from small_dataset import (
 from pipeline.annotations import finished_parts
 from pipeline.parts import PartClaims, PartQueue
 from pipeline.settings import UserError
+from pretrain_model import head
+from pretrain_model.features import BarFeatures
+from pretrain_model.played_songs import Played
 from process_gigamidi import part_processes
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import AnnotationSettings
@@ -51,6 +57,19 @@ def annotator_that_dies(settings: AnnotationSettings) -> Annotator:
 
 def annotator_with_a_fault(settings: AnnotationSettings) -> Annotator:
     raise KeyError("a fault of our own")
+
+
+def annotator_with_hungry_batches(settings: AnnotationSettings) -> Annotator:
+    """An Annotator for whose features of several songs at once no memory is enough."""
+    compute = head.features_of_songs
+
+    def eat(songs: Sequence[Played]) -> list[BarFeatures]:
+        if len(songs) > 1:
+            raise AssertionError(f"{len([bytearray(10_000_000) for _ in range(1000)])} times 10 MB")
+        return compute(songs)
+
+    head.features_of_songs = eat
+    return Annotator(settings)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -101,6 +120,42 @@ def test_a_process_that_always_dies_ends_the_run_with_one_line(
     with pytest.raises(UserError, match=r"part 00000: its process ended 2 times \(exit code 7\)"):
         annotate(settings_for(data, tmp_path / "out", "compute.workers=1"))
     assert not finished_parts(tmp_path / "out")
+
+
+def test_a_process_that_cannot_be_started_ends_the_run_with_one_line_and_the_other_processes(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[BaseProcess] = []
+
+    def start(process: BaseProcess) -> None:
+        if len(started) == 2:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        started.append(process)
+        process.start()
+
+    monkeypatch.setattr(part_processes, "start_deaf_to_interrupts", start)
+    with pytest.raises(UserError, match=r"compute.workers: a process can't be started \(.*Resource temporarily"):
+        annotate(settings_for(data, tmp_path / "out", "compute.workers=3"))
+    assert [process.is_alive() for process in started] == [False, False]
+
+
+def test_what_there_is_to_note_is_noted_once_however_many_processes_there_are(
+    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    annotate(settings_for(data, tmp_path / "out", "compute.workers=3", "model.encoder=official"))
+    assert capfd.readouterr().err.count("model.encoder is not used") == 1
+
+
+def test_a_part_whose_features_fill_the_memory_is_done_again_song_by_song(
+    data: Path, expected: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[BaseProcess] = []
+    start = part_processes.start_deaf_to_interrupts
+    monkeypatch.setattr(part_processes, "start_deaf_to_interrupts", lambda p: started.append(p) or start(p))
+    monkeypatch.setattr(part_processes, "open_annotator", annotator_with_hungry_batches)
+    annotate(settings_for(data, tmp_path / "out", "compute.workers=2"))
+    assert tables(tmp_path / "out") == expected
+    assert len(started) > 2  # the first ones ended
 
 
 def test_a_fault_of_our_own_in_a_process_is_told_with_its_traceback(

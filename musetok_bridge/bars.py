@@ -161,7 +161,7 @@ def read_bars(
         n_notes=n_notes,
         n_drum_notes=np.diff(np.searchsorted(np.sort(notes.start[notes.is_drum]), bar_lines)).astype(np.int32),
         meter=[stretches.notated[k] for k in stretch.tolist()],
-        n_instruments=len(np.unique(pitched.program)) + int(notes.is_drum.any()),
+        n_instruments=_count(pitched.program) + int(notes.is_drum.any()),
         duration_seconds=max(_last_sound(clock, notes, int(bar_lines[-1])), float(start_seconds[-1])),
         left_out=left_out,
         n_clamped=n_clamped,
@@ -211,6 +211,11 @@ def _bars_of_drums(start: np.ndarray, stretches: Stretches, limits: Limits) -> n
     bar = bar - (stretches.bar_start_ticks(bar) > ends)
     _check_bars(int(bar[1]) + 1, limits)
     return np.arange(bar[0], bar[1] + 1)
+
+
+def _count(program: np.ndarray) -> int:
+    """The number of different programs. program: (notes), the same for all notes of a track, which follow each other."""
+    return len({*program[:1].tolist(), *program[1:][program[1:] != program[:-1]].tolist()})
 
 
 def _last_sound(clock: Clock, notes: Notes, end_tick: int) -> float:

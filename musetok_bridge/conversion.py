@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from threadpoolctl import threadpool_limits
@@ -153,7 +152,11 @@ def _limit_memory(memory_mb: int) -> tuple[int, int] | None:
     Returns the limits before; None if none can be set.
     """
     try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[_DATA_IN_STATM])
+        file = os.open("/proc/self/statm", os.O_RDONLY)  # an open of Python's takes five times as long, for each song
+        try:
+            pages = int(os.read(file, 1_000).split()[_DATA_IN_STATM])
+        finally:
+            os.close(file)
     except (OSError, ValueError, IndexError):
         return None
     limits = resource.getrlimit(resource.RLIMIT_DATA)

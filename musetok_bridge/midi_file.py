@@ -196,6 +196,8 @@ def _check_ticks(music: bytes, tracks: list[bytes]) -> None:
     if _most_ticks(music) <= _LAST_TICK:
         return
     for chunk in tracks:
+        if _most_ticks(chunk) <= _LAST_TICK:
+            continue
         with suppress(ValueError):  # damaged from here on, of which symusic tells
             for tick, head, _ in track_events(chunk):
                 if tick > _LAST_TICK and (head[0] & 0xF0 in (_NOTE_OFF, _NOTE_ON) or head in (_TEMPO, _METER)):
@@ -203,7 +205,7 @@ def _check_ticks(music: bytes, tracks: list[bytes]) -> None:
 
 
 def _most_ticks(music: bytes) -> int:
-    """An upper bound on the ticks of a file, from the bytes that may be pauses."""
+    """An upper bound on the ticks of a file or track, from the bytes that may be pauses."""
     goes_on = np.frombuffer(music, dtype=np.uint8) >= 0x80
     ends = ~goes_on
     ticks = len(music) << 7
@@ -251,7 +253,9 @@ def _notes_of_plain_tracks(tracks: list[bytes]) -> int | None:
     events_before_end = (lows_before_end - np.arange(1, len(runs) + 1)) // 3
     first_events = np.append(0, events_before_end[:-1])[np.diff(events_before_end, prepend=0) > 0]
     n_events = int(events_before_end[-1]) if runs else 0
-    if not np.isin(first_events, status_of).all():
+    has_status = np.zeros(n_events, dtype=bool)
+    has_status[status_of] = True
+    if not has_status[first_events].all():
         return None
     status = np.repeat(statuses, np.diff(np.append(status_of, n_events)))  # an event without one has that before it
     data = np.delete(music[~is_high], lows_before_end - 1)  # without the times that runs end with

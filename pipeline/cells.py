@@ -45,7 +45,8 @@ def written(kind: Kind, values: Iterable[Any]) -> list[str]:
         if kind == COUNT:
             return list(map(str, values))
     if kind.decimals is not None:
-        return [cell(kind, value) for value in values]
+        as_number = f"{{:z.{kind.decimals}f}}".format  # as in `cell`, which takes twice as long
+        return [as_number(value) if value is not None and value == value else "" for value in values]
     fields: dict[Any, str] = {}
     return [
         fields[value] if value in fields else fields.setdefault(value, csv_field(cell(kind, value))) for value in values

@@ -152,8 +152,8 @@ def _of_instruments(bar: np.ndarray, program: np.ndarray, sounds: np.ndarray, se
     shares = np.bincount(bar * width + character, weights=sounds, minlength=n * width).reshape(n, width)
     shares = shares[:, 1:] / np.maximum(shares.sum(axis=1, keepdims=True), 1e-9)
     instrument = np.where(character > 0, program, 0)
-    playing = np.unique(bar * _N_MIDI + instrument) // _N_MIDI
-    instruments = np.log(np.maximum(np.bincount(playing, minlength=n), 1))
+    notes = np.bincount(bar * _N_MIDI + instrument, minlength=n * _N_MIDI).reshape(n, _N_MIDI)
+    instruments = np.log(np.maximum(np.count_nonzero(notes, axis=1), 1))
     bass = np.log1p(np.bincount(bar[character == _BASS], minlength=n) / seconds)
     return np.column_stack([shares, instruments, bass])
 

@@ -14,7 +14,7 @@ import symusic.core
 from musetok_bridge.bars import Bars
 
 from .features import bar_features
-from .time_averages import heard_mean, heard_sd, leaky_means
+from .time_averages import heard_mean, heard_mean_and_sd, leaky_means
 
 ATTENTION = (4.0, 12.0)  # seconds for which a bar influences a rating; 12 alone is best for the motion
 MEANS_BEFORE = len(ATTENTION)  # means that stand before the mean of everything heard so far, in `heard`
@@ -48,7 +48,7 @@ def view_bars(values: np.ndarray, edges: np.ndarray, band: np.ndarray) -> BarVie
     """The views of a piece. values: (n, k). edges: (n + 1), bar lines in seconds, ascending. band: (n, len(BAND))."""
     values = values.astype(np.float64)
     lately = leaky_means(values, edges, ATTENTION)
-    mean, sd = heard_mean(values, edges), heard_sd(values, edges)
+    mean, sd = heard_mean_and_sd(values, edges)
     start, length = edges[:-1] - edges[0], edges[-1] - edges[0]
     since_start = np.exp(-start[:, None] / np.array(_START))
     ending = np.exp((start - length) / _ENDING)

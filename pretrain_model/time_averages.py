@@ -7,7 +7,7 @@ the bars of one piece in time order: values (n, k), edges (n + 1) the bar lines 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,22 +16,20 @@ _NOT_AHEAD = np.tri(_BLOCK)
 LEAST_SECONDS = 1e-3  # least duration of a bar, so that a bar without duration has a weight
 
 
-def leaky_means(values: np.ndarray, edges: np.ndarray, windows: Iterable[float]) -> list[np.ndarray]:
-    """Means over the bars so far, (n, k) for each window: the seconds in which a bar's weight fades to 1/e."""
-    durations = _durations(edges)
+def leaky_means(values: np.ndarray, edges: np.ndarray, windows: Sequence[float]) -> np.ndarray:
+    """Means over the bars so far, (windows, n, k). windows: the seconds in which a bar's weight fades to 1/e."""
+    durations, seconds = _durations(edges), np.array(windows)[:, None]
     age = np.cumsum(durations)
-    means = []
-    for seconds in windows:
-        mean = np.empty(values.shape)
-        fresh = -np.expm1(-durations / seconds)  # the share of the running mean that a bar replaces
-        fresh[0] = 1.0
-        for i in range(0, len(values), _BLOCK):
-            block = slice(i, i + _BLOCK)
-            faded = np.exp(np.minimum(age[block] - age[block, None], 0) / seconds)
-            mean[block] = (faded * _NOT_AHEAD[: len(faded), : len(faded)] * fresh[block]) @ values[block]
-            if i:
-                mean[block] += np.exp((age[i - 1] - age[block, None]) / seconds) * mean[i - 1]
-        means.append(mean)
+    fresh = -np.expm1(-durations / seconds)  # (windows, n): the share of the running mean that a bar replaces
+    fresh[:, 0] = 1.0
+    means = np.empty((len(windows), *values.shape))
+    for i in range(0, len(values), _BLOCK):
+        block = slice(i, i + _BLOCK)
+        faded = np.exp(np.minimum(age[block] - age[block, None], 0) / seconds[:, None])  # (windows, bar, bar before)
+        faded *= _NOT_AHEAD[: faded.shape[1], : faded.shape[1]]
+        means[:, block] = (faded * fresh[:, None, block]) @ values[block]
+        if i:
+            means[:, block] += np.exp((age[i - 1] - age[block]) / seconds)[:, :, None] * means[:, i - 1 : i]
     return means
 
 
@@ -41,11 +39,12 @@ def heard_mean(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.cumsum(values * seconds, axis=0) / np.cumsum(seconds, axis=0)
 
 
-def heard_sd(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Standard deviation over the time from the start to the end of each bar, (n, k)."""
+def heard_mean_and_sd(values: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation over the time from the start to the end of each bar, (n, k) each."""
     centred = values - values.mean(axis=0)  # squares of large numbers would lose precision
-    variance = heard_mean(np.square(centred), edges) - np.square(heard_mean(centred, edges))
-    return np.sqrt(np.maximum(variance, 0))
+    means = heard_mean(np.concatenate([values, centred, np.square(centred)], axis=1), edges)
+    mean, mean_centred, mean_square = np.split(means, 3, axis=1)
+    return mean, np.sqrt(np.maximum(mean_square - np.square(mean_centred), 0))
 
 
 def _durations(edges: np.ndarray) -> np.ndarray:

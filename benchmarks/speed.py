@@ -67,7 +67,6 @@ from song_sources.gigamidi_source import open_source
 from song_sources.song_rows import Row
 
 LENGTHS = (1, 4, 16, 64)  # repetitions of a song
-SONGS_AT_ONCE = 50  # about as many as have compute.bars_per_batch bars
 LARGE_BATCH = 16_384  # words
 ALONE = "only the matrix products of the line below"
 PADDED = "torch.nn.TransformerEncoder, padded to 128, a song at a time"
@@ -258,10 +257,9 @@ def measure_stages(
     songs = [score_to_bars(score, **options) for score in scores]
     default, on_latents = load_head("bundled"), load_head("bundled_mlp")
     reads = [read_bars(score, **options) for score in scores]
-    batches = [reads[i : i + SONGS_AT_ONCE] for i in range(0, len(reads), SONGS_AT_ONCE)]
 
     def compute() -> list[BarFeatures]:
-        return [song for batch in batches for song in features_of_songs([Played.of(read) for read in batch])]
+        return features_of_songs([Played.of(read) for read in reads])
 
     features = compute()
     views = [HeadInput(view_bars(song.values, song.edges, song.band)) for song in features]

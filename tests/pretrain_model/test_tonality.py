@@ -1,10 +1,20 @@
 """Keys: scales and cadences are found in their keys, in any transposition."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
 from pretrain_model.played_songs import SongBars
-from pretrain_model.tonality import Key, find_key, standardised, tonal_features
+from pretrain_model.tonality import find_keys, standardised, tonal_features
+
+class Key(NamedTuple):
+    """Of each profile."""
+
+    mode: np.ndarray
+    clarity: np.ndarray
+    tonic: np.ndarray
+
 
 MAJOR_SCALE, MINOR_SCALE = [0, 2, 4, 5, 7, 9, 11], [0, 2, 3, 5, 7, 8, 11]
 
@@ -32,7 +42,8 @@ def heard(pitch_classes: np.ndarray, edges: np.ndarray) -> dict[str, np.ndarray]
 
 def key_of(profiles: np.ndarray) -> Key:
     bars = SongBars([np.arange(len(profiles) + 1.0)])
-    return find_key(standardised(profiles, bars), bars)
+    keys = find_keys(standardised(profiles, bars), bars)
+    return Key(*keys.mode_and_clarity(), keys.tonic())
 
 
 @pytest.mark.parametrize("tonic", range(12))

@@ -8,6 +8,7 @@ import pytest
 from pretrain_model.played_songs import SongBars
 from pretrain_model.tonality import find_keys, standardised, tonal_features
 
+
 class Key(NamedTuple):
     """Of each profile."""
 

@@ -1,4 +1,4 @@
-"""How many processors this process may use, and no more threads than that.
+"""How many processors this process may use, no more threads than that, and memory kept for the next piece of work.
 
 Libraries start as many threads as the machine has processors. In a container, or where a scheduler gives a job a part
 of a machine, most of them then wait for each other: training CustomMLP took twenty times as long.
@@ -6,6 +6,7 @@ of a machine, most of them then wait for each other: training CustomMLP took twe
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 from contextlib import suppress
@@ -15,6 +16,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # read by libraries as they are loaded
 _LONGEST = 10  # digits of a number of threads
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's mallopt(3)
+_KEPT = {_TRIM_THRESHOLD: 64 << 20, _MMAP_THRESHOLD: 32 << 20}  # bytes; the second is the most that glibc takes
 
 
 def usable_processors(root: Path = Path("/")) -> int:
@@ -75,3 +78,15 @@ def limit_threads() -> None:
             os.environ[name] = str(usable)
     if above := {library["prefix"]: usable for library in threadpool_info() if library["num_threads"] > usable}:
         threadpool_limits(above)
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep memory that it frees, up to 64 MiB, where the C library can (glibc).
+
+    A process that computes with the same few megabytes again and again otherwise returns them to the system each time,
+    which clears every page before it gives it back: in annotation that took a sixteenth of the processor time.
+    """
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        for parameter, n_bytes in _KEPT.items():
+            mallopt(parameter, n_bytes)

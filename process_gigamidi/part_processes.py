@@ -25,6 +25,7 @@ from musetok_bridge.bridge_settings import number_of
 from musetok_bridge.conversion import end_with_parent, silence_native_code
 from musetok_bridge.worker_processes import FIRST_PAUSE, LONGEST_PAUSE, STARTS, cause_of_end, start_deaf_to_interrupts
 from pipeline.parts import LOOK_AGAIN, PartQueue
+from pipeline.processors import keep_freed_memory
 from pipeline.records import PartRecord
 from pipeline.settings import GO_ON, UserError
 
@@ -188,6 +189,7 @@ def _serve(
     """The main loop of a process: does the parts that it receives."""
     end_with_parent()
     silence_native_code()
+    keep_freed_memory()
     careful = replace(settings, compute=replace(settings.compute, workers="1"))
     annotator: Annotator | None = None
     while True:

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from threadpoolctl import threadpool_limits
@@ -92,7 +93,7 @@ def serve_conversions(connection: Connection, convert: Convert, seconds: float, 
     """
     end_with_parent()
     threadpool_limits(1, "blas")  # there are as many such processes as processors
-    _limit_memory(memory_mb)
+    _set_data_limit(_data_limit(memory_mb))
     connection.send(READY)
     silence_native_code()  # the song's row reports it
     with contextlib.suppress(EOFError, OSError):
@@ -107,33 +108,42 @@ def serve_conversions(connection: Connection, convert: Convert, seconds: float, 
             connection.send(None)
 
 
-def convert_or_end(music: bytes | None, convert: Convert, seconds: float, memory_mb: int) -> Converted | Failure:
-    """As `convert`, within limits: see `within_limits`."""
-    with within_limits(seconds, memory_mb):
-        return convert(music)
+class Guard:
+    """Ends this process if some work in it takes too long, or the process too much memory.
 
+    seconds: for each piece of work. memory_mb: 10⁶ bytes on top of what the process has when the guard is made. What
+    other work has left behind counts, so what stays within this limit stays within it in a fresh process, too.
+    """
 
-@contextlib.contextmanager
-def within_limits(seconds: float, memory_mb: int) -> Iterator[None]:
-    """End this process if what is done here takes over `seconds`, or over `memory_mb` (as in `memory_limit`)."""
-    _alarm(seconds)
-    try:
-        with memory_limit(memory_mb):
-            yield
-    except MemoryError:
-        os._exit(1)
-    finally:
+    def __init__(self, seconds: float, memory_mb: int):
+        self._seconds = seconds
+        self._most = _data_limit(memory_mb)
+
+    def convert(self, music: bytes | None, convert: Convert) -> Converted | Failure:
+        """Convert a song."""
+        with self:
+            return convert(music)
+
+    def __enter__(self) -> None:
+        _alarm(self._seconds)
+        self._before = _set_data_limit(self._most)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, MemoryError):
+            os._exit(1)
+        if self._before is not None:
+            resource.setrlimit(resource.RLIMIT_DATA, self._before)
         _alarm(0)
 
 
 @contextlib.contextmanager
 def memory_limit(memory_mb: int) -> Iterator[None]:
     """Let what is done here take so much memory, 10⁶ bytes on top of what the process has; MemoryError beyond."""
-    before = _limit_memory(memory_mb)
+    before = _set_data_limit(_data_limit(memory_mb))
     try:
         yield
     finally:
-        if before:
+        if before is not None:
             resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
@@ -146,24 +156,23 @@ def _alarm(seconds: float) -> None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
-def _limit_memory(memory_mb: int) -> tuple[int, int] | None:
-    """Let the process allocate at most so much on top of what it has, where the system can enforce it (Linux).
-
-    Returns the limits before; None if none can be set.
-    """
+def _data_limit(memory_mb: int) -> int | None:
+    """So much on top of the memory that the process has, in bytes; None where the system doesn't tell (not Linux)."""
     try:
-        file = os.open("/proc/self/statm", os.O_RDONLY)  # an open of Python's takes five times as long, for each song
-        try:
-            pages = int(os.read(file, 1_000).split()[_DATA_IN_STATM])
-        finally:
-            os.close(file)
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[_DATA_IN_STATM])
     except (OSError, ValueError, IndexError):
         return None
-    limits = resource.getrlimit(resource.RLIMIT_DATA)
-    allowed = pages * resource.getpagesize() + memory_mb * 1_000_000
-    lowest = allowed if limits[1] == resource.RLIM_INFINITY else min(allowed, limits[1])
-    resource.setrlimit(resource.RLIMIT_DATA, (lowest, limits[1]))
-    return limits
+    return pages * resource.getpagesize() + memory_mb * 1_000_000
+
+
+def _set_data_limit(most: int | None) -> tuple[int, int] | None:
+    """Let the process allocate at most so much, where the system can enforce it; returns the limits before."""
+    if most is None:
+        return None
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    hard = before[1]
+    resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    return before
 
 
 def silence_native_code() -> None:

@@ -108,8 +108,10 @@ class BarEncoder:
     def first_levels(self, levels: int) -> BarEncoder:
         """The same encoder for the codes and the latent of its first so many levels.
 
-        Raises SettingsError if it has fewer.
+        Raises SettingsError if it has fewer, or `levels` is no whole number.
         """
+        if not isinstance(levels, int) or isinstance(levels, bool):
+            raise SettingsError(f"levels: {levels!r} is not a whole number")
         if not 1 <= levels <= self.levels:
             raise SettingsError(f"the encoder {self.name!r} has {self.levels} levels: it can't give the first {levels}")
         return replace(self, codebooks=self.codebooks[:levels])

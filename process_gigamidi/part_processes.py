@@ -9,20 +9,22 @@ the same as if all parts had been done carefully, and only the rare part that ho
 from __future__ import annotations
 
 import contextlib
-import io
 import multiprocessing
 import os
+import threading
 import time
 import traceback
 from collections.abc import Callable, Generator
-from contextlib import closing, redirect_stderr
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import NamedTuple, cast
 
+from tqdm import tqdm
+
 from musetok_bridge.bridge_settings import number_of
-from musetok_bridge.conversion import end_with_parent, silence_native_code
+from musetok_bridge.conversion import Guard, end_with_parent, silence_native_code
 from musetok_bridge.worker_processes import FIRST_PAUSE, LONGEST_PAUSE, STARTS, cause_of_end, start_deaf_to_interrupts
 from pipeline.parts import LOOK_AGAIN, PartQueue
 from pipeline.processors import keep_freed_memory
@@ -33,7 +35,7 @@ from .annotation_settings import AnnotationSettings
 from .annotator import Annotator, annotate_part
 from .part_files import remove_unfinished
 
-open_annotator: Callable[[AnnotationSettings], Annotator] = partial(Annotator, retry_opening=True)  # in each process
+open_annotator: Callable[[AnnotationSettings], Annotator] = partial(Annotator, reopened=True)  # in each process
 
 
 class Task(NamedTuple):
@@ -190,6 +192,7 @@ def _serve(
     end_with_parent()
     silence_native_code()
     keep_freed_memory()
+    tqdm.set_lock(threading.RLock())  # its own is for all processes, and one that is killed leaves it to the system
     careful = replace(settings, compute=replace(settings.compute, workers="1"))
     annotator: Annotator | None = None
     while True:
@@ -199,10 +202,10 @@ def _serve(
             return
         try:
             if annotator is None:
-                with redirect_stderr(io.StringIO()):  # the main process has said what there is to note
-                    annotator = opened(careful)
+                annotator = opened(careful)
+                guard = Guard(settings.limits.seconds, settings.limits.memory_mb)
             answer: PartRecord | Fault = annotate_part(
-                annotator, run, task.part, connection.send, here=not task.carefully
+                annotator, run, task.part, connection.send, None if task.carefully else guard
             )
         except UserError as error:
             answer = Fault(str(error), is_users=True)

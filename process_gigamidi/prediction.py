@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from musetok_bridge.bridge_settings import LimitSettings, number_of
+from musetok_bridge.bridge_settings import number_of
 from musetok_bridge.conversion import (
     Converted,
     Failure,
-    convert_or_end,
+    Guard,
     convert_song,
     internal_failure,
     memory_limit,
-    within_limits,
 )
 from musetok_bridge.worker_processes import Converters, SongsOfPart
 from pipeline.settings import note
@@ -35,6 +34,9 @@ if TYPE_CHECKING:
     from musetok_bridge.encoder import BarEncoder
     from musetok_bridge.worker_processes import ConvertedRow
     from song_sources.song_rows import Row
+
+
+MOST_BARS = 4096  # that a head without an encoder gets at once: more take memory and save no time
 
 
 class Annotated(NamedTuple):
@@ -97,14 +99,14 @@ class Models(NamedTuple):
         """The rated sets that the head learned from; empty if its file doesn't say."""
         return trained_on(self.head.facts)
 
-    def predictor(self, limits: LimitSettings | None) -> Callable[[Sequence[Converted]], list[np.ndarray | Failure]]:
+    def predictor(self, guard: Guard | None) -> Callable[[Sequence[Converted]], list[np.ndarray | Failure]]:
         """A function that predicts the bars of songs. It remembers bars that it has encoded, and encodes each once.
 
-        limits: as for _predict_without_encoder.
+        guard: as for _predict_without_encoder.
         """
         encoder, head = self.encoder, self.head
         if encoder is None:
-            return partial(_predict_without_encoder, head, limits)
+            return partial(_predict_without_encoder, head, guard)
         from musetok_bridge.encoder import SeenBars  # and torch, as in load_models
 
         seen = SeenBars()
@@ -117,25 +119,23 @@ class Models(NamedTuple):
         return predict
 
 
-def _predict_without_encoder(
-    head: Head, limits: LimitSettings | None, songs: Sequence[Converted]
-) -> list[np.ndarray | Failure]:
+def _predict_without_encoder(head: Head, guard: Guard | None, songs: Sequence[Converted]) -> list[np.ndarray | Failure]:
     """Predictions for songs: as the processes that converted them made them, or for songs given as Played made here.
 
-    limits: of one song; this process ends if all together exceed them. None: there are none. If a song raises an error,
-    each is predicted alone, and only that one fails.
+    guard: ends this process if that exceeds its limits. If a song raises an error, each is predicted alone, and only
+    that one fails.
     """
     if not any(isinstance(song.performance, Played) for song in songs):
         return [song.performance for song in songs]
     try:
-        with within_limits(limits.seconds, limits.memory_mb) if limits else nullcontext():
+        with guard or nullcontext():
             return [*head.predict([HeadInput(song.performance) for song in songs])]
     except MemoryError:
         raise
     except Exception as error:
         if len(songs) == 1:
             return [internal_failure("convert", error)]
-        return [found for song in songs for found in _predict_without_encoder(head, limits, [song])]
+        return [found for song in songs for found in _predict_without_encoder(head, guard, [song])]
 
 
 def predict_song(head: Head, memory_mb: int, song: ReadBars) -> np.ndarray:
@@ -147,13 +147,17 @@ def predict_song(head: Head, memory_mb: int, song: ReadBars) -> np.ndarray:
         return head.predict([HeadInput(Played.of(song))])[0]
 
 
-def load_models(model: ModelSettings) -> Models:
-    """Load the head, and the encoder if the head reads latents. Raises UserError if that fails or they don't match."""
+def load_models(model: ModelSettings, reopened: bool = False) -> Models:
+    """Load the head, and the encoder if the head reads latents.
+
+    reopened: whether another process of the run has loaded them, and said what there is to note. Raises UserError if
+    loading fails or they don't match.
+    """
     head = load_head(model.head, model.device, model.motion)
     if not head.reads_latents:
-        if model.encoder != "bundled":
+        if model.encoder != "bundled" and not reopened:
             note(f"head {model.head!r} reads no latents: model.encoder is not used")
-        if model.levels is not None:
+        if model.levels is not None and not reopened:
             note(f"head {model.head!r} reads no latents: model.levels is not used")
         head.check_width(0)
         return Models(None, head)
@@ -166,23 +170,22 @@ def load_models(model: ModelSettings) -> Models:
     return Models(encoder, head)
 
 
-def converters_for(models: Models, settings: AnnotationSettings, here: bool = False) -> Converters:
+def converters_for(models: Models, settings: AnnotationSettings, guard: Guard | None = None) -> Converters:
     """Processes that convert songs to the inputs of the models, or, without an encoder, predict them as well.
 
-    here: convert in this process, which ends if a song exceeds the limits of time or memory. In this process songs are
-    not predicted one by one, but by `predict_songs` many at a time.
+    guard: if given, songs are converted in this process, which it ends if one exceeds the limits. What is converted in
+    this process is not predicted song by song, but by `predict_songs` many at a time.
     """
     limits, head = settings.limits, models.head
     perform: Callable[[ReadBars], Any] | None = None
     if head.reads_performance and not head.reads_latents:
-        in_processes = not here and number_of(settings.compute.workers) > 0
+        in_processes = guard is None and number_of(settings.compute.workers) > 0
         perform = partial(predict_song, head, limits.memory_mb) if in_processes else Played.of
     elif head.reads_performance:
         perform = song_features
     convert = partial(convert_song, bars=settings.bars, limits=limits, perform=perform, needs_pitch=head.reads_latents)
-    if here:
-        limited = partial(convert_or_end, convert=convert, seconds=limits.seconds, memory_mb=limits.memory_mb)
-        return Converters(limited, 0, limits.seconds, limits.memory_mb)
+    if guard:
+        return Converters(partial(guard.convert, convert=convert), 0, limits.seconds, limits.memory_mb)
     return Converters(convert, number_of(settings.compute.workers), limits.seconds, limits.memory_mb)
 
 
@@ -190,17 +193,19 @@ def predict_songs(
     converted: Generator[SongsOfPart, None, None],
     models: Models,
     bars_per_batch: int,
-    limits: LimitSettings | None = None,
+    guard: Guard | None = None,
 ) -> Generator[PredictedSongs, None, None]:
     """Predict the bars of songs, in batches of at least bars_per_batch bars or all that a part has left.
 
-    No batch mixes songs of two parts, so that a part's predictions depend on its rows only. limits: if given, this
-    process ends where the songs of a batch exceed the limits of one, as far as they are predicted here.
+    No batch mixes songs of two parts, so that a part's predictions depend on its rows only. Without an encoder
+    MOST_BARS are enough. guard: ends this process where predicting a batch exceeds its limits.
     """
+    if models.encoder is None:
+        bars_per_batch = min(bars_per_batch, MOST_BARS)
     # A head without an encoder has little to do, and BLAS threads that spin while they wait would take processor time
     # from the processes that convert.
     with closing(converted), threadpool_limits(1, "blas") if models.encoder is None else nullcontext():
-        predict = models.predictor(limits)
+        predict = models.predictor(guard)
         songs: list[ConvertedRow] = []
         n_bars = 0
         for part, more, ends_part in converted:
@@ -214,4 +219,4 @@ def predict_songs(
             yield PredictedSongs(part, songs, predicted, ends_part)
             songs, n_bars = [], 0
             if ends_part:
-                predict = models.predictor(limits)
+                predict = models.predictor(guard)

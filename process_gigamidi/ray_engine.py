@@ -75,7 +75,7 @@ def claim_and_annotate(settings: AnnotationSettings, run: str, part: int) -> Par
             return read_record(settings.folder, part) if claims.is_done(part) else None
         try:
             if settings not in _opened:
-                _opened[settings] = Annotator(settings, retry_opening=True)
+                _opened[settings] = Annotator(settings, reopened=True)
             return annotate_part(_opened[settings], run, part)
         except BaseException:
             if settings in _opened:

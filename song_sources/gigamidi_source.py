@@ -26,26 +26,27 @@ FILES_PER_GROUP = 100  # MIDI files that count as one row group
 
 
 def open_source(
-    settings: DatasetSettings, groups_per_part: int = 1, max_bytes: int | None = None, retry_opening: bool = False
+    settings: DatasetSettings, groups_per_part: int = 1, max_bytes: int | None = None, reopened: bool = False
 ) -> Source:
     """Open the dataset that the settings name.
 
     max_bytes: of a larger file only this many bytes and one more are kept, by which its reader knows that it is too
-    large. retry_opening: whether to try again if it can't be opened; reading is always tried again.
+    large. reopened: whether another process of the run has opened it: what there is to note was said then, and opening
+    is tried again, as reading always is.
 
     Raises UserError if it can't be opened: no access, no network, no such configuration, split or path.
     """
-    source = _open(settings, groups_per_part, max_bytes, retry_opening)
+    source = _open(settings, groups_per_part, max_bytes, reopened)
     if settings.limit is not None:
         source.cut_off(settings.limit)
     return source
 
 
-def _open(settings: DatasetSettings, groups_per_part: int, max_bytes: int | None, retry_opening: bool) -> Source:
+def _open(settings: DatasetSettings, groups_per_part: int, max_bytes: int | None, reopened: bool) -> Source:
     if settings.path is None:
         from .hub_source import HubSource  # and the library datasets, which takes half a second
 
-        return HubSource(settings, groups_per_part, max_bytes, retry_opening)
+        return HubSource(settings, groups_per_part, max_bytes, reopened)
     path = Path(settings.path).absolute()
     if not path.exists():
         raise UserError(f"dataset.path: {settings.path} does not exist")
@@ -56,9 +57,9 @@ def _open(settings: DatasetSettings, groups_per_part: int, max_bytes: int | None
     midis = [file for file in files if is_midi(file)]
     parquet = [file for file in files if file.suffix.lower() == PARQUET]
     if path.is_dir() and parquet:
-        if midis:
+        if midis and not reopened:
             note(f"{path} holds Parquet files, which are read, and {counted(len(midis), 'MIDI file')}, not read")
-        return LocalSource(settings, groups_per_part, max_bytes, path, parquet)
+        return LocalSource(settings, groups_per_part, max_bytes, path, parquet, reopened)
     return MidiSource(settings, groups_per_part, max_bytes, path, midis)
 
 

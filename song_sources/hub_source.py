@@ -34,11 +34,11 @@ def newest_commit(settings: DatasetSettings) -> str | None:
 class HubSource(ParquetSource):
     """Rows of a dataset on the Hugging Face Hub, streamed."""
 
-    def __init__(self, settings: DatasetSettings, groups_per_part: int, max_bytes: int | None, retry_opening: bool):
+    def __init__(self, settings: DatasetSettings, groups_per_part: int, max_bytes: int | None, reopened: bool):
         """The arguments are those of `open_source`."""
         self._of_columns: dict[tuple[str, ...], datasets.IterableDataset] = {}
         self._settings = settings
-        opening = settings if retry_opening else replace(settings, retry_seconds=0)
+        opening = settings if reopened else replace(settings, retry_seconds=0)
         schema = tried(lambda: self._load().features, opening).arrow_schema
         check_music(schema, settings.name)
         self._in_dataset = set(schema.names)

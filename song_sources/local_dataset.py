@@ -61,9 +61,14 @@ class LocalSource(ParquetSource):
         max_bytes: int | None,
         root: Path,
         parquet: Sequence[Path],
+        reopened: bool = False,
     ):
-        """root: the folder. parquet: all of its Parquet files. Raises UserError if its files can't be read."""
-        files = [_opened(path, settings) for path in split_files(root, parquet, settings.config, settings.split)]
+        """root: the folder. parquet: all of its Parquet files. reopened: as for open_source.
+
+        Raises UserError if its files can't be read.
+        """
+        opening = settings if reopened else replace(settings, retry_seconds=0)
+        files = [_opened(path, opening) for path in split_files(root, parquet, settings.config, settings.split)]
         for file in files:
             check_music(file.schema, str(file.path.relative_to(root)))
         self._groups_of_files = [(file, group) for file in files for group in range(file.n_groups)]
@@ -100,7 +105,7 @@ def _opened(path: Path, settings: DatasetSettings) -> _File:
         footer = pq.read_metadata(path)
         return _File(path, footer.schema.to_arrow_schema(), footer.num_rows, footer.num_row_groups)
 
-    return tried(read, replace(settings, retry_seconds=0), lambda: f", {path.name}")
+    return tried(read, settings, lambda: f", {path.name}")
 
 
 def _is_readable(file: pq.ParquetFile, group: int, column: str) -> bool:

@@ -68,7 +68,7 @@ def test_a_fault_in_the_features_of_one_song_costs_that_song_wherever_it_is_pred
     monkeypatch.setattr(head, "features_of_songs", stumble)
     with closing(Annotator(settings_for(hub_copy, tmp_path / "limited"))) as annotator:
         for part in range(annotator.source.n_parts):
-            annotate_part(annotator, annotator.run, part, here=True)
+            annotate_part(annotator, annotator.run, part, guard=conversion.Guard(60, 1000))
     annotate(settings_for(hub_copy, tmp_path / "unlimited"))
     for folder in ("limited", "unlimited"):
         failures = read(tmp_path / folder, "failures")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from functools import partial
 from multiprocessing.process import BaseProcess
@@ -24,7 +26,7 @@ from small_dataset import (
 
 from pipeline.annotations import finished_parts
 from pipeline.parts import PartClaims, PartQueue
-from pipeline.settings import UserError
+from pipeline.settings import PROJECT_ROOT, UserError
 from pretrain_model import head
 from pretrain_model.features import BarFeatures
 from pretrain_model.played_songs import Played
@@ -33,6 +35,7 @@ from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import AnnotationSettings
 from process_gigamidi.annotator import Annotator
 from process_gigamidi.part_processes import annotate_in_processes
+from song_sources import local_dataset
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +60,20 @@ def annotator_that_dies(settings: AnnotationSettings) -> Annotator:
 
 def annotator_with_a_fault(settings: AnnotationSettings) -> Annotator:
     raise KeyError("a fault of our own")
+
+
+def annotator_on_a_stuttering_disk(settings: AnnotationSettings) -> Annotator:
+    """An Annotator of a process whose first reading of the data set fails."""
+    read, failed = local_dataset.pq.read_metadata, []
+
+    def read_later(path: Path) -> object:
+        if not failed:
+            failed.append(path)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(path)
+
+    local_dataset.pq.read_metadata = read_later
+    return Annotator(settings, reopened=True)
 
 
 def annotator_with_hungry_batches(settings: AnnotationSettings) -> Annotator:
@@ -139,11 +156,38 @@ def test_a_process_that_cannot_be_started_ends_the_run_with_one_line_and_the_oth
     assert [process.is_alive() for process in started] == [False, False]
 
 
-def test_what_there_is_to_note_is_noted_once_however_many_processes_there_are(
-    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+def test_what_there_is_to_note_is_noted_once_however_many_processes_there_are(data: Path, tmp_path: Path) -> None:
+    wanted = (f"dataset.path={data}", f"output.dir={tmp_path / 'out'}", "output.row_groups_per_part=2")
+    settings = [f"--set={setting}" for setting in (*wanted, "compute.workers=3", "model.encoder=official")]
+    command = [sys.executable, "process_gigamidi/01_annotate.py", *settings]
+    # to the end of the last process: what Python says of leaks comes after the main process has ended
+    done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr.count("model.encoder is not used") == 1
+    assert "resource_tracker" not in done.stderr
+
+
+def test_a_disk_that_stutters_when_a_process_opens_the_data_is_borne(
+    data: Path, expected: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    annotate(settings_for(data, tmp_path / "out", "compute.workers=3", "model.encoder=official"))
-    assert capfd.readouterr().err.count("model.encoder is not used") == 1
+    monkeypatch.setattr(part_processes, "open_annotator", annotator_on_a_stuttering_disk)
+    annotate(settings_for(data, tmp_path / "out", "compute.workers=1"))
+    assert tables(tmp_path / "out") == expected
+
+
+MEMORY = """
+import sys
+from musetok_bridge.conversion import Guard
+early = Guard(10, 100)
+left_behind = bytearray(60_000_000)
+with Guard(10, 100) if sys.argv[1] == "late" else early:
+    bytearray(60_000_000)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of data")
+@pytest.mark.parametrize(("made", "code"), [("early", 1), ("late", 0)])
+def test_what_other_work_has_left_behind_counts_in_the_memory_that_a_song_may_take(made: str, code: int) -> None:
+    assert subprocess.run([sys.executable, "-c", MEMORY, made], cwd=PROJECT_ROOT, check=False).returncode == code
 
 
 def test_a_part_whose_features_fill_the_memory_is_done_again_song_by_song(

@@ -78,6 +78,16 @@ def test_no_library_has_more_threads_than_processors_and_fewer_are_kept(threads,
     assert done.stdout.split() == [str(kept)] * 3
 
 
+@pytest.mark.parametrize(("before", "after"), [(None, "passive"), ("active", "active")])
+def test_threads_sleep_while_they_wait_unless_the_user_wants_otherwise(monkeypatch, before, after):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if before:
+        monkeypatch.setenv("OMP_WAIT_POLICY", before)
+    with threadpool_limits():
+        limit_threads()
+    assert os.environ["OMP_WAIT_POLICY"] == after
+
+
 def test_what_is_loaded_later_inherits_the_limit(monkeypatch):
     for name in THREAD_SETTINGS:
         monkeypatch.setenv(name, "64")

@@ -254,9 +254,9 @@ def measure_stages(
     """Every stage alone, for the default head and for a head that reads latents."""
     options = asdict(settings.bars)
     scores = [read_score(row.music or b"") for row in rows]
-    songs = [score_to_bars(score, **options) for score in scores]
-    default, on_latents = load_head("bundled"), load_head("bundled_mlp")
     reads = [read_bars(score, **options) for score in scores]
+    songs = [read.bars for read in reads]
+    default, on_latents = load_head("bundled"), load_head("bundled_mlp")
 
     def compute() -> list[BarFeatures]:
         return features_of_songs([Played.of(read) for read in reads])

@@ -215,7 +215,7 @@ def _bars_of_drums(start: np.ndarray, stretches: Stretches, limits: Limits) -> n
 
 def _count(program: np.ndarray) -> int:
     """The number of different programs. program: (notes), in runs, since the notes of a track follow each other."""
-    return len({*program[:1].tolist(), *program[1:][program[1:] != program[:-1]].tolist()})
+    return len(set(program[distinct(program)[0]].tolist()))
 
 
 def _last_sound(clock: Clock, notes: Notes, end_tick: int) -> float:

@@ -121,25 +121,30 @@ class Guard:
 
     def convert(self, music: bytes | None, convert: Convert) -> Converted | Failure:
         """Convert a song."""
-        with self:
+        with self.watch():
             return convert(music)
 
-    def __enter__(self) -> None:
+    @contextlib.contextmanager
+    def watch(self) -> Iterator[None]:
+        """Hold what is done here to the limits."""
         _alarm(self._seconds)
-        self._before = _set_data_limit(self._most)
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and issubclass(kind, MemoryError):
+        try:
+            with _limited_to(self._most):
+                yield
+        except MemoryError:
             os._exit(1)
-        if self._before is not None:
-            resource.setrlimit(resource.RLIMIT_DATA, self._before)
-        _alarm(0)
+        finally:
+            _alarm(0)
+
+
+def memory_limit(memory_mb: int) -> contextlib.AbstractContextManager[None]:
+    """Let what is done here take so much memory, 10⁶ bytes on top of what the process has; MemoryError beyond."""
+    return _limited_to(_data_limit(memory_mb))
 
 
 @contextlib.contextmanager
-def memory_limit(memory_mb: int) -> Iterator[None]:
-    """Let what is done here take so much memory, 10⁶ bytes on top of what the process has; MemoryError beyond."""
-    before = _set_data_limit(_data_limit(memory_mb))
+def _limited_to(most: int | None) -> Iterator[None]:
+    before = _set_data_limit(most)
     try:
         yield
     finally:

@@ -58,7 +58,10 @@ def quantize_onsets(start: np.ndarray, stretches: Stretches) -> tuple[np.ndarray
 
 
 def distinct(ascending: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The index at which each distinct value first occurs, and for each element the rank of its value."""
+    """The index at which each distinct value first occurs, and for each element the rank of its value.
+
+    Of values in another order: where each run of equal ones begins, and for each element the number of its run.
+    """
     is_new = np.empty(len(ascending), dtype=bool)
     is_new[:1] = True
     np.not_equal(ascending[1:], ascending[:-1], out=is_new[1:])

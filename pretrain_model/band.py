@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from musetok_bridge.quantization import distinct
+
 from .onsets import clusters, rises
 from .played_songs import PlayedSongs
 
@@ -96,11 +98,11 @@ class Drums:
     @classmethod
     def of(cls, songs: PlayedSongs) -> Drums:
         """The drums that begin within the bars."""
-        which, first_note = songs.drums
+        which = songs.drums.which
         begins = songs.begins[which]
-        onset = clusters(begins, first_note)
-        first = np.flatnonzero(np.diff(onset, prepend=-1))
-        onset_bar = songs.bars.of_onsets(begins[first], np.append(onset, len(first))[first_note])
+        onset = clusters(begins, songs.drums.first)
+        first, _ = distinct(onset)
+        onset_bar = songs.bars.of_onsets(begins[first], songs.drums.first_cluster(onset))
         bar, velocity = onset_bar[onset], songs.notes.velocity[which]
         return cls(
             bar,

@@ -133,8 +133,8 @@ def _features_at_once(played: Sequence[Played]) -> list[BarFeatures]:
     }
     values = np.stack([columns[name] for name in FEATURES], axis=1)
     _hold(values, heard.counts > 0, songs.bars)
-    for (bars, _), song in zip(songs.bars, played, strict=True):
-        if not song.notes.is_pitched.any():
+    for (bars, _), n_pitched in zip(songs.bars, np.diff(songs.pitched.first), strict=True):
+        if not n_pitched:
             values[bars, _PITCHED] = UNHEARD
     values, band = values.astype(np.float32), band_features(songs, drums).astype(np.float32)
     return [BarFeatures(edges, values[bars], band[bars]) for bars, edges in songs.bars]
@@ -192,12 +192,12 @@ def _heard(songs: PlayedSongs) -> tuple[_HeardNotes, _HeardNotes]:
     Notes of one onset and pitch are merged into one, with the greatest length and velocity. An onset lies where its
     notes begin on average.
     """
-    pitched, first_note = songs.pitched
+    pitched = songs.pitched.which
     notes, begins = songs.notes, songs.begins[pitched]
     ticks_per_quarter = songs.ticks_per_quarter[pitched]
-    onset = clusters(begins, first_note)
-    n_onsets = onset[-1] + 1 if len(onset) else 0
-    first_onset = np.append(onset, n_onsets)[first_note]
+    onset = clusters(begins, songs.pitched.first)
+    first_onset = songs.pitched.first_cluster(onset)
+    n_onsets = first_onset[-1]
     size = np.bincount(onset, minlength=n_onsets)
     at = np.bincount(onset, weights=begins, minlength=n_onsets) / size
     start = np.bincount(onset, weights=notes.start[pitched], minlength=n_onsets) / size
@@ -232,7 +232,7 @@ def _heard(songs: PlayedSongs) -> tuple[_HeardNotes, _HeardNotes]:
         opens_song=opens_song[onset],
         counts=np.bincount(bar[onset], minlength=len(songs.bars)),
     )
-    return heard, heard.only(np.flatnonzero(np.diff(onset, prepend=-1)))
+    return heard, heard.only(distinct(onset)[0])
 
 
 def _density(notes: _HeardNotes, onsets: _HeardNotes, drums: Drums, songs: PlayedSongs) -> dict[str, np.ndarray]:

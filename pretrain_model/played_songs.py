@@ -66,6 +66,11 @@ class Group(NamedTuple):
     which: np.ndarray
     first: np.ndarray
 
+    def first_cluster(self, cluster: np.ndarray) -> np.ndarray:
+        """Where each song's clusters begin, (songs + 1); the last is their number. cluster: of each note, from 0."""
+        n_clusters = cluster[-1] + 1 if len(cluster) else 0
+        return np.append(cluster, n_clusters)[self.first]
+
 
 class SongBars:
     """The bars of songs, one song after the other.

@@ -60,7 +60,7 @@ class PredictedSongs(NamedTuple):
 
     part: int
     songs: list[ConvertedRow]
-    predicted: list[np.ndarray | Failure]
+    predicted: Sequence[np.ndarray | Failure]
     ends_part: bool
 
     def annotated(self) -> Iterator[Annotated | Failed]:
@@ -99,7 +99,7 @@ class Models(NamedTuple):
         """The rated sets that the head learned from; empty if its file doesn't say."""
         return trained_on(self.head.facts)
 
-    def predictor(self, guard: Guard | None) -> Callable[[Sequence[Converted]], list[np.ndarray | Failure]]:
+    def predictor(self, guard: Guard | None) -> Callable[[Sequence[Converted]], Sequence[np.ndarray | Failure]]:
         """A function that predicts the bars of songs. It remembers bars that it has encoded, and encodes each once.
 
         guard: as for _predict_without_encoder.
@@ -111,15 +111,17 @@ class Models(NamedTuple):
 
         seen = SeenBars()
 
-        def predict(songs: Sequence[Converted]) -> list[np.ndarray | Failure]:
+        def predict(songs: Sequence[Converted]) -> Sequence[np.ndarray | Failure]:
             encoded = encoder.encode([song.bars for song in songs], seen)
             pairs = zip(songs, encoded, strict=True)
-            return [*head.predict([HeadInput(song.performance, latents) for song, (_, latents) in pairs])]
+            return head.predict([HeadInput(song.performance, latents) for song, (_, latents) in pairs])
 
         return predict
 
 
-def _predict_without_encoder(head: Head, guard: Guard | None, songs: Sequence[Converted]) -> list[np.ndarray | Failure]:
+def _predict_without_encoder(
+    head: Head, guard: Guard | None, songs: Sequence[Converted]
+) -> Sequence[np.ndarray | Failure]:
     """Predictions for songs: as the processes that converted them made them, or for songs given as Played made here.
 
     guard: ends this process if that exceeds its limits. If a song raises an error, each is predicted alone, and only
@@ -128,8 +130,8 @@ def _predict_without_encoder(head: Head, guard: Guard | None, songs: Sequence[Co
     if not any(isinstance(song.performance, Played) for song in songs):
         return [song.performance for song in songs]
     try:
-        with guard or nullcontext():
-            return [*head.predict([HeadInput(song.performance) for song in songs])]
+        with guard.watch() if guard else nullcontext():
+            return head.predict([HeadInput(song.performance) for song in songs])
     except MemoryError:
         raise
     except Exception as error:
@@ -155,10 +157,9 @@ def load_models(model: ModelSettings, reopened: bool = False) -> Models:
     """
     head = load_head(model.head, model.device, model.motion)
     if not head.reads_latents:
-        if model.encoder != "bundled" and not reopened:
-            note(f"head {model.head!r} reads no latents: model.encoder is not used")
-        if model.levels is not None and not reopened:
-            note(f"head {model.head!r} reads no latents: model.levels is not used")
+        unused = {"model.encoder": model.encoder != "bundled", "model.levels": model.levels is not None}
+        for name in (name for name, is_set in unused.items() if is_set and not reopened):
+            note(f"head {model.head!r} reads no latents: {name} is not used")
         head.check_width(0)
         return Models(None, head)
     encoder = replace(model, levels=None).load()
@@ -177,16 +178,16 @@ def converters_for(models: Models, settings: AnnotationSettings, guard: Guard | 
     this process is not predicted song by song, but by `predict_songs` many at a time.
     """
     limits, head = settings.limits, models.head
+    workers = 0 if guard else number_of(settings.compute.workers)
     perform: Callable[[ReadBars], Any] | None = None
     if head.reads_performance and not head.reads_latents:
-        in_processes = guard is None and number_of(settings.compute.workers) > 0
-        perform = partial(predict_song, head, limits.memory_mb) if in_processes else Played.of
+        perform = partial(predict_song, head, limits.memory_mb) if workers else Played.of
     elif head.reads_performance:
         perform = song_features
     convert = partial(convert_song, bars=settings.bars, limits=limits, perform=perform, needs_pitch=head.reads_latents)
     if guard:
-        return Converters(partial(guard.convert, convert=convert), 0, limits.seconds, limits.memory_mb)
-    return Converters(convert, number_of(settings.compute.workers), limits.seconds, limits.memory_mb)
+        convert = partial(guard.convert, convert=convert)
+    return Converters(convert, workers, limits.seconds, limits.memory_mb)
 
 
 def predict_songs(

@@ -179,7 +179,8 @@ import sys
 from musetok_bridge.conversion import Guard
 early = Guard(10, 100)
 left_behind = bytearray(60_000_000)
-with Guard(10, 100) if sys.argv[1] == "late" else early:
+guard = Guard(10, 100) if sys.argv[1] == "late" else early
+with guard.watch():
     bytearray(60_000_000)
 """
 

@@ -3,7 +3,7 @@
     python benchmarks/many_runs.py --data DIR --songs 20000
 
 The music is repeated under new md5s until the number of songs is reached, and annotated in each way, always with as
-many converting processes as cores. Prints the seconds of each including its start, the ratio to one run, and whether
+many processes as cores. Prints the seconds of each including its start, the ratio to one run, and whether
 the tables are the same.
 """
 
@@ -24,11 +24,11 @@ from pipeline.settings import PROJECT_ROOT, UserError
 
 CORES = os.cpu_count() or 1
 ONE_EACH = ("compute.workers=1",)
-RAY = ("compute.engine=ray", "ray.cpus_per_task=1", *ONE_EACH)
+RAY = ("compute.engine=ray",)
 WAYS: dict[str, tuple[int, tuple[str, ...]]] = {  # number of runs, and their settings
-    f"one run, {CORES} processes convert": (1, (f"compute.workers={CORES}",)),
-    f"{CORES} runs share the folder, 1 process converts in each": (CORES, ONE_EACH),
-    f"Ray, {CORES} tasks at once, 1 process converts in each": (1, RAY),
+    f"one run, {CORES} processes": (1, (f"compute.workers={CORES}",)),
+    f"{CORES} runs share the folder, 1 process in each": (CORES, ONE_EACH),
+    f"Ray, {CORES} tasks at once": (1, RAY),
 }
 
 

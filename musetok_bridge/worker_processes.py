@@ -49,7 +49,7 @@ TASKS_AHEAD = 8  # per worker: conversion goes on while the encoder is at work
 ATTEMPTS = 2  # at a song: the first death may have had another cause
 STARTS = 8  # of a process in vain, while no process converts a song, before the run ends: half a minute of pauses
 SECONDS_TO_START = 120
-FIRST_PAUSE, LONGEST_PAUSE = 0.25, 10.0  # seconds between two starts; each pause is twice the one before
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 10.0  # seconds between two starts (pause_after)
 # A whole note of middle C: a process that dies of this one would die of any file.
 HARMLESS = bytes.fromhex("4d546864000000060000000101e04d54726b0000000c00903c508f003c0000ff2f00")
 _POLL = 0.1  # seconds between two checks of whether a prefetch has been stopped or has ended
@@ -249,16 +249,16 @@ class _Worker:
         Whatever kills processes may be over soon, and concern this one only. So an attempt counts only if no process
         has converted a song since the one before. Raises UserError after STARTS such attempts.
         """
-        failed, pause, since = 0, FIRST_PAUSE, time.monotonic()
+        failed, tries, since = 0, 0, time.monotonic()
         while reason := attempt():
+            tries += 1
             if self._progress.last > since:
                 failed = 0
             failed, since = failed + 1, time.monotonic()
             if failed == STARTS:
                 raise UserError(f"compute.workers: {reason}, perhaps for lack of memory; {GO_ON}")
-            if self._closed.wait(pause):
+            if self._closed.wait(pause_after(tries)):
                 raise CancelledError
-            pause = min(2 * pause, LONGEST_PAUSE)
 
     def _try_harmless(self) -> str | None:
         """Why the process died of a file that kills none; None if it lives."""
@@ -302,6 +302,11 @@ class _Worker:
         if process is not None:
             process.kill()
             process.join()
+
+
+def pause_after(tries: int) -> float:
+    """Seconds to wait after so many tries in vain, 1 or more; each pause is twice the one before."""
+    return min(FIRST_PAUSE * 2 ** (tries - 1), LONGEST_PAUSE)
 
 
 def cause_of_end(process: BaseProcess | None) -> str:

@@ -118,8 +118,11 @@ class PartClaims:
         self._locks = True
 
     def take(self, part: int) -> bool:
-        """Lock a part; False if it is finished or another run holds it. Raises UserError if the folder fails."""
-        if self._locks:
+        """Lock a part; False if it is finished or another run holds it. Raises UserError if the folder fails.
+
+        A part that is locked here stays so.
+        """
+        if self._locks and part not in self._held:
             path = self._path(part)
             lock = FileLock(path, thread_local=False, fallback_to_soft=False)
             try:

@@ -7,7 +7,7 @@ and ray_engine.py on several machines.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 
 from musetok_bridge.bridge_settings import number_of
@@ -18,7 +18,7 @@ from pipeline.settings import UserError, counted, note, one_line, say
 
 from .annotation_settings import AnnotationSettings
 from .annotator import Annotator
-from .part_processes import annotate_in_processes
+from .part_processes import PartProcesses
 from .run_log import end_lines, run_log, start_line
 from .run_record import begin_or_continue, with_pinned_revision, write_totals
 
@@ -72,30 +72,29 @@ def annotate(settings: AnnotationSettings) -> Totals:
 def _finished(
     settings: AnnotationSettings, annotator: Annotator, parts: list[int], progress: Callable[[int], None]
 ) -> Generator[PartRecord, None, None]:
-    """Annotate parts, here or on a cluster; yields the record of each as it is finished. progress: as for Annotator."""
-    if parts and settings.compute.engine == "ray":
+    """Annotate parts, here or on a cluster; yields the record of each as it is finished. progress: as for Annotator.
+
+    Each part is a process's work, which is fastest, where no encoder is at work and, here, there are enough parts. An
+    encoder has the bars of all parts one after the other, from processes that convert, and uses all cores or a GPU.
+    """
+    with_encoder, number = annotator.models.encoder is not None, number_of(settings.compute.workers)
+    if not parts:
+        return
+    if settings.compute.engine == "ray":
         from .ray_engine import annotate_on_cluster  # Ray is there only where it is used
 
-        yield from annotate_on_cluster(settings, annotator.run, parts)
-    elif parts:
-        with closing(PartClaims(settings.folder)) as claims:
-            if _by_processes(settings, annotator, len(parts)):
-                finished = annotate_in_processes(settings, annotator.run, PartQueue(parts, claims), progress)
-            else:
-                finished = annotator.annotate(parts_to_do(parts, claims), progress)
-            with closing(finished):
-                for record in finished:
-                    claims.release(record.part)
-                    yield record
-
-
-def _by_processes(settings: AnnotationSettings, annotator: Annotator, n_parts: int) -> bool:
-    """Whether each part is a process's work, which is fastest where there are enough parts and no encoder is at work.
-
-    An encoder has the bars of all parts one after the other, from processes that convert, and uses all cores or a GPU.
-    """
-    n_workers = number_of(settings.compute.workers)
-    return annotator.models.encoder is None and 0 < n_workers <= n_parts > 1
+        yield from annotate_on_cluster(settings, annotator.run, parts, with_encoder)
+        return
+    with ExitStack() as opened:
+        claims = opened.enter_context(closing(PartClaims(settings.folder)))
+        if not with_encoder and 0 < number <= len(parts) > 1:
+            processes = opened.enter_context(closing(PartProcesses(settings, annotator.run, number)))
+            finished = processes.annotate(PartQueue(parts, claims), progress)
+        else:
+            finished = opened.enter_context(closing(annotator.annotate(parts_to_do(parts, claims), progress)))
+        for record in finished:
+            claims.release(record.part)
+            yield record
 
 
 def _first_part_failed(settings: AnnotationSettings) -> str | None:

@@ -47,10 +47,10 @@ class ComputeSettings:
 
 @dataclass(frozen=True)
 class RaySettings:
-    """The cluster for compute.engine ray, and the resources of one task."""
+    """The cluster for compute.engine ray, and the resources of one task (cpus_per_task None: as the head needs)."""
 
     address: str | None
-    cpus_per_task: Annotated[float, Range(0.01, 1024)]
+    cpus_per_task: Annotated[float | None, Range(0.01, 1024)]
     gpus_per_task: Annotated[float, Range(0, 64)]
 
 

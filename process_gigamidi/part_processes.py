@@ -23,9 +23,8 @@ from typing import NamedTuple, cast
 
 from tqdm import tqdm
 
-from musetok_bridge.bridge_settings import number_of
 from musetok_bridge.conversion import Guard, end_with_parent, silence_native_code
-from musetok_bridge.worker_processes import FIRST_PAUSE, LONGEST_PAUSE, STARTS, cause_of_end, start_deaf_to_interrupts
+from musetok_bridge.worker_processes import STARTS, cause_of_end, pause_after, start_deaf_to_interrupts
 from pipeline.parts import LOOK_AGAIN, PartQueue
 from pipeline.processors import keep_freed_memory
 from pipeline.records import PartRecord
@@ -52,19 +51,25 @@ class Fault(NamedTuple):
     is_users: bool
 
 
-def annotate_in_processes(
-    settings: AnnotationSettings, run: str, queue: PartQueue, progress: Callable[[int], None]
-) -> Generator[PartRecord, None, None]:
-    """Annotate parts by settings.compute.workers processes; yields the record of each part when it is finished.
+class PartProcesses:
+    """Processes that annotate parts, each one part after the other; they start when there is a part to do.
 
-    run: as for annotate_part. progress: as for Annotator. Raises UserError if a part can't be done; finished ones are
-    kept.
+    run: as for annotate_part. number: of processes.
     """
-    processes = [_PartProcess(settings, run) for _ in range(number_of(settings.compute.workers))]
-    try:
+
+    def __init__(self, settings: AnnotationSettings, run: str, number: int):
+        self._processes = [_PartProcess(settings, run) for _ in range(number)]
+
+    def annotate(
+        self, queue: PartQueue, progress: Callable[[int], None] = lambda songs: None
+    ) -> Generator[PartRecord, None, None]:
+        """Annotate the parts of a queue; yields the record of each when it is finished.
+
+        progress: as for Annotator. Raises UserError if a part can't be done; finished ones are kept.
+        """
         look_at = 0.0  # by time.monotonic(): when the queue is asked again after it had no part that is free
         while True:
-            for process in processes:
+            for process in self._processes:
                 if process.part is not None:
                     process.go_on()
                 elif time.monotonic() >= look_at:
@@ -72,14 +77,14 @@ def annotate_in_processes(
                         look_at = time.monotonic() + LOOK_AGAIN
                     else:
                         process.begin(part)
-            at_work = [process for process in processes if process.part is not None]
+            at_work = [process for process in self._processes if process.part is not None]
             if not at_work:
                 if queue.is_empty:
                     return
                 queue.wait()
                 continue
             pauses = [process.pause for process in at_work if process.connection is None]
-            if not queue.is_empty and len(at_work) < len(processes):
+            if not queue.is_empty and len(at_work) < len(self._processes):
                 pauses.append(LOOK_AGAIN)
             by_connection = {process.connection: process for process in at_work if process.connection is not None}
             for connection in wait(list(by_connection), min(pauses, default=None)):
@@ -89,8 +94,10 @@ def annotate_in_processes(
                     yield answer
                 else:
                     progress(answer)
-    finally:
-        for process in processes:
+
+    def close(self) -> None:
+        """End the processes, whatever they are doing."""
+        for process in self._processes:
             process.end()
 
 
@@ -166,8 +173,7 @@ class _PartProcess:
             )
         self.end()
         # whatever ends processes may be over soon
-        pause = 0.0 if self._deaths == 1 else min(FIRST_PAUSE * 2 ** (self._deaths - 2), LONGEST_PAUSE)
-        self._begins_at = time.monotonic() + pause
+        self._begins_at = time.monotonic() + (pause_after(self._deaths - 1) if self._deaths > 1 else 0.0)
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")  # a forked copy of a process with threads can hang

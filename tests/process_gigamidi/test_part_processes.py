@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -24,6 +25,7 @@ from small_dataset import (
     write_parquet,
 )
 
+from musetok_bridge import worker_processes
 from pipeline.annotations import finished_parts
 from pipeline.parts import PartClaims, PartQueue
 from pipeline.settings import PROJECT_ROOT, UserError
@@ -34,7 +36,7 @@ from process_gigamidi import part_processes
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import AnnotationSettings
 from process_gigamidi.annotator import Annotator
-from process_gigamidi.part_processes import annotate_in_processes
+from process_gigamidi.part_processes import PartProcesses
 from song_sources import local_dataset
 
 
@@ -123,7 +125,8 @@ def test_songs_of_a_part_that_is_done_again_are_counted_once(tmp_path: Path, mon
     told: list[int] = []
     annotator = Annotator(settings)
     queue = PartQueue(range(annotator.source.n_parts), PartClaims(settings.folder))
-    (record,) = annotate_in_processes(settings, annotator.run, queue, told.append)
+    with closing(PartProcesses(settings, annotator.run, 1)) as processes:
+        (record,) = processes.annotate(queue, told.append)
     assert (record.totals.songs, record.totals.failures) == (7, 1)
     assert sum(told) == 8
 
@@ -132,7 +135,7 @@ def test_a_process_that_always_dies_ends_the_run_with_one_line(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(part_processes, "open_annotator", annotator_that_dies)
-    monkeypatch.setattr(part_processes, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(worker_processes, "FIRST_PAUSE", 0.0)
     monkeypatch.setattr(part_processes, "STARTS", 2)
     with pytest.raises(UserError, match=r"part 00000: its process ended 2 times \(exit code 7\)"):
         annotate(settings_for(data, tmp_path / "out", "compute.workers=1"))

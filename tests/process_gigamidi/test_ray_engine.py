@@ -6,16 +6,28 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-from small_dataset import mixed_songs, rows_of, settings_for, tables, write_parquet
+from crashing_reader import annotator_with_crashing_reader
+from small_dataset import (
+    assert_only_these_failed,
+    mixed_songs,
+    rows_of,
+    settings_for,
+    song,
+    tables,
+    write_parquet,
+)
 
 from pipeline.annotations import finished_parts
 from pipeline.parts import PartClaims
 from pipeline.settings import UserError
+from process_gigamidi import part_processes
 from process_gigamidi.annotation import annotate
 from process_gigamidi.annotation_settings import AnnotationSettings
+from process_gigamidi.annotator import Annotator
 from process_gigamidi.verification import verify
 
 ray = pytest.importorskip("ray", reason="Ray is not installed (requirements-ray.txt)")
@@ -46,7 +58,6 @@ def on(cluster: cluster_utils.Cluster, data: Path, output: Path, *overrides: str
     own = (
         "compute.engine=ray",
         f"ray.address={cluster.address}",
-        "ray.cpus_per_task=1",
         "output.row_groups_per_part=1",
     )
     return settings_for(data, output, *own, *overrides)
@@ -68,7 +79,7 @@ def test_a_cluster_of_which_a_node_is_killed_writes_what_one_machine_writes(
     killer = threading.Thread(target=kill_a_node)
     killer.start()
     capfd.readouterr()
-    totals = annotate(on(cluster, data, out))
+    totals = annotate(on(cluster, data, out, "compute.workers=auto"))
     killer.join()
     assert left[0] > 0  # it was killed in mid-run
     assert (totals.songs, totals.failures) == (570, 120)
@@ -99,6 +110,29 @@ def test_a_part_that_another_run_holds_is_left_to_it(
     holder.join()
     assert seen == [[0, 1, 3, 4, 5, 6]]
     assert finished_parts(out) == set(range(7))
+
+
+def test_a_file_that_crashes_the_process_of_a_task_costs_its_row_and_a_later_task_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from process_gigamidi import ray_engine
+
+    rows = rows_of([song(1 + i % 5, 40 + i) for i in range(12)])
+    write_parquet(tmp_path / "data" / "train.parquet", rows, row_group_size=4)
+    annotate(settings_for(tmp_path / "data", tmp_path / "whole", "output.row_groups_per_part=1"))
+    fates = {rows[6]["md5"]: "crashed"}
+    monkeypatch.setattr(part_processes, "open_annotator", partial(annotator_with_crashing_reader, fates))
+    settings = settings_for(tmp_path / "data", tmp_path / "out", "output.row_groups_per_part=1", "compute.workers=1")
+    annotator = Annotator(settings)
+    annotator.close()
+    theirs = PartClaims(tmp_path / "out")
+    theirs.take(2)
+    made = [ray_engine.claim_and_annotate(settings, annotator.run, part, by_process=True) for part in range(3)]
+    theirs.close()
+    made[2] = ray_engine.claim_and_annotate(settings, annotator.run, 2, by_process=True) if made[2] is None else None
+    ray_engine._opened.pop(settings).close()
+    assert [record and (record.totals.songs, record.totals.failures) for record in made] == [(4, 0), (3, 1), (4, 0)]
+    assert_only_these_failed(tmp_path / "out", tmp_path / "whole", fates)
 
 
 def test_what_ends_a_task_ends_the_run_with_one_line(

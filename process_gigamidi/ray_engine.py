@@ -45,8 +45,8 @@ def annotate_on_cluster(
     """Annotate parts as tasks of a cluster; yields the record of each as it is finished.
 
     run: the digest of everything that decides the result; a machine that computes another one is an error.
-    with_encoder: whether the head reads latents. Raises UserError if the cluster can't be reached or a part can't be done;
-    finished parts are kept.
+    with_encoder: whether the head reads latents. Raises UserError if the cluster can't be reached or a part can't be
+    done; finished parts are kept.
     """
     cpus = settings.ray.cpus_per_task or (CPUS_WITH_AN_ENCODER if with_encoder else 1.0)
     gpus = settings.ray.gpus_per_task

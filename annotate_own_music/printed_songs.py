@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from musetok_bridge.bars import Bars
 from pipeline.settings import counted, one_line
 from process_gigamidi.prediction import Annotated
 
@@ -47,7 +48,7 @@ class PrintedSongs:
     def _row(self, song: Annotated) -> str:
         bars, seconds = song.bars, song.bars.duration_seconds
         ratings = _ratings(song.predicted.mean(axis=0))
-        return self._line(shown(song.row.name), str(len(bars)), f"{seconds:.1f}", *ratings, _meters(bars.meter))
+        return self._line(shown(song.row.name), str(len(bars)), f"{seconds:.1f}", *ratings, _meters(bars))
 
     def _line(self, name: str, n_bars: str, seconds: str, valence: str, arousal: str, meters: str) -> str:
         return f"{name:{self._width}}  {n_bars:>5}  {seconds:>8}  {valence:>12}  {arousal:>12}  {meters}"
@@ -59,7 +60,7 @@ def heading(song: Annotated) -> list[str]:
     valence, arousal, *_ = song.predicted.mean(axis=0)
     n_bars = counted(len(bars), "bar")
     means = f"mean valence {valence:+z.2f}, mean arousal {arousal:+z.2f}"
-    facts = f"{shown(song.row.name)}: {_meters(bars.meter)}, {n_bars}, {seconds:,.1f} seconds, {means}"
+    facts = f"{shown(song.row.name)}: {_meters(bars)}, {n_bars}, {seconds:,.1f} seconds, {means}"
     left_out = [f"{n:,} {why.replace('_', ' ')}" for why, n in bars.left_out.items() if n]
     return [facts, *([f"notes left out: {', '.join(left_out)}"] if left_out else [])]
 
@@ -75,7 +76,7 @@ def bar_table(song: Annotated, every_bar: bool) -> list[str]:
     for a, b, mean in zip(first.tolist(), last.tolist(), means, strict=True):
         numbers = str(bars.bar_number[a]) + (f"–{bars.bar_number[b]}" if b > a else "")
         n_notes = str(bars.n_notes[a : b + 1].sum())
-        meters = _meters(bars.meter[a : b + 1])
+        meters = _meters(bars, slice(a, b + 1))
         table.append((numbers, f"{bars.start_seconds[a]:z.1f}", meters, n_notes, *_ratings(mean)))
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
@@ -101,9 +102,13 @@ def shown(name: str) -> str:
     return printable if len(printable) <= LONGEST_NAME else "…" + printable[1 - LONGEST_NAME :]
 
 
-def _meters(meters: Sequence[str]) -> str:
-    """The meters in order of appearance, each once, at most MOST_METERS of them."""
-    distinct = list(dict.fromkeys(meters))
+def _meters(bars: Bars, some: slice = slice(None)) -> str:
+    """The meters of some bars in order of appearance, each once, at most MOST_METERS of them.
+
+    A meter that is barred anew is given with the one whose length its bars have.
+    """
+    pairs = dict.fromkeys(zip(bars.meter[some], bars.barred_as[some], strict=True))
+    distinct = [meter if meter == barred_as else f"{meter} (as {barred_as})" for meter, barred_as in pairs]
     more = len(distinct) - MOST_METERS
     return " ".join(distinct) if more <= 0 else f"{' '.join(distinct[:MOST_METERS])} +{more}"
 

@@ -64,7 +64,8 @@ class Bars:
     words: int16 word ids of all bars, one after the other. offsets: int64 (n + 1); bar i is
     `words[offsets[i]:offsets[i + 1]]`. bar_number: int32 (n), ascending by one, 0 is the bar at tick 0.
     start_tick: int64 (n), file ticks. start_seconds: float64 (n), under the tempo map. end_tick: the bar line after the
-    last bar. n_notes, n_drum_notes: int32 (n). meter: n strings, as notated. n_instruments: the number of General MIDI
+    last bar. n_notes, n_drum_notes: int32 (n). meter: n strings, as notated. barred_as: n strings, the meter whose
+    length the bar has, which differs where the notated one is barred anew. n_instruments: the number of General MIDI
     programs that play, and one more for drums. duration_seconds: when the last note stops sounding, and not before the
     last bar's start. left_out: number of notes without words, by reason: drums, zero_length, out_of_range, merged,
     thinned, endless (which no score has). n_clamped: as in ReadScore; 0 if the score was not read here.
@@ -79,6 +80,7 @@ class Bars:
     n_notes: np.ndarray
     n_drum_notes: np.ndarray
     meter: list[str]
+    barred_as: list[str]
     n_instruments: int
     duration_seconds: float
     left_out: Mapping[str, int]
@@ -161,6 +163,7 @@ def read_bars(
         n_notes=n_notes,
         n_drum_notes=np.diff(np.searchsorted(np.sort(notes.start[notes.is_drum]), bar_lines)).astype(np.int32),
         meter=[stretches.notated[k] for k in stretch.tolist()],
+        barred_as=[stretches.barred_as[k] for k in stretch.tolist()],
         n_instruments=_count(pitched.program) + int(notes.is_drum.any()),
         duration_seconds=max(_last_sound(clock, notes, int(bar_lines[-1])), float(start_seconds[-1])),
         left_out=left_out,

@@ -66,6 +66,7 @@ class Stretches:
     file_start: first file tick. bar_ticks: int64 (stretches, 2), a bar's length in file ticks as numerator and
     denominator. first_bar: number of the stretch's first bar, from 0 at tick 0. start: first tick of the time line.
     bar_length: in MuseTok ticks. meter_id: word id of the written meter. notated: the meter as notated, "5/4".
+    barred_as: the meter whose length its bars have: the notated one unless that is barred anew, as 1/4 is as "4/4".
     """
 
     ticks_per_quarter: int
@@ -76,6 +77,7 @@ class Stretches:
     bar_length: np.ndarray
     meter_id: np.ndarray
     notated: list[str]
+    barred_as: list[str]
 
     def on_time_line(self, file_ticks: np.ndarray) -> np.ndarray:
         """File ticks as ticks of the time line, int64."""
@@ -160,4 +162,8 @@ def find_stretches(changes: np.ndarray, ticks_per_quarter: int) -> Stretches:
         bar_length=np.array([int(TICKS_PER_WHOLE * length) for _, length in written], dtype=np.int64),
         meter_id=np.array([METER_ID[meter] for meter, _ in written], dtype=np.int16),
         notated=[f"{n}/{d}" for n, d in meters],
+        barred_as=[
+            f"{n}/{d}" if Fraction(n, d) == length else f"{w}/{x}"
+            for (n, d), ((w, x), length) in zip(meters, written, strict=True)
+        ],
     )

@@ -27,9 +27,10 @@ from typing import NamedTuple
 import numpy as np
 
 DIMENSIONS = ("valence", "arousal")
-# version of the tables; 4 had texts of any length, unguarded, and didn't count endless notes and clamped bytes, 3 had
-# no columns of drum notes and instruments, in 2 valence_error_sd was called valence_sd, 1 had none of tracks and tempo
-FORMAT = 5
+# version of the tables; 5 had no barred_as, 4 had texts of any length, unguarded, and didn't count endless notes and
+# clamped bytes, 3 had no columns of drum notes and instruments, in 2 valence_error_sd was called valence_sd, 1 had none
+# of tracks and tempo
+FORMAT = 6
 RUN_RECORD = "run.json"
 RECORDS = "parts"  # folder of the parts' records
 
@@ -100,7 +101,7 @@ class Column:
     """A column of a table.
 
     unit: of a number; for other columns their form. least, most: the range of a number, both ends included; None if
-    there is no bound. listed_column: the column of bars that a published list holds.
+    there is no bound. listed_column: the column of published bars that a published list holds.
     """
 
     name: str
@@ -141,13 +142,32 @@ BARS = (
     Column("start_seconds", SECONDS, "seconds", "the same under the file's tempo map, three decimals", least=0),
     Column("meter", TEXT, "such as 3/4", "the bar's meter as notated"),
     Column(
+        "barred_as",
+        TEXT,
+        "such as 4/4",
+        "the meter whose length the bar has: `meter`, or 4/4 where that is too short or too long a bar for MuseTok",
+    ),
+    Column(
         "n_notes", COUNT, "notes", "notes that begin in the bar; with 0, predicted from the bars around it", least=0
     ),
     Column("n_drum_notes", COUNT, "notes", "drum notes that begin in the bar", least=0),
     Column("valence_error_sd", RATING, "", "expected standard deviation of the error of valence", least=0),
     Column("arousal_error_sd", RATING, "", "expected standard deviation of the error of arousal", least=0),
 )
+RANKS = tuple(
+    Column(
+        f"{dimension}_rank",
+        Kind("float32"),
+        "",
+        f"share of the data set's bars, of all splits, whose {dimension} is lower; equal ones count half",
+        least=0,
+        most=1,
+    )
+    for dimension in DIMENSIONS
+)
+PUBLISHED_BARS = (*BARS, *RANKS)
 METER = r"[0-9]{1,3}/[0-9]{1,10}"  # the form of a meter
+METERS = ("meter", "barred_as")  # columns of this form
 LEFT_OUT = "left_out_"  # prefix of the columns that count the notes left out of all bars, one column a reason
 SONGS = (
     MD5,
@@ -217,7 +237,7 @@ def descriptive_columns(described: Sequence[str]) -> tuple[Column, ...]:
 
 
 def published_songs(described: Sequence[str]) -> tuple[Column, ...]:
-    """The columns of the published songs: SONGS, then each column of BARS as a list, then the descriptive columns.
+    """The columns of the published songs: SONGS, then those of PUBLISHED_BARS as lists, then the descriptive columns.
 
     A list whose name is also that of another column gets the prefix `bar_`.
     """
@@ -230,7 +250,7 @@ def published_songs(described: Sequence[str]) -> tuple[Column, ...]:
             meaning=f"for each bar: {column.meaning}",
             listed_column=column.name,
         )
-        for column in BARS[1:]
+        for column in PUBLISHED_BARS[1:]
     )
     return (*SONGS, *lists, *descriptive_columns(described))
 

@@ -47,6 +47,7 @@ def bar_values(md5: str, bars: Bars, predicted: np.ndarray) -> dict[str, Sequenc
         "start_tick": bars.start_tick,
         "start_seconds": bars.start_seconds,
         "meter": bars.meter,
+        "barred_as": bars.barred_as,
         "n_notes": bars.n_notes,
         "n_drum_notes": bars.n_drum_notes,
         "valence_error_sd": valence_error_sd,

@@ -19,7 +19,7 @@ from huggingface_hub import DatasetCardData
 from jinja2 import Environment
 from markupsafe import Markup
 
-from pipeline.annotations import BARS, CURATED_STYLES, DIMENSIONS, QUADRANTS, published_songs
+from pipeline.annotations import CURATED_STYLES, DIMENSIONS, PUBLISHED_BARS, QUADRANTS, published_songs
 from pipeline.cells import LONGEST_TEXT
 from pipeline.columns_document import columns_in_markdown
 from pipeline.records import Totals
@@ -31,7 +31,7 @@ from process_gigamidi.trained_on import RatedSetFacts
 from song_sources.dataset_settings import DatasetSettings
 
 from .annotated_splits import MAY_DIFFER, AnnotatedSplit
-from .card_statistics import Statistics
+from .bar_statistics import Statistics
 from .export_settings import CardSettings, ExportSettings
 from .parquet_files import PublishedSplit, schema_of
 
@@ -131,7 +131,7 @@ def data_card(settings: ExportSettings, published: Sequence[PublishedSplit]) -> 
         totals.add(split.split.totals)
     origin = Origin(tuple(split.split for split in published))
     described = origin.first.described
-    columns = {"bars": columns_in_markdown(BARS), "songs": columns_in_markdown(published_songs(described))}
+    columns = {"bars": columns_in_markdown(PUBLISHED_BARS), "songs": columns_in_markdown(published_songs(described))}
     megabytes = {
         table: f"{sum(path.stat().st_size for split in published for path in split.written[table].files) / 1e6:,.1f}"
         for table in columns
@@ -172,7 +172,7 @@ def card_metadata(settings: CardSettings, splits: Sequence[PublishedSplit]) -> s
         tags=list(TAGS),
         size_categories=[_size(sum(split.statistics.bars for split in splits))],
     )
-    columns = {"bars": BARS, "songs": published_songs(splits[0].split.described)}
+    columns = {"bars": PUBLISHED_BARS, "songs": published_songs(splits[0].split.described)}
     infos: dict[str, DatasetInfo] = {}
     configs: dict[str, dict[str, Any]] = {}
     for table in columns:

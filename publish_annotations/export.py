@@ -25,11 +25,11 @@ from .annotated_splits import annotated_splits
 from .data_card import data_card
 from .export_folder import CARD, RECORD, atomic_folder
 from .export_settings import ExportSettings
-from .parquet_files import PublishedSplit, publish_split
+from .parquet_files import PublishedSplit, publish_split, ranks_over
 
-# version of the published tables; 3 had texts of any length and did not count endless notes and clamped bytes, 2 had no
-# columns of drum notes and instruments, 1 called the error of a prediction valence_sd
-EXPORT_FORMAT = 4
+# version of the published tables; 4 had no barred_as and no ranks, 3 had texts of any length and did not count endless
+# notes and clamped bytes, 2 had no columns of drum notes and instruments, 1 called the error of a prediction valence_sd
+EXPORT_FORMAT = 5
 COMMIT_MESSAGE = "Valence and arousal of every bar"
 AGAIN = "the same command continues from what is there"
 
@@ -58,7 +58,8 @@ def export(settings: ExportSettings) -> Exported:
         splits = annotated_splits(chosen.folders)
         if chosen.repo:
             check_login(chosen.repo)
-        published = [publish_split(split, temporary, chosen) for split in splits]
+        ranks = ranks_over(splits)
+        published = [publish_split(split, temporary, chosen, ranks) for split in splits]
         (temporary / CARD).write_text(data_card(settings, published), encoding="utf-8")
         data = [path for split in published for written in split.written.values() for path in written.files]
         paths = [*data, temporary / CARD]

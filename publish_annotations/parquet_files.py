@@ -25,6 +25,8 @@ from tqdm import tqdm
 from pipeline.annotations import (
     BARS,
     DESCRIPTIVE,
+    DIMENSIONS,
+    PUBLISHED_BARS,
     TEXT,
     Column,
     published_songs,
@@ -35,7 +37,7 @@ from pipeline.files import file_digest
 from pipeline.settings import UserError, first_line
 
 from .annotated_splits import AnnotatedSplit, verify_command
-from .card_statistics import RowGroup, Statistics
+from .bar_statistics import Ranks, RowGroup, Statistics, count_values
 from .export_settings import DataSettings
 
 # A row group is about 1,600 songs of GigaMIDI. The filter takes 8 kB, and one group in a hundred is read in vain.
@@ -48,17 +50,31 @@ _WRITING = {
 }
 
 
-def row_groups(split: AnnotatedSplit, most_bars: int) -> Iterator[RowGroup]:
+def ranks_over(splits: Sequence[AnnotatedSplit]) -> Ranks:
+    """The ranks of bars among those of all splits. Raises UserError as `row_groups` does."""
+    counts = np.zeros((2, 1), np.int64)
+    rated = [column for column in BARS if column.name in DIMENSIONS]
+    n_bars = sum(split.totals.bars for split in splits)
+    with tqdm(desc="ranks", total=n_bars, unit=" bars", leave=False, disable=None) as bar:
+        for split in splits:
+            for bars in _read(split, "bars", rated):
+                counts = counts + count_values(bars)
+                bar.update(bars.num_rows)
+    return Ranks(counts)
+
+
+def row_groups(split: AnnotatedSplit, most_bars: int, ranks: Ranks) -> Iterator[RowGroup]:
     """The songs of a split in order, in groups of at most `most_bars` bars; a longer song is a group of its own.
 
-    Raises UserError if a table differs from its part's record, or isn't as 01_annotate.py writes it.
+    ranks: over the bars of all splits. Raises UserError if a table differs from its part's record, or isn't as
+    01_annotate.py writes it.
     """
     columns = published_songs(split.described)
     bars = _Rows(_read(split, "bars", BARS), schema_of(BARS))
     in_csv = [column for column in columns if column.listed_column is None]
     for songs in _grouped(_read(split, "songs", in_csv), most_bars):
         try:
-            group = _joined_group(split, songs, bars.take(int(_n_bars(songs).sum())), columns)
+            group = _joined_group(split, songs, _ranked(bars.take(int(_n_bars(songs).sum())), ranks), columns)
         except (ValueError, IndexError) as error:  # pyarrow's errors about invalid values are ValueErrors
             raise _invalid(split, f"some of its songs can't be read ({first_line(error)})") from error
         yield group
@@ -82,6 +98,11 @@ class _Rows:
         rows = pa.concat_tables(pieces)
         self._waiting = rows.slice(n)
         return rows.slice(0, n)
+
+
+def _ranked(bars: pa.Table, ranks: Ranks) -> pa.Table:
+    """Bars with their ranks, as they are published."""
+    return pa.Table.from_arrays([*bars.columns, *map(pa.array, ranks.of(bars))], schema=schema_of(PUBLISHED_BARS))
 
 
 def _grouped(tables: Iterator[pa.Table], most_bars: int) -> Iterator[pa.Table]:
@@ -282,17 +303,17 @@ class PublishedSplit(NamedTuple):
     written: dict[str, Written]
 
 
-def publish_split(split: AnnotatedSplit, folder: Path, settings: DataSettings) -> PublishedSplit:
+def publish_split(split: AnnotatedSplit, folder: Path, settings: DataSettings, ranks: Ranks) -> PublishedSplit:
     """Write the files of a split into folder/bars and folder/songs, and compute its statistics.
 
-    Raises UserError if its tables are not as 01_annotate.py wrote them.
+    ranks: over the bars of all splits. Raises UserError if its tables are not as 01_annotate.py wrote them.
     """
     statistics = Statistics()
     with (
         SplitFiles(folder, split.name, settings.bars_per_file) as files,
         tqdm(desc=split.name, total=split.totals.songs, unit=" songs", leave=False, disable=None) as bar,
     ):
-        for group in row_groups(split, settings.bars_per_row_group):
+        for group in row_groups(split, settings.bars_per_row_group, ranks):
             statistics.add(group)
             files.write(group)
             bar.update(group.songs.num_rows)

@@ -39,6 +39,12 @@ def test_without_a_signature_the_score_is_in_four_four():
     assert found.bar_length.tolist() == [1920]
 
 
+def test_a_meter_that_is_barred_anew_is_told_from_one_that_keeps_its_length():
+    found = stretches((0, 1, 4), (1920, 5, 4), (9600, 8, 8), (19200, 65, 4))
+    assert found.notated == ["1/4", "5/4", "8/8", "65/4"]
+    assert found.barred_as == ["4/4", "5/4", "8/8", "4/4"]
+
+
 def test_the_first_signature_covers_the_time_before_it():
     found = stretches((1000, 3, 4))
     assert found.notated == ["3/4"]

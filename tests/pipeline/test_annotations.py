@@ -73,7 +73,7 @@ def test_a_column_is_named_once_in_its_table() -> None:
 def test_a_column_of_bars_named_like_a_descriptive_one_is_published_under_another_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pipeline.annotations.BARS", (*BARS, Column("tempo", SECONDS, "", "")))
+    monkeypatch.setattr("pipeline.annotations.PUBLISHED_BARS", (*BARS, Column("tempo", SECONDS, "", "")))
     published = names(published_songs(names(DESCRIPTIVE)))
     assert "tempo" in published and "bar_tempo" in published and len(set(published)) == len(published)
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from scipy.stats import rankdata
 from small_dataset import settings_for, song, write_parquet
 from small_release import (
     annotate_split,
@@ -21,7 +22,16 @@ from small_release import (
     published,
 )
 
-from pipeline.annotations import BARS, DESCRIPTIVE, SONGS, names, published_songs, table_path
+from pipeline.annotations import (
+    BARS,
+    DESCRIPTIVE,
+    DIMENSIONS,
+    PUBLISHED_BARS,
+    SONGS,
+    names,
+    published_songs,
+    table_path,
+)
 from pipeline.records import Totals, read_record
 from pipeline.settings import UserError
 from process_gigamidi.annotation import annotate
@@ -29,11 +39,13 @@ from process_gigamidi.part_files import complete_part
 from process_gigamidi.run_record import write_totals
 from process_gigamidi.verification import verify
 from publish_annotations.annotated_splits import annotated_splits
+from publish_annotations.bar_statistics import Ranks
 from publish_annotations.export import export
-from publish_annotations.parquet_files import row_groups
+from publish_annotations.parquet_files import ranks_over, row_groups
 
 pytestmark = pytest.mark.usefixtures("models")
 
+TEXTS = ("md5", "meter", "barred_as")
 FOUR_DECIMALS = {column.name for column in (*BARS, *SONGS) if column.kind.decimals == 4}
 LISTS = {"n_notes": "bar_n_notes", "n_drum_notes": "bar_n_drum_notes"}
 
@@ -48,7 +60,7 @@ def test_every_bar_has_the_values_of_its_row(annotations: list[Path], tmp_path: 
         rows, table = csv_rows(folder, "bars"), published(tmp_path / "data", "bars", split)
         assert table.num_rows == len(rows) > 30
         for name in names(BARS):
-            expected = [row[name] if name in ("md5", "meter") else as_number(name, row[name]) for row in rows]
+            expected = [row[name] if name in TEXTS else as_number(name, row[name]) for row in rows]
             assert table[name].to_pylist() == expected, name
     kinds = {field.name: str(field.type) for field in table.schema}
     assert (kinds["valence"], kinds["start_tick"], kinds["start_seconds"]) == ("float", "int32", "double")
@@ -65,11 +77,33 @@ def test_every_song_has_the_values_of_its_row_and_the_lists_of_its_bars(
         for row, found in zip(rows, songs, strict=True):
             own = [next(bars) for _ in range(int(row["n_bars"]))]
             for name in names(BARS)[1:]:
-                values = [bar[name] if name == "meter" else as_number(name, bar[name]) for bar in own]
+                values = [bar[name] if name in TEXTS else as_number(name, bar[name]) for bar in own]
                 assert found[LISTS.get(name, name)] == values, name
             for name in names(SONGS):
                 assert found[name] == (row[name] if name == "md5" else as_number(name, row[name])), name
         assert next(bars, None) is None
+
+
+def test_a_bars_rank_is_the_share_of_lower_bars_of_all_splits_with_half_of_the_equal_ones(
+    annotations: list[Path], tmp_path: Path
+) -> None:
+    export(export_settings(annotations, tmp_path / "data"))
+    bars = pa.concat_tables(published(tmp_path / "data", "bars", split) for split in ("train", "test"))
+    songs = pa.concat_tables(published(tmp_path / "data", "songs", split) for split in ("train", "test"))
+    for dimension in ("valence", "arousal"):
+        values, ranks = (bars[name].to_numpy() for name in (dimension, f"{dimension}_rank"))
+        expected = (rankdata(values) - 0.5) / len(values)
+        np.testing.assert_allclose(ranks, expected, rtol=1e-6)
+        assert ranks.min() > 0 and ranks.max() < 1 and len(set(ranks.tolist())) == len(set(values.tolist()))
+        assert songs[f"{dimension}_rank"].combine_chunks().flatten().to_pylist() == ranks.tolist()
+
+
+def test_the_rank_of_the_highest_of_very_many_bars_is_below_1() -> None:
+    counts = np.zeros((2, 20_001), np.int64)
+    counts[:, [10_000, 20_000]] = 10**9, 1
+    bars = pa.table({dimension: pa.array([0.0, 1.0], pa.float32()) for dimension in DIMENSIONS})
+    for ranks in Ranks(counts).of(bars):
+        assert ranks.tolist() == [0.5, pytest.approx(1)] and int(8 * ranks[1]) == 7
 
 
 def test_texts_and_lists_are_those_of_the_dataset(release: Path, annotations: list[Path], tmp_path: Path) -> None:
@@ -163,7 +197,7 @@ def test_every_column_of_the_tables_is_published() -> None:
     columns = published_songs(names(DESCRIPTIVE))
     numbers_of_songs = [column.name for column in columns if column.listed_column is None]
     assert numbers_of_songs == [*names(SONGS), *names(DESCRIPTIVE)]
-    assert [column.listed_column for column in columns if column.listed_column] == list(names(BARS)[1:])
+    assert [column.listed_column for column in columns if column.listed_column] == list(names(PUBLISHED_BARS)[1:])
     assert len({column.name for column in columns}) == len(columns)
 
 
@@ -199,7 +233,7 @@ def test_memory_holds_some_blocks_rather_than_a_whole_part(tmp_path: Path) -> No
     write_totals(settings, totals)
     (split,) = annotated_splits([str(settings.folder)])
     in_memory, in_all, before = [], 0, pa.total_allocated_bytes()
-    for group in row_groups(split, 5_000):
+    for group in row_groups(split, 5_000, ranks_over([split])):
         in_memory.append(pa.total_allocated_bytes() - before)
         in_all += group.bars.nbytes
     assert len(in_memory) == 200 and in_all > 75e6
@@ -220,7 +254,7 @@ def test_real_annotations_are_exported_value_by_value(shared: Path, tmp_path: Pa
     rows, bars = csv_rows(settings.folder, "bars"), published(tmp_path / "data", "bars", "test")
     assert bars.num_rows == len(rows) > 5000
     for name in names(BARS):
-        expected = [row[name] if name in ("md5", "meter") else as_number(name, row[name]) for row in rows]
+        expected = [row[name] if name in TEXTS else as_number(name, row[name]) for row in rows]
         assert bars[name].to_pylist() == expected
     songs = published(tmp_path / "data", "songs", "test")
     for name in ("valence", "start_seconds"):

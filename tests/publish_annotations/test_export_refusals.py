@@ -99,7 +99,7 @@ def forge(folder: Path, kind: str, change: dict[str, str]) -> None:
     ("kind", "old", "new"),
     [
         ("bars", "bar_number", "number"),
-        ("bars", ",3/4,", ",3/4,x"),
+        ("bars", ",3/4,3/4,", ",3/4,3/4,x"),
         ("songs", "n_bars", "bars"),
         ("songs", ",0.", ",x."),
         ("songs", ",2\n", ",2.5\n"),

@@ -1,4 +1,4 @@
-"""The statistics of the data card: counts, mean, spread, quartiles, quadrants and styles, exact and in constant memory.
+"""Statistics over all bars of a data set, exact and in constant memory: for the data card, and the ranks of bars.
 
 Valence and arousal have four decimals, so counting how often each of their 20,001 values occurs loses nothing.
 Statistics are over bars, so a long song weighs more than a short one; sd is the population's (ddof 0); quartiles are
@@ -18,6 +18,7 @@ import pyarrow.csv
 
 from pipeline.annotations import CURATED_STYLES, DIMENSIONS, QUADRANTS
 
+_BELOW_1 = np.nextafter(np.float32(1), np.float32(0))  # that the highest of very many bars would be rounded to
 _GRID = np.arange(-10_000, 10_001) / 10_000
 
 
@@ -49,12 +50,10 @@ class Statistics:
 
     def add(self, group: RowGroup) -> None:
         """Add the songs and bars of a row group, whose values are from −1 to 1."""
-        ratings = np.stack([group.bars[name].to_numpy() for name in DIMENSIONS])  # (2, bars)
         self.songs += group.songs.num_rows
         self.bars += group.bars.num_rows
-        indices = np.rint((ratings.astype(np.float64) + 1) * 10_000).astype(np.int64)
-        self.counts += np.stack([np.bincount(row, minlength=len(_GRID)) for row in indices])
-        pleasant, excited = ratings >= 0
+        self.counts += count_values(group.bars)
+        pleasant, excited = (group.bars[name].to_numpy() >= 0 for name in DIMENSIONS)
         self.quadrants += [int(((pleasant == q.pleasant) & (excited == q.excited)).sum()) for q in QUADRANTS]
         if CURATED_STYLES in group.songs.column_names:
             self._add_styles(group.songs[CURATED_STYLES].combine_chunks())
@@ -89,6 +88,34 @@ class Statistics:
         once = names.group_by(["song", "style"]).aggregate([])
         self.styles.update({n["values"]: n["counts"] for n in pc.value_counts(once["style"]).to_pylist()})
         self.without_style += len(styles) - len(pc.unique(once["song"]))
+
+
+class Ranks:
+    """Where a bar lies among all bars of a data set.
+
+    counts: (2, 20,001), the number of bars at each value of valence and of arousal, from −1.
+    """
+
+    def __init__(self, counts: np.ndarray):
+        below = np.cumsum(counts, axis=1) - counts
+        ranks = (below + counts / 2) / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        self._ranks = np.minimum(ranks.astype(np.float32), _BELOW_1)
+
+    def of(self, bars: pa.Table) -> list[np.ndarray]:
+        """The rank of each bar in valence, and in arousal: the share of lower bars, with half of the equal ones,
+        below 1."""
+        return [ranks[at] for ranks, at in zip(self._ranks, _indices(bars), strict=True)]
+
+
+def count_values(bars: pa.Table) -> np.ndarray:
+    """The number of bars at each value of valence and of arousal, from −1: int64 (2, 20,001)."""
+    return np.stack([np.bincount(at, minlength=len(_GRID)) for at in _indices(bars)])
+
+
+def _indices(bars: pa.Table) -> list[np.ndarray]:
+    """The index of each bar's valence, and of its arousal, among all values that there are."""
+    values = (bars[name].to_numpy().astype(np.float64) for name in DIMENSIONS)
+    return [np.rint((value + 1) * 10_000).astype(np.int64) for value in values]
 
 
 class RowGroup(NamedTuple):

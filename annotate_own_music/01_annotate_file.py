@@ -1,7 +1,9 @@
-"""Valence and arousal of your own MIDI files: a table on the screen, plots of the curves, and CSV on request.
+"""Valence and arousal of your own MIDI files: a table on the screen, plots of the curves, CSV, JSON, MIDI on request.
 
   python annotate_own_music/01_annotate_file.py song.mid
   python annotate_own_music/01_annotate_file.py song.mid more.mid folder --csv output/mine
+  python annotate_own_music/01_annotate_file.py song.mid --midi output/own/midi    with lanes and markers for a DAW
+  python annotate_own_music/01_annotate_file.py folder --json > songs.jsonl        for programs
   python -m annotate_own_music song.mid                 where the package is installed
 
 Takes files (.mid, .midi, .kar, .rmi) and folders, which are searched with all folders below them. For one song it
@@ -32,7 +34,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write bars, songs and failures to DIR as 01_annotate.py does; replaces those of an earlier command",
     )
     parser.add_argument(
-        "--plots", type=path_argument, metavar="DIR", default=PLOTS, help=f"folder for the plots (default: {PLOTS})"
+        "--midi",
+        type=path_argument,
+        metavar="DIR",
+        help="write each song to DIR with valence and arousal as controllers 102 and 103, and markers of changes",
+    )
+    parser.add_argument("--json", action="store_true", help="print a line of JSON for each song, with all bars")
+    parser.add_argument(
+        "--plots",
+        type=path_argument,
+        metavar="DIR",
+        help=f"folder for the plots (default: {PLOTS}; none with --json)",
     )
     parser.add_argument("--no-plots", action="store_true", help="draw no plots")
 
@@ -44,7 +56,9 @@ def main(settings: AnnotationSettings, arguments: argparse.Namespace) -> None:
         # Imported here, since a worker process imports this file when it starts and doesn't need it.
         from annotate_own_music.own_music import Wanted, annotate_own_music
 
-        wanted = Wanted(arguments.csv, None if arguments.no_plots else arguments.plots, arguments.bars)
+        plots = arguments.plots or (None if arguments.json else PLOTS)
+        plots = None if arguments.no_plots else plots
+        wanted = Wanted(arguments.csv, plots, arguments.bars, arguments.midi, arguments.json)
         if not annotate_own_music(arguments.paths, settings, wanted):
             sys.exit(1)
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Annotation of your own MIDI files, without a dataset: a printed table, plots and CSV in a second or two.
+"""Annotation of your own MIDI files, without a dataset: a printed table, plots, CSV, JSON and MIDI in a second or two.
 
 A song gets the same values as from 01_annotate.py, since conversion, limits and models are the same. The CSV tables
 have the columns of 01_annotate.py and are in a folder of their own, as a single part that every run writes anew.
@@ -8,7 +8,7 @@ have the columns of 01_annotate.py and are in a folder of their own, as a single
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from musetok_bridge.worker_processes import tasks_of_part
 from pipeline.annotations import FORMAT, RUN_RECORD, TABLES, begun_parts, record_path, table_path
-from pipeline.files import provenance, write_json
+from pipeline.files import atomic_write, provenance, write_json
 from pipeline.records import OWN_MUSIC, digest_of, finish_part, writer_in
 from pipeline.settings import UserError, note, one_line
 from process_gigamidi.annotation_settings import AnnotationSettings
@@ -26,22 +26,31 @@ from process_gigamidi.prediction import Annotated, Failed, Models, converters_fo
 from song_sources.midi_files import NamedFile, midi_row, named_files
 from song_sources.song_rows import Row
 
-from .printed_songs import PrintedSongs, shown
+from .emotion_track import with_emotion
+from .file_names import FileNames
+from .printed_songs import JsonSongs, PrintedSongs, WrittenFile, shown
 
 if TYPE_CHECKING:
     from .own_curves import CurvePlots
 
-MOST_PATHS = 20  # with more plots, only their folder is printed
+MOST_PATHS = 20  # with more files, only their folder is printed
+WITH_EMOTION = "-emotion.mid"  # the end of the names of files with valence and arousal: a song never replaces itself
 LONGEST_COMPLAINT = 300  # characters
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The output that a user wants. csv, plots: folders, or None for none. every_bar: print a row for every bar."""
+    """The output that a user wants.
+
+    csv, plots, midi: folders, or None for none. every_bar: print a row for every bar. json: print a line of JSON for
+    each song instead.
+    """
 
     csv: Path | None
     plots: Path | None
     every_bar: bool
+    midi: Path | None = None
+    json: bool = False
 
 
 def annotate_own_music(paths: Sequence[Path], settings: AnnotationSettings, wanted: Wanted) -> bool:
@@ -50,7 +59,7 @@ def annotate_own_music(paths: Sequence[Path], settings: AnnotationSettings, want
     For a file that can't be annotated a line is printed on standard error. Raises UserError if the weights or a folder
     can't be used or worker processes can't be started, OSError if something can't be written.
     """
-    for option, folder in (("--csv", wanted.csv), ("--plots", wanted.plots)):
+    for option, folder in (("--csv", wanted.csv), ("--plots", wanted.plots), ("--midi", wanted.midi)):
         if folder and folder.exists() and not folder.is_dir():
             raise UserError(f"{option}: {folder} is a file; name a folder")
     files, problems = named_files(paths)
@@ -59,37 +68,54 @@ def annotate_own_music(paths: Sequence[Path], settings: AnnotationSettings, want
     if not files:
         return False
     models = load_models(settings.model)
-    songs = PrintedSongs([file.name for file in files], wanted.every_bar)
-    plots: list[Path] = []
+    songs = JsonSongs() if wanted.json else PrintedSongs([file.name for file in files], wanted.every_bar)
+    written: list[WrittenFile] = []
     n_failed = 0
     with ExitStack() as stack:
         draw = _drawing(wanted.plots)
         tables = stack.enter_context(own_tables(wanted.csv, len(files), settings, models)) if wanted.csv else None
-        for song in stack.enter_context(closing(annotated(files, models, settings))):
+        rows = rows_of(files, settings.limits.file_bytes)
+        names = FileNames()
+        for song in stack.enter_context(closing(annotated(rows, models, settings))):
             if tables:
                 tables.add(song)
             if isinstance(song, Failed):
                 _complain(f"{shown(song.row.name)}: {song.reason}")
+                _say(songs.failed(song))
                 n_failed += 1
-            else:
-                _say(songs.lines(song))
-                plots += draw(song)
+                continue
+            name = names.of(song.row)
+            of_song = [WrittenFile("curves", path) for path in draw(song, name)]
+            if wanted.midi:
+                of_song.append(WrittenFile("midi", _write_midi(song, wanted.midi, name)))
+            _say(songs.lines(song, of_song))
+            written += of_song
     _say(songs.end())
-    _say(_where(plots, wanted))
+    if not wanted.json:
+        _say(_where(written, wanted))
     return not problems and not n_failed
 
 
+def _write_midi(song: Annotated, folder: Path, name: str) -> Path:
+    path = folder / f"{name}{WITH_EMOTION}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(with_emotion(song))
+    return path
+
+
 def annotated(
-    files: Sequence[NamedFile], models: Models, settings: AnnotationSettings
+    rows: Iterable[Row], models: Models, settings: AnnotationSettings
 ) -> Generator[Annotated | Failed, None, None]:
-    """The result for each file, in their order. Raises UserError if worker processes can't be started."""
+    """The result for each row, in their order. Raises UserError if worker processes can't be started."""
     with closing(converters_for(models, settings)) as converters:
-        tasks = tasks_of_part(0, _rows(files, settings.limits.file_bytes))
+        tasks = tasks_of_part(0, rows)
         for batch in predict_songs(converters.in_order(tasks), models, settings.compute.bars_per_batch):
             yield from batch.annotated()
 
 
-def _rows(files: Sequence[NamedFile], max_bytes: int) -> Iterator[Row]:
+def rows_of(files: Sequence[NamedFile], max_bytes: int) -> Iterator[Row]:
+    """A row for each file, named like it. max_bytes: of a file that are read, and one more."""
     for file, name in files:
         try:
             yield midi_row(file, name, max_bytes)
@@ -97,13 +123,13 @@ def _rows(files: Sequence[NamedFile], max_bytes: int) -> Iterator[Row]:
             yield Row("", None, {"title": name}, name, error.strerror or str(error))
 
 
-def _drawing(folder: Path | None) -> Callable[[Annotated], list[Path]]:
-    """A function that draws a song into the folder and returns the paths; with None it draws nothing."""
+def _drawing(folder: Path | None) -> Callable[[Annotated, str], list[Path]]:
+    """A function that draws a song into the folder under a name and returns the paths; with None it draws nothing."""
     if folder is None:
-        return lambda song: []
+        return lambda song, name: []
     # In a thread, so that matplotlib is imported while the worker process starts.
     plots = ThreadPoolExecutor(1).submit(_curve_plots, folder)
-    return lambda song: plots.result().draw(song)
+    return lambda song, name: plots.result().draw(song, name)
 
 
 def _curve_plots(folder: Path) -> CurvePlots:
@@ -112,11 +138,13 @@ def _curve_plots(folder: Path) -> CurvePlots:
     return CurvePlots(folder)
 
 
-def _where(plots: Sequence[Path], wanted: Wanted) -> list[str]:
+def _where(written: Sequence[WrittenFile], wanted: Wanted) -> list[str]:
     """Lines that say where everything was written."""
-    lines = [f"curves: {path}" for path in plots]
-    if len(lines) > MOST_PATHS:
-        lines = [f"curves: {len(plots):,} plots in {wanted.plots}"]
+    lines = []
+    for kind, folder in (("curves", wanted.plots), ("midi", wanted.midi)):
+        paths = [file.path for file in written if file.kind == kind]
+        many = len(paths) > MOST_PATHS
+        lines += [f"{kind}: {len(paths):,} files in {folder}"] if many else [f"{kind}: {path}" for path in paths]
     return lines + [f"table:  {path}" for path in (own_table_paths(wanted.csv) if wanted.csv else [])]
 
 

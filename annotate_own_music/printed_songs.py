@@ -1,20 +1,66 @@
-"""Annotated songs as lines of text: one song as a table of its bars, several songs as a table with a row for each."""
+"""Annotated songs as lines of text: a table of one song's bars, a row for each of several songs, or JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from musetok_bridge.bars import Bars
+from pipeline.annotations import BARS, COUNT, MD5, SONGS, Column, Kind
 from pipeline.settings import counted, one_line
-from process_gigamidi.prediction import Annotated
+from process_gigamidi.part_files import bar_values, song_values
+from process_gigamidi.prediction import Annotated, Failed
 
 MOST_ROWS = 40  # of a song's table, so that it fits on a screen; --bars prints more
 MOST_METERS = 3  # named in a line
 LONGEST_NAME = 40
 _BARS_HEADER = ("bar", "seconds", "meter", "notes", "valence", "arousal")
 _SD = "± is one standard deviation of the prediction's error"
+
+
+class WrittenFile(NamedTuple):
+    """A file that was made of a song. kind: curves or midi."""
+
+    kind: str
+    path: Path
+
+
+class JsonSongs:
+    """Makes a line of JSON for each song: its name, the columns of `songs`, and its bars with the columns of `bars`."""
+
+    def lines(self, song: Annotated, files: Sequence[WrittenFile]) -> list[str]:
+        """The line of the next song. files: what was made of it."""
+        bars = bar_values(song.row.md5, song.bars, song.predicted)
+        columns = [column for column in BARS if column is not MD5]
+        rows = [_as_json(columns, row) for row in zip(*(bars[column.name] for column in columns), strict=True)]
+        of_song = song_values(song.row.md5, song.bars, song.predicted)
+        facts = _as_json(SONGS, [of_song[column.name] for column in SONGS])
+        paths = {kind: [str(f.path) for f in files if f.kind == kind] for kind in dict.fromkeys(f.kind for f in files)}
+        return [json.dumps({"file": song.row.name, **facts, **paths, "bars": rows}, ensure_ascii=False)]
+
+    def failed(self, song: Failed) -> list[str]:
+        """The line of a song that can't be annotated: its name, md5, and why."""
+        why = {"file": song.row.name, "md5": song.row.md5, "stage": song.stage, "error": song.reason}
+        return [json.dumps(why, ensure_ascii=False)]
+
+    def end(self) -> list[str]:
+        """No lines."""
+        return []
+
+
+def _as_json(columns: Sequence[Column], row: Iterable[Any]) -> dict[str, Any]:
+    """A row as a JSON object; real numbers have as many decimals as in CSV."""
+    return {column.name: _json_value(column.kind, value) for column, value in zip(columns, row, strict=True)}
+
+
+def _json_value(kind: Kind, value: Any) -> Any:
+    if kind.decimals is not None:
+        return round(float(value), kind.decimals) + 0.0  # no minus before a zero
+    return int(value) if kind == COUNT else value
 
 
 class PrintedSongs:
@@ -29,12 +75,16 @@ class PrintedSongs:
         self._width = max(len(shown(name)) for name in names)
         self._begun = False
 
-    def lines(self, song: Annotated) -> list[str]:
-        """The lines of the next song."""
+    def lines(self, song: Annotated, files: Sequence[WrittenFile] = ()) -> list[str]:
+        """The lines of the next song. files: what was made of it, which is said at the end of all."""
         first, self._begun = not self._begun, True
         if self._as_rows:
             return [self._header()] * first + [self._row(song)]
         return [*[""] * (not first), *heading(song), "", *bar_table(song, self._every_bar)]
+
+    def failed(self, song: Failed) -> list[str]:
+        """No lines: errors are printed elsewhere."""
+        return []
 
     def end(self) -> list[str]:
         """Lines that explain the numbers above them; none if there was no song."""

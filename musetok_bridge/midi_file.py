@@ -17,7 +17,7 @@ Association.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -154,6 +154,19 @@ def track_events(chunk: bytes) -> Iterator[Event]:
         if head == _END_OF_TRACK:
             return
         position += size
+
+
+def written_track(events: Iterable[Event]) -> bytes:
+    """The chunk of a track, with its name and length. events: in the order of their ticks, the last one the end."""
+    before, content = 0, bytearray()
+    for tick, head, data in events:
+        while tick - before > _LONGEST_PAUSE:
+            content += _as_number(_LONGEST_PAUSE) + _NOTHING
+            before += _LONGEST_PAUSE
+        length = _as_number(len(data)) if head[0] in (_META, _SYSEX, _SYSEX_GOES_ON) else b""
+        content += _as_number(tick - before) + head + length + data
+        before = tick
+    return _TRACK + len(content).to_bytes(4, "big") + content
 
 
 def _unwrapped(music: bytes) -> bytes:
@@ -322,25 +335,18 @@ def _written_anew(music: bytes, tracks: list[bytes]) -> PlainMidi:
     n_begun = n_clamped = 0
     written = [b"MThd\0\0\0\6" + music[8:_HEADER]]
     for chunk in tracks:
-        before, content = 0, bytearray()
+        events = []
         for tick, head, data in track_events(chunk):
             if _SYSEX <= head[0] < _META or len(data) < _SHORTEST.get(head, 0):
                 continue
             if head[0] == _META:
-                if head == _METER:
-                    data = data[:1] + min(data[1:2], _LARGEST_POWER)
-                data = data[: _SHORTEST.get(head)]
-                body = _as_number(len(data)) + data
+                plain = data[:1] + min(data[1:2], _LARGEST_POWER) if head == _METER else data[: _SHORTEST.get(head)]
             else:
-                body = data.translate(_AT_MOST_127)
-                n_begun += head[0] & 0xF0 == _NOTE_ON and body[1] > 0
-                n_clamped += sum(map(int.__ne__, body, data)) if body != data else 0
-            while tick - before > _LONGEST_PAUSE:
-                content += _as_number(_LONGEST_PAUSE) + _NOTHING
-                before += _LONGEST_PAUSE
-            content += _as_number(tick - before) + head + body
-            before = tick
-        written.append(b"MTrk" + len(content).to_bytes(4, "big") + content)
+                plain = data.translate(_AT_MOST_127)
+                n_begun += head[0] & 0xF0 == _NOTE_ON and plain[1] > 0
+                n_clamped += sum(map(int.__ne__, plain, data)) if plain != data else 0
+            events.append(Event(tick, head, plain))
+        written.append(written_track(events))
     return PlainMidi(b"".join(written), n_begun, n_clamped)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from script_runs import run_script
 
 from analyze_emotion_annotations.annotation_tables import find_songs, parts_of
 from annotate_own_music import own_curves, own_music
-from annotate_own_music.own_curves import plot_name
+from annotate_own_music.file_names import file_name
 from annotate_own_music.own_music import Wanted, annotate_own_music
 from annotate_own_music.printed_songs import LONGEST_NAME, MOST_ROWS, bars_per_row, shown
 from pipeline.annotations import TABLES
@@ -75,7 +76,7 @@ def test_the_song_that_is_drawn_has_the_values_of_its_tables(synthetic, tmp_path
     assert annotated([midi], csv=tmp_path / "own")
     settings = settings_for()
     files, _ = named_files([midi])
-    (outcome,) = own_music.annotated(files, load_models(settings.model), settings)
+    (outcome,) = own_music.annotated(own_music.rows_of(files, 10**6), load_models(settings.model), settings)
     song = own_curves.as_song(outcome)
     assert (song.md5, song.title) == (midi_md5(midi.read_bytes()), midi.name)
     assert song.bar_number[0] > 0 and song.n_notes[0] > 0
@@ -151,7 +152,7 @@ def test_the_results_of_another_command_are_not_overwritten(music, tmp_path, rec
     "called", ["../../etc/passwd.mid", "a/b.mid", "$<>|:*?.mid", "x" * 400 + ".mid", "月.mid", "..mid"]
 )
 def test_a_plot_stays_in_its_folder_whatever_its_song_is_called(called):
-    name = plot_name(called)
+    name = file_name(called)
     assert name and "/" not in name and not name.startswith(".") and len(name.encode()) <= 120
 
 
@@ -252,5 +253,29 @@ def test_a_file_that_went_away_says_so(music, capsys, monkeypatch):
         raise FileNotFoundError(2, "No such file or directory")
 
     monkeypatch.setattr(Path, "open", gone)
-    (row,) = own_music._rows([NamedFile(music / "random_mix.mid", "random_mix.mid")], 10)
+    (row,) = own_music.rows_of([NamedFile(music / "random_mix.mid", "random_mix.mid")], 10)
     assert row.read_error == "No such file or directory" and row.music is None
+
+
+def test_json_is_a_line_for_each_song_with_the_values_of_its_tables(music, tmp_path):
+    (music / "broken.mid").write_bytes(b"MThd")
+    made = run_script(SCRIPT, str(music), "--json", "--csv", str(tmp_path / "own"), "--midi", str(tmp_path / "midi"))
+    assert made.returncode == 1 and "broken.mid: unreadable" in made.stderr
+    lines = [json.loads(line) for line in made.stdout.splitlines()]
+    assert [line["file"] for line in lines] == ["below/long_notes.mid", "broken.mid", "meter_3_4.mid", "random_mix.mid"]
+    failed = lines.pop(1)
+    assert failed["stage"] == "parse" and failed["error"].startswith("unreadable") and "bars" not in failed
+    songs, bars = read(tmp_path / "own", "songs").set_index("md5"), read(tmp_path / "own", "bars").set_index("md5")
+    for line in lines:
+        assert Path(line["midi"][0]).is_file() and "curves" not in line
+        row, own = songs.loc[line["md5"]], bars.loc[line["md5"]]
+        for name in ("n_bars", "n_notes", "duration_seconds", "valence_mean", "left_out_drums"):
+            assert line[name] == row[name], name
+        for name in own.columns:
+            assert [bar[name] for bar in line["bars"]] == own[name].tolist(), name
+
+
+def test_json_draws_where_plots_are_asked_for(music, tmp_path):
+    made = run_script(SCRIPT, str(music / "random_mix.mid"), "--json", "--plots", str(tmp_path / "plots"))
+    (line,) = map(json.loads, made.stdout.splitlines())
+    assert sorted(line["curves"]) == sorted(map(str, (tmp_path / "plots").iterdir())) and len(line["curves"]) == 2

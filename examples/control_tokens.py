@@ -1,0 +1,61 @@
+"""Control tokens for a music generator: valence and arousal of each bar, in even bins, before the tokens of the bar.
+
+    python examples/control_tokens.py song.mid output/gigamidi-export
+
+prints MuseTok's words of a song of the published data set with two control tokens before each bar. Another tokenizer's
+tokens work as well, if one of them begins each bar from tick 0 on, as MidiTok's "Bar_None" does in its REMI:
+
+    tokens = miditok.REMI()(symusic.Score("song.mid"))[0].tokens
+    list(with_controls(tokens, "Bar_None", 0, controls_of(song)))
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from musetok_bridge import score_to_bars
+from musetok_bridge.vocabulary import WORDS
+from pipeline.files import midi_md5
+
+BINS = 8
+
+
+def controls_of(song: Mapping[str, Any]) -> dict[int, list[str]]:
+    """The control tokens of each bar by its number. song: a row of the published `songs`, with ranks below 1."""
+    rows = zip(song["bar_number"], song["valence_rank"], song["arousal_rank"], strict=True)
+    return {bar: [f"Valence_{int(BINS * v)}", f"Arousal_{int(BINS * a)}"] for bar, v, a in rows}
+
+
+def with_controls(
+    tokens: Iterable[str], bar_token: str, first_bar: int, controls: Mapping[int, list[str]]
+) -> Iterator[str]:
+    """The tokens with each bar's controls before its bar token. first_bar: the number of the first bar that has one."""
+    bar = first_bar
+    for token in tokens:
+        if token == bar_token:
+            yield from controls.get(bar, [])
+            bar += 1
+        yield token
+
+
+def main() -> None:
+    """Print the tokens of a song, a bar a line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("midi", type=Path, metavar="SONG", help="a MIDI file of the data set")
+    parser.add_argument("export", type=Path, metavar="FOLDER", help="what publish_annotations/01_export.py wrote")
+    arguments = parser.parse_args()
+    music = arguments.midi.read_bytes()
+    found = pq.read_table(arguments.export / "songs", filters=[("md5", "==", midi_md5(music))]).to_pylist()
+    if not found:
+        sys.exit(f"error: {arguments.midi} is no song of {arguments.export}")
+    bars = score_to_bars(music, merge_doubled=True, thin_long_bars=True)
+    tokens = with_controls((WORDS[i] for i in bars.words), "Bar_None", int(bars.bar_number[0]), controls_of(found[0]))
+    print(" ".join(tokens).replace(" Valence", "\nValence"))
+
+
+if __name__ == "__main__":
+    main()

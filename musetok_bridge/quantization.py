@@ -17,6 +17,7 @@ _RUNS = tuple(  # step between members and span, in triplet sixteenths, and a ma
     for between, steps in ((1, 5), (2, 5), (4, 5), (1, 2), (2, 2), (4, 2), (8, 2))
 )
 _LONGEST_RUN = max(last for _, last, _ in _RUNS)
+_BETWEEN_MEMBERS = {i for between, last, _ in _RUNS for i in range(between, last + 1, between)}  # triplet sixteenths
 
 
 def _grid_neighbours(grid_steps: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -95,12 +96,13 @@ def find_triplets(onsets: np.ndarray, stretches: Stretches) -> tuple[np.ndarray,
     present[step] = True
     _, _, bar_end = stretches.bar_of_ticks(onsets[candidates])
     room = bar_end - onsets[candidates]
+    follows = {i: present[step + i] for i in _BETWEEN_MEMBERS}
     run = np.full(len(step), -1)
     for r in reversed(range(len(_RUNS))):
         between, last, _ = _RUNS[r]
         fits = room > TRIPLET_SIXTEENTH * last
         for i in range(between, last + 1, between):
-            fits &= present[step + i]
+            fits &= follows[i]
         run[fits] = r
 
     members = bytearray(len(present))

@@ -7,6 +7,7 @@ and from what drums and instruments play.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import symusic.core
@@ -38,7 +39,7 @@ class BarViews:
     whole: np.ndarray
     band: np.ndarray
 
-    @property
+    @cached_property
     def has_pitch(self) -> bool:
         """Whether the piece has a pitched note: without one, most features are UNHEARD."""
         return not np.isnan(self.whole).any()

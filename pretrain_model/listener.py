@@ -174,9 +174,10 @@ class Listener:
         extreme = np.minimum(np.abs(from_mean), _MOST_EXTREME) * (1 - beyond / _STRANGE).clip(0, 1)[:, None]
         other = np.zeros_like(moments) if self.config.context == "heard" else moments - moments.mean(axis=0) - moving
         other = np.abs(other) / self.weights["error.spread"]
-        return np.stack(
-            [np.stack([extreme[:, k], unlike, few, other[:, k], -from_mean[:, 0]], axis=1) for k in range(2)]
-        )
+        causes = np.empty((2, len(rating), len(ERROR_CAUSES)))
+        for i, cause in enumerate((extreme.T, unlike, few, other.T, -from_mean[:, 0])):
+            causes[..., i] = cause
+        return causes
 
     def _error_sd(self, rating: np.ndarray, views: BarViews, causes: np.ndarray) -> np.ndarray:
         """The standard deviations of the errors, (n, 2)."""
@@ -209,8 +210,8 @@ def distance(scaled: np.ndarray) -> np.ndarray:
 def free_of_grid(rows: np.ndarray, view: View, width: int) -> np.ndarray:
     """How far music is free of a beat grid, 0 to 1, for each row of a view."""
     first = 0 if view == "whole" else MEANS_BEFORE * width  # of the means over all that the row knows
-    off_grid = np.nan_to_num(rows[:, first + _OFF_GRID])
-    return rises(off_grid, *FREE)
+    off_grid = rows[:, first + _OFF_GRID]
+    return rises(np.where(np.isnan(off_grid), 0, off_grid), *FREE)
 
 
 def weight_shapes(config: ListenerConfig) -> dict[str, tuple[int, ...]]:

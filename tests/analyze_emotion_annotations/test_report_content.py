@@ -88,6 +88,7 @@ def test_the_tables_have_the_values_of_the_analysis(annotations, library, unillu
         row |= {"num_tracks": i % 4, "NOMML": f"[{i}]", INSTRUMENT_CATEGORY: i % 3}
     found, report = reported(annotations(library))
     rows = {row["name"]: row for row in table_of(report, f"styles-{STYLE}")}
+    assert list(rows["folk"])[:4] == ["name", "n_songs", "valence_mean", "arousal_mean"]
     assert list(rows) == ["folk", "jazz", "blues", "pop", "(none)"]
     for name, row in rows.items():
         expected = row_of(found.table, STYLE, name)

@@ -108,7 +108,7 @@ def test_the_report_of_a_hostile_folder_opens_and_draws_a_song(open_report, anno
     assert page.evaluate("window.broken") is None
     assert page.locator("figure img").count() == 5
     rows = page.locator("[data-table=extreme-songs] tr.choosable")
-    bars = int(rows.nth(2).locator("td").nth(4).inner_text())
+    bars = int(rows.nth(2).locator("td").nth(6).inner_text())
     title = rows.nth(2).locator("td").first.evaluate("(cell) => cell.parentElement.cells[1].textContent")
     rows.nth(2).click()
     panel = page.get_by_role("complementary", name="Song")

@@ -56,9 +56,9 @@ class Table:
     """Rows of cells in the order of the columns.
 
     A cell of a text column is a text. Any other cell is a number, None, or (value, low, high), a value with its 95 %
-    interval, which is sorted by the value. No two columns share a label. song_of_row: for each row the md5 of the song that it draws when chosen, ""
-    for none; () if no row draws a song. sort_by: key of the column that the rows are first sorted by; "" keeps their
-    order.
+    interval, which is sorted by the value. No two columns share a label. song_of_row: for each row the md5 of the song
+    that it draws when chosen, "" for none; () if no row draws a song. sort_by: key of the column that the rows are
+    first sorted by; "" keeps their order.
     """
 
     name: str

@@ -32,6 +32,7 @@ DIMENSIONS = ("valence", "arousal")
 FORMAT = 5
 RUN_RECORD = "run.json"
 RECORDS = "parts"  # folder of the parts' records
+MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")  # the title of a song from a folder of MIDI files ends in one of them
 
 
 class Quadrant(NamedTuple):

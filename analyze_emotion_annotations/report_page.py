@@ -72,13 +72,17 @@ class Table:
 
 @dataclass(frozen=True)
 class ReportPlot:
-    """A plot as an image file. alt: a description for readers who can't see it."""
+    """A plot as an image file. alt: a description for readers who can't see it.
+
+    narrow: the plot as a narrow window shows it, in the same form; None if it has no layout of its own for that.
+    """
 
     name: str
     caption: str
     alt: str
     image: bytes
     form: Literal["png", "svg"]
+    narrow: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -153,8 +157,8 @@ def _policy(style: str, script: str) -> Markup:
     )
 
 
-def _data_address(plot: ReportPlot) -> str:
-    return f"data:{_MEDIA_TYPES[plot.form]};base64,{base64.b64encode(plot.image).decode()}"
+def _data_address(image: bytes, form: str) -> str:
+    return f"data:{_MEDIA_TYPES[form]};base64,{base64.b64encode(image).decode()}"
 
 
 def _data(report: Report) -> dict[str, Any]:

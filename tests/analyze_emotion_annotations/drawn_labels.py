@@ -16,7 +16,7 @@ def covered_labels(figure: Figure) -> list[tuple[str, str]]:
 
     def draw(text: Text, renderer: object) -> None:  # ticks outside the limits of their axis are never drawn
         if text.get_visible() and text.get_text().strip():
-            drawn.append((text.get_text(), text.get_window_extent()))
+            drawn.append((text.get_text(), Text.get_window_extent(text)))  # without the line of an annotation
 
     with patch.object(Text, "draw", draw):
         FigureCanvasAgg(figure).draw()

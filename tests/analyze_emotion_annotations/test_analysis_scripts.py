@@ -85,7 +85,7 @@ def test_a_report_of_unfinished_annotations(annotations, library, tmp_path, run_
     assert files_in(tmp_path / "results") == {"report.html"}
     assert "1 unfinished part of" in done.stdout and "results/report.html" in done.stdout
     page = (tmp_path / "results" / "report.html").read_text(encoding="utf-8")
-    assert "20 songs" in page and page.count("data:image/png;base64,") == 5
+    assert "20 songs" in page and page.count("data:image/png;base64,") == 10  # wide and narrow
 
 
 def test_plots_are_written_in_the_formats_asked_for(annotations, tmp_path, run_here):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 
@@ -145,6 +146,21 @@ def test_a_plot_that_is_too_wide_is_enlarged_in_its_own_box(open_report):
     assert_fits(page)
     plot.click()
     assert plot.locator("img").bounding_box()["width"] == before
+
+
+def test_a_narrow_window_shows_a_plot_in_its_narrow_layout(open_report):
+    report = example_report(4)
+    wide = report.sections[0].plots[0]
+    svg = b'<svg xmlns="http://www.w3.org/2000/svg" width="{}" height="20"><rect width="9" height="9"/></svg>'
+    plot = dataclasses.replace(wide, image=svg.replace(b"{}", b"1200"), narrow=svg.replace(b"{}", b"420"), form="svg")
+    page = open_report(
+        dataclasses.replace(report, sections=(dataclasses.replace(report.sections[0], plots=(plot,)),)), 400
+    )
+    image = page.locator("figure img").first
+    assert image.evaluate("(image) => image.naturalWidth") == 420
+    assert_fits(page)
+    page.set_viewport_size({"width": 1600, "height": 900})
+    page.wait_for_function("document.querySelector('figure img').naturalWidth === 1200")
 
 
 def test_on_a_narrow_window_the_contents_fold_away(open_report):

@@ -1,8 +1,8 @@
 """Curves of valence and arousal over the bars and over the seconds of songs.
 
 Takes the songs named by the setting songs.md5 from the annotations that process_gigamidi/01_annotate.py wrote, and
-writes one plot for each, curves/MD5.png and curves/MD5.svg. For MIDI files of your own use
-annotate_own_music/01_annotate_file.py.
+writes one plot for each, as PNG and SVG, into the folder curves: named by the song's md5, or in annotations of a folder
+of MIDI files by the file. annotate_own_music/01_annotate_file.py draws MIDI files without annotating a folder first.
 """
 
 from __future__ import annotations
@@ -13,18 +13,21 @@ from analyze_emotion_annotations.analysis_settings import SETTINGS_FILE, Analysi
 from analyze_emotion_annotations.annotation_tables import find_songs, parts_of
 from analyze_emotion_annotations.plot_canvas import save_plot
 from analyze_emotion_annotations.song_curves import plot_song
-from pipeline.settings import run_script
+from pipeline.file_names import FileNames
+from pipeline.settings import counted, run_script
 
 
 def main(settings: AnalysisSettings) -> None:
     """Draw every song asked for and print where the plots are."""
     output = Path(settings.output.dir)
     parts, _ = parts_of(Path(settings.input.dir))
-    for song in find_songs(parts, settings.songs.md5, settings.songs.first):
+    songs, names = find_songs(parts, settings.songs.md5, settings.songs.first), FileNames()
+    for song in songs:
         figure = plot_song(song, settings.plot.dpi)
-        print(*save_plot(figure, output / "curves", song.plot_name, settings.plot.formats), sep="\n")
-    if not settings.songs.md5:
-        print(f"these are the first songs, at most {settings.songs.first}: songs.first draws more, songs.md5 chooses")
+        print(*save_plot(figure, output / "curves", names.of(song.title, song.md5), settings.plot.formats), sep="\n")
+    n_songs = sum(part.n_songs for part in parts)
+    if len(songs) < n_songs and not settings.songs.md5:
+        print(f"{len(songs):,} of {counted(n_songs, 'song')} drawn: songs.first draws more, songs.md5 chooses")
 
 
 if __name__ == "__main__":

@@ -39,10 +39,11 @@ _SONG_COLUMNS = ("title", "artist", "duration_seconds")
 
 @dataclass(frozen=True)
 class Part:
-    """The two tables of one finished part."""
+    """The two tables of one finished part, and the number of its songs."""
 
     bars: Path
     songs: Path
+    n_songs: int
 
 
 def parts_of(folder: Path) -> tuple[list[Part], int]:
@@ -59,8 +60,8 @@ def parts_of(folder: Path) -> tuple[list[Part], int]:
         raise UserError(f"{folder}: no finished part (no record in {RECORDS}/, next to the tables); run {annotate}")
     parts = []
     for part in sorted(finished):
-        read_record(folder, part)  # a part whose record is damaged may be anything
-        parts.append(Part(table_path(folder, "bars", part), table_path(folder, "songs", part)))
+        totals = read_record(folder, part).totals  # a part whose record is damaged may be anything
+        parts.append(Part(table_path(folder, "bars", part), table_path(folder, "songs", part), totals.songs))
         for path in (parts[-1].bars, parts[-1].songs):
             if not path.is_file():  # a named pipe would be waited for
                 raise UserError(f"{path}: can't be read as a table of annotations: no such file; {verify}")

@@ -8,12 +8,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from pipeline.annotations import DIMENSIONS
 from pipeline.records import read_run
 
 from .analysis import Analysis
 from .annotation_tables import failure_counts, find_songs
-from .plot_canvas import boxes_for_missing_letters
+from .plot_canvas import NARROW, boxes_for_missing_letters
 from .plots import plots_of
 from .report_page import Report, ReportPlot, Section, Table
 from .report_tables import (
@@ -32,13 +34,18 @@ MOST_COMPARISONS = 1_000  # most rows of the table of styles compared; compariso
 # (0.8; J. Cohen, Statistical power analysis for the behavioral sciences, 1988) would include 0, since its half width
 # for n and n songs is 1.96 √(2/n + 0.8²/4n).
 FEWEST_SONGS = 13
+NARROW_SHARPNESS = 2  # a telephone's screen has at least two pixels where others have one
 _STYLE_PLOTS = ("styles", "planes", "ridgelines", "quadrants", "trajectories")
 
 
 def report_of(analysis: Analysis, folder: Path, dpi: int, record: dict[str, object]) -> Report:
     """The report of an analysis. folder: the annotations. record: the analysis's provenance."""
     run = read_run(folder) or {}
-    plots = {plot.name: _plot(plot.figure, plot.name, plot.caption, dpi) for plot in plots_of(analysis, dpi)}
+    narrow = {plot.name: _png(plot.figure, NARROW_SHARPNESS * dpi) for plot in plots_of(analysis, dpi, NARROW)}
+    plots = {
+        name: ReportPlot(name, caption, caption, _png(figure, dpi), "png", narrow[name])
+        for name, figure, caption in plots_of(analysis, dpi)
+    }
     songs, bars = (int(analysis.all_songs[name]) for name in ("n_songs", "n_bars"))
     return Report(
         title="Valence and arousal, bar by bar",
@@ -234,8 +241,8 @@ def _songs_of(analysis: Analysis) -> list[Song]:
     return find_songs(parts, list(analysis.songs["md5"]), first=0) if parts else []
 
 
-def _plot(figure: Any, name: str, caption: str, dpi: int) -> ReportPlot:
+def _png(figure: Figure, dpi: int) -> bytes:
     image = io.BytesIO()
     with boxes_for_missing_letters():
         figure.savefig(image, format="png", dpi=dpi)
-    return ReportPlot(name, caption, caption, image.getvalue(), "png")
+    return image.getvalue()

@@ -56,9 +56,9 @@ class Table:
     """Rows of cells in the order of the columns.
 
     A cell of a text column is a text. Any other cell is a number, None, or (value, low, high), a value with its 95 %
-    interval, which is sorted by the value. song_of_row: for each row the md5 of the song that it draws when chosen, ""
-    for none; () if no row draws a song. sort_by: key of the column that the rows are first sorted by; "" keeps their
-    order.
+    interval, which is sorted by the value. No two columns share a label. song_of_row: for each row the md5 of the song
+    that it draws when chosen, "" for none; () if no row draws a song. sort_by: key of the column that the rows are
+    first sorted by; "" keeps their order.
     """
 
     name: str
@@ -72,13 +72,17 @@ class Table:
 
 @dataclass(frozen=True)
 class ReportPlot:
-    """A plot as an image file. alt: a description for readers who can't see it."""
+    """A plot as an image file. alt: a description for readers who can't see it.
+
+    narrow: the plot as a narrow window shows it, in the same form; None if it has no layout of its own for that.
+    """
 
     name: str
     caption: str
     alt: str
     image: bytes
     form: Literal["png", "svg"]
+    narrow: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ def render(report: Report) -> str:
 
     Raises ValueError if a row has more or fewer cells than its table has columns, a cell is not of its column's kind, a
     table is sorted by a column that it doesn't have, a song has no bars or arrays of different lengths, or two
-    sections, tables or plots share a name.
+    sections, tables, plots or columns of a table share a name.
     """
     _check(report)
     style = (_FILES / "page.css").read_text(encoding="utf-8")
@@ -153,8 +157,8 @@ def _policy(style: str, script: str) -> Markup:
     )
 
 
-def _data_address(plot: ReportPlot) -> str:
-    return f"data:{_MEDIA_TYPES[plot.form]};base64,{base64.b64encode(plot.image).decode()}"
+def _data_address(image: bytes, form: str) -> str:
+    return f"data:{_MEDIA_TYPES[form]};base64,{base64.b64encode(image).decode()}"
 
 
 def _data(report: Report) -> dict[str, Any]:
@@ -237,6 +241,9 @@ def _check(report: Report) -> None:
             cells = [row[i] for row in table.rows if row[i] is not None]
             if any(isinstance(cell, str) != (column.kind == "text") for cell in cells):
                 raise ValueError(f"table {table.name}: a cell of {column.key} is not of its kind, {column.kind}")
+        labels = [column.label for column in table.columns]
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"table {table.name}: two columns share a label: {', '.join(labels)}")
         if table.sort_by and table.sort_by not in {column.key for column in table.columns}:
             raise ValueError(f"table {table.name}: no column {table.sort_by} to sort by")
     for curve in report.curves:

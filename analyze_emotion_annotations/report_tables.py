@@ -12,17 +12,22 @@ from pipeline.cells import style_names
 
 from .report_page import Cell, Table, TableColumn
 
+_MEANS = tuple(
+    TableColumn(
+        f"{dimension}_mean", f"mean {dimension}", "signed", f"mean {dimension} of bars, with its 95 % interval", 3
+    )
+    for dimension in DIMENSIONS
+)
 _MEASURES = (
     *(
-        TableColumn(f"{dimension}_{name}", f"{dimension}{label}", "signed" if signed else "number", help, decimals)
+        TableColumn(f"{dimension}_{name}", f"{dimension} {name}", "signed" if signed else "number", help, decimals)
         for dimension in DIMENSIONS
-        for name, label, signed, help, decimals in (
-            ("mean", "", True, f"mean {dimension} of bars, with its 95 % interval", 3),
-            ("sd", " sd", False, f"standard deviation of {dimension} over bars", 3),
-            ("q25", " q25", True, f"a quarter of the bars have a lower {dimension}", 3),
-            ("median", " median", True, f"half of the bars have a lower {dimension}", 3),
-            ("q75", " q75", True, f"three quarters of the bars have a lower {dimension}", 3),
-            ("change", " change", False, f"mean absolute change of {dimension} from bar to bar", 4),
+        for name, signed, help, decimals in (
+            ("sd", False, f"standard deviation of {dimension} over bars", 3),
+            ("q25", True, f"a quarter of the bars have a lower {dimension}", 3),
+            ("median", True, f"half of the bars have a lower {dimension}", 3),
+            ("q75", True, f"three quarters of the bars have a lower {dimension}", 3),
+            ("change", False, f"mean absolute change of {dimension} from bar to bar", 4),
         )
     ),
     *(
@@ -33,10 +38,14 @@ _MEASURES = (
 
 
 def group_table(rows: pd.DataFrame, name: str, caption: str, heading: str) -> Table:
-    """A row for each group, in the given order, with all its statistics. heading: what a group is, e.g. style."""
+    """A row for each group, in the given order, with all its statistics. heading: what a group is, e.g. style.
+
+    The means of valence and arousal come first, side by side, so that a narrow window shows both.
+    """
     columns = (
         TableColumn("name", heading, "text"),
         TableColumn("n_songs", "songs", "count"),
+        *_MEANS,
         TableColumn("n_bars", "bars", "count"),
         *_MEASURES,
     )
@@ -44,6 +53,7 @@ def group_table(rows: pd.DataFrame, name: str, caption: str, heading: str) -> Ta
         (
             str(row["name"]),
             int(row["n_songs"]),
+            *(_interval(row, column.key) for column in _MEANS),
             int(row["n_bars"]),
             *(_interval(row, column.key) for column in _MEASURES),
         )
@@ -80,10 +90,10 @@ def song_table(rows: pd.DataFrame, name: str, caption: str) -> Table:
         TableColumn("list", "list", "text"),
         TableColumn("title", "title", "text"),
         TableColumn("artist", "artist", "text"),
+        TableColumn("valence", "mean valence", "signed", "mean over the song's bars"),
+        TableColumn("arousal", "mean arousal", "signed", "mean over the song's bars"),
         TableColumn("style", "style", "text"),
         TableColumn("n_bars", "bars", "count"),
-        TableColumn("valence", "valence", "signed", "mean over the song's bars"),
-        TableColumn("arousal", "arousal", "signed", "mean over the song's bars"),
         TableColumn("valence_sd", "valence sd", "number", "standard deviation over the song's bars"),
         TableColumn("arousal_sd", "arousal sd", "number", "standard deviation over the song's bars"),
         TableColumn("valence_change", "valence change", "number", "mean absolute change from bar to bar", 3),

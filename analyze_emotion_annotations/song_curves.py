@@ -1,11 +1,13 @@
 """The plot of a song: valence and arousal of its bars, over bars and over seconds, above the number of notes.
 
-A bar keeps its value from its start to its end, so curves and bands are steps. This module doesn't import pandas or
-DuckDB, so that a single file is drawn quickly.
+Bars move little within a song, so over bars each curve is drawn a second time, enlarged to the song's own range. A bar
+keeps its value from its start to its end, so curves and bands are steps. This module doesn't import pandas or DuckDB,
+so that a single file is drawn quickly.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +22,10 @@ from .plot_canvas import BLUE, DARK, FAINT, GREY, VERMILLION, new_figure
 
 _CURVES = (("valence", BLUE, "unpleasant", "pleasant"), ("arousal", VERMILLION, "calm", "excited"))
 _BAND = 0.17  # opacity that keeps both bands visible where they overlap
+_HEIGHT = 11.1  # of the figure, in inches, as are the heights below
 _LEFT, _WIDTH = 0.065, 0.915  # left edge and width of all panels, as shares of the figure
-_CURVES_HEIGHT, _NOTES_HEIGHT, _BETWEEN = 0.26, 0.05, 0.03
+_WHOLE_HEIGHT, _OWN_HEIGHT, _NOTES_HEIGHT, _GAP = 2.1, 0.95, 0.45, 0.29
+_SMALLEST_RANGE = 0.1  # of an enlarged curve, so that differences far below the prediction's error don't look large
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,6 @@ class Song:
     valence_error_sd: np.ndarray | None = None  # (n,) standard deviation of the prediction's error; None if unknown
     arousal_error_sd: np.ndarray | None = None
     n_notes: np.ndarray | None = None  # (n,) notes that begin in the bar; None if unknown
-
-    @property
-    def plot_name(self) -> str:
-        """The md5, made safe as a file name in case a data set has another text as md5."""
-        return "".join(letter if letter.isalnum() else "_" for letter in self.md5[:50]) or "_"
 
 
 def bar_widths(position: np.ndarray, number: np.ndarray, end: float) -> np.ndarray:
@@ -77,74 +76,118 @@ def band(values: np.ndarray, sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def plot_song(song: Song, dpi: int) -> Figure:
-    """Draw a song over bars and over seconds: the curves from −1 to 1 with their bands, and the number of notes."""
-    figure = new_figure(12.0, 9.0, dpi)
-    last_bar = float(song.bar_number[-1] + 1)
-    over_bars = _draw_over(figure, 0.53, song, song.bar_number, last_bar, song.n_notes, "notes in the bar")
-    over_bars.set_xlabel("bar (counted from 0)", fontsize=12)
+    """Draw a song over bars and over seconds: the curves from −1 to 1 with their bands, and the number of notes.
+
+    Over bars each curve is also drawn in the song's own range, with its mean.
+    """
+    figure = new_figure(12.0, _HEIGHT, dpi)
+    bars = _Timeline(
+        "bar (counted from 0)", song.bar_number, float(song.bar_number[-1] + 1), "notes in the bar", song.n_notes
+    )
+    over_bars = _draw_over(figure, 1.15, song, bars, _CURVES)
     over_bars.xaxis.set_major_locator(MaxNLocator(integer=True))
-    seconds = bar_widths(song.start_seconds, song.bar_number, song.duration_seconds)
-    rate = None if song.n_notes is None else song.n_notes / np.where(seconds > 0, seconds, np.nan)
-    end = song.duration_seconds
-    over_seconds = _draw_over(figure, 0.125, song, song.start_seconds, end, rate, "notes per second")
-    over_seconds.set_xlabel("seconds", fontsize=12)
+    widths = bar_widths(song.start_seconds, song.bar_number, song.duration_seconds)
+    rate = None if song.n_notes is None else song.n_notes / np.where(widths > 0, widths, np.nan)
+    seconds = _Timeline("seconds", song.start_seconds, song.duration_seconds, "notes per second", rate)
+    _draw_over(figure, 7.1, song, seconds)
     name = " – ".join(filter(None, (one_line(song.artist, 25), one_line(song.title, 50)))) or song.md5
-    figure.text(_LEFT, 0.962, name, fontsize=15, parse_math=False)
-    figure.text(_LEFT, 0.926, _summary(song), fontsize=11, color=DARK)
-    figure.text(_LEFT, 0.015, f"md5 {song.md5}", fontsize=10, color=DARK, parse_math=False)
+    figure.text(_LEFT, _up(0.36), name, fontsize=15, parse_math=False)
+    figure.text(_LEFT, _up(0.64), _summary(song), fontsize=11, color=DARK)
+    figure.text(_LEFT, _up(10.98), f"md5 {song.md5}", fontsize=10, color=DARK, parse_math=False)
     _explain(figure, song)
     return figure
 
 
+@dataclass(frozen=True)
+class _Timeline:
+    """What a song is drawn over, bars or seconds. position, end: as for `bar_widths`. notes: (n,), None if unknown."""
+
+    label: str
+    position: np.ndarray
+    end: float
+    notes_title: str
+    notes: np.ndarray | None
+
+
+def _up(inches: float) -> float:
+    """A distance from the top of the figure as a share of its height, from the bottom."""
+    return 1 - inches / _HEIGHT
+
+
 def _draw_over(
-    figure: Figure,
-    bottom: float,
-    song: Song,
-    position: np.ndarray,
-    end: float,
-    notes: np.ndarray | None,
-    notes_title: str,
+    figure: Figure, top: float, song: Song, timeline: _Timeline, enlarged: Sequence[tuple[str, ...]] = ()
 ) -> Axes:
-    """Draw the curves over bars or seconds and, if known, the notes below; returns the lowest panel, for its label.
+    """Draw the curves, then those to be enlarged, then the notes, if known; returns the lowest panel.
 
-    bottom: lower edge of the lowest panel, as a share of the figure's height.
+    top: upper edge of the highest panel, in inches from the top of the figure.
     """
-    above = _NOTES_HEIGHT + _BETWEEN
-    curves = figure.add_axes((_LEFT, bottom + above, _WIDTH, _CURVES_HEIGHT))
-    _draw_curves(curves, song, position, end)
-    if notes is None:
-        curves.set_position((_LEFT, bottom, _WIDTH, _CURVES_HEIGHT + above))
-        return curves
-    curves.tick_params(labelbottom=False)
-    panel = figure.add_axes((_LEFT, bottom, _WIDTH, _NOTES_HEIGHT), sharex=curves)
-    x, y = steps(position, song.bar_number, end, notes)
-    panel.fill_between(x, 0, y, color=GREY, linewidth=0)
-    panel.set_title(notes_title, loc="left", fontsize=10, pad=3, color=DARK)
-    highest = float(np.nanmax(notes, initial=0))
-    panel.set(ylim=(0, highest or 1), yticks=(0, highest))
-    panel.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 10 else f"{value:.2g}")
-    panel.tick_params(labelsize=11)
-    panel.spines[["top", "right"]].set_visible(False)
-    return panel
+    notes = [] if timeline.notes is None else [_NOTES_HEIGHT]
+    spare = _NOTES_HEIGHT + _GAP if timeline.notes is None else 0
+    panels: list[Axes] = []
+    for height in (_WHOLE_HEIGHT + spare, *[_OWN_HEIGHT] * len(enlarged), *notes):
+        box = (_LEFT, _up(top + height), _WIDTH, height / _HEIGHT)
+        panels.append(figure.add_axes(box, sharex=panels[0] if panels else None))
+        panels[-1].tick_params(labelsize=11, labelbottom=False)
+        panels[-1].spines[["top", "right"]].set_visible(False)
+        top += height + _GAP
+    _draw_curves(panels[0], song, timeline)
+    for panel, (dimension, colour, *_) in zip(panels[1:], enlarged, strict=False):
+        _draw_enlarged(panel, song, timeline, dimension, colour)
+    if timeline.notes is not None:
+        _draw_notes(panels[-1], song, timeline, timeline.notes)
+    panels[-1].tick_params(labelbottom=True)
+    panels[-1].set_xlabel(timeline.label, fontsize=12)
+    return panels[-1]
 
 
-def _draw_curves(panel: Axes, song: Song, position: np.ndarray, end: float) -> None:
+def _draw_curves(panel: Axes, song: Song, timeline: _Timeline) -> None:
     """Draw valence and arousal from −1 to 1, each with its band."""
     panel.axhline(0, color=FAINT, linewidth=1, zorder=0)
     right = 0.0
     for dimension, colour, *_ in _CURVES:
         values, sd = getattr(song, dimension), getattr(song, f"{dimension}_error_sd")
         if sd is not None:
-            (x, low), (_, high) = (steps(position, song.bar_number, end, edge) for edge in band(values, sd))
+            (x, low), (_, high) = (_steps_of(song, timeline, edge) for edge in band(values, sd))
             panel.fill_between(x, low, high, color=colour, alpha=_BAND, linewidth=0, zorder=1)
-        x, y = steps(position, song.bar_number, end, values)
-        width = 1.8 if len(position) < 200 else 1.2
-        # not clipped, so that a line at −1 or 1 keeps its whole width
-        panel.plot(x, y, color=colour, linewidth=width, label=dimension, clip_on=False)
-        right = float(x[-1])
+        right = _draw_curve(panel, song, timeline, dimension, colour)
     panel.set(ylim=(-1, 1), xlim=(0, right or 1), yticks=(-1, -0.5, 0, 0.5, 1))
-    panel.tick_params(labelsize=11)
-    panel.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_enlarged(panel: Axes, song: Song, timeline: _Timeline, dimension: str, colour: str) -> None:
+    """Draw one curve in the range of its own values, and its mean; both dimensions of a song have the same scale."""
+    values = getattr(song, dimension)
+    mean, low, high = values.mean(), values.min(), values.max()
+    ranges = [np.ptp(getattr(song, name)) for name, *_ in _CURVES]
+    half = 0.55 * max(*ranges, _SMALLEST_RANGE)
+    middle = (low + high) / 2
+    panel.axhline(mean, color=DARK, linewidth=1, linestyle=(0, (5, 4)), zorder=0, label="mean")
+    _draw_curve(panel, song, timeline, dimension, colour)
+    panel.set_ylim(middle - half, middle + half)
+    panel.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    meaning = f"{dimension} enlarged: from {signed(low)} to {signed(high)}; dashed: its mean, {signed(mean)}"
+    panel.set_title(meaning, loc="left", fontsize=10, pad=4, color=DARK)
+
+
+def _draw_curve(panel: Axes, song: Song, timeline: _Timeline, dimension: str, colour: str) -> float:
+    """Draw the curve of a dimension; returns the position of its end."""
+    x, y = _steps_of(song, timeline, getattr(song, dimension))
+    width = 1.8 if len(timeline.position) < 200 else 1.2
+    # not clipped, so that a line at the edge keeps its whole width
+    panel.plot(x, y, color=colour, linewidth=width, label=dimension, clip_on=False)
+    return float(x[-1])
+
+
+def _draw_notes(panel: Axes, song: Song, timeline: _Timeline, notes: np.ndarray) -> None:
+    x, y = _steps_of(song, timeline, notes)
+    panel.fill_between(x, 0, y, color=GREY, linewidth=0)
+    panel.set_title(timeline.notes_title, loc="left", fontsize=10, pad=3, color=DARK)
+    highest = float(np.nanmax(notes, initial=0))
+    panel.set(ylim=(0, highest or 1), yticks=(0, highest))
+    panel.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 10 else f"{value:.2g}")
+
+
+def _steps_of(song: Song, timeline: _Timeline, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return steps(timeline.position, song.bar_number, timeline.end, values)
 
 
 def _explain(figure: Figure, song: Song) -> None:
@@ -153,14 +196,14 @@ def _explain(figure: Figure, song: Song) -> None:
         Line2D([], [], color=colour, linewidth=2.5, label=f"{dimension} (−1 {low}, 1 {high})")
         for dimension, colour, low, high in _CURVES
     ]
-    corner = (_LEFT - 0.012, 0.87)
+    corner = (_LEFT - 0.012, _up(1.12))
     figure.legend(handles=lines, loc="lower left", bbox_to_anchor=corner, ncols=2, frameon=False, fontsize=12)
     if song.valence_error_sd is not None or song.arousal_error_sd is not None:
         meaning = (
             "bands: ± one standard deviation of the prediction's error, which about two bars in three stay within; "
             "cut off at −1 and 1"
         )
-        figure.text(_LEFT, 0.04, meaning, fontsize=10, color=DARK)
+        figure.text(_LEFT, _up(10.72), meaning, fontsize=10, color=DARK)
 
 
 def _summary(song: Song) -> str:

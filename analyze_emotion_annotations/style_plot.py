@@ -30,12 +30,17 @@ from .plot_canvas import (
     FAINT,
     GREEN,
     GREY,
+    NARROW,
     ORANGE,
     PURPLE,
     SKY_BLUE,
     VERMILLION,
+    WIDE,
+    Layout,
+    add_panel,
     boxes_for_missing_letters,
     new_figure,
+    write_title_and_note,
 )
 from .song_groups import ALL, NO_STYLE, RARE
 
@@ -51,27 +56,33 @@ _MARKER = 7  # points of type kept free on every side of a point
 _HALO = [patheffects.withStroke(linewidth=2.5, foreground="white", alpha=0.85)]
 
 
-def plot_styles(styles: Sequence[DrawnStyle], column: str, dpi: int) -> Figure:
-    """Draw the plane and, to its right, a legend of the styles from high to low arousal, their order in the plane."""
-    figure = new_figure(12.0, 8.0, dpi)
-    plane = figure.add_axes((0.075, 0.11, 0.56, 0.80))
-    _draw_plane(plane, _reach(styles))
+def plot_styles(styles: Sequence[DrawnStyle], column: str, dpi: int, layout: Layout = WIDE) -> Figure:
+    """Draw the plane and a legend of the styles from high to low arousal, their order in the plane.
+
+    The legend is to the right of the plane, or below it if the layout is narrow.
+    """
+    narrow = layout is NARROW
+    height = 5.5 + 0.19 * len(styles) if narrow else 8.0
+    figure = new_figure(layout.width, height, dpi)
+    plane = add_panel(figure, 0.72, 0.75, 3.35, 3.35) if narrow else add_panel(figure, 0.9, 0.72, 6.72, 6.4)
+    _draw_plane(plane, _reach(styles), layout)
     for style in styles:
         _draw_cross(plane, style)
     means = np.stack([_mean(style) for style in styles])
     with boxes_for_missing_letters():
-        place_labels(plane, means, [one_line(style.name, 20) for style in styles], size=10)
+        place_labels(plane, means, [one_line(style.name, 20) for style in styles], layout.small)
     by_arousal = sorted(styles, key=lambda style: -_mean(style)[1])
     handles = [Line2D([], [], linewidth=1.5, **style.symbol) for style in by_arousal]
     labels = [f"{style.name}  ({style.songs})" for style in by_arousal]
-    size = min(11, 300 / len(labels))  # many styles need the whole height
-    legend = figure.legend(handles, labels, loc="upper left", bbox_to_anchor=(0.65, 0.92), frameon=False, fontsize=size)
+    # many styles need the whole height
+    size, corner = (8.0, (0.02, 1 - 4.6 / height)) if narrow else (min(11, 300 / len(labels)), (0.65, 0.92))
+    legend = figure.legend(handles, labels, loc="upper left", bbox_to_anchor=corner, frameon=False, fontsize=size)
     for text in legend.get_texts():
         text.set_parse_math(False)  # names come from the data set: "$" is a dollar, not a formula
     title = "all songs" if column == ALL else f"by style ({column})"
-    figure.text(0.075, 0.945, f"Valence and arousal of bars, {title}", fontsize=14, parse_math=False)
     note = "Symbol: mean over bars. Cross: lower to upper quartile. A song with several styles counts in each."
-    figure.text(0.075, 0.025, note, fontsize=10, color=DARK)
+    left = 0.12 if narrow else 0.9
+    write_title_and_note(figure, layout, f"Valence and arousal of bars, {title}", note, left)
     return figure
 
 
@@ -91,15 +102,18 @@ def _reach(styles: Sequence[DrawnStyle]) -> float:
     return min(1.0, np.ceil(furthest * 1.1 * 10 + 1e-9) / 10)
 
 
-def _draw_plane(plane: Axes, reach: float) -> None:
+def _draw_plane(plane: Axes, reach: float, layout: Layout) -> None:
     plane.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-    plane.set_xlabel("valence  (unpleasant to pleasant)", fontsize=12)
-    plane.set_ylabel("arousal  (calm to excited)", fontsize=12)
+    plane.set_xlabel("valence  (unpleasant to pleasant)", fontsize=layout.label)
+    plane.set_ylabel("arousal  (calm to excited)", fontsize=layout.label)
+    plane.tick_params(labelsize=layout.small)
     plane.axhline(0, color=FAINT, linewidth=1, zorder=0)
     plane.axvline(0, color=FAINT, linewidth=1, zorder=0)
     for q in QUADRANTS:
         position = (0.985 if q.pleasant else 0.015, 0.985 if q.excited else 0.015)
-        corner = plane.text(*position, f"{q.name}  {q.signs}", transform=plane.transAxes, fontsize=12, zorder=0)
+        corner = plane.text(
+            *position, f"{q.name}  {q.signs}", transform=plane.transAxes, fontsize=layout.label, zorder=0
+        )
         corner.set(ha="right" if q.pleasant else "left", va="top" if q.excited else "bottom", color="#606060")
 
 

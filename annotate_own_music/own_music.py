@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from musetok_bridge.worker_processes import tasks_of_part
 from pipeline.annotations import FORMAT, RUN_RECORD, TABLES, begun_parts, record_path, table_path
+from pipeline.file_names import FileNames
 from pipeline.files import atomic_write, provenance, write_json
 from pipeline.records import OWN_MUSIC, digest_of, finish_part, writer_in
 from pipeline.settings import UserError, note, one_line
@@ -27,7 +28,6 @@ from song_sources.midi_files import NamedFile, midi_row, named_files
 from song_sources.song_rows import Row
 
 from .emotion_track import with_emotion
-from .file_names import FileNames
 from .printed_songs import JsonSongs, PrintedSongs, WrittenFile, shown
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def annotate_own_music(paths: Sequence[Path], settings: AnnotationSettings, want
                 _say(songs.failed(song))
                 n_failed += 1
                 continue
-            name = names.of(song.row)
+            name = names.of(song.row.name, song.row.md5)
             of_song = [WrittenFile("curves", path) for path in draw(song, name)]
             if wanted.midi:
                 of_song.append(WrittenFile("midi", _write_midi(song, wanted.midi, name)))

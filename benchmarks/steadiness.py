@@ -20,8 +20,8 @@ from measured_music import mean_rating
 
 from musetok_bridge import UnusableScore
 from musetok_bridge.scores import read_score, seconds_at
+from pipeline.annotations import MIDI_SUFFIXES
 from pretrain_model.head import load_head
-from song_sources.midi_files import MIDI_SUFFIXES
 
 RESOLUTION = 1000  # ticks a quarter, at least
 MOVED_BY = 0.01  # of a quarter

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from pipeline.annotations import MIDI_SUFFIXES
 from pipeline.files import RawData
 from pipeline.settings import UserError
-from song_sources.midi_files import MIDI_SUFFIXES
 
 from .bars import score_to_bars
 from .scores import UnusableScore

@@ -33,6 +33,7 @@ DIMENSIONS = ("valence", "arousal")
 FORMAT = 6
 RUN_RECORD = "run.json"
 RECORDS = "parts"  # folder of the parts' records
+MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")  # the title of a song from a folder of MIDI files ends in one of them
 
 
 class Quadrant(NamedTuple):

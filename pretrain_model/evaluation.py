@@ -23,10 +23,11 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from pipeline.annotations import DIMENSIONS
 from pipeline.files import atomic_write
-from pipeline.settings import UserError, note
+from pipeline.settings import UserError, note, one_line
 
 from .agreement import concordance, mean_absolute_error, mean_squared_error, pearson_r, quadrant_accuracy, sign_accuracy
 from .head import Head, NamedEncoder
@@ -41,6 +42,8 @@ Points = npt.NDArray[np.floating]  # (n, 2), columns valence and arousal
 # metrics that need ratings with the predictions' zero and unit
 _IN_UNIT = [*(name for name in METRICS if name != "pearson_r"), "accuracy"]
 _SPREAD = 0.06  # signs have only four points; their dots are spread this far sideways so that they can be distinguished
+_TICKS = (-1, -0.5, 0, 0.5, 1)  # few, so that their labels don't touch
+_LONGEST_NAME = 28  # letters of a set's name that fit over a panel
 
 
 @dataclass(frozen=True)
@@ -192,7 +195,8 @@ def _pairs_of_raters(per_bar: pd.DataFrame, dimension: str) -> pd.DataFrame:
 
 def plot_evaluation(panels: list[SplitPrediction], path: Path) -> None:
     """Plot predicted against rated as PNG: a row per dataset, a column per dimension; bars are dots, pieces circles."""
-    figure = Figure(figsize=(10, 4.8 * len(panels)), layout="constrained")
+    apart = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)  # inches, for labels of neighbouring panels
+    figure = Figure(figsize=(10, 4.8 * len(panels)), layout=apart)
     axes = figure.subplots(len(panels), len(DIMENSIONS), squeeze=False)
     for row, panel in zip(axes, panels, strict=True):
         for column, axis in enumerate(row):
@@ -205,7 +209,7 @@ def _scatter(axis: Axes, panel: SplitPrediction, column: int) -> None:
     """Draw one dimension of a set; beside ratings in the predictions' unit also where both are equal."""
     known = ~np.isnan(panel.bars.targets[:, column])
     x, y, piece = panel.bars.targets[known, column], panel.values[known, column], panel.bars.piece[known]
-    name = f"{panel.dataset}, {panel.split}: {DIMENSIONS[column]}"
+    name = f"{one_line(panel.dataset, _LONGEST_NAME)}, {panel.split}: {DIMENSIONS[column]}"
     if not len(x):
         axis.set_title(f"{name}\nnot rated", fontsize=11)
         return
@@ -216,14 +220,14 @@ def _scatter(axis: Axes, panel: SplitPrediction, column: int) -> None:
     shown, shown_piece = (v + few * draw.uniform(-_SPREAD, _SPREAD, len(v)) for v in (x, x_piece))
     if panel.in_unit and np.abs(x).max() <= 1:
         axis.axline((0, 0), slope=1, color="0.6", linewidth=1, zorder=0)
-        axis.set(xlim=(-1, 1), aspect="equal")
+        axis.set(xlim=(-1, 1), xticks=_TICKS, aspect="equal")
     axis.axhline(0, color="0.9", linewidth=0.8, zorder=0)
     axis.axvline(0, color="0.9", linewidth=0.8, zorder=0)
     if not is_whole:
         axis.scatter(shown, y, s=5, alpha=0.25, color="tab:blue", linewidths=0, label=f"{len(x):,} bars")
     label = f"{len(x_piece):,} {'clips' if few else 'pieces'}"
     axis.scatter(shown_piece, y_piece, s=26, facecolors="none", edgecolors="tab:red", linewidths=1, label=label)
-    axis.set(ylim=(-1, 1), ylabel="predicted")
+    axis.set(ylim=(-1, 1), yticks=_TICKS, ylabel="predicted")
     axis.set_xlabel("rated (quadrant's point, spread sideways)" if few else "rated")
     pair = (y_piece, x_piece) if is_whole else (y, x)
     ccc = f", CCC = {concordance(*pair):.2f}" if panel.in_unit else ""

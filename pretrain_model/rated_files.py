@@ -19,10 +19,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from pipeline.annotations import DIMENSIONS
+from pipeline.annotations import DIMENSIONS, MIDI_SUFFIXES
 from pipeline.files import RawData, raw_data
 from pipeline.settings import UserError, one_line
-from song_sources.midi_files import MIDI_SUFFIXES
 
 from .pretrain_settings import SetSettings
 

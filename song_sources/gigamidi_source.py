@@ -12,12 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pipeline.annotations import MIDI_SUFFIXES
 from pipeline.files import files_below, midi_md5
 from pipeline.settings import UserError, counted, note
 
 from .dataset_settings import DatasetSettings
 from .local_dataset import PARQUET, LocalSource
-from .midi_files import MIDI_SUFFIXES, is_midi, midi_row
+from .midi_files import is_midi, midi_row
 from .song_identities import SongIdentity, identity_of_file
 from .song_rows import Row, Source
 from .source_faults import tried

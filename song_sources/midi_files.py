@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline.annotations import MIDI_SUFFIXES
 from pipeline.cells import as_text
 from pipeline.files import files_below
 
 from .song_rows import Row
-
-MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 
 
 def is_midi(path: Path) -> bool:

@@ -80,7 +80,7 @@ def test_a_folder_imports_only_those_below_it(package: str) -> None:
 
 
 def test_every_folder_of_code_is_in_the_drawing() -> None:
-    apart = {"tests", "benchmarks", "samples", "docs"}
+    apart = {"tests", "benchmarks", "samples", "examples", "docs"}
     folders = {path.parent.name for path in PROJECT_ROOT.glob("[a-z]*/*.py")}
     assert folders - apart == set(MAY_IMPORT)
 

@@ -1,7 +1,9 @@
-// Tables that a click on a column's name sorts and that can be filtered by words; long ones are first shown in part.
+// Tables that a click on a column's name sorts, that can be filtered by words, and whose columns a menu hides and shows;
+// long ones are first shown in part.
 
 const ROWS_AT_FIRST = 50;
 const ROWS_WITHOUT_FILTER = 12;
+const COLUMNS_WITHOUT_MENU = 3;
 const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
 // A cell of numbers is null, a number, or [value, low, high].
@@ -26,6 +28,7 @@ class TableView {
     this.formats = table.columns.map((column, i) => numberFormat(column, table.rows.map((row) => valueOf(row[i]))));
     this.titleColumn = this.indexOfTitle();
     this.lines = new Array(table.rows.length);
+    this.hiddenColumns = new Set();
     this.words = [];
     this.showAll = false;
     this.sortColumn = table.columns.findIndex((column) => column.key === table.sortBy);
@@ -45,7 +48,8 @@ class TableView {
     this.status = make("span", { role: "status" });
     this.more = make("button", { type: "button", class: "more" });
     this.more.addEventListener("click", () => this.showAllRows());
-    this.box.append(over, this.scroller, make("div", { class: "under" }, this.status, this.more), ...this.glossary());
+    const under = make("div", { class: "under" }, this.status, this.more);
+    this.box.append(over, ...this.columnMenu(), this.scroller, under, ...this.glossary());
   }
 
   // The column whose cells become buttons that draw the row's song: the title, or else the first column of text.
@@ -70,6 +74,31 @@ class TableView {
       this.show();
     });
     return field;
+  }
+
+  // Check boxes that show and hide columns, all but the one that names the rows.
+  columnMenu() {
+    const { columns, caption } = this.table;
+    if (columns.length <= COLUMNS_WITHOUT_MENU) return [];
+    const choices = columns.map((column, i) => this.columnChoice(column, i)).filter((_, i) => i !== this.titleColumn);
+    const legend = make("legend", { class: "unseen" }, `Columns shown of: ${caption}`);
+    const boxes = make("fieldset", {}, legend, ...choices);
+    return [make("details", { class: "column-menu" }, make("summary", {}, "Columns"), boxes)];
+  }
+
+  columnChoice(column, i) {
+    const box = make("input", { type: "checkbox", autocomplete: "off" });
+    box.checked = true;
+    box.addEventListener("change", () => this.showColumn(i, box.checked));
+    return make("label", {}, box, make("span", {}, column.label));
+  }
+
+  showColumn(i, isShown) {
+    this.hiddenColumns[isShown ? "delete" : "add"](i);
+    this.heads[i].hidden = !isShown;
+    this.lines.forEach((line) => { line.cells[i].hidden = !isShown; }); // lines not made yet are passed over
+    this.texts = null; // a word that can't be seen is not to be found
+    this.show();
   }
 
   glossary() {
@@ -134,7 +163,7 @@ class TableView {
   }
 
   text(cell, i) {
-    if (cell === null) return "";
+    if (cell === null || this.hiddenColumns.has(i)) return "";
     return this.table.columns[i].kind === "text" ? cell : this.formats[i](valueOf(cell));
   }
 
@@ -145,6 +174,7 @@ class TableView {
   makeLine(index) {
     const song = this.songOfRow[index];
     const cells = this.table.rows[index].map((cell, i) => this.makeCell(cell, i));
+    for (const i of this.hiddenColumns) cells[i].hidden = true;
     const line = make("tr", {}, ...cells);
     if (song === null) return line;
     const title = cells[this.titleColumn];

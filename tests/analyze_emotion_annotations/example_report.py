@@ -156,11 +156,11 @@ def _styles() -> Section:
         TableColumn(
             "valence", "valence", "signed", "Mean over the bars of the style, with its 95 % interval over songs."
         ),
-        TableColumn("valence_sd", "sd", "number", "Standard deviation of valence over the bars of the style."),
+        TableColumn("valence_sd", "valence sd", "number", "Standard deviation of valence over the bars of the style."),
         TableColumn(
             "arousal", "arousal", "signed", "Mean over the bars of the style, with its 95 % interval over songs."
         ),
-        TableColumn("arousal_sd", "sd", "number", "Standard deviation of arousal over the bars of the style."),
+        TableColumn("arousal_sd", "arousal sd", "number", "Standard deviation of arousal over the bars of the style."),
         TableColumn("q1", "Q1", "share", "Share of bars that are pleasant and excited.", 1),
         TableColumn("q3", "Q3", "share", "Share of bars that are unpleasant and calm.", 1),
         TableColumn("duration", "median length", "seconds", "Median duration of the songs, minutes:seconds."),

@@ -64,8 +64,17 @@ def test_curves_of_the_first_songs(annotations, library, tmp_path, run_here):
     assert done.returncode == 0, done.stderr
     plots = sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "results" / "curves").iterdir())
     *printed, hint = done.stdout.splitlines()
-    assert sorted(printed) == plots and "songs.first draws more" in hint
-    assert len(plots) == 4  # PNG and SVG of two songs
+    assert sorted(printed) == plots and len(plots) == 4  # PNG and SVG of two songs
+    assert hint == "2 of 3 songs drawn: songs.first draws more, songs.md5 chooses"
+
+
+def test_curves_of_all_songs_of_a_folder_of_midi_files_are_named_after_the_files(annotations, tmp_path, run_here):
+    titles = ("one.mid", "below/two.mid")
+    folder = annotations([({"name": title, "title": title}, np.zeros((3, 2))) for title in titles])
+    words = settings_words(f"input.dir={folder}", "output.dir=results", "plot.formats=[png]")
+    done = run_here("02_plot_song_curves.py", *words)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["results/curves/one.png", "results/curves/below_two.png"]
 
 
 def test_a_report_of_unfinished_annotations(annotations, library, tmp_path, run_here):
@@ -76,7 +85,7 @@ def test_a_report_of_unfinished_annotations(annotations, library, tmp_path, run_
     assert files_in(tmp_path / "results") == {"report.html"}
     assert "1 unfinished part of" in done.stdout and "results/report.html" in done.stdout
     page = (tmp_path / "results" / "report.html").read_text(encoding="utf-8")
-    assert "20 songs" in page and page.count("data:image/png;base64,") == 5
+    assert "20 songs" in page and page.count("data:image/png;base64,") == 10  # wide and narrow
 
 
 def test_plots_are_written_in_the_formats_asked_for(annotations, tmp_path, run_here):

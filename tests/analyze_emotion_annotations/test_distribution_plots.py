@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from analyse_folder import analysis_of
+from drawn_labels import covered_labels
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from songs_by_style import COLUMN, NAMES, collection
@@ -17,7 +18,7 @@ from analyze_emotion_annotations.distribution_plots import (
     smoothed,
 )
 from analyze_emotion_annotations.group_statistics import PLANE_CELLS, STEP
-from analyze_emotion_annotations.plot_canvas import save_plot
+from analyze_emotion_annotations.plot_canvas import NARROW, WIDE, save_plot
 from analyze_emotion_annotations.plots import plots_of
 from pipeline.settings import one_line
 
@@ -142,8 +143,44 @@ def test_styles_that_have_only_short_songs_have_no_trajectory(annotations):
     assert [text.get_text() for text in legend.get_texts()] == ["a  (2)", "all songs  (2)"]
 
 
+@pytest.fixture
+def spread(annotations):
+    """Songs of five styles whose bars reach from one end of the scale to the other."""
+    random = np.random.default_rng(5)
+    names = ("video game", "folk", "classical", "Folk, World, & Country", "pop")
+    songs = [
+        (
+            {"name": f"{name} {i}", COLUMN: f'["{name}"]'},
+            np.clip(random.normal(0.1 * k - 0.2, 0.5, (40, 2)), -1, 1).round(4),
+        )
+        for k, name in enumerate(names)
+        for i in range(12)
+    ]
+    return analysis_of(annotations(songs))
+
+
+@pytest.mark.parametrize("layout", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_no_label_covers_another(spread, layout):
+    for plot in plots_of(spread, dpi=100, layout=layout):
+        assert covered_labels(plot.figure) == [], plot.name
+        assert not reaches_beyond(plot.figure), plot.name
+        if layout is NARROW:
+            assert plot.figure.get_figwidth() == NARROW.width
+
+
+@pytest.mark.parametrize("layout", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_labels_of_neighbouring_panels_keep_apart_whatever_their_range(annotations, layout):
+    for i, extent in enumerate((0.1, 0.3, 0.75, 1.0)):
+        bars = np.repeat([[-extent, extent], [extent, -extent]], 10, axis=0)
+        found = analysis_of(annotations([({"name": "a", COLUMN: "a"}, bars)], folder=f"annotations {i}"))
+        for plot in plots_of(found, dpi=100, layout=layout):
+            assert covered_labels(plot.figure) == [], (plot.name, extent)
+
+
 def test_any_name_of_a_style_can_be_drawn_in_every_plot(annotations, tmp_path):
     found = collection(annotations, dict.fromkeys(NAMES, 2), n_bars=8)
+    for plot in plots_of(found, dpi=50, layout=NARROW):
+        save_plot(plot.figure, tmp_path / "narrow", plot.name, ["png"])
     for plot in plots_of(found, dpi=50):
         paths = save_plot(plot.figure, tmp_path, plot.name)
         assert [path.name for path in paths] == [f"{plot.name}.png", f"{plot.name}.svg"]
@@ -166,8 +203,8 @@ def test_thirty_styles_are_named_in_every_plot_and_none_is_cut_off_at_its_edge(a
     songs_of_style = {f"{i:02} Folk, World, & Country and more": 2 for i in range(30)} | {"rare": 1, "": 1}
     found = collection(annotations, songs_of_style, "styles.max_drawn=30", "styles.min_songs=2", n_bars=8)
     assert len(found.styles) == 33
-    for plot in plots_of(found, dpi=50):
-        said = said_by(plot.figure)
+    for plot in (*plots_of(found, dpi=50), *plots_of(found, dpi=50, layout=NARROW)):
+        said = said_by(plot.figure).replace("\n", " ")
         assert [style.name for style in found.styles if style.name not in said] == []
         assert not reaches_beyond(plot.figure), plot.name
 

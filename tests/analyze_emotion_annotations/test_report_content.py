@@ -15,6 +15,7 @@ from test_report_page import Parsed
 
 from analyze_emotion_annotations import report_content
 from analyze_emotion_annotations.analysis import provenance_of
+from analyze_emotion_annotations.plot_canvas import WIDE
 from analyze_emotion_annotations.report_content import report_of
 from analyze_emotion_annotations.report_page import render
 from analyze_emotion_annotations.song_curves import signed
@@ -28,7 +29,7 @@ PNG = b"\x89PNG"
 @pytest.fixture
 def unillustrated(monkeypatch):
     """Leave the plots out of reports, since drawing them takes most of the time."""
-    monkeypatch.setattr(report_content, "plots_of", lambda analysis, dpi: iter(()))
+    monkeypatch.setattr(report_content, "plots_of", lambda analysis, dpi, layout=WIDE: iter(()))
 
 
 def reported(folder, *overrides):
@@ -88,6 +89,7 @@ def test_the_tables_have_the_values_of_the_analysis(annotations, library, unillu
         row |= {"num_tracks": i % 4, "NOMML": f"[{i}]", INSTRUMENT_CATEGORY: i % 3}
     found, report = reported(annotations(library))
     rows = {row["name"]: row for row in table_of(report, f"styles-{STYLE}")}
+    assert list(rows["folk"])[:4] == ["name", "n_songs", "valence_mean", "arousal_mean"]
     assert list(rows) == ["folk", "jazz", "blues", "pop", "(none)"]
     for name, row in rows.items():
         expected = row_of(found.table, STYLE, name)

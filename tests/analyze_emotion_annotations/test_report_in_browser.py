@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 
 import numpy as np
 import pytest
+from analyse_folder import analysis_of
 from example_report import example_report
 from hostile_texts import HOSTILE, report_saying
 from playwright.sync_api import Error, Page
 
-from analyze_emotion_annotations.report_page import render
+from analyze_emotion_annotations.report_page import Report, Section, render
+from analyze_emotion_annotations.report_tables import group_table
 
 pytestmark = pytest.mark.slow  # they start a browser
 
@@ -108,7 +111,7 @@ def test_the_report_of_a_hostile_folder_opens_and_draws_a_song(open_report, anno
     assert page.evaluate("window.broken") is None
     assert page.locator("figure img").count() == 5
     rows = page.locator("[data-table=extreme-songs] tr.choosable")
-    bars = int(rows.nth(2).locator("td").nth(4).inner_text())
+    bars = int(rows.nth(2).locator("td").nth(6).inner_text())
     title = rows.nth(2).locator("td").first.evaluate("(cell) => cell.parentElement.cells[1].textContent")
     rows.nth(2).click()
     panel = page.get_by_role("complementary", name="Song")
@@ -145,6 +148,31 @@ def test_a_plot_that_is_too_wide_is_enlarged_in_its_own_box(open_report):
     assert_fits(page)
     plot.click()
     assert plot.locator("img").bounding_box()["width"] == before
+
+
+def test_a_narrow_window_shows_a_plot_in_its_narrow_layout(open_report):
+    report = example_report(4)
+    wide = report.sections[0].plots[0]
+    svg = b'<svg xmlns="http://www.w3.org/2000/svg" width="{}" height="20"><rect width="9" height="9"/></svg>'
+    plot = dataclasses.replace(wide, image=svg.replace(b"{}", b"1200"), narrow=svg.replace(b"{}", b"420"), form="svg")
+    report = dataclasses.replace(report, sections=(dataclasses.replace(report.sections[0], plots=(plot,)),))
+    for window, image in ((400, 420), (1600, 1200)):
+        page = open_report(report, window)
+        assert page.locator("figure img").evaluate("(image) => image.naturalWidth") == image
+        assert_fits(page)
+
+
+@pytest.mark.parametrize("width", [400, 1600])
+def test_the_means_of_valence_and_arousal_are_in_sight(open_report, annotations, library, width):
+    found = analysis_of(annotations(library))
+    table = group_table(found.table, "groups", "Groups", "style")
+    page = open_report(Report("Title", "", (Section("groups", "Groups", tables=(table,)),), (), "{}"), width)
+    right = page.locator(".scroller").bounding_box()
+    for name in ("mean valence", "mean arousal"):
+        box = page.get_by_role("columnheader", name=name).bounding_box()
+        assert box["x"] + box["width"] <= right["x"] + right["width"] + 1, name
+        assert box["height"] < 80, name  # not one letter below another
+    assert_fits(page)
 
 
 def test_on_a_narrow_window_the_contents_fold_away(open_report):

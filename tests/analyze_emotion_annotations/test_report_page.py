@@ -135,6 +135,7 @@ def test_150_songs_of_300_bars_take_three_megabytes_at_most():
         (([TEXT, COUNT], [("folk", "3")]), "a cell of songs"),
         (([TEXT], [(3,)]), "a cell of style"),
         (([TEXT], [("folk",)], ["md5", "md5"]), "2 songs for 1 rows"),
+        (([TEXT, TableColumn("other", "style", "text")], [("folk", "pop")]), "two columns share a label: style, style"),
     ],
 )
 def test_a_table_that_does_not_fit_together_is_refused(parts, complaint):

@@ -119,3 +119,17 @@ def test_the_md5_and_the_provenance_can_be_copied(open_report):
     page.locator("#copy-provenance").click()
     page.locator("#copy-provenance", has_text="Copied").wait_for()
     assert page.evaluate("navigator.clipboard.readText()") == "{}"
+
+
+def test_every_minus_sign_is_the_same_character(open_report):
+    columns = [TableColumn("title", "title", "text"), *(TableColumn(kind, kind, kind) for kind in ("signed", "number"))]
+    cells = (-0.5, (-0.25, -0.5, -0.125))
+    curve = curve_of("a" * 32, "Falling")
+    page = open_report(table_report(columns, [("Falling", *cells)], ["a" * 32], [curve]))
+    page.locator("tr", has_text="Falling").click()
+    page.get_by_role("slider", name="Bar").press("Home")
+    said = page.locator("main, #song").evaluate_all("(all) => all.map((e) => e.textContent).join(' ')")
+    for part in ("−0.50", "−0.25 [−0.50, −0.13]", "valence −1.00"):  # cells, intervals and the value of a bar
+        assert part in said
+    assert "−0.5" in page.locator("#song svg text").all_text_contents()
+    assert re.findall(r"[-–‒﹣－](?=\d)", said) == []

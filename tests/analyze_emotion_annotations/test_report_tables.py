@@ -119,3 +119,56 @@ def test_of_5000_rows_fifty_are_shown_until_all_are_asked_for(open_report):
     assert [int(text.replace(",", "")) for text in shown] == list(range(5000))
     page.get_by_role("searchbox").fill("title 4999")
     assert page.locator("tbody tr").count() == 1
+
+
+def wide_report():
+    """A table of 60 rows, of which 50 are shown at first, whose second and third columns have words and numbers."""
+    columns = (
+        TableColumn("title", "title", "text"),
+        TableColumn("style", "style", "text"),
+        TableColumn("n", "n", "count"),
+        TableColumn("x", "x", "number"),
+    )
+    return table_report(columns, [(f"title {i}", f"style-{i}", i, i / 60) for i in range(60)])
+
+
+def visible_heads(page: Page) -> list[str]:
+    return [head.inner_text() for head in page.locator("th").all() if head.is_visible()]
+
+
+def test_columns_are_hidden_and_shown_by_keyboard(open_report):
+    page = open_report(wide_report())
+    page.get_by_text("Columns", exact=True).focus()
+    page.keyboard.press("Enter")
+    menu = page.get_by_role("group", name="Columns shown of")
+    # the column that names the rows stays
+    assert menu.get_by_role("checkbox").evaluate_all("(all) => all.map((box) => box.labels[0].textContent)") == [
+        "style", "n", "x"
+    ]  # fmt: skip
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    assert visible_heads(page) == ["title", "n", "x"]
+    assert not page.locator("tbody td:nth-child(2)").first.is_visible()
+    page.keyboard.press("Space")
+    assert visible_heads(page) == ["title", "style", "n", "x"]
+    assert page.locator("tbody td:nth-child(2)").first.is_visible()
+
+
+def test_a_hidden_column_stays_hidden_in_rows_that_come_later_and_is_not_searched(open_report):
+    page = open_report(wide_report())
+    page.get_by_text("Columns", exact=True).click()
+    page.get_by_label("style", exact=True).uncheck()
+    sort_by(page, "n")
+    page.get_by_role("button", name="Show all 60 rows").click()
+    hidden = "(body) => [...body.rows].map((row) => row.cells[1].checkVisibility())"
+    assert page.locator("tbody").evaluate(hidden) == [False] * 60
+    page.get_by_role("searchbox").fill("style-5")
+    assert page.locator("tbody tr").count() == 0
+    page.get_by_label("style", exact=True).check()
+    assert page.locator("tbody tr").count() == 11
+    assert page.locator("tbody").evaluate(hidden) == [True] * 11
+
+
+def test_a_table_of_three_columns_has_no_menu(open_report):
+    columns = [TableColumn(name, name, "text") for name in "abc"]
+    assert open_report(table_report(columns, [("1", "2", "3")])).locator(".column-menu").count() == 0

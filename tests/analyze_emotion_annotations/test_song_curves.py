@@ -7,6 +7,7 @@ import hashlib
 
 import numpy as np
 import pytest
+from drawn_labels import covered_labels
 
 from analyze_emotion_annotations.annotation_tables import find_songs, parts_of
 from analyze_emotion_annotations.plot_canvas import save_plot
@@ -54,12 +55,45 @@ def test_a_curve_breaks_where_bars_are_missing():
 
 
 def test_both_panels_show_the_whole_range_and_the_bars_where_they_are():
-    over_bars, over_seconds = plot_song(song(), dpi=50).axes
+    over_bars, _, _, over_seconds = plot_song(song(), dpi=50).axes
     assert over_bars.get_ylim() == over_seconds.get_ylim() == (-1, 1)
     for panel, ends in ((over_bars, (2, 5)), (over_seconds, (4.0, 9.0))):
         curves = {line.get_label(): line.get_xydata() for line in panel.lines}
         assert (curves["valence"][0, 0], curves["valence"][-1, 0]) == ends
         assert set(curves["arousal"][:, 1]) == {0.3, 1.0, -0.3}
+
+
+def enlarged(drawn):
+    """The panels that show valence and arousal in the song's own range."""
+    _, valence, arousal, *_ = plot_song(drawn, dpi=50).axes
+    return valence, arousal
+
+
+def test_each_curve_is_enlarged_to_the_range_of_its_song_around_its_mean():
+    drawn = song(valence=np.array([0.4, 0.5, 0.6]), arousal=np.array([-0.3, -0.2, 0.1]))
+    for panel, dimension, values, mean in zip(
+        enlarged(drawn), ("valence", "arousal"), ((0.4, 0.6), (-0.3, 0.1)), (0.5, -2 / 15), strict=True
+    ):
+        low, high = panel.get_ylim()
+        assert low < values[0] and high > values[1]
+        assert high - low == pytest.approx(1.1 * 0.4)  # both as arousal needs it, so that their moves can be compared
+        lines = {line.get_label(): line for line in panel.lines}
+        assert set(lines[dimension].get_ydata()) == set(getattr(drawn, dimension))
+        np.testing.assert_allclose(lines["mean"].get_ydata(), mean)
+        assert panel.get_title(loc="left").startswith(f"{dimension} enlarged")
+    assert panel.get_title(loc="left").endswith("from −0.30 to +0.10; dashed: its mean, −0.13")
+
+
+@pytest.mark.parametrize("values", [np.full(3, 0.25), np.array([0.25, 0.2501, 0.2499]), np.full(3, 1.0)])
+def test_next_to_no_movement_does_not_look_like_much(values):
+    for panel in enlarged(song(valence=values, arousal=values)):
+        low, high = panel.get_ylim()
+        assert high - low == pytest.approx(0.11) and low < values.min() and high > values.max()
+
+
+def test_no_label_of_a_song_covers_another():
+    drawn = song(n_notes=np.array([4, 0, 12]), valence=np.array([-1, 1, 0.5]), arousal=np.array([-0.001, 0, 0.002]))
+    assert covered_labels(plot_song(drawn, dpi=100)) == []
 
 
 @pytest.mark.parametrize("title", ["$\\frac{", "A $ for 2 $", "long " * 100, "夜\x00\n", ""])
@@ -74,14 +108,6 @@ def test_any_title_can_be_drawn(title, tmp_path):
 def test_a_plot_is_1200_pixels_wide(tmp_path):
     save_plot(plot_song(song(), dpi=100), tmp_path, "song")
     assert int.from_bytes((tmp_path / "song.png").read_bytes()[16:20]) == 1200
-
-
-def test_a_plot_stays_in_its_folder():
-    assert song().plot_name == md5_of("a")
-    assert "/" not in song(md5="../../etc/x").plot_name
-    assert len(song(md5="f" * 5000).plot_name) < 100
-    assert len(song(md5="\U0001d7d8" * 5000).plot_name.encode()) < 250  # bytes, of which a file system takes 255
-    assert song(md5="").plot_name == "_"
 
 
 def test_songs_are_found_in_any_part_and_come_in_the_order_asked_for(annotations):
@@ -125,10 +151,10 @@ def test_a_band_is_one_standard_deviation_up_and_down_within_the_scale():
 
 def test_bands_and_notes_are_drawn_where_they_are_known():
     plain = plot_song(song(), dpi=50)
-    assert len(plain.axes) == 2 and not any(panel.collections for panel in plain.axes)
+    assert len(plain.axes) == 4 and not any(panel.collections for panel in plain.axes)
     sd = np.full(3, 0.2)
     figure = plot_song(song(valence_error_sd=sd, arousal_error_sd=sd, n_notes=np.array([4, 0, 12])), dpi=50)
-    curves_over_bars, notes_in_bars, _, notes_per_second = figure.axes
+    curves_over_bars, _, _, notes_in_bars, _, notes_per_second = figure.axes
     assert len(curves_over_bars.collections) == 2
     edges = curves_over_bars.collections[0].get_paths()[0].vertices
     assert edges[:, 1].min() == -1 and edges[:, 1].max() == pytest.approx(0.4)  # of valence: cut off at −1; 0.2 + 0.2

@@ -16,7 +16,6 @@ from script_runs import run_script
 
 from analyze_emotion_annotations.annotation_tables import find_songs, parts_of
 from annotate_own_music import own_curves, own_music
-from annotate_own_music.file_names import file_name
 from annotate_own_music.own_music import Wanted, annotate_own_music
 from annotate_own_music.printed_songs import LONGEST_NAME, MOST_ROWS, bars_per_row, shown
 from pipeline.annotations import TABLES
@@ -146,14 +145,6 @@ def test_the_results_of_another_command_are_not_overwritten(music, tmp_path, rec
         annotated([music], csv=tmp_path / "taken")
     assert [path.name for path in (tmp_path / "taken").iterdir()] == ["run.json"]
     assert (tmp_path / "taken" / "run.json").read_text() == record
-
-
-@pytest.mark.parametrize(
-    "called", ["../../etc/passwd.mid", "a/b.mid", "$<>|:*?.mid", "x" * 400 + ".mid", "月.mid", "..mid"]
-)
-def test_a_plot_stays_in_its_folder_whatever_its_song_is_called(called):
-    name = file_name(called)
-    assert name and "/" not in name and not name.startswith(".") and len(name.encode()) <= 120
 
 
 ODD_NAMES = ("a$b$\\frac{.mid", '<b>&".mid', "new\nline\x1b[31m.mid", "夜曲 é.mid", "x" * 250 + ".mid", "-dash.KAR")

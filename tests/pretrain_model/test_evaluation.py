@@ -1,11 +1,14 @@
 """Evaluation: the agreement of a perfect head, a constant and a rater."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from drawn_labels import covered_labels
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from pretrain_model.evaluation import (
     SplitPrediction,
@@ -156,6 +159,19 @@ def test_the_plot_has_a_row_for_every_dataset(clips, tmp_path) -> None:
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     assert width >= 1000
     assert height >= 1000
+
+
+def test_no_label_of_the_plot_covers_another(clips, tmp_path, monkeypatch) -> None:
+    saved: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **_: (saved.append(figure), Path(path).touch()))
+    unrated = replace(clips, targets=np.full_like(clips.targets, np.nan))
+    panels = [
+        SplitPrediction(name, "validation", bars, bars.targets, in_unit=in_unit)
+        for name in ("emopia", "a_set_with_a_name_far_longer_than_there_is_room_for_over_a_panel")
+        for bars, in_unit in ((clips, True), (replace(clips, targets=9 * clips.targets), False), (unrated, True))
+    ]
+    plot_evaluation(panels, tmp_path / "evaluation.png")
+    assert covered_labels(saved[0]) == []
 
 
 def test_a_bar_that_is_not_rated_leaves_the_others_of_its_piece() -> None:

@@ -57,7 +57,7 @@ class Analysis:
 def analyse(settings: AnalysisSettings) -> Analysis:
     """Analyse the finished parts of settings.input.dir. Raises UserError if they can't be read or have no bars."""
     parts, unfinished = parts_of(Path(settings.input.dir))
-    with annotation_database(parts, Path(settings.output.dir), settings.compute.memory_mb, progress=True) as db:
+    with annotation_database(parts, settings.folder, settings.compute.memory_mb, progress=True) as db:
         gather_groups(db, settings.styles.min_songs, settings.features)
         table, distributions = group_statistics(db)
         column = choose_column(table, settings.styles.column)

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from pipeline.arguments import did_you_mean
 from pipeline.settings import UserError, first_line, is_unicode, note, one_line
 from pipeline.yaml_texts import LARGEST_FILE, parsed_yaml, problem_of
 
@@ -147,13 +148,14 @@ def split_files(root: Path, parquet: Sequence[Path], release: str, split: str) -
             if not releases:  # a folder of Parquet files without releases
                 releases[release] = _splits_by_name(paths)
     if release not in releases:
+        meant = did_you_mean(release, releases)
         has = one_line(", ".join(releases), 200)
         has = f"it has {has}: set dataset.config to one of them" if has else "files that its README lists are missing"
-        raise UserError(f"dataset.config: {root} has no configuration {release!r}; {has}")
+        raise UserError(f"dataset.config: {root} has no configuration {release!r}{meant}; {has}")
     splits = releases[release]
     if split not in splits:
         has = one_line(", ".join(splits), 200)
-        raise UserError(f"dataset.split: {root} has no split {split!r}; it has {has}")
+        raise UserError(f"dataset.split: {root} has no split {split!r}{did_you_mean(split, splits)}; it has {has}")
     return [root / path for path in splits[split]]
 
 

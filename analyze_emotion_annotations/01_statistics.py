@@ -14,6 +14,7 @@ from analyze_emotion_annotations.plot_canvas import FORMATS, save_plot
 from analyze_emotion_annotations.plots import NAMES, plots_of
 from pipeline.annotations import RUN_RECORD, begun_parts
 from pipeline.files import write_json
+from pipeline.progress import progress_bar
 from pipeline.records import STATISTICS, writer_in
 from pipeline.settings import UserError, counted, run_script, same_command
 
@@ -32,7 +33,7 @@ def main(settings: AnalysisSettings) -> None:
     tables = write_results(analysis, output)
     plots = [
         path
-        for plot in plots_of(analysis, settings.plot.dpi)
+        for plot in progress_bar(plots_of(analysis, settings.plot.dpi), "drawing", "plots", len(NAMES))
         for path in save_plot(plot.figure, output, plot.name, settings.plot.formats)
     ]
     if writer == STATISTICS:  # an earlier run, which had other songs or settings

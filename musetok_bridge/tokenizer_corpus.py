@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from pipeline.files import RawData
+from pipeline.progress import progress_bar
 from pipeline.settings import UserError
 from song_sources.midi_files import MIDI_SUFFIXES
 
@@ -58,7 +58,7 @@ def read_corpus(path: Path, validation_share: float) -> Corpus:
     held_out: dict[bytes, np.ndarray] = {}
     n_songs = n_validation = n_unusable = 0
     whole = hashlib.sha256()
-    for data in tqdm(midi_files(path), desc="converting", unit=" songs"):
+    for data in progress_bar(midi_files(path), "converting", "songs"):
         digest = hashlib.sha256(data).digest()
         whole.update(digest)
         try:

@@ -305,7 +305,7 @@ def _download(url: str, md5: str | None, target: Path, setting: str) -> Path:
             expected = int(response.headers.get("Content-Length") or 0)
             with (
                 open(temporary, "wb") as file,
-                tqdm(total=expected or None, unit="B", unit_scale=True, desc=target.name) as bar,
+                tqdm(total=expected or None, unit="B", unit_scale=True, desc=target.name, disable=None) as bar,
             ):
                 while chunk := response.read(_CHUNK_BYTES):
                     file.write(chunk)

@@ -15,7 +15,8 @@ from typing import Any, Never
 from tqdm import tqdm
 
 from pipeline.annotations import finished_parts
-from pipeline.parts import PartClaims, parts_to_do, songs_bar, what_is_left
+from pipeline.parts import PartClaims, parts_to_do, what_is_left
+from pipeline.progress import songs_bar
 from pipeline.records import digest_of
 from pipeline.settings import UserError, command_line, counted, say
 from pretrain_model.extraction import latents_folder

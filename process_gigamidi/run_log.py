@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from pipeline.parts import songs_bar, what_is_left
+from pipeline.parts import what_is_left
+from pipeline.progress import songs_bar
 from pipeline.records import PartRecord, Totals
 from pipeline.settings import counted, next_command, say
 

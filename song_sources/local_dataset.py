@@ -148,10 +148,9 @@ def split_files(root: Path, parquet: Sequence[Path], release: str, split: str) -
             if not releases:  # a folder of Parquet files without releases
                 releases[release] = _splits_by_name(paths)
     if release not in releases:
-        meant = did_you_mean(release, releases)
         has = one_line(", ".join(releases), 200)
         has = f"it has {has}: set dataset.config to one of them" if has else "files that its README lists are missing"
-        raise UserError(f"dataset.config: {root} has no configuration {release!r}{meant}; {has}")
+        raise UserError(f"dataset.config: {root} has no configuration {release!r}; {has}")
     splits = releases[release]
     if split not in splits:
         has = one_line(", ".join(splits), 200)

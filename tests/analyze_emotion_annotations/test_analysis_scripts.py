@@ -63,8 +63,9 @@ def test_curves_of_the_first_songs(annotations, library, tmp_path, run_here):
     )
     assert done.returncode == 0, done.stderr
     plots = sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "results" / "curves").iterdir())
-    *printed, hint = done.stdout.splitlines()
+    *printed, hint, following = done.stdout.splitlines()
     assert sorted(printed) == plots and "songs.first draws more" in hint
+    assert following.startswith("next: python analyze_emotion_annotations/03_report.py --set ")
     assert len(plots) == 4  # PNG and SVG of two songs
 
 

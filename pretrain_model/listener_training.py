@@ -98,7 +98,7 @@ def fit_listener(
     spread = np.nanstd(ratings, axis=0) if len(ratings) else np.zeros(2)
     weights["error.spread"] = np.where(spread > _LEAST_SPREAD, spread, SPREAD)
     weights["error.free"] = np.ones(2)
-    for view in views_read(config.context):
+    for view in progress_bar(views_read(config.context), "fitting the level", "views", after=1):
         fitted = fit_level(music, scales, view, config, settings)
         weights |= {f"{view}.{name}": values for name, values in fitted.items()}
     scale = weights[f"{config.context}.mean"], weights[f"{config.context}.std"]

@@ -38,12 +38,9 @@ demo: $(VENV)/ready
 	$(RUN) process_gigamidi/01_annotate.py --set dataset.path=$(DEMO)/dataset --set output.dir=$(DEMO)/annotations
 	$(RUN) process_gigamidi/01_annotate.py --set dataset.path=$(DEMO)/dataset --set model.head=bundled_mlp \
 		--set output.dir=$(DEMO)/annotations-by-latents
-	$(RUN) analyze_emotion_annotations/01_statistics.py --set input.dir=$(DEMO)/annotations \
-		--set output.dir=$(DEMO)/analysis --set styles.min_songs=2
-	$(RUN) analyze_emotion_annotations/02_plot_song_curves.py --set input.dir=$(DEMO)/annotations \
-		--set output.dir=$(DEMO)/analysis
-	$(RUN) analyze_emotion_annotations/03_report.py --set input.dir=$(DEMO)/annotations \
-		--set output.dir=$(DEMO)/analysis --set styles.min_songs=2
+	$(RUN) analyze_emotion_annotations/01_statistics.py $(DEMO)/annotations --set styles.min_songs=2
+	$(RUN) analyze_emotion_annotations/02_plot_song_curves.py $(DEMO)/annotations
+	$(RUN) analyze_emotion_annotations/03_report.py $(DEMO)/annotations --set styles.min_songs=2
 	@echo
 	@$(RUN) samples/print_two_heads.py $(DEMO)/annotations $(DEMO)/annotations-by-latents
 	@echo
@@ -51,9 +48,9 @@ demo: $(VENV)/ready
 	@echo "  every bar:  $(DEMO)/annotations/bars/*.csv"
 	@echo "  every song: $(DEMO)/annotations/songs/*.csv"
 	@echo "  by latents: $(DEMO)/annotations-by-latents/songs/*.csv, by the head on latents of the bundled encoder"
-	@echo "  styles:     $(DEMO)/analysis/statistics_by_style.csv, styles.png and more"
-	@echo "  curves:     $(DEMO)/analysis/curves/*.png"
-	@echo "  a report:   $(DEMO)/analysis/report.html, to open in a browser"
+	@echo "  styles:     $(DEMO)/annotations-analysis/statistics_by_style.csv, styles.png and more"
+	@echo "  curves:     $(DEMO)/annotations-analysis/curves/*.png"
+	@echo "  a report:   $(DEMO)/annotations-analysis/report.html, to open in a browser"
 
 test: $(VENV)/ready-dev
 	$(RUN) -m pytest -n 2 --dist worksteal -m "not slow"

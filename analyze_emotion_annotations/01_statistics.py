@@ -8,21 +8,20 @@ songs_to_look_at.csv) and plots (styles, planes, ridgelines, quadrants and traje
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from analyze_emotion_annotations.analysis import analyse, provenance_of, summary_text, write_results
-from analyze_emotion_annotations.analysis_settings import SETTINGS_FILE, AnalysisSettings
+from analyze_emotion_annotations.analysis_settings import INPUT_FOLDER, SETTINGS_FILE, AnalysisSettings
 from analyze_emotion_annotations.plot_canvas import FORMATS, save_plot
 from analyze_emotion_annotations.plots import NAMES, plots_of
 from pipeline.annotations import RUN_RECORD, begun_parts
 from pipeline.files import write_json
+from pipeline.progress import progress_bar
 from pipeline.records import STATISTICS, writer_in
-from pipeline.settings import UserError, counted, run_script
+from pipeline.settings import UserError, counted, run_script, same_command
 
 
 def main(settings: AnalysisSettings) -> None:
     """Analyse the annotations, write tables and plots, and print where they are."""
-    output = Path(settings.output.dir)
+    output = settings.folder
     if begun_parts(output):
         raise UserError(f"output.dir: {output} holds annotations, whose run.json would be lost; choose another folder")
     writer = writer_in(output)
@@ -34,7 +33,7 @@ def main(settings: AnalysisSettings) -> None:
     tables = write_results(analysis, output)
     plots = [
         path
-        for plot in plots_of(analysis, settings.plot.dpi)
+        for plot in progress_bar(plots_of(analysis, settings.plot.dpi), "drawing", "plots", len(NAMES))
         for path in save_plot(plot.figure, output, plot.name, settings.plot.formats)
     ]
     if writer == STATISTICS:  # an earlier run, which had other songs or settings
@@ -48,7 +47,8 @@ def main(settings: AnalysisSettings) -> None:
         print(f"\n{counted(analysis.unfinished_parts, 'unfinished part')} of {where} left out: its run is not complete")
     print("\ntables:  ", "\n          ".join(map(str, tables)))
     print("plots:   ", "\n          ".join(map(str, plots)))
+    print(f"next: {same_command('analyze_emotion_annotations/02_plot_song_curves.py')}")
 
 
 if __name__ == "__main__":
-    run_script(AnalysisSettings, SETTINGS_FILE, __doc__, main)
+    run_script(AnalysisSettings, SETTINGS_FILE, __doc__, main, INPUT_FOLDER)

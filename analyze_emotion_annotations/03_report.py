@@ -9,11 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from analyze_emotion_annotations.analysis import analyse, provenance_of
-from analyze_emotion_annotations.analysis_settings import SETTINGS_FILE, AnalysisSettings
+from analyze_emotion_annotations.analysis_settings import INPUT_FOLDER, SETTINGS_FILE, AnalysisSettings
 from analyze_emotion_annotations.report_content import report_of
 from analyze_emotion_annotations.report_page import render
 from pipeline.files import atomic_write
-from pipeline.settings import counted, run_script
+from pipeline.records import DATASET, writer_in
+from pipeline.settings import counted, next_command, run_script
 
 
 def main(settings: AnalysisSettings) -> None:
@@ -21,14 +22,17 @@ def main(settings: AnalysisSettings) -> None:
     analysis = analyse(settings)
     record = provenance_of(settings, analysis, "analyze_emotion_annotations/03_report.py")
     page = render(report_of(analysis, Path(settings.input.dir), settings.plot.dpi, record))
-    path = Path(settings.output.dir) / "report.html"
+    path = settings.folder / "report.html"
     with atomic_write(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     if analysis.unfinished_parts:
         where = settings.input.dir
         print(f"{counted(analysis.unfinished_parts, 'unfinished part')} of {where} left out: its run is not complete")
     print(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB); open it in a browser")
+    if not analysis.unfinished_parts and writer_in(Path(settings.input.dir)) == DATASET:  # an export takes no others
+        publish = next_command("publish_annotations/01_export.py", {}, settings.input.dir)
+        print(f"next, for a data set to publish: {publish}")
 
 
 if __name__ == "__main__":
-    run_script(AnalysisSettings, SETTINGS_FILE, __doc__, main)
+    run_script(AnalysisSettings, SETTINGS_FILE, __doc__, main, INPUT_FOLDER)

@@ -13,6 +13,7 @@ import pandas as pd
 from pipeline.annotations import LEFT_OUT, RUN_RECORD, SONGS, names
 from pipeline.cells import guarded
 from pipeline.files import file_digest, provenance, write_table
+from pipeline.progress import progress_steps
 from pipeline.records import STATISTICS
 from pipeline.settings import one_line
 
@@ -57,20 +58,32 @@ class Analysis:
 def analyse(settings: AnalysisSettings) -> Analysis:
     """Analyse the finished parts of settings.input.dir. Raises UserError if they can't be read or have no bars."""
     parts, unfinished = parts_of(Path(settings.input.dir))
-    with annotation_database(parts, Path(settings.output.dir), settings.compute.memory_mb, progress=True) as db:
+    with (
+        annotation_database(parts, settings.folder, settings.compute.memory_mb) as db,
+        progress_steps(6) as step,
+    ):
+        step("groups of songs")
         gather_groups(db, settings.styles.min_songs, settings.features)
+        step("statistics of the groups")
         table, distributions = group_statistics(db)
         column = choose_column(table, settings.styles.column)
         styles = styles_to_draw(table, column, settings.styles.max_drawn)
         typical = [style for style in styles if style.row["name"] not in COLLECTIVE]
+        step("comparisons of groups")
+        compared = comparisons(db)
+        step("trajectories")
+        moved = trajectories(db, settings.trajectory.points, settings.trajectory.min_bars)
+        step("songs to look at")
+        songs = songs_to_look_at(db, typical, column, settings.report.songs_per_list, settings.report.min_bars)
+        step("meters and left-out notes")
         return Analysis(
             parts,
             unfinished,
             table,
             distributions,
-            comparisons(db),
-            trajectories(db, settings.trajectory.points, settings.trajectory.min_bars),
-            songs_to_look_at(db, typical, column, settings.report.songs_per_list, settings.report.min_bars),
+            compared,
+            moved,
+            songs,
             db.sql(
                 "SELECT coalesce(meter, '') AS meter, sum(n_bars)::BIGINT AS n_bars, count(*) AS n_songs "
                 "FROM meters GROUP BY 1 ORDER BY n_bars DESC, 1"

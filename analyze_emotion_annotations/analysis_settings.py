@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pipeline.settings import FilePath, Range, SettingsError
+from pipeline.files import folder_beside
+from pipeline.settings import FilePath, Range, SettingsError, Shorthand
 
 SETTINGS_FILE = "analysis.yaml"
+INPUT_FOLDER = Shorthand(
+    "FOLDER",
+    "input.dir",
+    "folder of annotations to read, in place of the setting input.dir; the results go beside it, into "
+    "FOLDER-analysis, unless output.dir is set",
+)
 
 
 @dataclass(frozen=True)
@@ -20,9 +28,9 @@ class InputSettings:
 
 @dataclass(frozen=True)
 class OutputSettings:
-    """Where the results go."""
+    """Where the results go; None: beside the annotations."""
 
-    dir: FilePath
+    dir: FilePath | None
 
 
 @dataclass(frozen=True)
@@ -106,3 +114,8 @@ class AnalysisSettings:
     songs: SongSettings
     report: ReportSettings
     plot: PlotSettings
+
+    @property
+    def folder(self) -> Path:
+        """The folder for the results."""
+        return Path(self.output.dir) if self.output.dir else folder_beside(Path(self.input.dir), "analysis")

@@ -24,7 +24,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import duckdb
-from tqdm import tqdm
 
 from pipeline.annotations import (
     DESCRIPTIVE,
@@ -36,6 +35,7 @@ from pipeline.annotations import (
     kind_of,
 )
 from pipeline.cells import GUARDED
+from pipeline.progress import progress_bar
 from pipeline.settings import UserError, counted, first_line, note
 
 from .annotation_tables import Part, same_header
@@ -83,9 +83,7 @@ FROM indexed_bars GROUP BY song
 
 
 @contextmanager
-def annotation_database(
-    parts: Sequence[Part], folder: Path, memory_mb: int, progress: bool = False
-) -> Iterator[duckdb.DuckDBPyConnection]:
+def annotation_database(parts: Sequence[Part], folder: Path, memory_mb: int) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database of finished parts, in a temporary folder below `folder` that is removed when the block ends.
 
     memory_mb: the most memory DuckDB may use, in 10^6 bytes. Raises UserError, naming the file, if a table can't be
@@ -113,10 +111,10 @@ def annotation_database(
             db.execute("SET preserve_insertion_order = false")
             db.execute("SET enable_progress_bar = false")
             db.execute(_TABLES)
-            _load_songs(db, parts, songs_header)
-            batches = list(_batches(parts))
-            for batch in tqdm(batches, desc="reading bars", unit="batch", disable=None if progress else True):
-                _load_bars(db, batch, bars_header)
+            with closing(progress_bar(list(_batches(parts)), "reading songs and bars", "batches")) as batches:
+                _load_songs(db, parts, songs_header)
+                for batch in batches:
+                    _load_bars(db, batch, bars_header)
             db.execute("DROP TABLE IF EXISTS batch; DROP TABLE IF EXISTS indexed_bars")
             if not db.sql("SELECT 1 FROM bars LIMIT 1").fetchall():
                 annotations = parts[0].bars.parent.parent

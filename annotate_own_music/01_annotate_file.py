@@ -17,10 +17,11 @@ import os
 import sys
 from pathlib import Path
 
-from pipeline.settings import path_argument, run_command
+from pipeline.settings import command_line, path_argument, run_command, same_command
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 
 PLOTS = Path("output/own/curves")
+CSV = "output/own/tables"  # of the command that is suggested
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,12 +62,21 @@ def main(settings: AnnotationSettings, arguments: argparse.Namespace) -> None:
         wanted = Wanted(arguments.csv, plots, arguments.bars, arguments.midi, arguments.json)
         if not annotate_own_music(arguments.paths, settings, wanted):
             sys.exit(1)
+        print(next_line(arguments.csv), flush=True)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # the reader of the output, such as head, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def next_line(tables: Path | None) -> str:
+    """What to type next: how to get the tables, or what to do with them."""
+    if tables is None:
+        return f"next, for tables of every bar: {same_command('annotate_own_music/01_annotate_file.py', '--csv', CSV)}"
+    report = command_line("analyze_emotion_annotations/03_report.py", {}, str(tables))
+    return f"next, for a report on these songs: {report}"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from musetok_bridge.tokenizer_settings import SETTINGS_FILE, TokenizerSettings
 from musetok_bridge.tokenizer_training import train_tokenizer
-from pipeline.settings import run_script
+from pipeline.settings import next_command, run_script
 
 
 def main(settings: TokenizerSettings) -> None:
@@ -11,6 +11,7 @@ def main(settings: TokenizerSettings) -> None:
     print(
         f"The encoder is {path}: use it as model.encoder={path}. Losses, quality and settings are in the same folder."
     )
+    print(f"next: {next_command('pretrain_model/01_prepare_datasets.py', {'model.encoder': str(path)})}")
 
 
 if __name__ == "__main__":

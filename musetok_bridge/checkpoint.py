@@ -15,6 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
+from pipeline.arguments import did_you_mean
 from pipeline.files import write_tensors
 from pipeline.settings import DOWNLOADS, WeightsError, command
 
@@ -95,7 +96,10 @@ def find_checkpoint(name: str) -> Path:
         return OFFICIAL_CHECKPOINT
     path = BUNDLED_CHECKPOINT if name == "bundled" else Path(name)
     if not path.is_file():
-        raise WeightsError(f"encoder {name!r}: no file {path}; give bundled, official or the path of a checkpoint")
+        meant = did_you_mean(name, ("bundled", "official"))
+        raise WeightsError(
+            f"encoder {name!r}: no file {path}{meant}; give bundled, official or the path of a checkpoint"
+        )
     return path
 
 

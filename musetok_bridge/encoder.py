@@ -22,6 +22,7 @@ from torch import Tensor
 
 from pipeline.files import tensors_digest
 from pipeline.processors import usable_processors
+from pipeline.progress import progress_bar
 from pipeline.settings import SettingsError, UserError, note, one_line
 
 from .bar_transformer import BarTransformer, near_code_boundary, quantize
@@ -191,7 +192,8 @@ class BarEncoder:
             vectors = [encode_batch(batch) for batch in batches]
         else:
             with one_thread_per_core() as threads:
-                vectors = list(threads.map(encode_batch, batches))
+                encoded = threads.map(encode_batch, batches)
+                vectors = list(progress_bar(encoded, "encoding bars", "batches", len(batches), after=2))
         return torch.cat(vectors)[on_device(np.argsort(np.concatenate(batches)))]
 
 

@@ -27,9 +27,9 @@ from pipeline.parts import (
     begun_record,
     cannot_write,
     parts_to_do,
-    songs_bar,
     what_is_left,
 )
+from pipeline.progress import songs_bar
 from pipeline.records import RecordError, digest_of
 from pipeline.settings import UserError, counted, duration_line, note, say
 from song_sources.gigamidi_source import MidiSource, open_source, pinned_as_begun
@@ -90,11 +90,11 @@ class Encoding:
             if to_do:
                 self._say_what_it_takes(converters, to_do)
             parts = parts_to_do(to_do, claims)
-            bar = songs_bar("encoding", source.n_rows, self._n_rows_of(done))
-            for part, counts in _logged(self._finished(converters, parts), bar, len(to_do)):
-                claims.release(part)
-                if counts.failures and not counts.songs:
-                    note(f"part {part:05d}: no song could be encoded; see {folder / 'failures'}")
+            with closing(songs_bar("encoding", source.n_rows, self._n_rows_of(done))) as bar:
+                for part, counts in _logged(self._finished(converters, parts, bar), len(to_do)):
+                    claims.release(part)
+                    if counts.failures and not counts.songs:
+                        note(f"part {part:05d}: no song could be encoded; see {folder / 'failures'}")
         totals = Counts()
         for part in range(source.n_parts):
             totals.add(read_part(folder, part, self.run, self.format.files).counts)
@@ -105,8 +105,10 @@ class Encoding:
         counts = [read_part(self.settings.folder, part, self.run, self.format.files).counts for part in parts]
         return sum(some.songs + some.failures for some in counts)
 
-    def _finished(self, converters: Converters, parts: Iterable[int]) -> Generator[tuple[int, Counts], None, None]:
-        """Encode parts; yields the number and counts of each when it is finished."""
+    def _finished(
+        self, converters: Converters, parts: Iterable[int], progress: tqdm[Never]
+    ) -> Generator[tuple[int, Counts], None, None]:
+        """Encode parts; yields the number and counts of each when it is finished. progress: counts songs."""
         folder, converted = self.settings.folder, converters.in_order(tasks_of_parts(self.source, parts))
         try:
             with closing(prefetch(self._encoded(converted), BATCHES_AHEAD)) as batches:
@@ -116,6 +118,7 @@ class Encoding:
                             files.add(encoded.songs)
                             for row, failure in encoded.failures:
                                 files.add_failure(row, *failure)
+                            progress.update(len(encoded.songs) + len(encoded.failures))
                     finish_part(folder, batch.part, self.run, files.counts, self.format.files)
                     yield batch.part, files.counts
         except OSError as error:
@@ -234,19 +237,15 @@ def decided_in(folder: Path) -> dict[str, Any] | None:
     return record and dict(record["decides"])
 
 
-def _logged(
-    finished: Iterable[tuple[int, Counts]], progress: tqdm[Never], n_parts: int
-) -> Iterator[tuple[int, Counts]]:
-    """Finished parts, with a line printed for each. progress: counts songs. n_parts: those that are to be done."""
+def _logged(finished: Iterable[tuple[int, Counts]], n_parts: int) -> Iterator[tuple[int, Counts]]:
+    """Finished parts, with a line printed for each. n_parts: those that are to be done."""
     began, n_bars = time.monotonic(), 0
-    with closing(progress):
-        for n_done, (part, counts) in enumerate(finished, 1):
-            progress.update(counts.songs + counts.failures)
-            n_bars += counts.bars
-            seconds = max(time.monotonic() - began, 1e-3)
-            line = f"part {part:05d}: {counts_line(counts)}; {n_bars / seconds:,.0f} bars a second"
-            say(line + what_is_left(n_parts - n_done, n_done, seconds))
-            yield part, counts
+    for n_done, (part, counts) in enumerate(finished, 1):
+        n_bars += counts.bars
+        seconds = max(time.monotonic() - began, 1e-3)
+        line = f"part {part:05d}: {counts_line(counts)}; {n_bars / seconds:,.0f} bars a second"
+        say(line + what_is_left(n_parts - n_done, n_done, seconds))
+        yield part, counts
 
 
 def counts_line(counts: Counts) -> str:

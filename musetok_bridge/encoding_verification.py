@@ -11,11 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from pipeline.annotations import RUN_RECORD, TEXT, finished_parts, record_path
 from pipeline.cells import cell
 from pipeline.files import file_digest
+from pipeline.progress import progress_bar
 from pipeline.records import RecordError
 from pipeline.settings import UserError, settings_from
 
@@ -53,7 +52,7 @@ def verify(settings: EncodingSettings) -> tuple[list[Problem], Counts]:
             raise UserError(f"output.dir: {folder} was made with another value of {key}: it can't be checked with this")
     problems: list[Problem] = []
     totals = Counts()
-    for part in tqdm(range(encoding.source.n_parts), desc="verifying", unit=" parts", disable=None):
+    for part in progress_bar(range(encoding.source.n_parts), "verifying", "parts"):
         path = record_path(folder, part)
         if not path.exists():
             problems.append(Problem(f"part {part:05d}: not finished"))

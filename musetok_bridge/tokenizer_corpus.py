@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from pipeline.annotations import MIDI_SUFFIXES
 from pipeline.files import RawData
+from pipeline.progress import progress_bar
 from pipeline.settings import UserError
 
 from .bars import score_to_bars
@@ -58,7 +58,7 @@ def read_corpus(path: Path, validation_share: float) -> Corpus:
     held_out: dict[bytes, np.ndarray] = {}
     n_songs = n_validation = n_unusable = 0
     whole = hashlib.sha256()
-    for data in tqdm(midi_files(path), desc="converting", unit=" songs"):
+    for data in progress_bar(midi_files(path), "converting", "songs"):
         digest = hashlib.sha256(data).digest()
         whole.update(digest)
         try:

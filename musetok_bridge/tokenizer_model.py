@@ -15,7 +15,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
+
+from pipeline.progress import progress_bar
 
 from .bar_transformer import BarTransformer, KeysValues, Layer, quantize
 from .checkpoint import EncoderConfig, check_shapes, encoder_tensors
@@ -304,7 +305,7 @@ def _batches(model: Tokenizer, bars: list[np.ndarray], doing: str) -> Iterator[t
     """Bars in batches of similar length: their indices, and their words (bars, words), padded."""
     device = model.dec_out_proj.weight.device
     batches = list(batches_by_length(np.array([len(bar) for bar in bars]), WORDS_PER_BATCH))
-    for batch in tqdm(batches, desc=doing, unit=" batches", leave=False):
+    for batch in progress_bar(batches, doing, "batches"):
         yield batch, torch.from_numpy(pad_words([bars[i] for i in batch])).to(device)
 
 

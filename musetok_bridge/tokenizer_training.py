@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from pipeline.files import atomic_write, file_digest, provenance, write_json
 from pipeline.processors import usable_processors
-from pipeline.settings import UserError
+from pipeline.settings import UserError, say
 
 from .checkpoint import find_checkpoint, save_encoder
 from .encoder import batches_by_length, choose_device, fast_dtypes, one_thread_per_core, pad_words
@@ -126,7 +126,7 @@ def _train(model: Tokenizer, corpus: Corpus, settings: TokenizerSettings, out: P
     validation = validation_batches(corpus, t, device)
     to_decode = held_out(corpus, t.decoded_bars, t.seed)
     recent: list[float] = []
-    bar = tqdm(initial=progress.step, total=t.max_steps, desc="training", unit=" steps")
+    bar = tqdm(initial=progress.step, total=t.max_steps, desc="training", unit=" steps", disable=None)
     for words in training_batches(corpus, t, progress.step, device):
         progress.minutes = (time.monotonic() - began) / 60
         finished = progress.step >= t.max_steps or progress.minutes >= t.max_minutes
@@ -134,7 +134,7 @@ def _train(model: Tokenizer, corpus: Corpus, settings: TokenizerSettings, out: P
             _validate(model, validation, to_decode, t, progress, float(np.mean(recent)))
             recent = []
             _save(out, model, optimizers, progress, identity)
-            bar.set_postfix(progress.history[-1])
+            say("; ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in progress.history[-1].items()))
         if finished or progress.stale >= t.patience:
             break
         if progress.step == t.plain_steps and t.start_from is None:

@@ -11,6 +11,7 @@ import runpy
 import sys
 from pathlib import Path
 
+from .arguments import did_you_mean
 from .settings import command_name
 
 
@@ -32,7 +33,7 @@ def run_named_script(folder: Path) -> None:
     if name not in scripts:
         is_asked_for = name in ("-h", "--help")
         if name and not is_asked_for:
-            print(f"error: there is no {name} in {folder.name}", file=sys.stderr)
+            print(f"error: there is no {name} in {folder.name}{did_you_mean(name, scripts)}", file=sys.stderr)
         print(_list_of(scripts, folder.name), file=sys.stdout if is_asked_for else sys.stderr)
         sys.exit(0 if is_asked_for else 2)
     sys.argv[1:] = words

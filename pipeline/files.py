@@ -288,6 +288,12 @@ def raw_data(path: str | None, url: str, md5: str | None, downloads: Path, secti
     return RawData(_download(url, md5, downloads / f"{section}.zip", setting) if path is None else path, setting)
 
 
+def folder_beside(folder: Path, ending: str) -> Path:
+    """The folder FOLDER-ENDING beside FOLDER, for what is made from it; the current folder is taken by its name."""
+    named = folder if folder.name not in ("", "..") else folder.resolve()
+    return Path(f"{named}-{ending}")
+
+
 def _download(url: str, md5: str | None, target: Path, setting: str) -> Path:
     """Download the file unless it exists; a file under its final name is complete."""
     if target.exists():
@@ -299,7 +305,7 @@ def _download(url: str, md5: str | None, target: Path, setting: str) -> Path:
             expected = int(response.headers.get("Content-Length") or 0)
             with (
                 open(temporary, "wb") as file,
-                tqdm(total=expected or None, unit="B", unit_scale=True, desc=target.name) as bar,
+                tqdm(total=expected or None, unit="B", unit_scale=True, desc=target.name, disable=None) as bar,
             ):
                 while chunk := response.read(_CHUNK_BYTES):
                     file.write(chunk)

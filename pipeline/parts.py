@@ -12,10 +12,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Never
+from typing import Any
 
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from .annotations import RECORDS, RUN_RECORD, is_finished
 from .files import write_json
@@ -81,11 +80,6 @@ def _difference(key: str, begun_with: Mapping[str, Any], decides: Mapping[str, A
 
 def _is_digest(text: str) -> bool:
     return len(text) in _DIGITS_OF_DIGEST and all(letter in "0123456789abcdef" for letter in text)
-
-
-def songs_bar(doing: str, n_rows: int | None, n_before: int) -> tqdm[Never]:
-    """A progress bar of songs, on a terminal. n_rows: of all parts, if known. n_before: of parts finished before."""
-    return tqdm(desc=doing, unit=" songs", total=n_rows, initial=n_before, mininterval=1, disable=None)
 
 
 def what_is_left(n_left: int, n_done: int, seconds: float) -> str:

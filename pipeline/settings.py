@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 import json
 import math
 import os
@@ -35,13 +34,14 @@ import sys
 import time
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from tqdm import tqdm
 
+from .arguments import SET_HELP, ScriptParser, config_words, did_you_mean, printable
 from .processors import limit_threads
 from .yaml_texts import LARGEST_FILE, Plain, parsed_yaml, problem_of
 
@@ -63,7 +63,6 @@ _SUFFIX = ".yaml"
 LONGEST_VALUE = 60  # characters of a value in a message
 GO_ON = "finished parts are kept, the same command goes on from there"  # ends messages about a run that stops
 LONGEST_REASON = 200  # characters
-LONGEST_MESSAGE = 5_000  # characters; a command that repairs a folder may be long
 
 
 class UserError(Exception):
@@ -155,6 +154,32 @@ class _Override(Plain):
             raise SettingsError(f"--set {name}: {_shown(self)} can't be read ({problem_of(error)})") from None
 
 
+@dataclasses.dataclass(frozen=True)
+class Shorthand:
+    """An argument without a name that stands for a setting which is a path or a list of paths.
+
+    name: what --help calls it. key: the setting, "section.key"; `--set` goes above it. several: whether it is a list.
+    """
+
+    name: str
+    key: str
+    help: str
+    several: bool = False
+
+    def declare(self, parser: argparse.ArgumentParser) -> None:
+        """Add the argument, which may be left out, to a parser."""
+        parser.add_argument(
+            self.name.lower(), nargs="*" if self.several else "?", type=path_argument, metavar=self.name, help=self.help
+        )
+
+    def overrides(self, arguments: argparse.Namespace) -> list[str]:
+        """The setting as `--set` takes it; none if the argument was left out."""
+        given = getattr(arguments, self.name.lower())
+        if not given:
+            return []
+        return [f"{self.key}={as_override([str(path) for path in given] if self.several else str(given))}"]
+
+
 def load_settings(
     settings_class: type[SettingsT],
     default_file: str,
@@ -204,10 +229,26 @@ def command(script: str) -> str:
     return f"python {script}" if IS_CHECKOUT else f"python -m {path.parent} {command_name(path.name)}"
 
 
-def command_line(script: str, overrides: Mapping[str, Any]) -> str:
-    """What to type in a shell to run a numbered script with these settings, given by section and key."""
-    words = [word for key, value in overrides.items() for word in ("--set", f"{key}={as_override(value)}")]
-    return shlex.join([*command(script).split(), *words])
+def command_line(script: str, overrides: Mapping[str, Any], *words: str) -> str:
+    """What to type in a shell to run a numbered script with these settings, given by section and key.
+
+    words: arguments that stand before them.
+    """
+    settings = [word for key, value in overrides.items() for word in ("--set", f"{key}={as_override(value)}")]
+    return shlex.join([*command(script).split(), *words, *settings])
+
+
+def next_command(script: str, overrides: Mapping[str, Any], *words: str) -> str:
+    """As `command_line`, with the `--config` that this script was given, which may hold the settings of several."""
+    return command_line(script, overrides, *config_words(), *words)
+
+
+def same_command(script: str, *words: str) -> str:
+    """What to type to run a numbered script with the arguments that this one was given, and further words.
+
+    It is for scripts that take the same arguments: the later steps of a phase, or the same script again.
+    """
+    return shlex.join([*command(script).split(), *sys.argv[1:], *words])
 
 
 def command_name(script: str) -> str:
@@ -216,13 +257,22 @@ def command_name(script: str) -> str:
 
 
 def run_script(
-    settings_class: type[SettingsT], default_file: str, description: str, main: Callable[[SettingsT], None]
+    settings_class: type[SettingsT],
+    default_file: str,
+    description: str,
+    main: Callable[[SettingsT], None],
+    shorthand: Shorthand | None = None,
 ) -> None:
     """Run a numbered script: parse `--config` and `--set`, call `main(settings)`, report an error in one line.
 
-    Exits with 2 for a bad setting or file of weights, 1 for any other UserError or an OSError, 130 for ctrl-C.
+    shorthand: the setting that an argument without a name stands for. Exits with 2 for a bad argument, setting or file
+    of weights, 1 for any other UserError or an OSError, 130 for ctrl-C.
     """
-    run_command(settings_class, default_file, description, lambda settings, _: main(settings), lambda parser: None)
+
+    def with_settings(settings: SettingsT, arguments: argparse.Namespace) -> None:
+        main(settings)
+
+    run_command(settings_class, default_file, description, with_settings, shorthand=shorthand)
 
 
 def run_command(
@@ -230,11 +280,12 @@ def run_command(
     default_file: str,
     description: str,
     main: Callable[[SettingsT, argparse.Namespace], None],
-    add_arguments: Callable[[argparse.ArgumentParser], None],
+    add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
+    shorthand: Shorthand | None = None,
 ) -> None:
     """As `run_script`, for a script with arguments of its own: add_arguments declares them, `main` receives them."""
     default_path = CONFIG_DIR / default_file
-    parser = argparse.ArgumentParser(
+    parser = ScriptParser(
         prog=command("/".join(Path(sys.argv[0]).resolve().parts[-2:])),
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -246,29 +297,25 @@ def run_command(
         metavar="FILE",
         help="YAML file with the settings that differ from the defaults; it may hold those of other scripts too",
     )
-    parser.add_argument(
-        "--set", metavar="KEY=VALUE", action="append", default=[], help="change one setting, e.g. section.key=value"
-    )
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help=SET_HELP)
+    if shorthand:
+        shorthand.declare(parser)
     add_arguments(parser)
     arguments = parser.parse_args()
+    overrides = [*(shorthand.overrides(arguments) if shorthand else []), *arguments.set]
     limit_threads()
     try:
-        main(load_settings(settings_class, default_file, arguments.config, arguments.set), arguments)
+        main(load_settings(settings_class, default_file, arguments.config, overrides), arguments)
     except UserError as error:
-        print(f"error: {_printable(str(error))}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:  # a full disk, a folder without write permission: a traceback would not help
         where = error.filename or "a file"
-        print(f"error: {_printable(f'{where}: {error.strerror or error}')}", file=sys.stderr)
+        print(f"error: {printable(f'{where}: {error.strerror or error}')}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("stopped; what was finished is kept, and the same command goes on from there", file=sys.stderr)
         sys.exit(130)
-
-
-def _printable(message: str) -> str:
-    """A message as one line: names in it may have line breaks, or letters that change the screen."""
-    return "".join(letter if letter.isprintable() else " " for letter in message[:LONGEST_MESSAGE])
 
 
 def as_override(value: Any) -> str:
@@ -349,7 +396,7 @@ def _of_phase(
     by_file = {key: _or_empty(value) for key, value in settings.items() if key.endswith(_SUFFIX)}
     for key, value in by_file.items():
         if key not in (*PHASES, default_file):
-            raise SettingsError(f"{source}: no phase has a file {_shown(key)}{_nearest(key, PHASES)}")
+            raise SettingsError(f"{source}: no phase has a file {_shown(key)}{did_you_mean(key, PHASES)}")
         if not isinstance(value, dict):
             raise SettingsError(f"{source}: '{key}' holds sections of settings, not a {_kind(value)}")
     sections = {key: value for key, value in settings.items() if key not in by_file}
@@ -389,7 +436,7 @@ def _lay_over(below: dict[str, Any], above: dict[str, Any], source: str, origin:
             for block in value:
                 if block not in by_name:
                     raise SettingsError(
-                        f"{source}: '{key}' has no block named {_shown(block)}{_nearest(block, by_name)}; "
+                        f"{source}: '{key}' has no block named {_shown(block)}{did_you_mean(block, by_name)}; "
                         f"there are {', '.join(by_name) or 'none'}"
                     )
             _lay_over(by_name, value, source, origin, f"{key}.")
@@ -426,20 +473,13 @@ def _blocks_with(values: Mapping[str, Any], name: str) -> str | None:
     return next((key for key in lists if any(block.get("name") == name for block in values[key])), None)
 
 
-def _nearest(text: str, known: Iterable[str]) -> str:
-    """The known name that a text resembles most, as a question for a message; empty if it resembles none."""
-    found = difflib.get_close_matches(text.lower(), list(known), 1)
-    return f" (did you mean {found[0]}?)" if found else ""
-
-
 def _build(kind: type[SettingsT], values: dict[str, Any], at: str, origin: Mapping[str, str], file: str) -> SettingsT:
     hints = typing.get_type_hints(kind, include_extras=True)
     for key in values:
         if key not in hints:
             where = origin.get(f"{at}{key}", file)
-            raise SettingsError(
-                f"{where}: unknown setting '{at}{key}'{_nearest(key, hints)}; known here: {', '.join(hints)}"
-            )
+            meant = did_you_mean(key, hints) or _setting_in_sections(key, values if not at else {})
+            raise SettingsError(f"{where}: unknown setting '{at}{key}'{meant}; known here: {', '.join(hints)}")
     arguments: dict[str, Any] = {}
     may_be_left_out = {field.name for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING}  # type: ignore[arg-type]
     for key, hint in hints.items():
@@ -454,6 +494,12 @@ def _build(kind: type[SettingsT], values: dict[str, Any], at: str, origin: Mappi
         else:
             arguments[key] = _check(hint, values[key], name, where, origin, file)
     return kind(**arguments)
+
+
+def _setting_in_sections(key: str, sections: Mapping[str, Any]) -> str:
+    """The settings of this name in any section, as a question for a message: the section was probably left out."""
+    full = [f"{name}.{key}" for name, section in sections.items() if isinstance(section, dict) and key in section]
+    return f" (did you mean {' or '.join(full)}?)" if full else ""
 
 
 def _block_type(hint: Any) -> type | None:
@@ -499,7 +545,7 @@ def _check(hint: Any, value: Any, name: str, where: str, origins: Mapping[str, s
         return _check_marks(arguments[1:], _check(arguments[0], value, name, where, origins, file), name, where)
     if origin is Literal:
         if value not in arguments:
-            nearest = _nearest(str(value), arguments)
+            nearest = did_you_mean(str(value), arguments)
             known = ", ".join(map(str, arguments))
             raise SettingsError(f"{where}: '{name}' is {_shown(value)}, not one of {known}{nearest}")
         return str(value)

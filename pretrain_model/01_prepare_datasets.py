@@ -8,7 +8,7 @@ plots/NAME/*.png: rated and predicted curves over each other, with the lag at wh
 """
 
 from pipeline.files import provenance, write_json
-from pipeline.settings import command, command_line, note, run_script
+from pipeline.settings import next_command, note, run_script, same_command
 from pretrain_model.adapters import ADAPTERS
 from pretrain_model.pretrain_settings import ALL, SETTINGS_FILE, PretrainSettings, SetSettings
 from pretrain_model.rated_set import MATCH, PREPARE, is_by_identity, read_set_table, table_path
@@ -38,9 +38,9 @@ def main(settings: PretrainSettings) -> None:
     by_identity = [block.name for block in sets if is_by_identity(folder, block.name)]
     print(f"pieces, ratings and MIDI files: {folder.resolve()}")
     if by_identity:
-        find = command_line(MATCH, {"ratings.dir": settings.output.dir})
+        find = next_command(MATCH, {"ratings.dir": settings.output.dir})
         print(f"next, to find the songs of {', '.join(by_identity)}: {find} --set dataset.path=MUSIC")
-    print(f"next: {command('pretrain_model/02_extract_latents.py')}, with the same settings")
+    print(f"next: {same_command('pretrain_model/02_extract_latents.py')}")
 
 
 def remove(settings: PretrainSettings, block: SetSettings) -> None:

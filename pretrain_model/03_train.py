@@ -14,7 +14,7 @@ from typing import Any
 
 from musetok_bridge import BarEncoder
 from pipeline.files import provenance, write_json, write_table
-from pipeline.settings import SettingsError, UserError, command, command_line, note, one_line, run_script
+from pipeline.settings import SettingsError, UserError, note, one_line, run_script, same_command
 from pretrain_model.head import Model, load_head, save_head
 from pretrain_model.known_sets import LONGEST_TERMS
 from pretrain_model.listener_training import train_with_scales
@@ -46,12 +46,8 @@ def main(settings: PretrainSettings) -> None:
     )
     write_json(settings.head_folder / "run.json", record)
     print(f"head: {path.resolve()}")
-    needs = {"model.head": str(path)}
-    if reads_latents and settings.model.encoder != "bundled":
-        needs["model.encoder"] = settings.model.encoder
-    use = command_line("process_gigamidi/01_annotate.py", needs)
-    measure = command("pretrain_model/04_evaluate.py")
-    print(f"next: {measure}, with the same settings, or {use} --set dataset.path=MUSIC")
+    print(f"next: {same_command('pretrain_model/04_evaluate.py')}")
+    print(f"or, to annotate music with it: {settings.annotate_command(str(path), reads_latents)}")
 
 
 def train_the_listener(settings: PretrainSettings, encoder: BarEncoder) -> tuple[Model, bool, dict[str, Any]]:

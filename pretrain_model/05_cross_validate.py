@@ -9,8 +9,9 @@ VGMIDI and all predictors it takes a quarter of an hour on two cores, mostly for
 """
 
 from pipeline.files import provenance, write_json, write_table
-from pipeline.settings import SettingsError, run_script
+from pipeline.settings import SettingsError, run_script, same_command
 from pretrain_model.cross_validation import Protocol, as_markdown, cross_validate, sets_to_compare
+from pretrain_model.head import load_head
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
 from pretrain_model.rated_set import read_set_table, table_path
 from pretrain_model.set_comparison import compare_sets, comparison_as_markdown
@@ -45,6 +46,12 @@ def main(settings: PretrainSettings) -> None:
         provenance(settings, "pretrain_model/05_cross_validate.py", encoder_digest=encoder.digest),
     )
     print(f"table: {(folder / 'cross_validation.csv').resolve()}")
+    trained = settings.head_folder / "head.safetensors"
+    if trained.exists():
+        use = settings.annotate_command(str(trained), load_head(str(trained)).reads_latents)
+        print(f"next, to annotate music with the trained head: {use}")
+    else:
+        print(f"next: {same_command('pretrain_model/03_train.py')}")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
 from pipeline.annotations import DIMENSIONS
+from pipeline.progress import progress_bar
 
 from .rated_pieces import RatedPiece
 
@@ -209,7 +210,8 @@ def with_intervals(measure: Measure, pieces: Sequence[Compared], resamples: int,
     `scipy.stats.bootstrap` would draw and measure anew for each.
     """
     draw = np.random.default_rng(seed)
-    drawn = [measure([pieces[i] for i in draw.integers(0, len(pieces), len(pieces))]) for _ in range(resamples)]
+    resampled = progress_bar(range(resamples), "measuring intervals", "resamples", after=1)
+    drawn = [measure([pieces[i] for i in draw.integers(0, len(pieces), len(pieces))]) for _ in resampled]
     rows = []
     for key, value in measure(pieces).items():
         samples = np.array([sample[key] for sample in drawn])

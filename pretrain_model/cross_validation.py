@@ -20,9 +20,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from pipeline.annotations import DIMENSIONS
+from pipeline.progress import progress_bar
 from pipeline.settings import SettingsError, counted, note
 
 from .agreement import (
@@ -135,7 +135,7 @@ def cross_validate(
             table = with_intervals(measure, pieces, settings.cross_validate.resamples, settings.train.seed)
             tables.append(table.assign(predictor=name, dataset=dataset))
 
-    for name in tqdm(settings.cross_validate.predictors, desc="cross-validating", unit="predictor"):
+    for name in progress_bar(settings.cross_validate.predictors, "cross-validating", "predictors"):
         if name in OF_RATERS:
             for dataset, ratings in raters.items():
                 pieces = protocol.sets[dataset]
@@ -242,7 +242,7 @@ def fold_pieces(pieces: Sequence[RatedPiece], count: int, together: bool = False
 def predict_left_out(pieces: Sequence[RatedPiece], folds: Sequence[Sequence[int]], train: Train) -> list[Points]:
     """Predictions for the rated bars of every piece, each by a model trained without the piece's fold."""
     predicted: dict[int, Points] = {}
-    for fold in folds:
+    for fold in progress_bar(folds, "training without a fold", "folds"):
         if fold:
             predict = train([piece for i, piece in enumerate(pieces) if i not in set(fold)])
             predicted |= {i: predict(pieces[i]) for i in fold}

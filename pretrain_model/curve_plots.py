@@ -17,12 +17,12 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from musetok_bridge import UnusableScore, score_to_bars
 from musetok_bridge.scores import read_score
 from pipeline.annotations import DIMENSIONS
 from pipeline.files import atomic_write, write_table
+from pipeline.progress import progress_bar
 from pipeline.settings import UserError, command, one_line
 
 from .bar_context import view_song
@@ -64,7 +64,7 @@ def plot_fits(folder: Path, name: str, ratings: pd.DataFrame, pieces: pd.DataFra
     chosen = known.iloc[np.unique(np.linspace(0, len(known) - 1, min(count, len(known))).round().astype(int))]
     by_piece = dict(iter(of_bars[of_bars["piece"].isin(chosen["piece"])].groupby("piece")))
     rows = []
-    for piece, midi in tqdm(list(zip(chosen["piece"], chosen["midi"], strict=True)), desc="plots", unit="piece"):
+    for piece, midi in progress_bar(list(zip(chosen["piece"], chosen["midi"], strict=True)), "drawing", "pieces"):
         fit = _fit(folder / str(midi), by_piece[piece], head)
         rows.append((piece, fit.lags[0], fit.correlations[0], fit.lags[1], fit.correlations[1]))
         _plot(fit, f"{name}: {piece}", folder / "plots" / name / f"{_file_name(str(piece))}.png")

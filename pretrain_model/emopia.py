@@ -15,6 +15,7 @@ import pandas as pd
 
 from pipeline.annotations import DIMENSIONS
 from pipeline.files import RawData
+from pipeline.progress import progress_bar
 from pipeline.settings import UserError
 
 from .pretrain_settings import SPLITS, QuadrantPoints, SetSettings
@@ -61,7 +62,7 @@ def prepare_emopia(block: SetSettings, folder: Path) -> RatedSet:
 def _pieces(raw: RawData, clips: pd.DataFrame, midis: dict[str, str], block: SetSettings, folder: Path) -> pd.DataFrame:
     """Keeps the clips' MIDI files; returns PIECES. midis: file name -> name inside `raw`."""
     rows = []
-    for clip in clips.itertuples():
+    for clip in progress_bar(list(clips.itertuples()), block.name, "clips"):
         name = str(clip.clip_name)
         midi, md5 = keep_midi(folder, block.name, name, raw.read(midis[name]))
         recording = f"youtube {clip.song}"

@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from safetensors import SafetensorError, safe_open
-from tqdm import tqdm
 
 from musetok_bridge import BarEncoder, Bars, UnusableScore, score_to_bars
 from musetok_bridge.scores import read_score
 from pipeline.files import midi_md5, versions, write_table, write_tensors
+from pipeline.progress import progress_bar
 
 from .features import VERSION as FEATURES_VERSION
 from .features import BarFeatures, bar_features
@@ -55,7 +55,7 @@ def extract_latents(
     waiting: list[ConvertedPiece] = []
     tables = {name: read_set_table(folder, name, "pieces") for name in sets if not is_by_identity(folder, name)}
     pieces = [(name, str(row.piece), str(row.midi)) for name, table in tables.items() for row in table.itertuples()]
-    for dataset, piece, midi in tqdm(pieces, desc="latents", unit="piece"):
+    for dataset, piece, midi in progress_bar(pieces, "features and latents", "pieces"):
         path = latents_path(folder, encoder, dataset, piece)
         try:
             content = (folder / midi).read_bytes()

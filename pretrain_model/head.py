@@ -17,6 +17,7 @@ import numpy as np
 from safetensors import safe_open
 
 from pipeline.annotations import DIMENSIONS
+from pipeline.arguments import did_you_mean
 from pipeline.files import tensors_digest, write_tensors
 from pipeline.settings import UserError, WeightsError, first_line, one_line
 
@@ -193,8 +194,10 @@ def load_head(name: str = "bundled", device: str = "cpu", motion: Motion = "full
     """
     path = BUNDLED_FILES.get(name, Path(name))
     if not path.is_file():
-        known = ", ".join(BUNDLED_FILES)
-        raise WeightsError(f"head {name!r}: no file {path}; give one of {known}, or the path of a head.safetensors")
+        known, meant = ", ".join(BUNDLED_FILES), did_you_mean(name, BUNDLED_FILES)
+        raise WeightsError(
+            f"head {name!r}: no file {path}{meant}; give one of {known}, or the path of a head.safetensors"
+        )
     try:
         with safe_open(path, framework="numpy") as file:
             facts = file.metadata() or {}

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from pipeline.annotations import DIMENSIONS
+from pipeline.progress import progress_bar
 from pipeline.settings import UserError
 
 from .folds import folds_of_sets
@@ -98,7 +98,7 @@ def fit_listener(
     spread = np.nanstd(ratings, axis=0) if len(ratings) else np.zeros(2)
     weights["error.spread"] = np.where(spread > _LEAST_SPREAD, spread, SPREAD)
     weights["error.free"] = np.ones(2)
-    for view in views_read(config.context):
+    for view in progress_bar(views_read(config.context), "fitting the level", "views", after=1):
         fitted = fit_level(music, scales, view, config, settings)
         weights |= {f"{view}.{name}": values for name, values in fitted.items()}
     scale = weights[f"{config.context}.mean"], weights[f"{config.context}.std"]
@@ -120,7 +120,7 @@ def left_out_of(
     """Every piece with a listener trained on other folds; a set of one game or song has none."""
     folds = _folds(music)
     found: list[LeftOut] = []
-    for number in tqdm(range(FOLDS), desc="measuring the errors", unit="fold", leave=False):
+    for number in progress_bar(range(FOLDS), "measuring the errors", "folds"):
         out = [f[number] if len(f[number]) < len(seen.pieces) else [] for f, seen in zip(folds, music, strict=True)]
         if not any(out):
             continue

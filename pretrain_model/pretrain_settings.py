@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from musetok_bridge.bridge_settings import EncoderSettings
-from pipeline.settings import ONE_OR_MORE, FilePath, Pattern, Range, SettingsError, command, note
+from pipeline.arguments import did_you_mean
+from pipeline.settings import ONE_OR_MORE, FilePath, Pattern, Range, SettingsError, command, next_command, note
 
 from .known_sets import KNOWN_SETS, Adapter, Kind
 
@@ -239,6 +240,13 @@ class PretrainSettings:
         """The sets of data.datasets that have a source. Raises SettingsError if a name is unknown or none is left."""
         return self._named("data.datasets", self.data.datasets, lambda block: block.has_source)
 
+    def annotate_command(self, head: str, reads_latents: bool) -> str:
+        """What to type to annotate music with a trained head, given by its name or path."""
+        needs = {"model.head": head}
+        if reads_latents and self.model.encoder != "bundled":
+            needs["model.encoder"] = self.model.encoder
+        return f"{next_command('process_gigamidi/01_annotate.py', needs)} --set dataset.path=MUSIC"
+
     def prepared(self) -> list[SetSettings]:
         """The sets of data.datasets that have a source, or were prepared when they had one.
 
@@ -270,7 +278,10 @@ class PretrainSettings:
         known = {block.name: block for block in self.sets}
         for name in names:
             if name not in (*known, ALL):
-                raise SettingsError(f"'{setting}' names {name!r}, which is not in sets: {', '.join(known)}, or {ALL}")
+                meant = did_you_mean(name, (*known, ALL))
+                raise SettingsError(
+                    f"'{setting}' names {name!r}{meant}, which is not in sets: {', '.join(known)}, or {ALL}"
+                )
         wanted = known if ALL in names else names
         chosen = [block for block in self.sets if block.name in wanted]
         found = [block for block in chosen if is_usable(block)]

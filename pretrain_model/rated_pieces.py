@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from pipeline.annotations import DIMENSIONS
+from pipeline.progress import progress_bar
 from pipeline.settings import UserError, command, command_line
 from song_sources.song_identity import song_key
 
@@ -104,7 +105,7 @@ def load_rated_pieces(
     rows = [row for row in _rows(folder, rated_set, splits) if str(row.piece) in by_piece]
     order = range(len(rows)) if most is None else np.random.default_rng(0).permutation(len(rows))
     pieces: list[RatedPiece] = []
-    for i in order:
+    for i in progress_bar(order, f"reading {rated_set.name}", "pieces", after=1):
         if len(pieces) == most:
             break
         path = _path(folder, rated_set, encoder, rows[i])

@@ -10,12 +10,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from tqdm import tqdm
 
 from musetok_bridge import UnusableScore, score_to_bars
 from musetok_bridge.scores import read_score
 from pipeline.annotations import DIMENSIONS
 from pipeline.files import RawData
+from pipeline.progress import progress_bar
 from pipeline.settings import SettingsError, UserError
 from song_sources.song_identity import song_key
 
@@ -73,7 +73,7 @@ def prepare_songs(
     songs = list(songs)
     grouped = _groups(block, songs)
     pieces, ratings, raters, left_out = [], [], [], []
-    for song in tqdm(songs, desc=block.name, unit="song"):
+    for song in progress_bar(songs, block.name, "songs"):
         try:
             content, rated, by_rater = _rated(block, song, midi)
         except LeftOut as error:

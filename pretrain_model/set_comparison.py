@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from pipeline.annotations import DIMENSIONS
+from pipeline.progress import progress_bar
 
 from .agreement import Compared, area_under_curve, interval, means_of_pairs, rank_correlation
 from .cross_validation import Protocol
@@ -38,7 +38,7 @@ def compare_sets(protocol: Protocol, predictor: str, resamples: int, seed: int) 
         return pd.DataFrame(columns=COLUMNS)
     rows: list[tuple[object, ...]] = []
     predicted = protocol.left_out(predictor)
-    for name, others in tqdm(pairs.items(), desc="with and without each set", unit="set"):
+    for name, others in progress_bar(pairs.items(), "with and without each set", "sets"):
         without = protocol.left_out(predictor, without=name)
         sampled = []
         for other in others:

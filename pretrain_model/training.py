@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler
-from tqdm import tqdm
 
 from pipeline.processors import usable_processors
+from pipeline.progress import progress_bar
 from pipeline.settings import UserError
 
 from .custom_mlp import CustomMLP, MLPConfig
@@ -76,7 +76,7 @@ def train_until_best(
     """
     rows: list[tuple[int, float, float]] = []
     best_epoch, best_loss, best_weights = 0, math.inf, deepcopy(model.state_dict())
-    progress = tqdm(range(1, settings.max_epochs + 1), desc="training", unit="epoch")
+    progress = progress_bar(range(1, settings.max_epochs + 1), "training", "epochs")
     for epoch in progress:
         model.train()
         train_loss = one_epoch()

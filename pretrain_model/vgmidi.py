@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from tqdm import tqdm
 
 from musetok_bridge import UnusableScore, score_to_bars
 from musetok_bridge.scores import read_score, seconds_at
 from pipeline.annotations import DIMENSIONS
 from pipeline.files import RawData
+from pipeline.progress import progress_bar
 from pipeline.settings import UserError
 
 from .pretrain_settings import SetSettings
@@ -85,7 +85,7 @@ def prepare_vgmidi(block: SetSettings, folder: Path) -> RatedSet:
     counts: Counter[str] = Counter()
     pieces, ratings, raters, left_out = [], [], [], []
     midis = {PurePosixPath(n).name: n for n in raw.names if PurePosixPath(n).parent.name == "midi"}
-    for rated in tqdm(list(_rated_pieces(raw, counts)), desc="VGMIDI", unit="piece"):
+    for rated in progress_bar(list(_rated_pieces(raw, counts)), block.name, "pieces"):
         try:
             rated.check(midis)
             content = raw.read(midis[rated.midi])

@@ -12,9 +12,9 @@ import re
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
-from tqdm import tqdm
 
 from pipeline.files import RawData, atomic_write, midi_md5
+from pipeline.progress import progress_bar
 from pipeline.settings import SettingsError, UserError
 
 from .pretrain_settings import SetSettings
@@ -50,7 +50,8 @@ def prepare_xmidi(block: SetSettings, folder: Path) -> RatedSet:
     raw = set_files(block, folder)
     pieces, ratings, left_out = [], [], []
     seen: set[str] = set()
-    for name in tqdm([n for n in raw.names if n.lower().endswith((".mid", ".midi"))], desc=block.name, unit="file"):
+    names = [name for name in raw.names if name.lower().endswith((".mid", ".midi"))]
+    for name in progress_bar(names, block.name, "files"):
         file = PurePosixPath(name)
         found = _NAME.fullmatch(file.name)
         sides = SIDES.get(found[1].lower()) if found else None

@@ -6,8 +6,8 @@ or wrong, prints it with the command that repairs it, and ends with exit code 1.
 
 import sys
 
-from pipeline.settings import counted, run_script
-from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
+from pipeline.settings import counted, next_command, run_script
+from process_gigamidi.annotation_settings import OUTPUT_FOLDER, SETTINGS_FILE, AnnotationSettings
 from process_gigamidi.run_log import counts_line, remarks
 from process_gigamidi.verification import verify
 
@@ -28,7 +28,10 @@ def main(settings: AnnotationSettings) -> None:
     for line in remarks(found.totals):
         print(line)
     print(f"all is well in {settings.folder}: {counted(found.n_parts, 'part')}, {counts_line(found.totals)}")
+    folder = settings.output.dir
+    print(f"next: {next_command('analyze_emotion_annotations/01_statistics.py', {}, folder)}")
+    print(f"or, for a data set to publish: {next_command('publish_annotations/01_export.py', {}, folder)}")
 
 
 if __name__ == "__main__":
-    run_script(AnnotationSettings, SETTINGS_FILE, __doc__, main)
+    run_script(AnnotationSettings, SETTINGS_FILE, __doc__, main, OUTPUT_FOLDER)

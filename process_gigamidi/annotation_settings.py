@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from musetok_bridge.bridge_settings import BarSettings, EncoderSettings, LimitSettings, Workers
-from pipeline.settings import FilePath, Range, SettingsError
+from pipeline.settings import FilePath, Range, SettingsError, Shorthand
 from song_sources.dataset_settings import DatasetSettings
 
 SETTINGS_FILE = "gigamidi.yaml"
+OUTPUT_FOLDER = Shorthand("FOLDER", "output.dir", "folder of annotations to check, in place of the setting output.dir")
 
 
 @dataclass(frozen=True, kw_only=True)

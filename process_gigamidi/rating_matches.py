@@ -15,9 +15,11 @@ from typing import Any, Never
 from tqdm import tqdm
 
 from pipeline.annotations import finished_parts
-from pipeline.parts import PartClaims, parts_to_do, songs_bar, what_is_left
+from pipeline.arguments import config_words
+from pipeline.parts import PartClaims, parts_to_do, what_is_left
+from pipeline.progress import songs_bar
 from pipeline.records import digest_of
-from pipeline.settings import UserError, command_line, counted, say
+from pipeline.settings import UserError, counted, next_command, say
 from pretrain_model.extraction import latents_folder
 from pretrain_model.features import VERSION as FEATURES_VERSION
 from pretrain_model.head import NamedEncoder
@@ -59,7 +61,8 @@ def match_ratings(settings: RatingMatchSettings) -> None:
         _match(matcher, settings, to_do, run, bar)
     records = [read_part(settings.matched, part, run) for part in range(source.n_parts)]
     write_results(settings, wanted, records)
-    say(f"next, with the --config of 01_prepare_datasets.py if it had one: {_next_command(settings, encoder)}")
+    hint = "" if config_words() else ", with the --config of 01_prepare_datasets.py if it had one"
+    say(f"next{hint}: {_next_command(settings, encoder)}")
 
 
 def _match(matcher: Matcher, settings: RatingMatchSettings, parts: list[int], run: str, progress: tqdm[Never]) -> None:
@@ -126,4 +129,4 @@ def _next_command(settings: RatingMatchSettings, encoder: NamedEncoder) -> str:
         overrides |= {"model.levels": encoder.levels}
     if lacking:
         overrides |= {"model.device": settings.model.device, "model.dtype": settings.model.dtype}
-    return command_line(script, overrides)
+    return next_command(script, overrides)

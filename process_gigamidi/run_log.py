@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from pipeline.parts import songs_bar, what_is_left
+from pipeline.parts import what_is_left
+from pipeline.progress import songs_bar
 from pipeline.records import PartRecord, Totals
-from pipeline.settings import counted, say
+from pipeline.settings import counted, next_command, say
 
 from .annotation_settings import AnnotationSettings
 
@@ -68,7 +69,10 @@ def end_lines(folder: Path, totals: Totals, n_done: int, n_parts: int) -> list[s
     lines += [f"  {n:,} failed: {reason}" for reason, n in totals.by_reason()]
     if totals.failures:
         lines.append(f"the reason for each: {folder / 'failures'}/*.csv")
-    return [*lines, *remarks(totals), f"bars, songs, failures and run.json are in {folder}"]
+    lines += [*remarks(totals), f"bars, songs, failures and run.json are in {folder}"]
+    if n_done == n_parts and totals.songs:
+        lines.append(f"next: {next_command('process_gigamidi/02_verify.py', {}, str(folder))}")
+    return lines
 
 
 def remarks(totals: Totals) -> list[str]:

@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from pipeline.annotations import (
     DESCRIPTIVE,
@@ -33,6 +32,7 @@ from pipeline.annotations import (
 )
 from pipeline.cells import LONGEST_CELL, as_text
 from pipeline.files import TEMPORARY, file_digest, is_temporary
+from pipeline.progress import progress_bar
 from pipeline.records import DATASET, PartRecord, Totals, digest_of, read_dataset_run, read_record
 from pipeline.settings import (
     UserError,
@@ -94,7 +94,7 @@ def verify(settings: AnnotationSettings) -> Verification:
             raise UserError(f"{dataset.path or dataset.name}: not the dataset that the folder was made from ({key})")
     run = digest_of(record["decides"])
     findings, totals = list(_check_folder(made_with.folder, source.n_parts)), Totals()
-    for part in tqdm(range(source.n_parts), desc="verifying", unit=" parts", leave=False, disable=None):
+    for part in progress_bar(range(source.n_parts), "verifying", "parts"):
         findings += _check_part(made_with.folder, part, run, source, totals)
     if record["parts"] != source.n_parts:
         findings.append(

@@ -5,10 +5,10 @@ export.json, and replaces an earlier export. Nothing leaves this machine unless 
 on the Hugging Face Hub to push to.
 """
 
-from pipeline.settings import counted, run_script
+from pipeline.settings import counted, run_script, same_command
 from process_gigamidi.run_log import counts_line
 from publish_annotations.export import Exported, export
-from publish_annotations.export_settings import SETTINGS_FILE, ExportSettings
+from publish_annotations.export_settings import FOLDERS, SETTINGS_FILE, ExportSettings
 
 
 def main(settings: ExportSettings) -> None:
@@ -28,8 +28,9 @@ def _print_next_steps(exported: Exported, settings: ExportSettings) -> None:
     if exported.page:
         print(f"pushed to {exported.page}")
     else:
-        print("to push it: the same command with --set export.repo=NAME/DATASET")
+        push = same_command("publish_annotations/01_export.py", "--set", "export.repo=NAME/DATASET")
+        print(f"next, to push it under a name of yours: {push}")
 
 
 if __name__ == "__main__":
-    run_script(ExportSettings, SETTINGS_FILE, __doc__, main)
+    run_script(ExportSettings, SETTINGS_FILE, __doc__, main, FOLDERS)

@@ -52,7 +52,7 @@ def export(settings: ExportSettings) -> Exported:
     earlier export, or if the Hub refuses the data set, which is complete in export.dir all the same.
     """
     chosen = settings.export
-    folder = Path(chosen.dir)
+    folder = chosen.folder
     totals = Totals()
     with atomic_folder(folder) as temporary:
         splits = annotated_splits(chosen.folders)

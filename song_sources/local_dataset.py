@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from pipeline.arguments import did_you_mean
 from pipeline.settings import UserError, first_line, is_unicode, note, one_line
 from pipeline.yaml_texts import LARGEST_FILE, parsed_yaml, problem_of
 
@@ -153,7 +154,7 @@ def split_files(root: Path, parquet: Sequence[Path], release: str, split: str) -
     splits = releases[release]
     if split not in splits:
         has = one_line(", ".join(splits), 200)
-        raise UserError(f"dataset.split: {root} has no split {split!r}; it has {has}")
+        raise UserError(f"dataset.split: {root} has no split {split!r}{did_you_mean(split, splits)}; it has {has}")
     return [root / path for path in splits[split]]
 
 

@@ -103,7 +103,7 @@ def test_every_command_runs_in_order_as_printed(copy: Path, sample_dataset: Path
     assert done.stdout.count(MARK) == len(listed)
     assert any(".parquet" in request.path for request in hub.requests)
     output = copy / "output"
-    by_style = pd.read_csv(output / "demo" / "analysis" / "statistics_by_style.csv")
+    by_style = pd.read_csv(output / "demo" / "annotations-analysis" / "statistics_by_style.csv")
     assert by_style.loc[0, "n_songs"] == 16  # the train split of the samples
     assert {path.stem for path in (output / "own" / "curves").glob("*.png")} == {
         "my_song",
@@ -114,11 +114,11 @@ def test_every_command_runs_in_order_as_printed(copy: Path, sample_dataset: Path
     pd.testing.assert_frame_equal(
         *(table.sort_values(["md5", "bar_number"]).reset_index(drop=True) for table in (own, run))
     )
-    assert len(list((output / "all-mine-plots" / "curves").glob("*.png"))) == 2
+    assert len(list((output / "all-mine-analysis" / "curves").glob("*.png"))) == 2
     for name in ("demo/annotations", "gigamidi-train"):
         assert sum(len(pd.read_csv(path)) for path in (output / name / "songs").iterdir()) == 16
-    assert (output / "analysis" / "report.html").is_file()
-    assert list((output / "gigamidi-export" / "bars").glob("train-*.parquet"))
+    assert (output / "gigamidi-train-analysis" / "report.html").is_file()
+    assert list((output / "gigamidi-train-export" / "bars").glob("train-*.parquet"))
 
 
 def test_the_commands_are_found_and_only_the_login_is_not_run() -> None:

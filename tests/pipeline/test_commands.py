@@ -48,7 +48,9 @@ def test_without_a_name_the_scripts_are_listed_with_what_they_do(monkeypatch, ca
     assert run_module(monkeypatch, "process_gigamidi", "--help") == 0
     assert capsys.readouterr().out == listed
     assert run_module(monkeypatch, "process_gigamidi", "anotate") == 2
-    assert capsys.readouterr().err == f"error: there is no anotate in process_gigamidi\n{listed}"
+    assert (
+        capsys.readouterr().err == f"error: there is no anotate in process_gigamidi (did you mean annotate?)\n{listed}"
+    )
 
 
 def test_a_printed_command_is_one_that_works_here(monkeypatch) -> None:

@@ -62,7 +62,8 @@ def main(settings: AnnotationSettings, arguments: argparse.Namespace) -> None:
         wanted = Wanted(arguments.csv, plots, arguments.bars, arguments.midi, arguments.json)
         if not annotate_own_music(arguments.paths, settings, wanted):
             sys.exit(1)
-        print(next_line(arguments.csv), flush=True)
+        if not arguments.json:
+            print(next_line(arguments.csv), flush=True)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)

@@ -46,7 +46,7 @@ def as_user_error(error: BaseException, settings: DatasetSettings, where: str = 
     if isinstance(error, UserError):
         return error
     what = settings.path or settings.name
-    if lasting := _option_not_there(error, settings, what) or _column_not_there(error, what):
+    if lasting := _option_not_there(error, settings, what) or _column_not_there(error, settings, what):
         return lasting
     if settings.path is None:
         from .hub_faults import line_about  # and the Hub's libraries, which take half a second
@@ -67,7 +67,7 @@ def may_pass(error: BaseException, settings: DatasetSettings) -> bool:
     if settings.path is None:
         from .hub_faults import is_refusal  # as in as_user_error
 
-        lasting = _option_not_there(error, settings, "") or _column_not_there(error, "")
+        lasting = _option_not_there(error, settings, "") or _column_not_there(error, settings, "")
         return lasting is None and not is_refusal(error)
     refused = FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError
     return isinstance(error, OSError) and error.errno is not None and not isinstance(error, refused)
@@ -85,9 +85,10 @@ def _option_not_there(error: BaseException, settings: DatasetSettings, what: str
     return UserError(f"dataset.{key}: {what} has no {key} {value!r}; it has {found[1].replace(chr(39), '')}")
 
 
-def _column_not_there(error: BaseException, what: str) -> UserError | None:
+def _column_not_there(error: BaseException, settings: DatasetSettings, what: str) -> UserError | None:
     """The UserError for a file on the Hub without a column that other files of its configuration have."""
-    if found := re.search(r"No match for FieldRef\.Name\((.*?)\)", str(error)):
+    found = re.search(r"No match for FieldRef\.Name\((.*?)\)", str(error))
+    if found and settings.path is None:
         return UserError(
             f"{what}: some files have no column {one_line(found[1], 40)!r} and others do, so they can't be streamed "
             "together: download them (hf download) and name the folder in dataset.path"

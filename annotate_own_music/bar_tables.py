@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -15,7 +17,7 @@ import symusic.core
 from musetok_bridge.scores import LOADING_EXCEPTIONS, AnyScore, in_ticks
 from pipeline.annotations import BARS, MD5, names
 from pipeline.files import midi_md5
-from pipeline.settings import first_line, load_settings
+from pipeline.settings import first_line, load_settings, path_argument
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 from process_gigamidi.part_files import bar_values
 from process_gigamidi.prediction import Failed, load_models
@@ -63,8 +65,8 @@ def annotate(
     path within the folder, its file name, or its whole path where two have the same name; a file is there once, and
     music in memory comes last, as "in memory 0". The values are those of 01_annotate.py, before they are rounded.
 
-    Songs are converted in this process, so one that crashes symusic ends it; `settings=["compute.workers=2"]` has two
-    others do it, for programs that guard their main module as multiprocessing asks for.
+    Songs are converted in this process, so one that crashes symusic ends it; 01_annotate_file.py has other processes do
+    it.
 
     Raises NotAnnotated, a ValueError, with the reason for which a song can't be annotated, and UserError if a setting
     or the weights can't be used.
@@ -78,12 +80,18 @@ def annotate(
     if head is not None:
         made = replace(made, model=replace(made.model, head=str(head)))
     several: Sequence[Music] = music if isinstance(music, list | tuple) else [cast("Music", music)]
-    is_one = several is not music and not (isinstance(music, str | Path) and Path(music).is_dir())
-    files, without = named_files([Path(path) for path in several if isinstance(path, str | Path)])
-    failed = [NotAnnotated(str(path), "read", reason) for path, reason in without]
+    is_one = several is not music and not (isinstance(music, str | Path) and os.path.isdir(music))
+    failed, paths = [], []
+    for path in (path for path in several if isinstance(path, str | Path)):
+        try:
+            paths.append(path_argument(str(path)))
+        except ArgumentTypeError as error:
+            failed.append(NotAnnotated(str(path), "read", str(error)))
+    files, without = named_files(paths)
+    failed += [NotAnnotated(str(path), "read", reason) for path, reason in without]
     in_memory, unwritten = _rows_in_memory([content for content in several if not isinstance(content, str | Path)])
-    for error in (*failed, *unwritten):
-        _tell(error, errors)
+    for problem in (*failed, *unwritten):
+        _tell(problem, errors)
     rows = chain(rows_of(files, made.limits.file_bytes), in_memory)
     tables = []
     with closing(annotated(rows, load_models(made.model), made)) as songs:

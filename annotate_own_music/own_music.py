@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .own_curves import CurvePlots
 
 MOST_PATHS = 20  # with more files, only their folder is printed
-WITH_EMOTION = "-emotion.mid"  # the end of the names of files with valence and arousal: a song never replaces itself
+WITH_EMOTION = "-emotion.mid"  # the end of the names of files with valence and arousal
 LONGEST_COMPLAINT = 300  # characters
 
 
@@ -63,6 +63,8 @@ def annotate_own_music(paths: Sequence[Path], settings: AnnotationSettings, want
         if folder and folder.exists() and not folder.is_dir():
             raise UserError(f"{option}: {folder} is a file; name a folder")
     files, without = named_files(paths)
+    if wanted.midi and any(file.path.resolve().is_relative_to(wanted.midi.resolve()) for file in files):
+        raise UserError(f"--midi: {wanted.midi} holds songs that are to be annotated; choose another folder")
     songs = JsonSongs() if wanted.json else PrintedSongs([file.name for file in files], wanted.every_bar)
     for path, reason in without:
         _complain(f"{path}: {reason}")

@@ -11,7 +11,6 @@ import numpy as np
 
 from musetok_bridge.bars import Bars
 from pipeline.annotations import BARS, COUNT, MD5, SONGS, Column, Kind
-from pipeline.cells import as_text
 from pipeline.settings import counted, one_line
 from process_gigamidi.part_files import bar_values, song_values
 from process_gigamidi.prediction import Annotated, Failed
@@ -34,7 +33,7 @@ class JsonSongs:
     """Makes a line of JSON for each song.
 
     It has `file`, the song's name, the columns of `songs`, `curves` and `midi` with the paths of what was made of it,
-    and `bars`, a list with the columns of `bars`.
+    and `bars`, a list with the columns of `bars`. Letters are escaped, so that it is the same in any encoding.
     """
 
     def lines(self, song: Annotated, files: Sequence[WrittenFile]) -> list[str]:
@@ -45,12 +44,12 @@ class JsonSongs:
         values = song_values(song.row.md5, song.bars, song.predicted)
         facts = _as_json(SONGS, [values[column.name] for column in SONGS])
         paths = {kind: [str(f.path) for f in files if f.kind == kind] for kind in dict.fromkeys(f.kind for f in files)}
-        return [json.dumps({"file": as_text(song.row.name), **facts, **paths, "bars": rows}, ensure_ascii=False)]
+        return [json.dumps({"file": song.row.name, **facts, **paths, "bars": rows})]
 
     def failed(self, song: Failed) -> list[str]:
         """The line of a song that can't be annotated: its name, and the columns of `failures`."""
-        why = {"file": as_text(song.row.name), "md5": song.row.md5, "stage": song.stage, "reason": song.reason}
-        return [json.dumps(why, ensure_ascii=False)]
+        why = {"file": song.row.name, "md5": song.row.md5, "stage": song.stage, "reason": song.reason}
+        return [json.dumps(why)]
 
     def end(self) -> list[str]:
         """No lines."""

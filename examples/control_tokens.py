@@ -4,8 +4,9 @@
 
 prints MuseTok's words of a song of the published data set with two control tokens before each bar. Another tokenizer's
 tokens work as well, if one of them begins each bar from tick 0 on and its bars are as long, as in MidiTok's REMI for
-songs whose `meter` and `barred_as` agree:
+songs whose bars are as long as notated:
 
+    assert song["meter"] == song["barred_as"]
     tokenizer = miditok.REMI(miditok.TokenizerConfig(use_time_signatures=True, one_token_stream_for_programs=True))
     list(with_controls(tokenizer(symusic.Score("song.mid")).tokens, "Bar_None", 0, controls_of(song)))
 """

@@ -182,11 +182,18 @@ class PositionalSetting:
         )
 
     def overrides(self, arguments: argparse.Namespace) -> list[str]:
-        """The setting as `--set` takes it; none if the argument was left out."""
+        """The setting as `--set` takes it; none if the argument was left out.
+
+        Raises SettingsError for another setting without its --set.
+        """
         given = getattr(arguments, self.name.lower())
-        if not given:
+        paths = given if self.several else [given] if given else []
+        for path in paths:
+            if re.match(r"\w+\.\w+=", str(path)) and not path.exists():
+                raise SettingsError(f"unknown argument {str(path)!r} (did you mean --set {shlex.quote(str(path))}?)")
+        if not paths:
             return []
-        return [f"{self.key}={as_override([str(path) for path in given] if self.several else str(given))}"]
+        return [f"{self.key}={as_override(list(map(str, paths)) if self.several else str(given))}"]
 
 
 def load_settings(
@@ -323,9 +330,9 @@ def run_command(
     add_arguments(parser)
     arguments = parser.parse_args()
     _given.config = arguments.config
-    overrides = [*(positional.overrides(arguments) if positional else []), *arguments.set]
     limit_threads()
     try:
+        overrides = [*(positional.overrides(arguments) if positional else []), *arguments.set]
         main(load_settings(settings_class, default_file, arguments.config, overrides), arguments)
     except UserError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)

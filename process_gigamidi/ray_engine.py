@@ -25,6 +25,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from musetok_bridge.worker_processes import pause_after
 from pipeline.parts import LOOK_AGAIN, PartClaims, PartQueue
+from pipeline.processors import usable_processors
 from pipeline.records import PartRecord, read_record
 from pipeline.settings import GO_ON, UserError, first_line, note
 
@@ -48,7 +49,9 @@ def annotate_on_cluster(
     with_encoder: whether the head reads latents. Raises UserError if the cluster can't be reached or a part can't be
     done; finished parts are kept.
     """
-    cpus = settings.ray.cpus_per_task or (CPUS_WITH_AN_ENCODER if with_encoder else 1.0)
+    wanted = CPUS_WITH_AN_ENCODER if with_encoder else 1.0
+    here = usable_processors() if settings.ray.address is None else wanted
+    cpus = settings.ray.cpus_per_task or min(wanted, here)
     gpus = settings.ray.gpus_per_task
     settings = _for_all_machines(settings, cpus)
     by_process = not with_encoder and settings.compute.workers != "0"

@@ -82,6 +82,9 @@ def test_what_is_no_music_is_refused_before_anything_is_annotated(music: Path) -
         annotate([music, None])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="errors is 'rais', not raise or warn"):
         annotate(music, errors="rais")  # type: ignore[arg-type]
+    for path in ("", "a\0b", "x" * 5000):
+        with pytest.raises(NotAnnotated):
+            annotate(path)
     assert annotate([]).empty
 
 

@@ -13,7 +13,7 @@ from annotate_own_music import annotate
 from annotate_own_music.emotion_track import CONTROLLERS, MARKERS_APART, MOST_MARKERS, largest_changes
 from annotate_own_music.own_music import Wanted, annotate_own_music
 from musetok_bridge.midi_file import track_chunks, track_events
-from pipeline.settings import load_settings
+from pipeline.settings import UserError, load_settings
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 
 CONTROL, MARKER = 0xB0, b"\xff\x06"
@@ -57,17 +57,17 @@ def test_the_song_stays_as_it_is_and_the_lanes_have_the_values_of_its_bars(
 
 def test_the_lanes_are_on_a_channel_of_their_own(synthetic: Path, tmp_path: Path) -> None:
     path = synthetic / "random_mix.mid"
-    *song, lanes = ([*track_events(chunk)] for chunk in track_chunks(written(path, tmp_path)))
+    *song, lanes = ([*track_events(chunk)] for chunk in track_chunks(written(path, tmp_path / "midi")))
     used = {event.head[0] & 0x0F for track in song for event in track if event.head[0] < 0xF0}
     assert {event.head[0] & 0x0F for event in lanes if event.head[0] < 0xF0} == {15} and 15 not in used
 
 
-def test_the_folder_of_the_song_keeps_the_song(synthetic: Path, tmp_path: Path) -> None:
-    path = tmp_path / "song.mid"
-    shutil.copy(synthetic / "random_mix.mid", path)
-    before = path.read_bytes()
-    written(path, tmp_path)
-    assert path.read_bytes() == before
+def test_the_folder_of_a_song_is_refused(synthetic: Path, tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    shutil.copy(synthetic / "random_mix.mid", tmp_path / "below" / "song.mid")
+    for folder in (tmp_path, tmp_path / "below"):
+        with pytest.raises(UserError, match="--midi: .* holds songs that are to be annotated"):
+            written(tmp_path / "below" / "song.mid", folder)
 
 
 def test_a_file_in_a_wrapper_or_that_symusic_misreads_is_written_as_it_is_read(synthetic: Path, tmp_path: Path) -> None:
@@ -86,7 +86,9 @@ def test_a_track_ends_where_it_ended_or_gets_an_end(tmp_path: Path) -> None:
     late, none = notes + b"\xbb\x00\xff\x2f\0", notes  # ends 7,552 ticks after its note; has no end
     tracks = b"".join(b"MTrk" + len(track).to_bytes(4, "big") + track for track in (late, none))
     (tmp_path / "song.mid").write_bytes(b"MThd\0\0\0\6\0\1\0\2\x01\xe0" + tracks)
-    first, second, lanes = ([*track_events(chunk)] for chunk in track_chunks(written(tmp_path / "song.mid", tmp_path)))
+    first, second, lanes = (
+        [*track_events(chunk)] for chunk in track_chunks(written(tmp_path / "song.mid", tmp_path / "midi"))
+    )
     assert [track[-1].head for track in (first, second, lanes)] == [b"\xff\x2f"] * 3
     assert (first[-1].tick, second[-1].tick) == (480 + 0x3B * 128, 480)
 
@@ -100,7 +102,7 @@ def test_markers_stand_at_the_largest_changes_on_the_first_track(tmp_path: Path)
             track.notes.append(symusic.Note(480 * quarter + 120 * part, 110, 60 + quarter % 12, 120 if loud else 30))
     score.tracks.append(track)
     (tmp_path / "song.mid").write_bytes(score.dumps_midi())
-    first = next(track_chunks(written(tmp_path / "song.mid", tmp_path)))
+    first = next(track_chunks(written(tmp_path / "song.mid", tmp_path / "midi")))
     markers = {event.tick // 1920: event.data.decode() for event in track_events(first) if event.head == MARKER}
     assert 0 < len(markers) <= MOST_MARKERS
     # the listener follows some seconds after the music

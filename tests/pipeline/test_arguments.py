@@ -165,6 +165,18 @@ def test_arguments_may_stand_between_options(monkeypatch):
     assert run(monkeypatch, "a", "--set", "output.folders=[x]", "b", positional=SEVERAL).music.folders == ("a", "b")
 
 
+def test_a_setting_without_its_set_is_no_folder(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for positional in (ONE, SEVERAL):
+        with pytest.raises(SystemExit) as ended:
+            run(monkeypatch, "output.dir=x y", positional=positional)
+        assert ended.value.code == 2
+        said = "error: unknown argument 'output.dir=x y' (did you mean --set 'output.dir=x y'?)\n"
+        assert capsys.readouterr().err == said
+    (tmp_path / "output.dir=x").mkdir()
+    assert run(monkeypatch, "output.dir=x", positional=ONE).music.dir == "output.dir=x"
+
+
 def test_a_program_of_ones_own_has_no_recipe(monkeypatch):
     monkeypatch.setattr("sys.argv", ["program.py", "--config"])
     monkeypatch.setattr(settings_module._given, "config", None)

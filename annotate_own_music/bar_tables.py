@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
@@ -80,7 +79,6 @@ def annotate(
     if head is not None:
         made = replace(made, model=replace(made.model, head=str(head)))
     several: Sequence[Music] = music if isinstance(music, list | tuple) else [cast("Music", music)]
-    is_one = several is not music and not (isinstance(music, str | Path) and os.path.isdir(music))
     failed, paths = [], []
     for path in (path for path in several if isinstance(path, str | Path)):
         try:
@@ -89,6 +87,7 @@ def annotate(
             failed.append(NotAnnotated(str(path), "read", str(error)))
     files, without = named_files(paths)
     failed += [NotAnnotated(str(path), "read", reason) for path, reason in without]
+    is_one = several is not music and (bool(without) or not any(path.is_dir() for path in paths))
     in_memory, unwritten = _rows_in_memory([content for content in several if not isinstance(content, str | Path)])
     for problem in (*failed, *unwritten):
         _tell(problem, errors)

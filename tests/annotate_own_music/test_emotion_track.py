@@ -66,7 +66,7 @@ def test_the_folder_of_a_song_is_refused(synthetic: Path, tmp_path: Path) -> Non
     (tmp_path / "below").mkdir()
     shutil.copy(synthetic / "random_mix.mid", tmp_path / "below" / "song.mid")
     for folder in (tmp_path, tmp_path / "below"):
-        with pytest.raises(UserError, match="--midi: .* holds songs that are to be annotated"):
+        with pytest.raises(UserError, match=r"--midi: .* holds songs that are to be annotated"):
             written(tmp_path / "below" / "song.mid", folder)
 
 

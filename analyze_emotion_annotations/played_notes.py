@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import multiprocessing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -79,9 +79,12 @@ class NoteReader:
     that hangs.
     """
 
-    def __init__(self, seconds: float = SECONDS_A_SONG) -> None:
-        """seconds: the time limit for a song."""
+    def __init__(
+        self, seconds: float = SECONDS_A_SONG, text_of_file: Callable[[bytes], str] | None = None
+    ) -> None:
+        """seconds: the time limit for a song. text_of_file: what the process does; None: `text_of_midi`."""
         self._seconds = seconds
+        self._text_of_file = text_of_file or text_of_midi
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
 
@@ -108,7 +111,7 @@ class NoteReader:
         if self._connection is None:
             context = multiprocessing.get_context("spawn")  # a fork of a process with threads may wait for ever
             self._connection, other = context.Pipe()
-            self._process = context.Process(target=_serve, args=(other,), daemon=True)
+            self._process = context.Process(target=_serve, args=(other, self._text_of_file), daemon=True)
             self._process.start()
             other.close()  # so that the process's own end is the last one, and its death is seen
             if not self._connection.poll(SECONDS_TO_START):
@@ -125,19 +128,24 @@ class NoteReader:
         self._process = self._connection = None
 
 
-def _serve(connection: Connection) -> None:
-    """What the process does: answer each MIDI file with the text of its notes until the connection is closed."""
-    from symusic import Score  # here only, so that the report itself doesn't wait for it
-
+def _serve(connection: Connection, text_of_file: Callable[[bytes], str]) -> None:
+    """What the process does: answer each file with its text until the connection is closed."""
     connection.send_bytes(_READY)
     with suppress(EOFError, OSError):
         while True:
             music = connection.recv_bytes()
             try:
-                notes = text_of_notes(Score.from_midi(music).to("second").tracks)
+                text = text_of_file(music)
             except Exception:  # of whatever kind: the song can't be heard, nothing more
-                notes = ""
-            connection.send_bytes(notes.encode("ascii"))
+                text = ""
+            connection.send_bytes(text.encode("ascii"))
+
+
+def text_of_midi(music: bytes) -> str:
+    """The text of the notes in a MIDI file. Raises errors of symusic, and may crash, if the file is damaged."""
+    from symusic import Score  # here only, so that the report itself doesn't wait for it
+
+    return text_of_notes(Score.from_midi(music).to("second").tracks)
 
 
 def text_of_notes(tracks: Iterable[TrackSecond]) -> str:

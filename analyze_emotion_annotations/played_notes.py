@@ -79,9 +79,7 @@ class NoteReader:
     that hangs.
     """
 
-    def __init__(
-        self, seconds: float = SECONDS_A_SONG, text_of_file: Callable[[bytes], str] | None = None
-    ) -> None:
+    def __init__(self, seconds: float = SECONDS_A_SONG, text_of_file: Callable[[bytes], str] | None = None) -> None:
         """seconds: the time limit for a song. text_of_file: what the process does; None: `text_of_midi`."""
         self._seconds = seconds
         self._text_of_file = text_of_file or text_of_midi

@@ -39,9 +39,7 @@ NARROW_SHARPNESS = 2  # a telephone's screen has at least two pixels where other
 _STYLE_PLOTS = ("styles", "planes", "ridgelines", "quadrants", "trajectories")
 
 
-def report_of(
-    analysis: Analysis, folder: Path, dpi: int, record: dict[str, object], notes_mb: float = 0
-) -> Report:
+def report_of(analysis: Analysis, folder: Path, dpi: int, record: dict[str, object], notes_mb: float = 0) -> Report:
     """The report of an analysis.
 
     folder: the annotations. record: the analysis's provenance. notes_mb: most that the notes of songs may add, in 10^6

@@ -70,9 +70,7 @@ def heard_report() -> Report:
     report = table_report(columns, [(name, 8) for name in names], [curve.md5 for curve in curves], curves)
     steady = notes_of(*((second, 0.5, 60 + second) for second in range(16)))
     sounds = (Sound(steady), Sound(notes_of((0, 16, 60), program=50)), Sound(why_silent=SILENT))
-    return dataclasses.replace(
-        report, sounds={curve.md5: sound for curve, sound in zip(curves, sounds, strict=True)}
-    )
+    return dataclasses.replace(report, sounds={curve.md5: sound for curve, sound in zip(curves, sounds, strict=True)})
 
 
 def opened_song(open_report, title="First", before=STUBBED_AUDIO, **options):

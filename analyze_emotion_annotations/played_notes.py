@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from .song_curves import Song
 from .song_music import music_of
 
 if TYPE_CHECKING:
-    from symusic.core import TrackSecond
+    from symusic.core import ScoreTick, TrackSecond
 
 STEPS_PER_SECOND = 200  # 5 ms, less than the ear tells apart; report_page_files/player.js has the same
 VOICES = ("piano", "sustained", "bass", "lead", "drums")  # as in player.js
@@ -143,7 +143,8 @@ def text_of_midi(music: bytes) -> str:
     """The text of the notes in a MIDI file. Raises errors of symusic, and may crash, if the file is damaged."""
     from symusic import Score  # here only, so that the report itself doesn't wait for it
 
-    return text_of_notes(Score.from_midi(music).to("second").tracks)
+    score = cast("ScoreTick", Score.from_midi(music))
+    return text_of_notes(score.to("second").tracks)
 
 
 def text_of_notes(tracks: Iterable[TrackSecond]) -> str:

@@ -15,8 +15,8 @@ from pipeline.records import read_run
 
 from .analysis import Analysis
 from .annotation_tables import failure_counts, find_songs
-from .plot_canvas import NARROW, boxes_for_missing_letters
 from .played_notes import sounds_of
+from .plot_canvas import NARROW, boxes_for_missing_letters
 from .plots import plots_of
 from .report_page import Report, ReportPlot, Section, Table
 from .report_tables import (
@@ -193,8 +193,9 @@ def _songs(analysis: Analysis) -> Section:
         "songs",
         "Songs to look at",
         paragraphs=(
-            "Choose a row to see the song's curve and, where its music is at hand, to hear it. Change is the mean absolute difference from bar to bar. The songs "
-            "most typical of a style are those whose mean and spread are nearest to the style's averages.",
+            "Choose a row to see the song's curve and, where its music is at hand, to hear it, played by simple "
+            "synthesized voices. Change is the mean absolute difference from bar to bar. The songs most typical of a "
+            "style are those whose mean and spread are nearest to the style's averages.",
         ),
         tables=_filled(
             song_table(analysis.songs[~typical], "extreme-songs", "The highest, the lowest and the most changing"),

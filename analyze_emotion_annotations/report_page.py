@@ -4,8 +4,8 @@ Titles, artists and styles come from strangers' files, so they reach the page in
 or in a block of JSON that can't end its own element, from which the script makes text nodes. The page's Content
 Security Policy allows no other script or style, no loading from any address, and no making of HTML from text.
 
-Sortable tables, curves and the player are our own scripts, under 45 kB in all. Libraries for them add hundreds of kilobytes to
-every report, and many set styles or make HTML in ways that this policy forbids.
+Sortable tables, curves and the player are our own scripts, under 45 kB in all. Libraries for them add hundreds of
+kilobytes to every report, and many set styles or make HTML in ways that this policy forbids.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 const STEPS_PER_SECOND = 200; // of the notes' times, as in played_notes.py
 const AHEAD = 1.5; // seconds that are scheduled ahead, since a page in the background may run timers once a second only
 const LOOK_EVERY = 200; // milliseconds
+const LOOKS_TO_WAIT = 10; // that find the clock standing still, before the page says so
 const START_DELAY = 0.08; // seconds before the first note, so that it isn't late
 const MOST_SOURCES = 192; // that sound or wait at once; notes above that are left out
 const SHORTEST_REST = 0.05; // seconds that a note must go on to be heard when the music starts within it
@@ -147,6 +148,11 @@ class Player {
     return Math.min(this.length, Math.max(this.rest, this.context.currentTime - this.zero));
   }
 
+  // Whether the clock stands still, as it does in Firefox where there is no sound device.
+  get isStuck() {
+    return this.playing && this.looks >= LOOKS_TO_WAIT && this.context.currentTime === this.begunAt;
+  }
+
   toggle() {
     if (this.playing) this.pause();
     else this.play();
@@ -183,7 +189,9 @@ class Player {
   }
 
   begin() {
-    this.zero = this.context.currentTime + START_DELAY - this.rest;
+    this.begunAt = this.context.currentTime;
+    this.zero = this.begunAt + START_DELAY - this.rest;
+    this.looks = 0;
     this.next = 0;
     this.schedule();
   }
@@ -199,6 +207,7 @@ class Player {
   }
 
   look() {
+    this.looks++;
     if (this.position < this.length) return this.schedule();
     this.pause();
     this.rest = 0;

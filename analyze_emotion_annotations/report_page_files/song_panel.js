@@ -127,8 +127,8 @@ class SongPanel {
   }
 
   showTime() {
-    const { position, length } = this.player;
-    const text = `${clock(position)} / ${clock(length)}`;
+    const { position, length, isStuck } = this.player;
+    const text = isStuck ? "no sound device?" : `${clock(position)} / ${clock(length)}`;
     if (this.time.textContent !== text) this.time.textContent = text;
     this.drawing?.point(this.sought ? position : null);
   }

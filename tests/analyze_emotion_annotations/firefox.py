@@ -1,7 +1,7 @@
 """Debian's Firefox without a window, driven by WebDriver BiDi (https://w3c.github.io/webdriver-bidi/).
 
-Playwright drives a Firefox of its own, which would be downloaded, and geckodriver is not in Debian. Firefox answers BiDi
-itself, over a WebSocket, so a test needs no more than this.
+Playwright drives a Firefox of its own, which would be downloaded, and geckodriver is not in Debian. Firefox answers
+BiDi itself, over a WebSocket, so a test needs no more than this.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from websockets.sync.client import connect
 SECONDS = 60  # to start, and to answer a command
 EVENTS = ["log.entryAdded", "network.beforeRequestSent", "browsingContext.userPromptOpened"]
 KEYS = {"Enter": "\ue007", "ArrowRight": "\ue014", "Escape": "\ue00c", "End": "\ue010", "Space": " "}
-_PREFERENCES = {  # so that it doesn't reach for the network by itself; sound may be had without a device
+_PREFERENCES = {  # so that it doesn't reach for the network by itself
     "app.normandy.enabled": False,
     "browser.aboutwelcome.enabled": False,
     "browser.safebrowsing.downloads.remote.enabled": False,
@@ -31,6 +31,7 @@ _PREFERENCES = {  # so that it doesn't reach for the network by itself; sound ma
     "browser.startup.homepage_override.mstone": "ignore",
     "browser.startup.page": 0,
     "datareporting.policy.dataSubmissionEnabled": False,
+    "media.cubeb.force_mock_context": True,  # sound goes nowhere and its clock runs, also where there is no device
     "network.captive-portal-service.enabled": False,
     "network.connectivity-service.enabled": False,
     "network.proxy.type": 1,  # a proxy that isn't there for every address: nothing is reached but files
@@ -51,7 +52,7 @@ _LISTENING = re.compile(r"WebDriver BiDi listening on (ws://\S+)")
 
 
 class Firefox:
-    """A running Firefox, until close() is called. Raises RuntimeError if a command fails, TimeoutError if it takes long."""
+    """A running Firefox, until close() is called. Raises RuntimeError if a command fails, TimeoutError if it hangs."""
 
     def __init__(self, program: str, folder: Path) -> None:
         """program: its path. folder: an empty one, for its profile and log."""

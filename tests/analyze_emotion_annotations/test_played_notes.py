@@ -1,4 +1,4 @@
-"""The notes by which the report plays its songs: where the music is found, what is read from it, and what is left out."""
+"""The notes by which the report plays its songs: where music is found, what is read from it, and what is left out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from symusic import Note, Score, Track
 from unruly_reader import CRASHING, HANGING, unruly_text
 
 from analyze_emotion_annotations import report_content
-from analyze_emotion_annotations.plot_canvas import WIDE
 from analyze_emotion_annotations.played_notes import (
     LEFT_OUT,
     STEPS_PER_SECOND,
@@ -29,6 +28,7 @@ from analyze_emotion_annotations.played_notes import (
     text_of_notes,
     voice_of_program,
 )
+from analyze_emotion_annotations.plot_canvas import WIDE
 from analyze_emotion_annotations.report_content import report_of
 from analyze_emotion_annotations.song_music import NOT_FOUND, NOT_HERE, ON_THE_HUB, UNKNOWN, music_of
 

@@ -63,7 +63,7 @@ def rendered(page, text):
 
 
 def heard_report() -> Report:
-    """Two songs that can be heard, one that can't, each of eight bars of two seconds; the first plays a note a second."""
+    """Two songs that can be heard and one that can't, of eight bars of two seconds; the first plays a note a second."""
     names = ("First", "Second", "Silent")
     curves = [curve_of(letter * 32, name) for letter, name in zip("abc", names, strict=True)]
     columns = (TableColumn("title", "title", "text"), TableColumn("bars", "bars", "count"))
@@ -139,6 +139,17 @@ def test_the_cursor_and_the_values_follow_the_music(open_report):
     set_clock(page, 17)
     assert page.get_by_role("button", name="Play the song").is_visible()  # it ended, and would begin again
     assert page.locator("#song .time").inner_text() == "0:00 / 0:16"
+
+
+def test_a_clock_that_stands_still_is_told(open_report):
+    page = opened_song(open_report)  # as in Firefox where there is no sound device
+    page.get_by_role("button", name="Play the song").click()
+    for _ in range(10):
+        assert page.locator("#song .time").inner_text() == "0:00 / 0:16"
+        set_clock(page, 0)
+    assert page.locator("#song .time").inner_text() == "no sound device?"
+    set_clock(page, 1.08)
+    assert page.locator("#song .time").inner_text() == "0:01 / 0:16"
 
 
 def test_notes_are_scheduled_a_little_ahead(open_report):

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from .song_curves import Song
 from .song_music import music_of
 
 if TYPE_CHECKING:
-    from symusic.core import ScoreTick, TrackSecond
+    from symusic.core import TrackSecond
 
 STEPS_PER_SECOND = 200  # 5 ms, less than the ear tells apart; report_page_files/player.js has the same
 VOICES = ("piano", "sustained", "bass", "lead", "drums")  # as in player.js
@@ -143,7 +143,7 @@ def text_of_midi(music: bytes) -> str:
     """The text of the notes in a MIDI file. Raises errors of symusic, and may crash, if the file is damaged."""
     from symusic import Score  # here only, so that the report itself doesn't wait for it
 
-    score = cast("ScoreTick", Score.from_midi(music))
+    score: Any = Score.from_midi(music)  # typed for the unit of its times, which symusic leaves open
     return text_of_notes(score.to("second").tracks)
 
 

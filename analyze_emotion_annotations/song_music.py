@@ -20,8 +20,7 @@ NOT_HERE = "the folder that its music was read from is not on this machine"
 NOT_FOUND = "its MIDI file is no longer where it was read from"
 UNKNOWN = "the annotations don't say where its music is"
 _PARQUET = ".parquet"
-# Both forms of an md5 rather than lower(md5), for which DuckDB would read the music of all songs
-_BY_MD5 = "SELECT lower(md5), music FROM read_parquet($file) WHERE md5 IN (SELECT unnest($md5s))"
+_BY_MD5 = "SELECT lower(md5), music FROM read_parquet($file) WHERE list_contains($md5s, lower(md5))"
 
 
 def music_of(songs: Sequence[Song], run: Mapping[str, Any]) -> tuple[dict[str, bytes], str]:
@@ -60,9 +59,8 @@ def _in_parquet(files: Sequence[Path], md5s: Sequence[str]) -> dict[str, bytes]:
                 break
             if not is_unicode(str(file)):
                 continue
-            wanted = {"file": glob.escape(str(file)), "md5s": [*missing, *map(str.upper, missing)]}
             try:
-                rows = db.execute(_BY_MD5, wanted).fetchall()
+                rows = db.execute(_BY_MD5, {"file": glob.escape(str(file)), "md5s": missing}).fetchall()
             except duckdb.Error:  # damaged, or another table that lies in the folder
                 continue
             for md5, music in rows:

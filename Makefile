@@ -2,7 +2,8 @@
 # with kills, fuzz, Ray, a browser and all of the real music. make coverage: all, and which lines they run.
 # make browser: Debian's chromium and Firefox, without which the tests of the report's page skip. .venv is built on first
 # use: for the demo with what runs the commands (.venv/ready), for the tests and checks with what they need on top
-# (.venv/ready-dev). make constraints: pins every package anew after a requirement has changed; a pin that still fits stays
+# (.venv/ready-dev). make notebook: runs the notebook in examples/ and stores its outputs, which the tests compare with those
+# of their own run. make constraints: pins every package anew after a requirement has changed; a pin that still fits stays
 # (newer ones: make constraints UPGRADE=--upgrade).
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +13,7 @@ INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check -c constrai
 UPGRADE :=
 BROWSERS := command -v chromium >/dev/null && command -v firefox-esr >/dev/null
 
-.PHONY: demo test test-all coverage check browser constraints clean
+.PHONY: demo test test-all coverage check browser notebook constraints clean
 .DEFAULT_GOAL := demo
 
 # What runs the commands. torch first and alone: the rest then takes the build that is there
@@ -74,6 +75,9 @@ browser:
 		exit 1; }
 	@$(BROWSERS) || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 		apt-get install -y -qq --no-install-recommends chromium firefox-esr fonts-dejavu-core; }
+
+notebook: $(VENV)/ready-dev
+	$(RUN) tests/examples/notebook_run.py
 
 # uv, since one file that it makes holds for every Python and system; in an environment of its own, as .venv needs the file.
 # The hashes are without torch, whose build differs by machine, and without what its CUDA build brings along.

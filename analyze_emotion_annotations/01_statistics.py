@@ -16,7 +16,7 @@ from pipeline.annotations import RUN_RECORD, begun_parts
 from pipeline.files import write_json
 from pipeline.progress import progress_bar
 from pipeline.records import STATISTICS, writer_in
-from pipeline.settings import UserError, counted, run_script, same_command
+from pipeline.settings import UserError, counted, run_script, with_same_arguments
 
 
 def main(settings: AnalysisSettings) -> None:
@@ -47,7 +47,7 @@ def main(settings: AnalysisSettings) -> None:
         print(f"\n{counted(analysis.unfinished_parts, 'unfinished part')} of {where} left out: its run is not complete")
     print("\ntables:  ", "\n          ".join(map(str, tables)))
     print("plots:   ", "\n          ".join(map(str, plots)))
-    print(f"next: {same_command('analyze_emotion_annotations/02_plot_song_curves.py')}")
+    print(f"next: {with_same_arguments('analyze_emotion_annotations/02_plot_song_curves.py')}")
 
 
 if __name__ == "__main__":

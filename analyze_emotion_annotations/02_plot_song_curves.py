@@ -15,7 +15,7 @@ from analyze_emotion_annotations.plot_canvas import save_plot
 from analyze_emotion_annotations.song_curves import plot_song
 from pipeline.file_names import FileNames
 from pipeline.progress import progress_bar
-from pipeline.settings import counted, run_script, same_command
+from pipeline.settings import counted, run_script, with_same_arguments
 
 
 def main(settings: AnalysisSettings) -> None:
@@ -30,7 +30,7 @@ def main(settings: AnalysisSettings) -> None:
     n_songs = sum(part.n_songs for part in parts)
     if len(songs) < n_songs and not settings.songs.md5:
         print(f"{len(songs):,} of {counted(n_songs, 'song')} drawn: songs.first draws more, songs.md5 chooses")
-    print(f"next: {same_command('analyze_emotion_annotations/03_report.py')}")
+    print(f"next: {with_same_arguments('analyze_emotion_annotations/03_report.py')}")
 
 
 if __name__ == "__main__":

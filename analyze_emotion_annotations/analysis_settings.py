@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pipeline.files import folder_beside
-from pipeline.settings import FilePath, Range, SettingsError, Shorthand
+from pipeline.settings import FilePath, PositionalSetting, Range, SettingsError
 
 SETTINGS_FILE = "analysis.yaml"
-INPUT_FOLDER = Shorthand(
+INPUT_FOLDER = PositionalSetting(
     "FOLDER",
     "input.dir",
     "folder of annotations to read, in place of the setting input.dir; the results go beside it, into "
@@ -28,7 +28,7 @@ class InputSettings:
 
 @dataclass(frozen=True)
 class OutputSettings:
-    """Where the results go; None: beside the annotations."""
+    """Where the results go; null: beside the annotations."""
 
     dir: FilePath | None
 

@@ -17,7 +17,7 @@ import os
 import sys
 from pathlib import Path
 
-from pipeline.settings import command_line, path_argument, run_command, same_command
+from pipeline.settings import command_line, path_argument, run_command, with_same_arguments
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 
 PLOTS = Path("output/own/curves")
@@ -62,7 +62,8 @@ def main(settings: AnnotationSettings, arguments: argparse.Namespace) -> None:
         wanted = Wanted(arguments.csv, plots, arguments.bars, arguments.midi, arguments.json)
         if not annotate_own_music(arguments.paths, settings, wanted):
             sys.exit(1)
-        print(next_line(arguments.csv), flush=True)
+        if not arguments.json:
+            print(next_line(arguments.csv), flush=True)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
@@ -74,7 +75,8 @@ def main(settings: AnnotationSettings, arguments: argparse.Namespace) -> None:
 def next_line(tables: Path | None) -> str:
     """What to type next: how to get the tables, or what to do with them."""
     if tables is None:
-        return f"next, for tables of every bar: {same_command('annotate_own_music/01_annotate_file.py', '--csv', CSV)}"
+        again = with_same_arguments("annotate_own_music/01_annotate_file.py", "--csv", CSV)
+        return f"next, for tables of every bar: {again}"
     report = command_line("analyze_emotion_annotations/03_report.py", {}, str(tables))
     return f"next, for a report on these songs: {report}"
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-from musetok_bridge.scores import AnyScore, in_ticks
+import symusic.core
+
+from musetok_bridge.scores import LOADING_EXCEPTIONS, AnyScore, in_ticks
 from pipeline.annotations import BARS, MD5, names
-from pipeline.settings import load_settings
-from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings, ModelSettings
+from pipeline.files import midi_md5
+from pipeline.settings import first_line, load_settings
+from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
 from process_gigamidi.part_files import bar_values
-from process_gigamidi.prediction import Failed, Models, load_models
+from process_gigamidi.prediction import Failed, load_models
 from song_sources.midi_files import named_files
 from song_sources.song_rows import Row
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 Music: TypeAlias = "str | Path | bytes | AnyScore"
 COLUMNS = tuple(name for name in names(BARS) if name != MD5.name)
+SCORES = symusic.core.ScoreTick | symusic.core.ScoreQuarter | symusic.core.ScoreSecond
 IN_MEMORY = "in memory {}"  # the name of music that is in no file, by its number from 0
 
 
@@ -46,7 +48,7 @@ def annotate(
     music: Music | Sequence[Music],
     *,
     head: str | Path | None = None,
-    settings: Sequence[str] = (),
+    settings: str | Sequence[str] = (),
     errors: Literal["raise", "warn"] = "raise",
 ) -> pd.DataFrame:
     """Valence and arousal of every bar of a song, or of several.
@@ -58,8 +60,8 @@ def annotate(
 
     Returns a row for each bar with the columns of COLUMNS, which docs/reference.md explains: bar_number, valence and
     arousal from −1 to 1, start_seconds, … For a folder or a list there is a column `file` before them, with the song's
-    path within the folder or its file name; a file is there once, and music in memory comes last, as "in memory 0".
-    The values are those of 01_annotate.py.
+    path within the folder, its file name, or its whole path where two have the same name; a file is there once, and
+    music in memory comes last, as "in memory 0". The values are those of 01_annotate.py, before they are rounded.
 
     Songs are converted in this process, so one that crashes symusic ends it; `settings=["compute.workers=2"]` has two
     others do it, for programs that guard their main module as multiprocessing asks for.
@@ -69,18 +71,22 @@ def annotate(
     """
     import pandas as pd  # the commands, which import this package too, need no pandas
 
-    made = load_settings(AnnotationSettings, SETTINGS_FILE, None, ["compute.workers=0", *settings])
+    if errors not in ("raise", "warn"):
+        raise ValueError(f"errors is {errors!r}, not raise or warn")
+    changed = [settings] if isinstance(settings, str) else settings
+    made = load_settings(AnnotationSettings, SETTINGS_FILE, None, ["compute.workers=0", *changed])
     if head is not None:
         made = replace(made, model=replace(made.model, head=str(head)))
     several: Sequence[Music] = music if isinstance(music, list | tuple) else [cast("Music", music)]
     is_one = several is not music and not (isinstance(music, str | Path) and Path(music).is_dir())
-    files, problems = named_files([Path(path) for path in several if isinstance(path, str | Path)])
-    for problem in problems:
-        _tell(NotAnnotated("", "read", problem), errors)
-    in_memory = [content for content in several if not isinstance(content, str | Path)]
-    rows = chain(rows_of(files, made.limits.file_bytes), _rows_in_memory(in_memory))
+    files, without = named_files([Path(path) for path in several if isinstance(path, str | Path)])
+    failed = [NotAnnotated(str(path), "read", reason) for path, reason in without]
+    in_memory, unwritten = _rows_in_memory([content for content in several if not isinstance(content, str | Path)])
+    for error in (*failed, *unwritten):
+        _tell(error, errors)
+    rows = chain(rows_of(files, made.limits.file_bytes), in_memory)
     tables = []
-    with closing(annotated(rows, _models(made.model), made)) as songs:
+    with closing(annotated(rows, load_models(made.model), made)) as songs:
         for song in songs:
             if isinstance(song, Failed):
                 _tell(NotAnnotated(song.row.name, song.stage, song.reason), errors)
@@ -94,19 +100,26 @@ def annotate(
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(columns))
 
 
-def _rows_in_memory(several: Sequence[bytes | AnyScore]) -> Iterator[Row]:
-    """A row for each song that is not in a file, named by its number."""
+def _rows_in_memory(several: Sequence[bytes | AnyScore]) -> tuple[list[Row], list[NotAnnotated]]:
+    """A row for each song that is not in a file, named by its number, and the scores that are no MIDI.
+
+    Raises TypeError for what is no music.
+    """
+    rows, failed = [], []
     for n, music in enumerate(several):
-        content = music if isinstance(music, bytes) else in_ticks(music).dumps_midi()
-        yield Row(hashlib.md5(content).hexdigest(), content, {}, IN_MEMORY.format(n))
+        name = IN_MEMORY.format(n)
+        if not isinstance(music, bytes | SCORES):
+            raise TypeError(f"music is a {type(music).__name__}, not a path, bytes, a symusic score or a list of these")
+        try:
+            content = music if isinstance(music, bytes) else in_ticks(music).dumps_midi()
+        except LOADING_EXCEPTIONS as error:
+            failed.append(NotAnnotated(name, "read", f"can't be written as MIDI ({first_line(error)})"))
+        else:
+            rows.append(Row(midi_md5(content), content, {}, name))
+    return rows, failed
 
 
 def _tell(error: NotAnnotated, errors: Literal["raise", "warn"]) -> None:
     if errors == "raise":
         raise error
     warnings.warn(f"left out: {error}", stacklevel=3)
-
-
-@lru_cache(maxsize=2)
-def _models(model: ModelSettings) -> Models:
-    return load_models(model)

@@ -18,10 +18,10 @@ from pipeline.annotations import DIMENSIONS
 from process_gigamidi.prediction import Annotated
 
 CONTROLLERS = dict(zip(DIMENSIONS, (102, 103), strict=True))  # which the MIDI 1.0 specification leaves undefined
-MOST_MARKERS = 8
-MARKERS_APART = 8  # bars between two markers, at least
+MOST_MARKERS = 8  # as many as a screen shows at once
+MARKERS_APART = 8  # bars between two markers, at least: the length of a usual section
 MARKED_BARS = 4  # a change is the mean of so many bars from the marked one on, less that of as many before
-LEAST_CHANGE = 0.05
+LEAST_CHANGE = 0.05  # the usual standard deviation of valence and arousal within a song (docs/results.md)
 _HEADER = 14  # bytes
 _CONTROL, _N_CHANNELS = 0xB0, 16
 _NAME, _MARKER, _END = b"\xff\x03", b"\xff\x06", b"\xff\x2f"
@@ -32,7 +32,7 @@ def with_emotion(song: Annotated) -> bytes:
     plain = plain_midi(cast("bytes", song.row.music)).music
     tracks = [list(track_events(chunk)) for chunk in track_chunks(plain)]
     first, *others = tracks
-    written = [_with_markers(first, song), *others, _lanes(song, _free_channel(tracks))]
+    written = [_with_markers(first, song), *map(_ended, others), _lanes(song, _free_channel(tracks))]
     header = plain[:8] + b"\0\1" + len(written).to_bytes(2, "big") + plain[12:_HEADER]  # format 1: tracks together
     return header + b"".join(map(written_track, written))
 
@@ -66,7 +66,7 @@ def _with_markers(events: Sequence[Event], song: Annotated) -> list[Event]:
     """A track's events with the markers among them."""
     ticks = song.bars.start_tick.tolist()
     markers = [Event(ticks[bar], _MARKER, text.encode()) for bar, text in largest_changes(song.predicted)]
-    return _ended(sorted([*markers, *(event for event in events if event.head != _END)], key=lambda event: event.tick))
+    return _ended([*events, *markers])
 
 
 def _lanes(song: Annotated, channel: int) -> list[Event]:
@@ -75,7 +75,7 @@ def _lanes(song: Annotated, channel: int) -> list[Event]:
     head = bytes([_CONTROL | channel])
     for controller, values in zip(CONTROLLERS.values(), song.predicted.T, strict=False):
         events += [Event(tick, head, bytes([controller, value])) for tick, value in _steps(song, values)]
-    return _ended(sorted(events, key=lambda event: event.tick))
+    return _ended(events)
 
 
 def _steps(song: Annotated, values: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -87,8 +87,10 @@ def _steps(song: Annotated, values: np.ndarray) -> Iterator[tuple[int, int]]:
         before = value
 
 
-def _ended(events: list[Event]) -> list[Event]:
-    return [*events, Event(events[-1].tick if events else 0, _END, b"")]
+def _ended(events: Sequence[Event]) -> list[Event]:
+    """Events in the order of their ticks, with the end of the track after them, and no earlier than it was."""
+    end = Event(max((event.tick for event in events), default=0), _END, b"")
+    return [*sorted((event for event in events if event.head != _END), key=lambda event: event.tick), end]
 
 
 def _free_channel(tracks: Sequence[Sequence[Event]]) -> int:

@@ -62,13 +62,14 @@ def annotate_own_music(paths: Sequence[Path], settings: AnnotationSettings, want
     for option, folder in (("--csv", wanted.csv), ("--plots", wanted.plots), ("--midi", wanted.midi)):
         if folder and folder.exists() and not folder.is_dir():
             raise UserError(f"{option}: {folder} is a file; name a folder")
-    files, problems = named_files(paths)
-    for problem in problems:
-        _complain(problem)
+    files, without = named_files(paths)
+    songs = JsonSongs() if wanted.json else PrintedSongs([file.name for file in files], wanted.every_bar)
+    for path, reason in without:
+        _complain(f"{path}: {reason}")
+        _say(songs.failed(Failed(Row("", None, {}, str(path)), "read", reason)))
     if not files:
         return False
     models = load_models(settings.model)
-    songs = JsonSongs() if wanted.json else PrintedSongs([file.name for file in files], wanted.every_bar)
     written: list[WrittenFile] = []
     n_failed = 0
     with ExitStack() as stack:
@@ -85,15 +86,15 @@ def annotate_own_music(paths: Sequence[Path], settings: AnnotationSettings, want
                 n_failed += 1
                 continue
             name = names.of(song.row.name, song.row.md5)
-            of_song = [WrittenFile("curves", path) for path in draw(song, name)]
+            made = [WrittenFile("curves", path) for path in draw(song, name)]
             if wanted.midi:
-                of_song.append(WrittenFile("midi", _write_midi(song, wanted.midi, name)))
-            _say(songs.lines(song, of_song))
-            written += of_song
+                made.append(WrittenFile("midi", _write_midi(song, wanted.midi, name)))
+            _say(songs.lines(song, made))
+            written += made
     _say(songs.end())
     if not wanted.json:
         _say(_where(written, wanted))
-    return not problems and not n_failed
+    return not without and not n_failed
 
 
 def _write_midi(song: Annotated, folder: Path, name: str) -> Path:
@@ -115,7 +116,7 @@ def annotated(
 
 
 def rows_of(files: Sequence[NamedFile], max_bytes: int) -> Iterator[Row]:
-    """A row for each file, named like it. max_bytes: of a file that are read, and one more."""
+    """A row for each file, named like it. max_bytes: of a larger file only these and one more are read."""
     for file, name in files:
         try:
             yield midi_row(file, name, max_bytes)

@@ -11,6 +11,7 @@ import numpy as np
 
 from musetok_bridge.bars import Bars
 from pipeline.annotations import BARS, COUNT, MD5, SONGS, Column, Kind
+from pipeline.cells import as_text
 from pipeline.settings import counted, one_line
 from process_gigamidi.part_files import bar_values, song_values
 from process_gigamidi.prediction import Annotated, Failed
@@ -30,21 +31,25 @@ class WrittenFile(NamedTuple):
 
 
 class JsonSongs:
-    """Makes a line of JSON for each song: its name, the columns of `songs`, and its bars with the columns of `bars`."""
+    """Makes a line of JSON for each song.
+
+    It has `file`, the song's name, the columns of `songs`, `curves` and `midi` with the paths of what was made of it,
+    and `bars`, a list with the columns of `bars`.
+    """
 
     def lines(self, song: Annotated, files: Sequence[WrittenFile]) -> list[str]:
         """The line of the next song. files: what was made of it."""
         bars = bar_values(song.row.md5, song.bars, song.predicted)
         columns = [column for column in BARS if column is not MD5]
         rows = [_as_json(columns, row) for row in zip(*(bars[column.name] for column in columns), strict=True)]
-        of_song = song_values(song.row.md5, song.bars, song.predicted)
-        facts = _as_json(SONGS, [of_song[column.name] for column in SONGS])
+        values = song_values(song.row.md5, song.bars, song.predicted)
+        facts = _as_json(SONGS, [values[column.name] for column in SONGS])
         paths = {kind: [str(f.path) for f in files if f.kind == kind] for kind in dict.fromkeys(f.kind for f in files)}
-        return [json.dumps({"file": song.row.name, **facts, **paths, "bars": rows}, ensure_ascii=False)]
+        return [json.dumps({"file": as_text(song.row.name), **facts, **paths, "bars": rows}, ensure_ascii=False)]
 
     def failed(self, song: Failed) -> list[str]:
-        """The line of a song that can't be annotated: its name, md5, and why."""
-        why = {"file": song.row.name, "md5": song.row.md5, "stage": song.stage, "error": song.reason}
+        """The line of a song that can't be annotated: its name, and the columns of `failures`."""
+        why = {"file": as_text(song.row.name), "md5": song.row.md5, "stage": song.stage, "reason": song.reason}
         return [json.dumps(why, ensure_ascii=False)]
 
     def end(self) -> list[str]:
@@ -72,7 +77,7 @@ class PrintedSongs:
     def __init__(self, names: Sequence[str], every_bar: bool):
         self._every_bar = every_bar
         self._as_rows = len(names) > 1 and not every_bar
-        self._width = max(len(shown(name)) for name in names)
+        self._width = max((len(shown(name)) for name in names), default=0)
         self._begun = False
 
     def lines(self, song: Annotated, files: Sequence[WrittenFile] = ()) -> list[str]:

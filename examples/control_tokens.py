@@ -1,12 +1,13 @@
 """Control tokens for a music generator: valence and arousal of each bar, in even bins, before the tokens of the bar.
 
-    python examples/control_tokens.py song.mid output/gigamidi-export
+    python examples/control_tokens.py song.mid output/gigamidi-train-export
 
 prints MuseTok's words of a song of the published data set with two control tokens before each bar. Another tokenizer's
-tokens work as well, if one of them begins each bar from tick 0 on, as MidiTok's "Bar_None" does in its REMI:
+tokens work as well, if one of them begins each bar from tick 0 on and its bars are as long, as in MidiTok's REMI for
+songs whose `meter` and `barred_as` agree:
 
-    tokens = miditok.REMI()(symusic.Score("song.mid"))[0].tokens
-    list(with_controls(tokens, "Bar_None", 0, controls_of(song)))
+    tokenizer = miditok.REMI(miditok.TokenizerConfig(use_time_signatures=True, one_token_stream_for_programs=True))
+    list(with_controls(tokenizer(symusic.Score("song.mid")).tokens, "Bar_None", 0, controls_of(song)))
 """
 
 import argparse
@@ -48,10 +49,14 @@ def main() -> None:
     parser.add_argument("midi", type=Path, metavar="SONG", help="a MIDI file of the data set")
     parser.add_argument("export", type=Path, metavar="FOLDER", help="what publish_annotations/01_export.py wrote")
     arguments = parser.parse_args()
-    music = arguments.midi.read_bytes()
-    found = pq.read_table(arguments.export / "songs", filters=[("md5", "==", midi_md5(music))]).to_pylist()
-    if not found:
-        sys.exit(f"error: {arguments.midi} is no song of {arguments.export}")
+    try:
+        music = arguments.midi.read_bytes()
+        found = pq.read_table(arguments.export / "songs", filters=[("md5", "==", midi_md5(music))]).to_pylist()
+    except OSError as error:
+        sys.exit(f"error: {error}")
+    if not found or "valence_rank" not in found[0]:
+        sys.exit(f"error: {arguments.midi} is no song with ranks of {arguments.export}")
+    # as 01_annotate.py converts songs by default (its settings `bars`)
     bars = score_to_bars(music, merge_doubled=True, thin_long_bars=True)
     tokens = with_controls((WORDS[i] for i in bars.words), "Bar_None", int(bars.bar_number[0]), controls_of(found[0]))
     print(" ".join(tokens).replace(" Valence", "\nValence"))

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from musetok_bridge.encoding_settings import SETTINGS_FILE, EncodingSettings
-from pipeline.settings import SettingsError, is_unicode, path_argument, run_command, same_command, say
+from pipeline.settings import SettingsError, is_unicode, path_argument, run_command, say, with_same_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def main(settings: EncodingSettings, arguments: argparse.Namespace) -> None:
     say(f"codes and latents: {Path(settings.folder / 'latents').resolve()}; songs/*.csv lists the songs")
     if not totals.songs:
         sys.exit(1)
-    say(f"next: {same_command('musetok_bridge/03_encode.py', '--verify')}")
+    say(f"next: {with_same_arguments('musetok_bridge/03_encode.py', '--verify')}")
 
 
 def check(settings: EncodingSettings) -> None:

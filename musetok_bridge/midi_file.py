@@ -139,6 +139,9 @@ def track_events(chunk: bytes) -> Iterator[Event]:
         status = _byte(chunk, position)
         if status in (_META, _SYSEX, _SYSEX_GOES_ON):
             head = chunk[position : position + (2 if status == _META else 1)]
+            if head == _END_OF_TRACK:  # whatever length it claims
+                yield Event(tick, head, b"")
+                return
             size, position = _number(chunk, position + len(head))
         else:
             if status & 0x80:
@@ -151,8 +154,6 @@ def track_events(chunk: bytes) -> Iterator[Event]:
         if position + size > len(chunk):
             raise ValueError("an event that goes beyond its track")
         yield Event(tick, head, chunk[position : position + size])
-        if head == _END_OF_TRACK:
-            return
         position += size
 
 

@@ -306,7 +306,7 @@ class _Worker:
 
 def pause_after(tries: int) -> float:
     """Seconds to wait after so many tries in vain, 1 or more; each pause is twice the one before."""
-    return min(FIRST_PAUSE * 2 ** (tries - 1), LONGEST_PAUSE)
+    return min(FIRST_PAUSE * 2 ** min(tries - 1, 30), LONGEST_PAUSE)
 
 
 def cause_of_end(process: BaseProcess | None) -> str:

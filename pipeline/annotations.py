@@ -146,7 +146,7 @@ BARS = (
         "barred_as",
         TEXT,
         "such as 4/4",
-        "the meter whose length the bar has: `meter`, or 4/4 where that is too short or too long a bar for MuseTok",
+        "the meter whose length the bar has: `meter`, or 4/4 where that is too short, too long or too odd for a bar",
     ),
     Column(
         "n_notes", COUNT, "notes", "notes that begin in the bar; with 0, predicted from the bars around it", least=0
@@ -160,7 +160,7 @@ RANKS = tuple(
         f"{dimension}_rank",
         Kind("float32"),
         "",
-        f"share of the data set's bars, of all splits, whose {dimension} is lower; equal ones count half",
+        f"share of the data set's bars, of all splits, whose {dimension} is lower; equal ones count half; below 1",
         least=0,
         most=1,
     )
@@ -168,7 +168,7 @@ RANKS = tuple(
 )
 PUBLISHED_BARS = (*BARS, *RANKS)
 METER = r"[0-9]{1,3}/[0-9]{1,10}"  # the form of a meter
-METERS = ("meter", "barred_as")  # columns of this form
+METER_COLUMNS = ("meter", "barred_as")  # columns of this form
 LEFT_OUT = "left_out_"  # prefix of the columns that count the notes left out of all bars, one column a reason
 SONGS = (
     MD5,

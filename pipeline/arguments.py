@@ -13,6 +13,7 @@ SET_HELP = (
     "change one setting, e.g. --set section.key=7, and several by several --set; in quotes a value with spaces, "
     '--set "dataset.path=my music", and a list, --set "export.folders=[output/a, output/b]"; null stands for none'
 )
+LONGEST_MESSAGE = 5_000  # characters that are shown; a command that repairs a folder may be long
 WRONG_USAGE = 2  # exit code, as that of a wrong setting
 
 
@@ -23,20 +24,9 @@ def did_you_mean(text: str, known: Iterable[str]) -> str:
     return f" (did you mean {by_small_letters[found[0]]}?)" if found else ""
 
 
-def printable(message: str, longest: int = 5_000) -> str:
-    """A message as one line: names in it may have line breaks, or letters that change the screen.
-
-    longest: characters of it that are shown; a command that repairs a folder may be long.
-    """
-    return "".join(letter if letter.isprintable() else " " for letter in message[:longest])
-
-
-def config_words() -> list[str]:
-    """The words `--config FILE` of the command line, for a command of another phase; none if there is no such file."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--config")
-    found, _ = parser.parse_known_args()
-    return ["--config", found.config] if found.config else []
+def printable(message: str) -> str:
+    """A message as one line: names in it may have line breaks, or letters that change the screen."""
+    return "".join(letter if letter.isprintable() else " " for letter in message[:LONGEST_MESSAGE])
 
 
 class ScriptParser(argparse.ArgumentParser):
@@ -44,7 +34,7 @@ class ScriptParser(argparse.ArgumentParser):
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As that of argparse; exits with WRONG_USAGE if an argument is unknown."""
-        arguments, unknown = self.parse_known_args(args, namespace)
+        arguments, unknown = self.parse_known_intermixed_args(args, namespace)
         if unknown:
             self.error(self._about(unknown[0]))
         return arguments
@@ -62,4 +52,4 @@ class ScriptParser(argparse.ArgumentParser):
             return f"unknown option {name}{did_you_mean(name, options)}"
         if "=" in unknown:
             return f"unknown argument {unknown!r} (did you mean --set {shlex.quote(unknown)}?)"
-        return f'unknown argument {unknown!r}: a value with spaces is written in quotes, --set "key=my music"'
+        return f"unknown argument {unknown!r}: a setting is written --set section.key=value, in quotes if it has spaces"

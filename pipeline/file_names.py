@@ -1,4 +1,4 @@
-"""The names of files that are made of songs, such as plots: valid on any file system, and none given twice."""
+"""The names of files that are made of songs, such as plots: without letters that file systems refuse, none twice."""
 
 from __future__ import annotations
 
@@ -33,6 +33,6 @@ class FileNames:
 
 
 def _file_name(text: str) -> str:
-    """A name for a file, without suffix: a text made valid on any file system; "" if nothing is left of it."""
+    """A name for a file, without suffix: a text less what file systems refuse; "" if nothing is left of it."""
     name = "".join(letter if letter.isalnum() or letter in _KEPT else "_" for letter in text)
     return name.encode(errors="ignore")[:_LONGEST_NAME].decode(errors="ignore").strip("._ ")

@@ -289,7 +289,7 @@ def raw_data(path: str | None, url: str, md5: str | None, downloads: Path, secti
 
 
 def folder_beside(folder: Path, ending: str) -> Path:
-    """The folder FOLDER-ENDING beside FOLDER, for what is made from it; the current folder is taken by its name."""
+    """The folder FOLDER-ENDING beside FOLDER, for what is made from it; for "." its real name is used."""
     named = folder if folder.name not in ("", "..") else folder.resolve()
     return Path(f"{named}-{ending}")
 

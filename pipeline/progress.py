@@ -25,13 +25,20 @@ def songs_bar(doing: str, n_rows: int | None, n_before: int) -> tqdm[Never]:
     return tqdm(desc=doing, unit=" songs", total=n_rows, initial=n_before, mininterval=1, disable=None)
 
 
+def counting_bar(doing: str, unit: str, total: int) -> tqdm[Never]:
+    """As `progress_bar`, for items that are counted by its method `update`."""
+    return tqdm(desc=doing, unit=f" {unit}", total=total, leave=False, disable=None)
+
+
 @contextmanager
 def progress_steps(n: int) -> Iterator[Callable[[str], None]]:
     """A bar of n steps of different kinds. Call the function at the beginning of each, with what it does."""
     with tqdm(total=n, unit=" steps", leave=False, disable=None) as bar:
+        done = iter([0, *[1] * (n - 1)])  # when the first begins, none is done
 
         def begin(doing: str) -> None:
-            bar.update()
+            bar.update(next(done))
             bar.set_description(doing)
 
         yield begin
+        bar.update()

@@ -41,7 +41,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from tqdm import tqdm
 
-from .arguments import SET_HELP, ScriptParser, config_words, did_you_mean, printable
+from .arguments import SET_HELP, ScriptParser, did_you_mean, printable
 from .processors import limit_threads
 from .yaml_texts import LARGEST_FILE, Plain, parsed_yaml, problem_of
 
@@ -154,9 +154,18 @@ class _Override(Plain):
             raise SettingsError(f"--set {name}: {_shown(self)} can't be read ({problem_of(error)})") from None
 
 
+class _Given:
+    """What the script at work was given on the command line; nothing in a program of a user's own."""
+
+    config: str | None = None
+
+
+_given = _Given()
+
+
 @dataclasses.dataclass(frozen=True)
-class Shorthand:
-    """An argument without a name that stands for a setting which is a path or a list of paths.
+class PositionalSetting:
+    """A positional argument that stands for a setting which is a path or a list of paths.
 
     name: what --help calls it. key: the setting, "section.key"; `--set` goes above it. several: whether it is a list.
     """
@@ -239,16 +248,27 @@ def command_line(script: str, overrides: Mapping[str, Any], *words: str) -> str:
 
 
 def next_command(script: str, overrides: Mapping[str, Any], *words: str) -> str:
-    """As `command_line`, with the `--config` that this script was given, which may hold the settings of several."""
-    return command_line(script, overrides, *config_words(), *words)
+    """As `command_line`, for a script of another phase: with the `--config` of this one if it is a recipe."""
+    return command_line(script, overrides, *recipe_words(), *words)
 
 
-def same_command(script: str, *words: str) -> str:
-    """What to type to run a numbered script with the arguments that this one was given, and further words.
+def recipe_words() -> list[str]:
+    """The words `--config FILE` if the script was given a recipe, the settings of several phases by their files' names.
+
+    A file of plain sections is for the phase that it was written for: others have sections of the same names.
+    """
+    file = _given.config
+    if file is None or not all(key.endswith(_SUFFIX) for key in _read_yaml(Path(file))):
+        return []
+    return ["--config", file]
+
+
+def with_same_arguments(script: str, *words: str) -> str:
+    """What to type to run a numbered script with the arguments that this one was given, after further words.
 
     It is for scripts that take the same arguments: the later steps of a phase, or the same script again.
     """
-    return shlex.join([*command(script).split(), *sys.argv[1:], *words])
+    return shlex.join([*command(script).split(), *words, *sys.argv[1:]])
 
 
 def command_name(script: str) -> str:
@@ -261,18 +281,18 @@ def run_script(
     default_file: str,
     description: str,
     main: Callable[[SettingsT], None],
-    shorthand: Shorthand | None = None,
+    positional: PositionalSetting | None = None,
 ) -> None:
     """Run a numbered script: parse `--config` and `--set`, call `main(settings)`, report an error in one line.
 
-    shorthand: the setting that an argument without a name stands for. Exits with 2 for a bad argument, setting or file
+    positional: the setting that an argument without a name stands for. Exits with 2 for a bad argument, setting or file
     of weights, 1 for any other UserError or an OSError, 130 for ctrl-C.
     """
 
     def with_settings(settings: SettingsT, arguments: argparse.Namespace) -> None:
         main(settings)
 
-    run_command(settings_class, default_file, description, with_settings, shorthand=shorthand)
+    run_command(settings_class, default_file, description, with_settings, positional=positional)
 
 
 def run_command(
@@ -281,7 +301,7 @@ def run_command(
     description: str,
     main: Callable[[SettingsT, argparse.Namespace], None],
     add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
-    shorthand: Shorthand | None = None,
+    positional: PositionalSetting | None = None,
 ) -> None:
     """As `run_script`, for a script with arguments of its own: add_arguments declares them, `main` receives them."""
     default_path = CONFIG_DIR / default_file
@@ -298,11 +318,12 @@ def run_command(
         help="YAML file with the settings that differ from the defaults; it may hold those of other scripts too",
     )
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help=SET_HELP)
-    if shorthand:
-        shorthand.declare(parser)
+    if positional:
+        positional.declare(parser)
     add_arguments(parser)
     arguments = parser.parse_args()
-    overrides = [*(shorthand.overrides(arguments) if shorthand else []), *arguments.set]
+    _given.config = arguments.config
+    overrides = [*(positional.overrides(arguments) if positional else []), *arguments.set]
     limit_threads()
     try:
         main(load_settings(settings_class, default_file, arguments.config, overrides), arguments)

@@ -8,7 +8,7 @@ plots/NAME/*.png: rated and predicted curves over each other, with the lag at wh
 """
 
 from pipeline.files import provenance, write_json
-from pipeline.settings import next_command, note, run_script, same_command
+from pipeline.settings import next_command, note, run_script, with_same_arguments
 from pretrain_model.adapters import ADAPTERS
 from pretrain_model.pretrain_settings import ALL, SETTINGS_FILE, PretrainSettings, SetSettings
 from pretrain_model.rated_set import MATCH, PREPARE, is_by_identity, read_set_table, table_path
@@ -40,7 +40,7 @@ def main(settings: PretrainSettings) -> None:
     if by_identity:
         find = next_command(MATCH, {"ratings.dir": settings.output.dir})
         print(f"next, to find the songs of {', '.join(by_identity)}: {find} --set dataset.path=MUSIC")
-    print(f"next: {same_command('pretrain_model/02_extract_latents.py')}")
+    print(f"next: {with_same_arguments('pretrain_model/02_extract_latents.py')}")
 
 
 def remove(settings: PretrainSettings, block: SetSettings) -> None:

@@ -5,7 +5,7 @@ is kept; any other is written again. Pieces that can't be used are listed in lat
 process_gigamidi/03_match_ratings.py finds have their latents from there.
 """
 
-from pipeline.settings import run_script, same_command
+from pipeline.settings import run_script, with_same_arguments
 from pretrain_model.extraction import extract_latents, latents_folder
 from pretrain_model.prepared_sets import check_unchanged
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
@@ -21,7 +21,7 @@ def main(settings: PretrainSettings) -> None:
     for row in failures.itertuples():
         print(f"left out: {row.dataset} {row.piece}: {row.reason}")
     print(f"latents: {latents_folder(settings.folder, encoder).resolve()}")
-    print(f"next: {same_command('pretrain_model/03_train.py')}")
+    print(f"next: {with_same_arguments('pretrain_model/03_train.py')}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 
 from musetok_bridge import BarEncoder
 from pipeline.files import provenance, write_json, write_table
-from pipeline.settings import SettingsError, UserError, note, one_line, run_script, same_command
+from pipeline.settings import SettingsError, UserError, note, one_line, run_script, with_same_arguments
 from pretrain_model.head import Model, load_head, save_head
 from pretrain_model.known_sets import LONGEST_TERMS
 from pretrain_model.listener_training import train_with_scales
@@ -46,7 +46,7 @@ def main(settings: PretrainSettings) -> None:
     )
     write_json(settings.head_folder / "run.json", record)
     print(f"head: {path.resolve()}")
-    print(f"next: {same_command('pretrain_model/04_evaluate.py')}")
+    print(f"next: {with_same_arguments('pretrain_model/04_evaluate.py')}")
     print(f"or, to annotate music with it: {settings.annotate_command(str(path), reads_latents)}")
 
 

@@ -7,7 +7,7 @@ and digests of the evaluation).
 
 from musetok_bridge import BarEncoder
 from pipeline.files import provenance, write_json, write_table
-from pipeline.settings import SettingsError, UserError, command, note, run_script, same_command
+from pipeline.settings import SettingsError, UserError, command, note, run_script, with_same_arguments
 from pretrain_model.evaluation import evaluate_head, plot_evaluation
 from pretrain_model.head import Head, load_head
 from pretrain_model.prepared_sets import check_unchanged
@@ -46,7 +46,7 @@ def main(settings: PretrainSettings) -> None:
     write_json(folder / "evaluation.json", record)
     print(table.to_string(index=False, float_format="{:.3f}".format, na_rep=""))
     print(f"table and plot: {folder.resolve()}/evaluation.csv, evaluation.png")
-    print(f"next: {same_command('pretrain_model/05_cross_validate.py')}")
+    print(f"next: {with_same_arguments('pretrain_model/05_cross_validate.py')}")
     use = settings.annotate_command(str(trained) if name == "trained" else name, head.reads_latents)
     print(f"or, to annotate music with this head: {use}")
 

@@ -9,7 +9,7 @@ VGMIDI and all predictors it takes a quarter of an hour on two cores, mostly for
 """
 
 from pipeline.files import provenance, write_json, write_table
-from pipeline.settings import SettingsError, run_script, same_command
+from pipeline.settings import SettingsError, WeightsError, run_script, with_same_arguments
 from pretrain_model.cross_validation import Protocol, as_markdown, cross_validate, sets_to_compare
 from pretrain_model.head import load_head
 from pretrain_model.pretrain_settings import SETTINGS_FILE, PretrainSettings
@@ -47,11 +47,11 @@ def main(settings: PretrainSettings) -> None:
     )
     print(f"table: {(folder / 'cross_validation.csv').resolve()}")
     trained = settings.head_folder / "head.safetensors"
-    if trained.exists():
+    try:
         use = settings.annotate_command(str(trained), load_head(str(trained)).reads_latents)
         print(f"next, to annotate music with the trained head: {use}")
-    else:
-        print(f"next: {same_command('pretrain_model/03_train.py')}")
+    except WeightsError:  # there is none, or none of this version
+        print(f"next: {with_same_arguments('pretrain_model/03_train.py')}")
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def prepare_emopia(block: SetSettings, folder: Path) -> RatedSet:
 def _pieces(raw: RawData, clips: pd.DataFrame, midis: dict[str, str], block: SetSettings, folder: Path) -> pd.DataFrame:
     """Keeps the clips' MIDI files; returns PIECES. midis: file name -> name inside `raw`."""
     rows = []
-    for clip in progress_bar(list(clips.itertuples()), block.name, "clips"):
+    for clip in progress_bar(list(clips.itertuples()), f"preparing {block.name}", "clips"):
         name = str(clip.clip_name)
         midi, md5 = keep_midi(folder, block.name, name, raw.read(midis[name]))
         recording = f"youtube {clip.song}"

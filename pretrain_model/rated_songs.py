@@ -73,7 +73,7 @@ def prepare_songs(
     songs = list(songs)
     grouped = _groups(block, songs)
     pieces, ratings, raters, left_out = [], [], [], []
-    for song in progress_bar(songs, block.name, "songs"):
+    for song in progress_bar(songs, f"preparing {block.name}", "songs"):
         try:
             content, rated, by_rater = _rated(block, song, midi)
         except LeftOut as error:

@@ -85,7 +85,7 @@ def prepare_vgmidi(block: SetSettings, folder: Path) -> RatedSet:
     counts: Counter[str] = Counter()
     pieces, ratings, raters, left_out = [], [], [], []
     midis = {PurePosixPath(n).name: n for n in raw.names if PurePosixPath(n).parent.name == "midi"}
-    for rated in progress_bar(list(_rated_pieces(raw, counts)), block.name, "pieces"):
+    for rated in progress_bar(list(_rated_pieces(raw, counts)), f"preparing {block.name}", "pieces"):
         try:
             rated.check(midis)
             content = raw.read(midis[rated.midi])

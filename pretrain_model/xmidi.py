@@ -51,7 +51,7 @@ def prepare_xmidi(block: SetSettings, folder: Path) -> RatedSet:
     pieces, ratings, left_out = [], [], []
     seen: set[str] = set()
     names = [name for name in raw.names if name.lower().endswith((".mid", ".midi"))]
-    for name in progress_bar(names, block.name, "files"):
+    for name in progress_bar(names, f"preparing {block.name}", "files"):
         file = PurePosixPath(name)
         found = _NAME.fullmatch(file.name)
         sides = SIDES.get(found[1].lower()) if found else None

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from musetok_bridge.bridge_settings import BarSettings, EncoderSettings, LimitSettings, Workers
-from pipeline.settings import FilePath, Range, SettingsError, Shorthand
+from pipeline.settings import FilePath, PositionalSetting, Range, SettingsError
 from song_sources.dataset_settings import DatasetSettings
 
 SETTINGS_FILE = "gigamidi.yaml"
-OUTPUT_FOLDER = Shorthand("FOLDER", "output.dir", "folder of annotations to check, in place of the setting output.dir")
+OUTPUT_FOLDER = PositionalSetting(
+    "FOLDER", "output.dir", "folder of annotations to check, in place of the setting output.dir"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,7 @@ class ComputeSettings:
 
 @dataclass(frozen=True)
 class RaySettings:
-    """The cluster for compute.engine ray, and the resources of one task (cpus_per_task None: as the head needs)."""
+    """The cluster for compute.engine ray, and the resources of one task (cpus_per_task null: as the head needs)."""
 
     address: str | None
     cpus_per_task: Annotated[float | None, Range(0.01, 1024)]

@@ -15,11 +15,10 @@ from typing import Any, Never
 from tqdm import tqdm
 
 from pipeline.annotations import finished_parts
-from pipeline.arguments import config_words
 from pipeline.parts import PartClaims, parts_to_do, what_is_left
 from pipeline.progress import songs_bar
 from pipeline.records import digest_of
-from pipeline.settings import UserError, counted, next_command, say
+from pipeline.settings import UserError, counted, next_command, recipe_words, say
 from pretrain_model.extraction import latents_folder
 from pretrain_model.features import VERSION as FEATURES_VERSION
 from pretrain_model.head import NamedEncoder
@@ -61,7 +60,7 @@ def match_ratings(settings: RatingMatchSettings) -> None:
         _match(matcher, settings, to_do, run, bar)
     records = [read_part(settings.matched, part, run) for part in range(source.n_parts)]
     write_results(settings, wanted, records)
-    hint = "" if config_words() else ", with the --config of 01_prepare_datasets.py if it had one"
+    hint = "" if recipe_words() else ", with the --config of 01_prepare_datasets.py if it had one"
     say(f"next{hint}: {_next_command(settings, encoder)}")
 
 

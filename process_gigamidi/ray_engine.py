@@ -1,8 +1,8 @@
 """Parts as tasks of a Ray cluster: each goes to a free machine, and to another one if that machine fails.
 
-A task annotates one part, as it is done on one machine: by a process of part_processes.py, or, where an encoder is at
-work, by an Annotator with processes that convert. Each of Ray's worker processes keeps them for the parts that follow.
-The output folder, and a local copy of the dataset, must be on a file
+A task annotates one part as it is done on one machine: by a process of part_processes.py, or, where an encoder is at
+work, by an Annotator with processes that convert. Each of Ray's worker processes keeps what it has started for the
+parts that follow. The output folder, and a local copy of the dataset, must be on a file
 system that all machines see under the same path.
 """
 
@@ -68,7 +68,7 @@ def annotate_on_cluster(
                     deaths[part] += 1
                     if deaths[part] == TRIES:
                         raise UserError(
-                            f"part {part:05d}: its process or machine died {TRIES} times; {GO_ON}"
+                            f"part {part:05d}: its process or machine died {TRIES} times ({first_line(error)}); {GO_ON}"
                         ) from error
                     pause = pause_after(deaths[part])
                 if record is None:  # it died, or another run holds it: try again after other parts
@@ -97,8 +97,9 @@ def claim_and_annotate(settings: AnnotationSettings, run: str, part: int, by_pro
             opened = _opened[settings]
             if isinstance(opened, Annotator):
                 return annotate_part(opened, run, part)
-            (record,) = opened.annotate(PartQueue([part], claims))
-            return record
+            for record in opened.annotate(PartQueue([part], claims)):
+                return record
+            return read_record(settings.folder, part)  # another run was faster, on a file system without locks
         except BaseException:
             if settings in _opened:
                 _opened.pop(settings).close()

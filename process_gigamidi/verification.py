@@ -20,7 +20,7 @@ from pipeline.annotations import (
     DESCRIPTIVE,
     DIMENSIONS,
     METER,
-    METERS,
+    METER_COLUMNS,
     RECORDS,
     RUN_RECORD,
     TABLES,
@@ -190,7 +190,7 @@ def _impossible_cells(name: str, table: pd.DataFrame) -> Iterator[str]:
             holds = column.holds(pd.to_numeric(cells, errors="coerce").to_numpy(float)) | ~given
         else:
             rows, texts = pd.factorize(cells.astype(str))  # few are different: each is looked at once
-            is_meter = column.name in METERS
+            is_meter = column.name in METER_COLUMNS
             fits = [bool(re.fullmatch(METER, text)) if is_meter else len(text) <= LONGEST_CELL for text in texts]
             holds = np.array(fits, bool)[rows]
         if not holds.all():

@@ -5,7 +5,7 @@ export.json, and replaces an earlier export. Nothing leaves this machine unless 
 on the Hugging Face Hub to push to.
 """
 
-from pipeline.settings import counted, run_script, same_command
+from pipeline.settings import counted, run_script, with_same_arguments
 from process_gigamidi.run_log import counts_line
 from publish_annotations.export import Exported, export
 from publish_annotations.export_settings import FOLDERS, SETTINGS_FILE, ExportSettings
@@ -28,7 +28,7 @@ def _print_next_steps(exported: Exported, settings: ExportSettings) -> None:
     if exported.page:
         print(f"pushed to {exported.page}")
     else:
-        push = same_command("publish_annotations/01_export.py", "--set", "export.repo=NAME/DATASET")
+        push = with_same_arguments("publish_annotations/01_export.py", "--set", "export.repo=NAME/DATASET")
         print(f"next, to push it under a name of yours: {push}")
 
 

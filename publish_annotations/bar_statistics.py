@@ -18,7 +18,7 @@ import pyarrow.csv
 
 from pipeline.annotations import CURATED_STYLES, DIMENSIONS, QUADRANTS
 
-_BELOW_1 = np.nextafter(np.float32(1), np.float32(0))  # that the highest of very many bars would be rounded to
+_BELOW_1 = np.nextafter(np.float32(1), np.float32(0))  # the highest of very many bars would be rounded to 1
 _GRID = np.arange(-10_000, 10_001) / 10_000
 
 

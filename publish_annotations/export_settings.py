@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Annotated
 
 from pipeline.files import folder_beside
-from pipeline.settings import FilePath, Pattern, Range, SettingsError, Shorthand
+from pipeline.settings import FilePath, Pattern, PositionalSetting, Range, SettingsError
 
 SETTINGS_FILE = "export.yaml"
-FOLDERS = Shorthand(
+FOLDERS = PositionalSetting(
     "FOLDER",
     "export.folders",
     "finished folders of annotations, one for each split, in place of the setting export.folders; the data set goes "

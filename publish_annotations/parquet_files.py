@@ -20,7 +20,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from pipeline.annotations import (
     BARS,
@@ -34,6 +33,7 @@ from pipeline.annotations import (
 )
 from pipeline.cells import GUARDED, members
 from pipeline.files import file_digest
+from pipeline.progress import counting_bar
 from pipeline.settings import UserError, first_line
 
 from .annotated_splits import AnnotatedSplit, verify_command
@@ -55,7 +55,7 @@ def ranks_over(splits: Sequence[AnnotatedSplit]) -> Ranks:
     counts = np.zeros((2, 1), np.int64)
     rated = [column for column in BARS if column.name in DIMENSIONS]
     n_bars = sum(split.totals.bars for split in splits)
-    with tqdm(desc="ranks", total=n_bars, unit=" bars", leave=False, disable=None) as bar:
+    with counting_bar("ranking", "bars", n_bars) as bar:
         for split in splits:
             for bars in _read(split, "bars", rated):
                 counts = counts + count_values(bars)
@@ -311,7 +311,7 @@ def publish_split(split: AnnotatedSplit, folder: Path, settings: DataSettings, r
     statistics = Statistics()
     with (
         SplitFiles(folder, split.name, settings.bars_per_file) as files,
-        tqdm(desc=split.name, total=split.totals.songs, unit=" songs", leave=False, disable=None) as bar,
+        counting_bar(f"writing {split.name}", "songs", split.totals.songs) as bar,
     ):
         for group in row_groups(split, settings.bars_per_row_group, ranks):
             statistics.add(group)

@@ -51,39 +51,44 @@ class NamedFile(NamedTuple):
     name: str
 
 
-def named_files(paths: Sequence[Path]) -> tuple[list[NamedFile], list[str]]:
-    """The MIDI files at and below the paths, each once, and a line for each path that has none.
+class NoMusic(NamedTuple):
+    """A path without a MIDI file, and why."""
+
+    path: Path
+    reason: str
+
+
+def named_files(paths: Sequence[Path]) -> tuple[list[NamedFile], list[NoMusic]]:
+    """The MIDI files at and below the paths, each once, and the paths that have none.
 
     Files that would share a name have their full paths as names.
     """
     files: dict[Path, NamedFile] = {}
-    problems = []
+    without = []
     for path in paths:
-        found, problem = _files_at(path)
+        found, why_none = _files_at(path)
         for file in found:
             files.setdefault(file.path.resolve(), file)
-        if problem:
-            problems.append(problem)
+        if why_none:
+            without.append(NoMusic(path, why_none))
     times = Counter(file.name for file in files.values())
-    return [
-        file if times[file.name] == 1 else NamedFile(file.path, str(file.path)) for file in files.values()
-    ], problems
+    return [file if times[file.name] == 1 else NamedFile(file.path, str(file.path)) for file in files.values()], without
 
 
 def _files_at(path: Path) -> tuple[list[NamedFile], str | None]:
     try:
         path.stat()
     except OSError as error:
-        return [], f"{path}: {error.strerror}"
+        return [], error.strerror or str(error)
     suffixes = ", ".join(MIDI_SUFFIXES)
     if path.is_dir():
         below = midi_files_below(path)
         found = [NamedFile(file, file.relative_to(path).as_posix()) for file in below]
-        return found, None if found else f"{path}: no MIDI file ({suffixes}) in this folder or those below it"
+        return found, None if found else f"no MIDI file ({suffixes}) in this folder or those below it"
     if not is_midi(path) or not path.is_file():
-        return [], f"{path}: not a MIDI file by its name ({suffixes})"
+        return [], f"not a MIDI file by its name ({suffixes})"
     try:
         path.open("rb").close()
     except OSError as error:
-        return [], f"{path}: can't be read ({error.strerror})"
+        return [], f"can't be read ({error.strerror})"
     return [NamedFile(path, path.name)], None

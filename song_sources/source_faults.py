@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TypeAlias, TypeVar
 
-from pipeline.settings import GO_ON, UserError, note, reason_line
+from pipeline.settings import GO_ON, UserError, note, one_line, reason_line
 
 from .dataset_settings import DatasetSettings
 
@@ -46,8 +46,8 @@ def as_user_error(error: BaseException, settings: DatasetSettings, where: str = 
     if isinstance(error, UserError):
         return error
     what = settings.path or settings.name
-    if option := _option_not_there(error, settings, what):
-        return option
+    if lasting := _option_not_there(error, settings, what) or _column_not_there(error, settings, what):
+        return lasting
     if settings.path is None:
         from .hub_faults import line_about  # and the Hub's libraries, which take half a second
 
@@ -67,9 +67,10 @@ def may_pass(error: BaseException, settings: DatasetSettings) -> bool:
     if settings.path is None:
         from .hub_faults import is_refusal  # as in as_user_error
 
-        return not is_refusal(error) and _option_not_there(error, settings, "") is None
-    lasting = FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError
-    return isinstance(error, OSError) and error.errno is not None and not isinstance(error, lasting)
+        lasting = _option_not_there(error, settings, "") or _column_not_there(error, settings, "")
+        return lasting is None and not is_refusal(error)
+    refused = FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError
+    return isinstance(error, OSError) and error.errno is not None and not isinstance(error, refused)
 
 
 def _option_not_there(error: BaseException, settings: DatasetSettings, what: str) -> UserError | None:
@@ -82,6 +83,17 @@ def _option_not_there(error: BaseException, settings: DatasetSettings, what: str
     else:
         return None
     return UserError(f"dataset.{key}: {what} has no {key} {value!r}; it has {found[1].replace(chr(39), '')}")
+
+
+def _column_not_there(error: BaseException, settings: DatasetSettings, what: str) -> UserError | None:
+    """The UserError for a file on the Hub without a column that other files of its configuration have."""
+    found = re.search(r"No match for FieldRef\.Name\((.*?)\)", str(error))
+    if found and settings.path is None:
+        return UserError(
+            f"{what}: some files have no column {one_line(found[1], 40)!r} and others do, so they can't be streamed "
+            "together: download them (hf download) and name the folder in dataset.path"
+        )
+    return None
 
 
 class Patience:

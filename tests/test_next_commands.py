@@ -59,7 +59,7 @@ def test_from_music_to_a_data_set_by_the_printed_commands(midi_folder: Path) -> 
     assert (analysis / "statistics_by_style.csv").is_file() and (analysis / "report.html").is_file()
     assert len(list((analysis / "curves").glob("*.png"))) == 3
     assert (here / f"{OUTPUT}-export" / "README.md").is_file()
-    assert next_of(done) == f"python publish_annotations/01_export.py '{OUTPUT}' --set export.repo=NAME/DATASET"
+    assert next_of(done) == f"python publish_annotations/01_export.py --set export.repo=NAME/DATASET '{OUTPUT}'"
     assert not (here / "output").exists()
 
 
@@ -79,7 +79,7 @@ def test_music_of_ones_own_leads_to_tables_and_these_to_a_report(midi_folder: Pa
     here = midi_folder.parent
     done = run_script("annotate_own_music/01_annotate_file.py", "my music", "--no-plots", folder=here)
     tables = next_of(done)
-    assert tables == "python annotate_own_music/01_annotate_file.py 'my music' --no-plots --csv output/own/tables"
+    assert tables == "python annotate_own_music/01_annotate_file.py --csv output/own/tables 'my music' --no-plots"
     report = next_of(run_printed(tables, here))
     assert report == "python analyze_emotion_annotations/03_report.py output/own/tables"
     assert "next" not in run_printed(report, here).stdout  # an export takes what 01_annotate.py wrote

@@ -143,9 +143,13 @@ def test_every_make_that_a_document_names_is_a_target(document: Path) -> None:
 
 
 def test_the_python_of_the_documents_runs(tmp_path: Path, synthetic: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (block,) = re.findall(r"^```python\n(.*?)^```$", (PROJECT_ROOT / "docs/models.md").read_text("utf-8"), re.M | re.S)
-    shutil.copy(synthetic / "random_mix.mid", tmp_path / "song.mid")
+    blocks = re.findall(r"^```python\n(.*?)^```$", (PROJECT_ROOT / "docs/models.md").read_text("utf-8"), re.M | re.S)
+    (tmp_path / "my_midi_files").mkdir()
+    for name in ("song.mid", "my_midi_files/another.mid"):
+        shutil.copy(synthetic / "random_mix.mid", tmp_path / name)
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    exec(compile(block, "docs/models.md", "exec"), names)
+    for block in blocks:
+        exec(compile(block, "docs/models.md", "exec"), names)
+    assert list(names["means"].index) == ["another.mid"]  # type: ignore[attr-defined]
     assert len(names["valence"]) == len(names["codes"]) == len(names["bars"])  # type: ignore[arg-type]

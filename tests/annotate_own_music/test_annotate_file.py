@@ -250,16 +250,22 @@ def test_a_file_that_went_away_says_so(music, capsys, monkeypatch):
 
 def test_json_is_a_line_for_each_song_with_the_values_of_its_tables(music, tmp_path):
     (music / "broken.mid").write_bytes(b"MThd")
-    made = run_script(SCRIPT, str(music), "--json", "--csv", str(tmp_path / "own"), "--midi", str(tmp_path / "midi"))
+    (music / os.fsdecode(b"\xff.mid")).write_bytes((music / "random_mix.mid").read_bytes())  # no UTF-8
+    made = run_script(
+        SCRIPT, str(music), "nowhere", "--json", "--csv", str(tmp_path / "own"), "--midi", str(tmp_path / "midi")
+    )
     assert made.returncode == 1 and "broken.mid: unreadable" in made.stderr
-    lines = [json.loads(line) for line in made.stdout.splitlines()]
-    assert [line["file"] for line in lines] == ["below/long_notes.mid", "broken.mid", "meter_3_4.mid", "random_mix.mid"]
+    nowhere, *lines = [json.loads(line) for line in made.stdout.splitlines()]
+    assert nowhere == {"file": "nowhere", "md5": "", "stage": "read", "reason": "No such file or directory"}
+    names = ["below/long_notes.mid", "broken.mid", "meter_3_4.mid", "random_mix.mid", "?.mid"]
+    assert [line["file"] for line in lines] == names
     failed = lines.pop(1)
-    assert failed["stage"] == "parse" and failed["error"].startswith("unreadable") and "bars" not in failed
+    lines.pop()  # the same song again, whose rows follow in the tables
+    assert failed["stage"] == "parse" and failed["reason"].startswith("unreadable") and "bars" not in failed
     songs, bars = read(tmp_path / "own", "songs").set_index("md5"), read(tmp_path / "own", "bars").set_index("md5")
     for line in lines:
         assert Path(line["midi"][0]).is_file() and "curves" not in line
-        row, own = songs.loc[line["md5"]], bars.loc[line["md5"]]
+        row, own = songs.loc[[line["md5"]]].iloc[0], bars.loc[line["md5"]].head(line["n_bars"])
         for name in ("n_bars", "n_notes", "duration_seconds", "valence_mean", "left_out_drums"):
             assert line[name] == row[name], name
         for name in own.columns:

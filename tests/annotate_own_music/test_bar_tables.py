@@ -77,11 +77,19 @@ def test_a_song_that_cannot_be_annotated_raises_with_the_reason_or_is_left_out(m
     assert nothing.empty and list(nothing.columns) == ["file", *names(BARS)[1:]]
 
 
+def test_what_is_no_music_is_refused_before_anything_is_annotated(music: Path) -> None:
+    with pytest.raises(TypeError, match="music is a NoneType, not a path, bytes, a symusic score or a list of these"):
+        annotate([music, None])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="errors is 'rais', not raise or warn"):
+        annotate(music, errors="rais")  # type: ignore[arg-type]
+    assert annotate([]).empty
+
+
 def test_another_head_and_settings_have_an_effect(music: Path) -> None:
     path = music / "random_mix.mid"
     heard = annotate(path, head="bundled_heard")
     assert not np.allclose(heard["valence"], annotate(path)["valence"])
-    pd.testing.assert_frame_equal(annotate(path, settings=["model.head=bundled_heard"]), heard)
+    pd.testing.assert_frame_equal(annotate(path, settings="model.head=bundled_heard"), heard)
     with pytest.raises(NotAnnotated, match="too_many_notes"):
         annotate(path, settings=["limits.notes=1"])
     with pytest.raises(SettingsError, match=r"limits\.note\b"):

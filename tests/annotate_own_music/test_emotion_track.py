@@ -81,6 +81,16 @@ def test_a_file_in_a_wrapper_or_that_symusic_misreads_is_written_as_it_is_read(s
     assert notes(written(tmp_path / "sensing.mid", tmp_path / "midi")) == notes(music)
 
 
+def test_a_track_ends_where_it_ended_or_gets_an_end(tmp_path: Path) -> None:
+    notes = b"\0\x90\x3c\x40\x83\x60\x80\x3c\x40"
+    late, none = notes + b"\xbb\x00\xff\x2f\0", notes  # ends 7,552 ticks after its note; has no end
+    tracks = b"".join(b"MTrk" + len(track).to_bytes(4, "big") + track for track in (late, none))
+    (tmp_path / "song.mid").write_bytes(b"MThd\0\0\0\6\0\1\0\2\x01\xe0" + tracks)
+    first, second, lanes = ([*track_events(chunk)] for chunk in track_chunks(written(tmp_path / "song.mid", tmp_path)))
+    assert [track[-1].head for track in (first, second, lanes)] == [b"\xff\x2f"] * 3
+    assert (first[-1].tick, second[-1].tick) == (480 + 0x3B * 128, 480)
+
+
 def test_markers_stand_at_the_largest_changes_on_the_first_track(tmp_path: Path) -> None:
     score = symusic.Score(480)
     track = symusic.Track()

@@ -22,7 +22,7 @@ from guarded_conversion import in_guarded_processes
 
 from musetok_bridge import conversion, worker_processes
 from musetok_bridge.conversion import Failure
-from musetok_bridge.worker_processes import FIRST_PAUSE, LONGEST_PAUSE, SONGS_PER_TASK, STARTS
+from musetok_bridge.worker_processes import FIRST_PAUSE, LONGEST_PAUSE, SONGS_PER_TASK, STARTS, pause_after
 from pipeline.settings import UserError
 from song_sources.song_rows import Row
 
@@ -337,3 +337,7 @@ def _hang() -> None:
 
 if __name__ == "__main__":
     _hang()
+
+
+def test_pauses_grow_to_a_bound_however_many_tries_there_were() -> None:
+    assert [pause_after(tries) for tries in (1, 2, 3, 5_000)] == [0.25, 0.5, 1.0, LONGEST_PAUSE]

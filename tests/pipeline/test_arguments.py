@@ -14,12 +14,12 @@ from pipeline.arguments import did_you_mean
 from pipeline.files import folder_beside
 from pipeline.settings import (
     FilePath,
-    Shorthand,
+    PositionalSetting,
     load_settings,
     next_command,
     run_command,
     run_script,
-    same_command,
+    with_same_arguments,
 )
 
 
@@ -36,8 +36,8 @@ class Settings:
 
 
 DEFAULTS = "music: {folders: [a], dir: b}\noutput: {folders: [c], dir: d}\n"
-ONE = Shorthand("FOLDER", "music.dir", "the folder")
-SEVERAL = Shorthand("FOLDER", "music.folders", "the folders", several=True)
+ONE = PositionalSetting("FOLDER", "music.dir", "the folder")
+SEVERAL = PositionalSetting("FOLDER", "music.folders", "the folders", several=True)
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def config_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *words: str, shorthand: Shorthand | None = None) -> Settings:
+def run(monkeypatch: pytest.MonkeyPatch, *words: str, positional: PositionalSetting | None = None) -> Settings:
     """The settings that a script with an option --csv of its own is given. Exits as the script does."""
     found: list[Settings] = []
 
@@ -56,7 +56,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str, shorthand: Shorthand | Non
 
     monkeypatch.setattr("sys.argv", ["01_script.py", *words])
     run_command(
-        Settings, "phase.yaml", "A script.", main, lambda parser: parser.add_argument("--csv") and None, shorthand
+        Settings, "phase.yaml", "A script.", main, lambda parser: parser.add_argument("--csv") and None, positional
     )
     return found[0]
 
@@ -68,7 +68,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str, shorthand: Shorthand | Non
         (["--sett=a.b=c"], "error: unknown option --sett (did you mean --set?); --help lists the arguments\n"),
         (["--xyzzy"], "error: unknown option --xyzzy; --help lists the arguments\n"),
         (["music.dir=x"], "unknown argument 'music.dir=x' (did you mean --set music.dir=x?)"),
-        (["--set", "music.dir=my", "songs"], 'unknown argument \'songs\': a value with spaces is written in quotes'),
+        (["--set", "music.dir=my", "songs"], "unknown argument 'songs': a setting is written --set section.key=value"),
         (["--set"], "error: argument --set: expected one argument; --help lists the arguments\n"),
         (["--a\nb"], "error: unknown option --a b; "),
     ],
@@ -121,42 +121,54 @@ def test_help_shows_how_values_with_spaces_and_lists_are_written(monkeypatch, ca
 
 @pytest.mark.parametrize("path", ["out/a b", "null", "[a]", "it's", '"', "ä", "1e3", "#", "a: b"])
 def test_a_folder_without_a_name_stands_for_its_setting(monkeypatch, path):
-    assert run(monkeypatch, path, shorthand=ONE).music.dir == path
-    assert run(monkeypatch, path, "z", shorthand=SEVERAL).music.folders == (path, "z")
+    assert run(monkeypatch, path, positional=ONE).music.dir == path
+    assert run(monkeypatch, path, "z", positional=SEVERAL).music.folders == (path, "z")
 
 
 def test_set_goes_above_the_argument_and_the_argument_above_the_file(monkeypatch, config_dir):
     (config_dir / "mine.yaml").write_text("music: {dir: of_file}\n")
     words = ("--config", str(config_dir / "mine.yaml"))
-    assert run(monkeypatch, *words, shorthand=ONE).music.dir == "of_file"
-    assert run(monkeypatch, "given", *words, shorthand=ONE).music.dir == "given"
-    assert run(monkeypatch, "given", *words, "--set", "music.dir=set", shorthand=ONE).music.dir == "set"
+    assert run(monkeypatch, *words, positional=ONE).music.dir == "of_file"
+    assert run(monkeypatch, "given", *words, positional=ONE).music.dir == "given"
+    assert run(monkeypatch, "given", *words, "--set", "music.dir=set", positional=ONE).music.dir == "set"
 
 
 def test_a_folder_that_is_no_path_is_refused_in_one_line(monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
-        run(monkeypatch, " ", shorthand=ONE)
+        run(monkeypatch, " ", positional=ONE)
     assert ended.value.code == 2
     assert capsys.readouterr().err == "error: argument FOLDER: '' is no path; --help lists the arguments\n"
 
 
-def test_the_next_command_has_the_arguments_that_were_typed(monkeypatch, config_dir):
+@pytest.mark.parametrize(("own", "is_recipe"), [("music: {dir: a}", False), ("phase.yaml: {music: {dir: a}}", True)])
+def test_the_next_command_has_the_arguments_that_were_typed(monkeypatch, config_dir, own, is_recipe):
     mine = config_dir / "my own.yaml"
-    mine.write_text("")
+    mine.write_text(own)
     commands: list[str] = []
 
     def main(settings: Settings) -> None:
-        commands.append(same_command("pretrain_model/02_extract_latents.py", "--verify"))
+        commands.append(with_same_arguments("pretrain_model/02_extract_latents.py", "--verify"))
         commands.append(next_command("process_gigamidi/02_verify.py", {"output.dir": "a b"}, settings.music.dir))
 
     words = ["my music", "--config", str(mine), "--set", "output.folders=[x, y]"]
     monkeypatch.setattr("sys.argv", ["01_script.py", *words])
     run_script(Settings, "phase.yaml", "A script.", main, ONE)
     same, other = map(shlex.split, commands)
-    assert same == ["python", "pretrain_model/02_extract_latents.py", *words, "--verify"]
-    config = ["--config", str(mine)]
+    assert same == ["python", "pretrain_model/02_extract_latents.py", "--verify", *words]
+    # a file of plain sections was written for this phase: another one has sections of the same names
+    config = ["--config", str(mine)] if is_recipe else []
     assert other == ["python", "process_gigamidi/02_verify.py", *config, "my music", "--set", "output.dir=a b"]
     assert load_settings(Settings, "phase.yaml", mine, [words[-1]]).output.folders == ("x", "y")
+
+
+def test_arguments_may_stand_between_options(monkeypatch):
+    assert run(monkeypatch, "a", "--set", "output.folders=[x]", "b", positional=SEVERAL).music.folders == ("a", "b")
+
+
+def test_a_program_of_ones_own_has_no_recipe(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["program.py", "--config"])
+    monkeypatch.setattr(settings_module._given, "config", None)
+    assert next_command("a/01_b.py", {}) == "python a/01_b.py"
 
 
 def test_results_go_beside_a_folder_under_its_name(tmp_path, monkeypatch):

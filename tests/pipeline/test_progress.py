@@ -34,7 +34,7 @@ def test_a_bar_says_what_is_done_and_is_gone_at_the_end(monkeypatch):
 def test_the_step_at_work_is_named_when_it_begins(monkeypatch):
     terminal = terminal_for(monkeypatch)
     with progress_steps(2) as step:
-        for name, number in (("groups", "1/2"), ("trajectories", "2/2")):
+        for name, number in (("groups", "0/2"), ("trajectories", "1/2")):
             step(name)
             assert re.search(rf"{name}: .*{number}", terminal.getvalue().split("\r")[-1])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -90,13 +91,34 @@ def test_a_release_that_is_not_there_is_answered_with_those_that_are(releases: P
         open_source(chosen)
 
 
-def test_its_stream_from_the_hub_gives_the_same_tables(releases: Path, annotated: Path, tmp_path: Path) -> None:
-    chosen = (CHOSEN, "dataset.revision=main", f"output.dir={tmp_path / 'out'}", "output.row_groups_per_part=2")
+def run_on(releases: Path, tmp_path: Path, *settings: str) -> subprocess.CompletedProcess[str]:
+    """Run 01_annotate.py on the releases as the Hub has them."""
+    chosen = ("dataset.revision=main", f"output.dir={tmp_path / 'out'}", *settings)
     command = [sys.executable, str(PROJECT_ROOT / "process_gigamidi" / "01_annotate.py"), *settings_words(*chosen)]
     with FakeHub(releases) as hub:
         own = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf"), "HF_UPDATE_DOWNLOAD_COUNTS": "0"}
         environment = {**os.environ, **own, "PYTHONPATH": str(PROJECT_ROOT)}
-        ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_files_with_other_columns_are_one_line_on_the_hub_and_read_from_a_copy(tmp_path: Path) -> None:
+    folder = tmp_path / "releases"
+    rows = rows_of(NEW)
+    write_parquet(folder / "v2.0.0" / "train" / "train-00000.parquet", rows[:1])
+    write_parquet(folder / RELEASE / "validation" / "validation-00000.parquet", rows[:1])
+    without_title = [{name: row[name] for name in ("md5", "music")} for row in rows]
+    write_parquet(folder / RELEASE / "train" / "train-00000.parquet", without_title)
+    (folder / "README.md").write_text(README, encoding="utf-8")
+    ran = run_on(folder, tmp_path, CHOSEN)
+    line = "some files have no column .* and others do, so they can't be streamed together: download"
+    assert ran.returncode == 1 and re.search(line, ran.stderr)
+    assert len(ran.stderr.splitlines()) == 1  # without a word of trying again
+    annotate(settings_for(folder, tmp_path / "copy", CHOSEN))
+    assert len(read(tmp_path / "copy", "songs")) == len(NEW)
+
+
+def test_its_stream_from_the_hub_gives_the_same_tables(releases: Path, annotated: Path, tmp_path: Path) -> None:
+    ran = run_on(releases, tmp_path, CHOSEN, "output.row_groups_per_part=2")
     assert ran.returncode == 0, ran.stderr
     assert tables(tmp_path / "out") == tables(annotated)
     decides = read_json(tmp_path / "out" / "run.json")["decides"]

@@ -35,8 +35,8 @@ _VOICE_OF_PROGRAMS = (
 SECONDS_A_SONG = 10.0  # to read a song; real ones take milliseconds
 SECONDS_TO_START = 60.0
 _READY = b"ready"
-TOO_LARGE = "its notes would make the report larger than report.notes_mb allows"
-LEFT_OUT = "this report was made without notes (report.notes_mb is 0)"
+TOO_LARGE = "the report holds no more notes (report.notes_mb)"
+LEFT_OUT = "the report was made without notes (report.notes_mb)"
 UNREADABLE = "its MIDI file can't be read"
 
 

@@ -15,9 +15,9 @@ from pipeline.settings import is_unicode
 from .song_curves import Song
 
 LARGEST_FILE = 8_000_000  # bytes, the default of limits.file_bytes; of larger files nothing is heard
-ON_THE_HUB = "its music was read from the Hub, and the annotations name no copy on this machine"
-NOT_HERE = "the folder that its music was read from is not on this machine"
-NOT_FOUND = "its MIDI file is no longer where it was read from"
+ON_THE_HUB = "its music was streamed from the Hub"
+NOT_HERE = "its music is not where it was, or not on this machine"
+NOT_FOUND = "its MIDI file is no longer where it was"
 UNKNOWN = "the annotations don't say where its music is"
 _PARQUET = ".parquet"
 _BY_MD5 = "SELECT lower(md5), music FROM read_parquet($file) WHERE list_contains($md5s, lower(md5))"

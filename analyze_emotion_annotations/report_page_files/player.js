@@ -62,7 +62,7 @@ class Band {
     this.context = context;
     this.sources = new Set();
     const limiter = new DynamicsCompressorNode(context, { threshold: -18, ratio: 8 });
-    this.output = new GainNode(context, { gain: 0.5 });
+    this.output = new GainNode(context, { gain: 0.4 });
     this.output.connect(limiter).connect(context.destination);
     this.waves = VOICES.map(({ partials }) => new PeriodicWave(context, { imag: [0, ...partials] }));
     this.noise = new AudioBuffer({ length: context.sampleRate, sampleRate: context.sampleRate });

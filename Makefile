@@ -1,16 +1,17 @@
 # make demo: annotate the bundled samples and analyse the result. make test: the quick tests. make test-all: all of them,
 # with kills, fuzz, Ray, a browser and all of the real music. make coverage: all, and which lines they run.
-# make browser: Debian's chromium, without which the tests of the report's page skip. .venv is built on first use: for the
-# demo with what runs the commands (.venv/ready), for the tests and checks with what they need on top (.venv/ready-dev).
-# make notebook: runs the notebook in examples/ and stores its outputs, which the tests compare with those of their own run.
-# make constraints: pins every package anew after a requirement has changed; a pin that still fits stays (newer ones:
-# make constraints UPGRADE=--upgrade).
+# make browser: Debian's chromium and Firefox, without which the tests of the report's page skip. .venv is built on first
+# use: for the demo with what runs the commands (.venv/ready), for the tests and checks with what they need on top
+# (.venv/ready-dev). make notebook: runs the notebook in examples/ and stores its outputs, which the tests compare with those
+# of their own run. make constraints: pins every package anew after a requirement has changed; a pin that still fits stays
+# (newer ones: make constraints UPGRADE=--upgrade).
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 DEMO := output/demo
 INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 UPGRADE :=
+BROWSERS := command -v chromium >/dev/null && command -v firefox-esr >/dev/null
 
 .PHONY: demo test test-all coverage check browser notebook constraints clean
 .DEFAULT_GOAL := demo
@@ -69,10 +70,11 @@ check: $(VENV)/ready-dev
 	$(RUN) -m mypy
 
 browser:
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; } || \
-		{ echo "no chromium, and no root with apt-get to install it: the tests of the report's page will skip"; exit 1; }
-	@command -v chromium >/dev/null || { apt-get update -qq && \
-		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
+	@$(BROWSERS) || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; } || \
+		{ echo "no chromium or no firefox-esr, and no root with apt-get to install it: tests of the report's page will skip"; \
+		exit 1; }
+	@$(BROWSERS) || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -qq --no-install-recommends chromium firefox-esr fonts-dejavu-core; }
 
 notebook: $(VENV)/ready-dev
 	$(RUN) tests/examples/notebook_run.py

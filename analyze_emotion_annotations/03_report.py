@@ -1,7 +1,8 @@
 """A report on a folder of annotations: a single HTML file that works without a network.
 
 Its sections: overview, styles, features, differences between groups, songs to look at (choosing a row draws the song's
-curve), quality of the data, and how the annotations were made. Reads what process_gigamidi/01_annotate.py wrote.
+curve and plays it), quality of the data, and how the annotations were made. Reads what
+process_gigamidi/01_annotate.py wrote, and the music that it read.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def main(settings: AnalysisSettings) -> None:
     """Analyse the annotations, write the report, and print where it is."""
     analysis = analyse(settings)
     record = provenance_of(settings, analysis, "analyze_emotion_annotations/03_report.py")
-    page = render(report_of(analysis, Path(settings.input.dir), settings.plot.dpi, record))
+    page = render(report_of(analysis, Path(settings.input.dir), settings.plot.dpi, record, settings.report.notes_mb))
     path = settings.folder / "report.html"
     with atomic_write(path) as temporary:
         temporary.write_text(page, encoding="utf-8")

@@ -83,10 +83,11 @@ class SongSettings:
 
 @dataclass(frozen=True)
 class ReportSettings:
-    """Which single songs the report lists."""
+    """Which single songs the report lists, and how much their notes may add to it."""
 
     songs_per_list: Annotated[int, Range(1, 50)]
     min_bars: Annotated[int, Range(2)]
+    notes_mb: Annotated[float, Range(0, 100)]
 
 
 @dataclass(frozen=True)

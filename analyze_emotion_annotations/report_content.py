@@ -15,6 +15,7 @@ from pipeline.records import read_run
 
 from .analysis import Analysis
 from .annotation_tables import failure_counts, find_songs
+from .played_notes import sounds_of
 from .plot_canvas import NARROW, boxes_for_missing_letters
 from .plots import plots_of
 from .report_page import Report, ReportPlot, Section, Table
@@ -38,8 +39,12 @@ NARROW_SHARPNESS = 2  # a telephone's screen has at least two pixels where other
 _STYLE_PLOTS = ("styles", "planes", "ridgelines", "quadrants", "trajectories")
 
 
-def report_of(analysis: Analysis, folder: Path, dpi: int, record: dict[str, object]) -> Report:
-    """The report of an analysis. folder: the annotations. record: the analysis's provenance."""
+def report_of(analysis: Analysis, folder: Path, dpi: int, record: dict[str, object], notes_mb: float = 0) -> Report:
+    """The report of an analysis.
+
+    folder: the annotations. record: the analysis's provenance. notes_mb: most that the notes of songs may add, in 10^6
+    bytes.
+    """
     run = read_run(folder) or {}
     narrow = {plot.name: _png(plot.figure, NARROW_SHARPNESS * dpi) for plot in plots_of(analysis, dpi, NARROW)}
     plots = {
@@ -47,6 +52,7 @@ def report_of(analysis: Analysis, folder: Path, dpi: int, record: dict[str, obje
         for name, figure, caption in plots_of(analysis, dpi)
     }
     songs, bars = (int(analysis.all_songs[name]) for name in ("n_songs", "n_bars"))
+    listed = _songs_of(analysis)
     return Report(
         title="Valence and arousal, bar by bar",
         subtitle=f"{songs:,} songs, {bars:,} bars; report of {time.strftime('%Y-%m-%d')}",
@@ -59,8 +65,9 @@ def report_of(analysis: Analysis, folder: Path, dpi: int, record: dict[str, obje
             _quality(analysis, folder),
             _making(run),
         ),
-        curves=tuple(_songs_of(analysis)),
+        curves=tuple(listed),
         made_with=json.dumps({"annotations": run, "report": record}, indent=2, ensure_ascii=False),
+        sounds=sounds_of(listed, run, notes_mb),
     )
 
 
@@ -186,8 +193,9 @@ def _songs(analysis: Analysis) -> Section:
         "songs",
         "Songs to look at",
         paragraphs=(
-            "Choose a row to see the song's curve. Change is the mean absolute difference from bar to bar. The songs "
-            "most typical of a style are those whose mean and spread are nearest to the style's averages.",
+            "Choose a row to see the song's curve and, where its music is at hand, to hear it, played by simple "
+            "synthesized voices. Change is the mean absolute difference from bar to bar. The songs most typical of a "
+            "style are those whose mean and spread are nearest to the style's averages.",
         ),
         tables=_filled(
             song_table(analysis.songs[~typical], "extreme-songs", "The highest, the lowest and the most changing"),

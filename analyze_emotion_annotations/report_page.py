@@ -4,8 +4,8 @@ Titles, artists and styles come from strangers' files, so they reach the page in
 or in a block of JSON that can't end its own element, from which the script makes text nodes. The page's Content
 Security Policy allows no other script or style, no loading from any address, and no making of HTML from text.
 
-Sortable tables and curves are our own scripts, under 30 kB in all. Libraries for them add hundreds of kilobytes to
-every report, and many set styles or make HTML in ways that this policy forbids.
+Sortable tables, curves and the player are our own scripts, under 45 kB in all. Libraries for them add hundreds of
+kilobytes to every report, and many set styles or make HTML in ways that this policy forbids.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import html
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,12 +27,13 @@ from markupsafe import Markup
 
 from pipeline.templates import template_environment
 
+from .played_notes import Sound
 from .song_curves import Song
 
 Cell = str | int | float | None | tuple[float, float, float]
 
 _FILES = Path(__file__).parent / "report_page_files"
-_SCRIPTS = ("elements.js", "tables.js", "curves.js", "song_panel.js", "page.js")
+_SCRIPTS = ("elements.js", "tables.js", "curves.js", "player.js", "song_panel.js", "page.js")
 _MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
 # Unprintable characters, and marks that change the direction of the text after them; tab and line feed are allowed.
 _UNPRINTABLE = re.compile(
@@ -99,13 +100,17 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that the page shows. made_with: the provenance as JSON text."""
+    """Everything that the page shows and plays.
+
+    made_with: the provenance as JSON text. sounds: by md5; of a song that is not among them nothing is said or played.
+    """
 
     title: str
     subtitle: str
     sections: tuple[Section, ...]
     curves: tuple[Song, ...]
     made_with: str
+    sounds: Mapping[str, Sound] = field(default_factory=dict)
 
 
 def render(report: Report) -> str:
@@ -165,7 +170,7 @@ def _data(report: Report) -> dict[str, Any]:
     """The data from which the script makes tables and curves."""
     return {
         "tables": {table.name: _table(table) for section in report.sections for table in section.tables},
-        "songs": {curve.md5: _curve(curve) for curve in report.curves},
+        "songs": {curve.md5: _curve(curve, report.sounds.get(curve.md5)) for curve in report.curves},
     }
 
 
@@ -196,7 +201,7 @@ def _number(value: Any) -> int | float | None:
     return int(value) if value == int(value) else float(f"{value:.6g}")
 
 
-def _curve(curve: Song) -> dict[str, Any]:
+def _curve(curve: Song, sound: Sound | None) -> dict[str, Any]:
     unknown = np.full(len(curve.bar_number), np.nan)
     return {
         "title": curve.title,
@@ -209,6 +214,8 @@ def _curve(curve: Song) -> dict[str, Any]:
         "valenceErrorSd": _rounded(unknown if curve.valence_error_sd is None else curve.valence_error_sd, 3),
         "arousalErrorSd": _rounded(unknown if curve.arousal_error_sd is None else curve.arousal_error_sd, 3),
         "notes": _rounded(unknown if curve.n_notes is None else curve.n_notes, 0),
+        "played": sound.notes if sound else "",
+        "whySilent": sound.why_silent if sound else "",
     }
 
 

@@ -55,7 +55,8 @@ function ticks(end, pixels, smallest, nice) {
 const NICE_BARS = [1, 2, 4, 8, 16, 32, 64, 100, 200, 400, 800, 1600];
 const NICE_SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600];
 
-// The drawing (svg), its measures (scene), and mark(i), which marks bar i. width and height in pixels.
+// The drawing (svg), its measures (scene), mark(i), which marks bar i, and point(seconds), which moves the cursor there
+// (null: none). width and height in pixels.
 function drawSong(song, inSeconds, width, height) {
   const starts = inSeconds ? song.seconds : song.bar;
   const ends = barEnds(song, starts, inSeconds ? song.duration : null);
@@ -65,14 +66,62 @@ function drawSong(song, inSeconds, width, height) {
   const scene = {
     starts, ends, end, right, bottom, width, height,
     floor: height - MARGIN.bottom,
+    secondEnds: barEnds(song, song.seconds, song.duration),
     x: (position) => MARGIN.left + (position / end) * (right - MARGIN.left),
     y: (value) => MARGIN.top + ((1 - Math.min(1, Math.max(-1, value))) / 2) * (bottom - MARGIN.top),
   };
   const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true" });
   svg.append(...axes(scene, inSeconds), notes(song, scene), ...bands(song, scene), ...lines(song, scene));
   const marker = draw("g", { class: "marker" });
-  svg.append(marker);
-  return { svg, scene, mark: (i) => marker.replaceChildren(...(i === null ? [] : markerAt(song, scene, i))) };
+  const cursor = draw("line", { class: "cursor", y1: MARGIN.top, y2: scene.floor, visibility: "hidden" });
+  svg.append(marker, cursor);
+  return {
+    svg, scene,
+    mark: (i) => marker.replaceChildren(...(i === null ? [] : markerAt(song, scene, i))),
+    point: (seconds) => pointAt(cursor, song, scene, seconds),
+  };
+}
+
+function pointAt(cursor, song, scene, seconds) {
+  cursor.setAttribute("visibility", seconds === null ? "hidden" : "visible");
+  if (seconds === null) return;
+  const x = at(scene.x(Math.min(scene.end, positionAt(song, scene, seconds))));
+  cursor.setAttribute("x1", x);
+  cursor.setAttribute("x2", x);
+}
+
+// A time in seconds as a position on the axis; and, below, a position as a time.
+function positionAt(song, scene, seconds) {
+  return between(seconds, song.seconds, scene.secondEnds, scene.starts, scene.ends);
+}
+
+function secondsAt(song, scene, pixels) {
+  const position = ((pixels - MARGIN.left) / (scene.right - MARGIN.left)) * scene.end;
+  return between(position, scene.starts, scene.ends, song.seconds, scene.secondEnds);
+}
+
+// A value on one scale as the value on another that is as far within the same bar or, where bars are missing, within the
+// gap after it. Both scales are given by the starts and the ends of the bars; before the first bar both start at 0.
+function between(value, starts, ends, otherStarts, otherEnds) {
+  const share = (from, to) => (to > from ? (value - from) / (to - from) : 0);
+  if (value < starts[0]) return Math.max(0, share(0, starts[0])) * otherStarts[0];
+  const i = lastFrom(starts, value);
+  const gap = value > ends[i] && i + 1 < starts.length;
+  const [from, to, other, otherTo] = gap
+    ? [ends[i], starts[i + 1], otherEnds[i], otherStarts[i + 1]]
+    : [starts[i], ends[i], otherStarts[i], otherEnds[i]];
+  return other + Math.min(1, share(from, to)) * (otherTo - other);
+}
+
+// The index of the last start that is not after a value; 0 if all are.
+function lastFrom(starts, value) {
+  let [low, high] = [0, starts.length - 1];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (starts[middle] <= value) low = middle;
+    else high = middle - 1;
+  }
+  return low;
 }
 
 function axes(scene, inSeconds) {
@@ -133,12 +182,7 @@ function markerAt(song, scene, i) {
 // The index of the bar at a horizontal position in pixels; in a gap, of the nearest bar.
 function barAt(scene, pixels) {
   const position = ((pixels - MARGIN.left) / (scene.right - MARGIN.left)) * scene.end;
-  let [low, high] = [0, scene.starts.length - 1];
-  while (low < high) {
-    const middle = Math.ceil((low + high) / 2);
-    if (scene.starts[middle] <= position) low = middle;
-    else high = middle - 1;
-  }
+  const low = lastFrom(scene.starts, position);
   const next = low + 1;
   const gap = next < scene.starts.length && position > scene.ends[low];
   return gap && scene.starts[next] - position < position - scene.ends[low] ? next : low;

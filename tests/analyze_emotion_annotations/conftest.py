@@ -100,20 +100,23 @@ def complaints() -> list[str]:
 
 @pytest.fixture
 def open_report(browser: Browser, tmp_path: Path, complaints: list[str]) -> Iterator[Callable[..., Page]]:
-    """A function that opens a report, or the text of a page, from a file and without a network.
+    """A function that opens a report, or the text of a page, from a file and without a network. before: a script.
 
     The test fails if a page throws, writes to the console (as a broken policy does), opens a dialog, or requests
     anything except itself.
     """
     contexts: list[BrowserContext] = []
 
-    def opened(report: Report | str, width: int = 1200, height: int = 800, scheme: str = "light") -> Page:
+    def opened(
+        report: Report | str, width: int = 1200, height: int = 800, scheme: str = "light", before: str = ""
+    ) -> Page:
         file = tmp_path / f"report {len(contexts)}.html"
         file.write_text(report if isinstance(report, str) else render(report), encoding="utf-8")
         size = {"width": width, "height": height}
         contexts.append(browser.new_context(viewport=size, color_scheme=scheme, offline=True))
         page = contexts[-1].new_page()
         page.set_default_timeout(20_000)
+        page.add_init_script(before)
         page.on("console", lambda message: complaints.append(f"console: {message.text}"))
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
         page.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))

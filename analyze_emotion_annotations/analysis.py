@@ -32,9 +32,9 @@ class Analysis:
     """The results of an analysis.
 
     table, distributions: returned by group_statistics. comparisons, trajectories, songs: returned by comparisons,
-    trajectories and songs_to_look_at. meters: columns meter, n_bars, n_songs, most bars first. left_out: columns why,
-    n_songs, n_notes; the notes that are in no bar, by reason. column, styles: the style column that the plots show, and
-    the styles of it that they show.
+    trajectories and songs_to_look_at. meters: columns meter, barred_as, n_bars, n_songs, most bars first. left_out:
+    columns why, n_songs, n_notes; the notes that are in no bar, by reason. column, styles: the style column that the
+    plots show, and the styles of it that they show.
     """
 
     parts: list[Part]
@@ -85,8 +85,9 @@ def analyse(settings: AnalysisSettings) -> Analysis:
             moved,
             songs,
             db.sql(
-                "SELECT coalesce(meter, '') AS meter, sum(n_bars)::BIGINT AS n_bars, count(*) AS n_songs "
-                "FROM meters GROUP BY 1 ORDER BY n_bars DESC, 1"
+                "SELECT coalesce(meter, '') AS meter, coalesce(barred_as, '') AS barred_as, "
+                "sum(n_bars)::BIGINT AS n_bars, count(*) AS n_songs "
+                "FROM meters GROUP BY 1, 2 ORDER BY n_bars DESC, 1, 2"
             ).df(),
             _left_out(db),
             column,

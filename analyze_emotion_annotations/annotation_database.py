@@ -8,7 +8,7 @@ song_sums   a row for each song with bars: n, the number of bars; v1, v2, a1, a2
             q1 … q4, the number of bars in each quadrant; pairs, the number of successive bars, and dv, da, the sums of
             their absolute differences; quarters and quarter_seconds, the length in quarter notes and in seconds
             of all bars whose next bar is there too
-meters      meter as notated, n_bars, n_songs
+meters      meter as notated, the meter barred_as, song, n_bars
 groups, memberships   made by song_groups
 
 Sums are sums of whole numbers, so they don't depend on the order in which bars are added. A file that occurs several
@@ -28,6 +28,7 @@ import duckdb
 from pipeline.annotations import (
     DESCRIPTIVE,
     KINDS,
+    METER_COLUMNS,
     QUADRANTS,
     SONGS,
     TEXT,
@@ -49,7 +50,7 @@ CREATE TABLE song_sums (
     song INTEGER, n BIGINT, pairs BIGINT, v1 BIGINT, v2 BIGINT, a1 BIGINT, a2 BIGINT,
     q1 BIGINT, q2 BIGINT, q3 BIGINT, q4 BIGINT, dv BIGINT, da BIGINT, quarters DOUBLE, quarter_seconds DOUBLE
 );
-CREATE TABLE meters (meter VARCHAR, song INTEGER, n_bars BIGINT);
+CREATE TABLE meters (meter VARCHAR, barred_as VARCHAR, song INTEGER, n_bars BIGINT);
 """
 # the bars of each song in the part that the song belongs to, each once, with their neighbours
 _INDEXED_BARS = """
@@ -61,13 +62,15 @@ SELECT *, row_number() OVER song_bars - 1 AS bar_index,
             THEN lead(seconds) OVER song_bars - seconds END AS takes
 FROM (
     SELECT song, bar_number, any_value(v) AS v, any_value(a) AS a, any_value(seconds) AS seconds,
-           any_value(meter) AS meter
+           any_value(meter) AS meter, any_value(barred_as) AS barred_as
     FROM batch WHERE part = own_part GROUP BY song, bar_number
 )
 WINDOW song_bars AS (PARTITION BY song ORDER BY bar_number)
 """
+_METER = "coalesce(nullif(barred_as, ''), meter)"  # the one whose length the bar has
 _QUARTERS = (
-    "4.0 * TRY_CAST(split_part(meter, '/', 1) AS DOUBLE) / nullif(TRY_CAST(split_part(meter, '/', 2) AS DOUBLE), 0)"
+    f"4.0 * TRY_CAST(split_part({_METER}, '/', 1) AS DOUBLE) / "
+    f"nullif(TRY_CAST(split_part({_METER}, '/', 2) AS DOUBLE), 0)"
 )
 _QUADRANTS = ", ".join(
     f"count(*) FILTER (v {'>=' if q.pleasant else '<'} 0 AND a {'>=' if q.excited else '<'} 0)" for q in QUADRANTS
@@ -168,14 +171,15 @@ def _load_bars(db: duckdb.DuckDBPyConnection, parts: Sequence[tuple[int, Part]],
     """Read the bars of some parts into bars, song_sums and meters."""
     paths = [str(part.bars) for _, part in parts]
     seconds = "start_seconds" if "start_seconds" in header else "NULL::DOUBLE"
-    meter = "meter" if "meter" in header else "NULL::VARCHAR"
+    meter, barred_as = (name if name in header else "NULL::VARCHAR" for name in METER_COLUMNS)
     numbers = [number for number, _ in parts]
     with _readable(parts[0][1].bars.parent):
         db.execute(
             f"""
             CREATE OR REPLACE TEMP TABLE batch AS
             SELECT p.part AS own_part, s.part, s.song, b.md5, b.source, b.bar_number, {seconds} AS seconds,
-                   {meter} AS meter, coalesce(abs(b.valence) <= 1 AND abs(b.arousal) <= 1, false) AS in_range,
+                   {meter} AS meter, {barred_as} AS barred_as,
+                   coalesce(abs(b.valence) <= 1 AND abs(b.arousal) <= 1, false) AS in_range,
                    TRY_CAST(round(b.valence * {UNITS}) AS SMALLINT) AS v,
                    TRY_CAST(round(b.arousal * {UNITS}) AS SMALLINT) AS a
             FROM {_csv(header)} b
@@ -190,7 +194,7 @@ def _load_bars(db: duckdb.DuckDBPyConnection, parts: Sequence[tuple[int, Part]],
     db.execute(_INDEXED_BARS)
     db.execute(_SUMS)
     db.execute("INSERT INTO bars SELECT song, bar_index, v, a FROM indexed_bars ORDER BY song, bar_index")
-    db.execute("INSERT INTO meters SELECT meter, song, count(*) FROM indexed_bars GROUP BY meter, song")
+    db.execute("INSERT INTO meters SELECT meter, barred_as, song, count(*) FROM indexed_bars GROUP BY ALL")
 
 
 def _leave_out_mixed_songs(db: duckdb.DuckDBPyConnection) -> None:

@@ -11,13 +11,14 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from pipeline.annotations import DIMENSIONS
+from pipeline.progress import progress_bar
 from pipeline.records import read_run
 
 from .analysis import Analysis
 from .annotation_tables import failure_counts, find_songs
 from .played_notes import sounds_of
 from .plot_canvas import NARROW, boxes_for_missing_letters
-from .plots import plots_of
+from .plots import NAMES, plots_of
 from .report_page import Report, ReportPlot, Section, Table
 from .report_tables import (
     comparison_table,
@@ -36,7 +37,6 @@ MOST_COMPARISONS = 1_000  # most rows of the table of styles compared; compariso
 # for n and n songs is 1.96 √(2/n + 0.8²/4n).
 FEWEST_SONGS = 13
 NARROW_SHARPNESS = 2  # a telephone's screen has at least two pixels where others have one
-_STYLE_PLOTS = ("styles", "planes", "ridgelines", "quadrants", "trajectories")
 
 
 def report_of(analysis: Analysis, folder: Path, dpi: int, record: dict[str, object], notes_mb: float = 0) -> Report:
@@ -46,10 +46,13 @@ def report_of(analysis: Analysis, folder: Path, dpi: int, record: dict[str, obje
     bytes.
     """
     run = read_run(folder) or {}
-    narrow = {plot.name: _png(plot.figure, NARROW_SHARPNESS * dpi) for plot in plots_of(analysis, dpi, NARROW)}
+    narrow = {
+        plot.name: _png(plot.figure, NARROW_SHARPNESS * dpi)
+        for plot in progress_bar(plots_of(analysis, dpi, NARROW), "drawing for narrow screens", "plots", len(NAMES))
+    }
     plots = {
         name: ReportPlot(name, caption, caption, _png(figure, dpi), "png", narrow[name])
-        for name, figure, caption in plots_of(analysis, dpi)
+        for name, figure, caption in progress_bar(plots_of(analysis, dpi), "drawing", "plots", len(NAMES))
     }
     songs, bars = (int(analysis.all_songs[name]) for name in ("n_songs", "n_bars"))
     listed = _songs_of(analysis)
@@ -144,7 +147,7 @@ def _styles(analysis: Analysis, plots: dict[str, ReportPlot]) -> Section:
             )
         ),
         tables=tuple(tables),
-        plots=tuple(plots[name] for name in _STYLE_PLOTS if name in plots),
+        plots=tuple(plots[name] for name in NAMES if name in plots),
     )
 
 
@@ -207,7 +210,11 @@ def _songs(analysis: Analysis) -> Section:
 def _quality(analysis: Analysis, folder: Path) -> Section:
     failures = sorted(failure_counts(folder).items(), key=lambda item: (-item[1], item[0]))
     left_out = [row for row in analysis.left_out.itertuples(index=False, name=None) if row[2]]
-    meters = [row for row in analysis.meters.itertuples(index=False, name=None) if row[0]]
+    meters = [
+        (meter if meter == barred_as or not barred_as else f"{meter}, in bars of {barred_as}", *counts)
+        for meter, barred_as, *counts in analysis.meters.itertuples(index=False, name=None)
+        if meter
+    ]
     counted = _filled(
         count_table("failures", "Songs that could not be annotated", ("reason", "songs"), failures),
         count_table("left-out", "Notes left out of the bars", ("why", "songs", "notes"), left_out),

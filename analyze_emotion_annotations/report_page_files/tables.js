@@ -81,9 +81,11 @@ class TableView {
     const { columns, caption } = this.table;
     if (columns.length <= COLUMNS_WITHOUT_MENU) return [];
     const choices = columns.map((column, i) => this.columnChoice(column, i)).filter((_, i) => i !== this.titleColumn);
-    const legend = make("legend", { class: "unseen" }, `Columns shown of: ${caption}`);
+    const legend = make("legend", { class: "unseen" }, "Show columns");
     const boxes = make("fieldset", {}, legend, ...choices);
-    return [make("details", { class: "column-menu" }, make("summary", {}, "Columns"), boxes)];
+    const summary = make("summary", {}, "Columns");
+    summary.setAttribute("aria-label", `Columns of: ${caption}`);
+    return [make("details", { class: "column-menu" }, summary, boxes)];
   }
 
   columnChoice(column, i) {

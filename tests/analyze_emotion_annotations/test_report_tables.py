@@ -140,7 +140,7 @@ def test_columns_are_hidden_and_shown_by_keyboard(open_report):
     page = open_report(wide_report())
     page.get_by_text("Columns", exact=True).focus()
     page.keyboard.press("Enter")
-    menu = page.get_by_role("group", name="Columns shown of")
+    menu = page.get_by_role("group", name="Show columns")
     # the column that names the rows stays
     assert menu.get_by_role("checkbox").evaluate_all("(all) => all.map((box) => box.labels[0].textContent)") == [
         "style", "n", "x"

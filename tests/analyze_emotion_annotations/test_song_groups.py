@@ -32,12 +32,14 @@ def groups_of(annotations, grouping, rows, *overrides):
     return {name: sorted(titles[title] for title in songs) for name, songs in members}
 
 
-def with_bar_seconds(folder, seconds_of_bar, meter="4/4"):
-    """Change the duration and the meter of the bars of all songs."""
+def with_bar_seconds(folder, seconds_of_bar, meter="4/4", barred_as=None):
+    """Change the duration and the meter of the bars of all songs. barred_as: None for no such column."""
     path = folder / "bars" / "part-00000.csv"
     bars = pd.read_csv(path)
     bars["start_seconds"] = (bars["bar_number"] * seconds_of_bar).round(3)
     bars["meter"] = meter
+    if barred_as:
+        bars["barred_as"] = barred_as
     bars.to_csv(path, index=False)
     return folder
 
@@ -112,6 +114,11 @@ def test_songs_at_the_tempo_of_an_edge_are_in_one_class_however_long(annotations
     for tempo, expected in ((100, "100 to 120 BPM"), (140, "140 to 160 BPM")):
         songs = [({"name": str(n)}, np.full((n, 2), 0.1)) for n in range(2, 40)]
         assert tempo_class(with_bar_seconds(annotations(songs, folder=str(tempo)), 240 / tempo)) == expected
+
+
+def test_the_bars_are_as_long_as_the_meter_that_they_are_barred_as(annotations):
+    folder = with_bar_seconds(annotations([({"name": "a"}, BARS)]), 2.0, "1/4", "4/4")
+    assert tempo_class(folder) == "120 to 140 BPM"
 
 
 @pytest.mark.parametrize(

@@ -331,24 +331,32 @@ def _event_of_other_length(chunk: bytes, position: int) -> int | None:
     return len(chunk) if is_whole else None
 
 
+class _Counts:
+    """What is counted as a file is written anew, as in PlainMidi."""
+
+    n_begun = n_clamped = 0
+
+
 def _written_anew(music: bytes, tracks: list[bytes]) -> PlainMidi:
     """A file of the channel and meta events alone. Raises ValueError if it is damaged."""
-    n_begun = n_clamped = 0
-    written = [b"MThd\0\0\0\6" + music[8:_HEADER]]
-    for chunk in tracks:
-        events = []
-        for tick, head, data in track_events(chunk):
-            if _SYSEX <= head[0] < _META or len(data) < _SHORTEST.get(head, 0):
-                continue
-            if head[0] == _META:
-                plain = data[:1] + min(data[1:2], _LARGEST_POWER) if head == _METER else data[: _SHORTEST.get(head)]
-            else:
-                plain = data.translate(_AT_MOST_127)
-                n_begun += head[0] & 0xF0 == _NOTE_ON and plain[1] > 0
-                n_clamped += sum(map(int.__ne__, plain, data)) if plain != data else 0
-            events.append(Event(tick, head, plain))
-        written.append(written_track(events))
-    return PlainMidi(b"".join(written), n_begun, n_clamped)
+    counts = _Counts()
+    header = b"MThd\0\0\0\6" + music[8:_HEADER]
+    written = header + b"".join(written_track(_plain_events(chunk, counts)) for chunk in tracks)
+    return PlainMidi(written, counts.n_begun, counts.n_clamped)
+
+
+def _plain_events(chunk: bytes, counts: _Counts) -> Iterator[Event]:
+    """The channel and meta events of a track, made fit for symusic. Raises ValueError if it is damaged."""
+    for tick, head, data in track_events(chunk):
+        if _SYSEX <= head[0] < _META or len(data) < _SHORTEST.get(head, 0):
+            continue
+        if head[0] == _META:
+            plain = data[:1] + min(data[1:2], _LARGEST_POWER) if head == _METER else data[: _SHORTEST.get(head)]
+        else:
+            plain = data.translate(_AT_MOST_127)
+            counts.n_begun += head[0] & 0xF0 == _NOTE_ON and plain[1] > 0
+            counts.n_clamped += sum(map(int.__ne__, plain, data)) if plain != data else 0
+        yield Event(tick, head, plain)
 
 
 def _byte(chunk: bytes, position: int) -> int:

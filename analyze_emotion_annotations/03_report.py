@@ -22,7 +22,8 @@ def main(settings: AnalysisSettings) -> None:
     """Analyse the annotations, write the report, and print where it is."""
     analysis = analyse(settings)
     record = provenance_of(settings, analysis, "analyze_emotion_annotations/03_report.py")
-    page = render(report_of(analysis, Path(settings.input.dir), settings.plot.dpi, record, settings.report.notes_mb))
+    report = report_of(analysis, Path(settings.input.dir), settings.plot.dpi, record, settings.report.notes_mb)
+    page = render(report)
     path = settings.folder / "report.html"
     with atomic_write(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -30,6 +31,8 @@ def main(settings: AnalysisSettings) -> None:
         where = settings.input.dir
         print(f"{counted(analysis.unfinished_parts, 'unfinished part')} of {where} left out: its run is not complete")
     print(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB); open it in a browser")
+    if n_heard := sum(bool(sound.notes) for sound in report.sounds.values()):
+        print(f"it holds the notes of {counted(n_heard, 'song')}, to be heard; report.notes_mb=0 leaves them out")
     if not analysis.unfinished_parts and writer_in(Path(settings.input.dir)) == DATASET:  # an export takes no others
         publish = next_command("publish_annotations/01_export.py", {}, settings.input.dir)
         print(f"next, for a data set to publish: {publish}")

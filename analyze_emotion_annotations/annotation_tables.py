@@ -64,7 +64,9 @@ def parts_of(folder: Path) -> tuple[list[Part], int]:
         parts.append(Part(table_path(folder, "bars", part), table_path(folder, "songs", part), totals.songs))
         for path in (parts[-1].bars, parts[-1].songs):
             if not path.is_file():  # a named pipe would be waited for
-                raise UserError(f"{path}: can't be read as a table of annotations: no such file; {verify}")
+                raise UserError(
+                    f"{path}: can't be read as a table of annotations: no such file; see what is wrong: {verify}"
+                )
     return parts, len(begun_parts(folder) - finished)
 
 

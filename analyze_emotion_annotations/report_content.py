@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from pipeline.annotations import DIMENSIONS
 from pipeline.progress import progress_bar
 from pipeline.records import read_run
+from pipeline.settings import counted
 
 from .analysis import Analysis
 from .annotation_tables import failure_counts, find_songs
@@ -58,7 +59,7 @@ def report_of(analysis: Analysis, folder: Path, dpi: int, record: dict[str, obje
     listed = _songs_of(analysis)
     return Report(
         title="Valence and arousal, bar by bar",
-        subtitle=f"{songs:,} songs, {bars:,} bars; report of {time.strftime('%Y-%m-%d')}",
+        subtitle=f"{counted(songs, 'song')}, {counted(bars, 'bar')}; report of {time.strftime('%Y-%m-%d')}",
         sections=(
             _overview(analysis, folder),
             _styles(analysis, plots),
@@ -118,9 +119,10 @@ def _most_different(analysis: Analysis) -> tuple[str, ...]:
             else (row["group_b"], row["group_a"], -row["effect"], -row["effect_high"], -row["effect_low"])
         )
         sentences.append(
-            f"In {dimension} the two styles furthest apart, of those with at least {FEWEST_SONGS} songs, are {higher} "
-            f"(higher) and {lower}: the means over their songs differ by {abs(row['difference']):.2f}, which is "
-            f"{_one_decimal(effect)} ({_one_decimal(low)} to {_one_decimal(high)}) standard deviations of the songs."
+            f"In {dimension} the two styles that differ most against the spread of their songs, of those with at least "
+            f"{FEWEST_SONGS} songs, are {higher} (higher) and {lower}: by {_one_decimal(effect)} "
+            f"({_one_decimal(low)} to {_one_decimal(high)}) standard deviations of the songs, "
+            f"{abs(row['difference']):.2f} between the means over them."
         )
     return (" ".join(sentences),) if sentences else ()
 

@@ -59,11 +59,10 @@ def main(settings: AnnotationSettings, arguments: argparse.Namespace) -> None:
 
         plots = arguments.plots or (None if arguments.json else PLOTS)
         plots = None if arguments.no_plots else plots
-        wanted = Wanted(arguments.csv, plots, arguments.bars, arguments.midi, arguments.json)
+        following = next_line(arguments.csv)
+        wanted = Wanted(arguments.csv, plots, arguments.bars, arguments.midi, arguments.json, following)
         if not annotate_own_music(arguments.paths, settings, wanted):
             sys.exit(1)
-        if not arguments.json:
-            print(next_line(arguments.csv), flush=True)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)

@@ -43,7 +43,7 @@ class Wanted:
     """The output that a user wants.
 
     csv, plots, midi: folders, or None for none. every_bar: print a row for every bar. json: print a line of JSON for
-    each song instead.
+    each song instead. next_line: what to type next, printed last if any song was annotated.
     """
 
     csv: Path | None
@@ -51,6 +51,7 @@ class Wanted:
     every_bar: bool
     midi: Path | None = None
     json: bool = False
+    next_line: str = ""
 
 
 def annotate_own_music(paths: Sequence[Path], settings: AnnotationSettings, wanted: Wanted) -> bool:
@@ -96,6 +97,11 @@ def annotate_own_music(paths: Sequence[Path], settings: AnnotationSettings, want
     _say(songs.end())
     if not wanted.json:
         _say(_where(written, wanted))
+        n_asked = len(files) + len(without)
+        if (n_failed or without) and n_asked > 1:
+            _say([f"{len(files) - n_failed:,} of {n_asked:,} songs annotated"])
+        if wanted.next_line and n_failed < len(files):
+            _say([wanted.next_line])
     return not without and not n_failed
 
 

@@ -53,8 +53,8 @@ def main() -> None:
     try:
         music = arguments.midi.read_bytes()
         found = pq.read_table(arguments.export / "songs", filters=[("md5", "==", midi_md5(music))]).to_pylist()
-    except OSError as error:
-        sys.exit(f"error: {error}")
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {arguments.midi} or the songs of an export in {arguments.export} can't be read: {error}")
     if not found or "valence_rank" not in found[0]:
         sys.exit(f"error: {arguments.midi} is no song with ranks of {arguments.export}")
     # as 01_annotate.py converts songs by default (its settings `bars`)

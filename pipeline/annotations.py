@@ -149,7 +149,12 @@ BARS = (
         "the meter whose length the bar has: `meter`, or 4/4 where that is too short, too long or too odd for a bar",
     ),
     Column(
-        "n_notes", COUNT, "notes", "notes that begin in the bar; with 0, predicted from the bars around it", least=0
+        "n_notes",
+        COUNT,
+        "notes",
+        "notes that begin in the bar and have words: at most 42, none of drums, each pitch and onset once; with 0 the "
+        "bar is predicted from those around it",
+        least=0,
     ),
     Column("n_drum_notes", COUNT, "notes", "drum notes that begin in the bar", least=0),
     Column("valence_error_sd", RATING, "", "expected standard deviation of the error of valence", least=0),

@@ -80,6 +80,8 @@ def verify(settings: AnnotationSettings) -> Verification:
 
     Raises UserError if the folder has no run.json, or the dataset that it was made from can't be read.
     """
+    if not settings.folder.is_dir():
+        raise UserError(f"output.dir: there is no folder {settings.folder}; name one that 01_annotate.py wrote")
     record = read_dataset_run(settings.folder)
     if record is None:
         raise UserError(f"output.dir: {settings.folder} has no {RUN_RECORD}, so it can't be checked")

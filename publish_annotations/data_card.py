@@ -37,7 +37,7 @@ from .parquet_files import PublishedSplit, schema_of
 
 TEMPLATE = "data_card.md.jinja"
 GIGAMIDI = "Metacreation/GigaMIDI"
-PLACEHOLDER = "NAME/gigamidi-valence-arousal"  # if the data set isn't pushed; readers put in its name
+PLACEHOLDER = "NAME/valence-arousal"  # if the data set isn't pushed; readers put in its name
 MOST_STYLES = 30  # most styles that are named; the others are only counted
 LONGEST = 60  # most characters of someone else's text
 TAGS = ("music", "midi", "symbolic-music", "emotion", "music-emotion-recognition", "valence", "arousal")
@@ -100,6 +100,11 @@ class Origin:
         return "GigaMIDI" if self.is_gigamidi else self.dataset.name
 
     @property
+    def title(self) -> str:
+        """The heading of the card, unless the settings give one."""
+        return "Valence and arousal of every bar" + ("" if self.is_midi_folder else f" of {self.name}")
+
+    @property
     def source(self) -> Markup:
         """The songs' source, as the end of "songs of"."""
         if self.is_midi_folder:
@@ -150,7 +155,7 @@ def data_card(settings: ExportSettings, published: Sequence[PublishedSplit]) -> 
             repo=settings.export.repo or PLACEHOLDER,
         )
     )
-    return f"---\n{card_metadata(settings.card, published)}\n---\n\n{body.strip()}\n"
+    return f"---\n{card_metadata(settings.card, origin, published)}\n---\n\n{body.strip()}\n"
 
 
 def plain(text: str, longest: int = LONGEST) -> Markup:
@@ -163,11 +168,11 @@ def code(text: str) -> Markup:
     return Markup("`{}`").format(text) if _NAME.fullmatch(text) else plain(text)
 
 
-def card_metadata(settings: CardSettings, splits: Sequence[PublishedSplit]) -> str:
+def card_metadata(settings: CardSettings, origin: Origin, splits: Sequence[PublishedSplit]) -> str:
     """The card's YAML, without the lines --- around it."""
     data = DatasetCardData(
         license=settings.license,
-        pretty_name=settings.title,
+        pretty_name=settings.title or origin.title,
         annotations_creators=["machine-generated"],
         tags=list(TAGS),
         size_categories=[_size(sum(split.statistics.bars for split in splits))],

@@ -47,12 +47,12 @@ class DataSettings:
 class CardSettings:
     """What the data card says that can't be derived from the data."""
 
-    title: str
+    title: str | None
     license: str
     code: str | None
 
     def __post_init__(self) -> None:
-        if not self.title.strip() or not self.title.isprintable():
+        if self.title is not None and not (self.title.strip() and self.title.isprintable()):
             raise SettingsError("card.title: the heading of the data card must be one line of text")
 
 

@@ -138,13 +138,13 @@ def test_the_tables_have_the_values_of_the_analysis(annotations, library, unillu
     [
         (
             (-2.0, -4.2, 0.2),
-            "are b (higher) and a: the means over their songs differ by 0.30, which is 2.0 (−0.2 to 4.2)",
+            "are b (higher) and a: by 2.0 (−0.2 to 4.2) standard deviations of the songs, 0.30",
         ),
         (
             (2.0, -0.2, 4.2),
-            "are a (higher) and b: the means over their songs differ by 0.30, which is 2.0 (−0.2 to 4.2)",
+            "are a (higher) and b: by 2.0 (−0.2 to 4.2) standard deviations of the songs, 0.30",
         ),
-        ((-2.0, -3.0, -1.0), "which is 2.0 (1.0 to 3.0) standard deviations of the songs."),
+        ((-2.0, -3.0, -1.0), "by 2.0 (1.0 to 3.0) standard deviations of the songs"),
     ],
 )
 def test_the_interval_of_the_largest_difference_keeps_its_side(effect, told):

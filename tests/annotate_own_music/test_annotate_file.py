@@ -276,3 +276,13 @@ def test_json_draws_where_plots_are_asked_for(music, tmp_path):
     made = run_script(SCRIPT, str(music / "random_mix.mid"), "--json", "--plots", str(tmp_path / "plots"))
     (line,) = map(json.loads, made.stdout.splitlines())
     assert sorted(line["curves"]) == sorted(map(str, (tmp_path / "plots").iterdir())) and len(line["curves"]) == 2
+
+
+def test_with_a_broken_file_the_others_are_counted_and_the_next_command_is_told(music):
+    (music / "broken.mid").write_bytes(b"MThd")
+    made = run_script(SCRIPT, str(music), "--no-plots")
+    *_, count, following = made.stdout.splitlines()
+    assert made.returncode == 1 and count == "3 of 4 songs annotated"
+    assert following.startswith("next, for tables of every bar: python annotate_own_music/01_annotate_file.py --csv ")
+    alone = run_script(SCRIPT, str(music / "broken.mid"), "--no-plots")
+    assert alone.returncode == 1 and alone.stdout == ""

@@ -55,7 +55,7 @@ def test_the_example_streams_music_and_annotations_together(
     assert len(code.strip().splitlines()) <= 10
     assert code.count('"Metacreation/GigaMIDI"') == 1 and code.count("streaming") == 1
     code = code.replace('"Metacreation/GigaMIDI"', repr(str(release)))
-    code = code.replace('"NAME/gigamidi-valence-arousal"', repr(str(tmp_path / "data")))
+    code = code.replace('"NAME/valence-arousal"', repr(str(tmp_path / "data")))
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(code, {})
     music = {hashlib.md5(content or b"").hexdigest(): content for content in mixed_songs()}
@@ -76,9 +76,10 @@ def test_the_example_of_midi_files_finds_them_by_their_bytes(
         (tmp_path / "mine" / name).write_bytes(song(len(name)))
     annotate(settings_for(tmp_path / "mine", tmp_path / "out"))
     export(export_settings([tmp_path / "out"], tmp_path / "data"))
-    _, body = card_of(tmp_path / "data")
+    head, body = card_of(tmp_path / "data")
     assert "songs of a folder of MIDI files" in body and "GigaMIDI is under" not in body
-    code = example_of(body).replace('"NAME/gigamidi-valence-arousal"', repr(str(tmp_path / "data")))
+    assert head["pretty_name"] == "Valence and arousal of every bar" and body.startswith(f"\n# {head['pretty_name']}\n")
+    code = example_of(body).replace('"NAME/valence-arousal"', repr(str(tmp_path / "data")))
     assert len(code.strip().splitlines()) <= 10
     monkeypatch.chdir(tmp_path)
     with contextlib.redirect_stdout(io.StringIO()) as printed:

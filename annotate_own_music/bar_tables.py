@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from argparse import ArgumentTypeError
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import chain
@@ -79,19 +79,8 @@ def annotate(
     if head is not None:
         made = replace(made, model=replace(made.model, head=str(head)))
     several: Sequence[Music] = music if isinstance(music, list | tuple) else [cast("Music", music)]
-    failed, paths = [], []
-    for path in (path for path in several if isinstance(path, str | Path)):
-        try:
-            paths.append(path_argument(str(path)))
-        except ArgumentTypeError as error:
-            failed.append(NotAnnotated(str(path), "read", str(error)))
-    files, without = named_files(paths)
-    failed += [NotAnnotated(str(path), "read", reason) for path, reason in without]
-    is_one = several is not music and (bool(without) or not any(path.is_dir() for path in paths))
-    in_memory, unwritten = _rows_in_memory([content for content in several if not isinstance(content, str | Path)])
-    for problem in (*failed, *unwritten):
-        _tell(problem, errors)
-    rows = chain(rows_of(files, made.limits.file_bytes), in_memory)
+    rows, has_folder = _rows_of(several, made.limits.file_bytes, errors)
+    is_one = several is not music and not has_folder
     tables = []
     with closing(annotated(rows, load_models(made.model), made)) as songs:
         for song in songs:
@@ -105,6 +94,26 @@ def annotate(
             tables.append(table)
     columns = COLUMNS if is_one else ("file", *COLUMNS)
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(columns))
+
+
+def _rows_of(several: Sequence[Music], max_bytes: int, errors: Literal["raise", "warn"]) -> tuple[Iterator[Row], bool]:
+    """A row for each song, those in memory last, and whether a folder was among what was given.
+
+    Raises NotAnnotated, or warns, for what has no music, and TypeError for what can't be music.
+    """
+    failed, paths = [], []
+    for path in (path for path in several if isinstance(path, str | Path)):
+        try:
+            paths.append(path_argument(str(path)))
+        except ArgumentTypeError as error:
+            failed.append(NotAnnotated(str(path), "read", str(error)))
+    files, without = named_files(paths)
+    failed += [NotAnnotated(str(path), "read", reason) for path, reason in without]
+    in_memory, unwritten = _rows_in_memory([content for content in several if not isinstance(content, str | Path)])
+    for problem in (*failed, *unwritten):
+        _tell(problem, errors)
+    missing = {path for path, _ in without}
+    return chain(rows_of(files, max_bytes), in_memory), any(path.is_dir() for path in paths if path not in missing)
 
 
 def _rows_in_memory(several: Sequence[bytes | AnyScore]) -> tuple[list[Row], list[NotAnnotated]]:
@@ -129,4 +138,4 @@ def _rows_in_memory(several: Sequence[bytes | AnyScore]) -> tuple[list[Row], lis
 def _tell(error: NotAnnotated, errors: Literal["raise", "warn"]) -> None:
     if errors == "raise":
         raise error
-    warnings.warn(f"left out: {error}", stacklevel=3)
+    warnings.warn(f"left out: {error}", stacklevel=4)

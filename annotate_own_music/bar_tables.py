@@ -138,4 +138,4 @@ def _rows_in_memory(several: Sequence[bytes | AnyScore]) -> tuple[list[Row], lis
 def _tell(error: NotAnnotated, errors: Literal["raise", "warn"]) -> None:
     if errors == "raise":
         raise error
-    warnings.warn(f"left out: {error}", stacklevel=4)
+    warnings.warn(f"left out: {error}", stacklevel=3)

@@ -85,8 +85,8 @@ class Models(NamedTuple):
 
     @property
     def digests(self) -> dict[str, str | None]:
-        """Digests of the weights, by the setting that names them."""
-        return {"model.encoder": self.encoder.digest if self.encoder else None, "model.head": self.head.digest}
+        """Digests of the weights, by the setting that names them; the head's first, as it decides on the encoder."""
+        return {"model.head": self.head.digest, "model.encoder": self.encoder.digest if self.encoder else None}
 
     @property
     def fewer_levels(self) -> int | None:

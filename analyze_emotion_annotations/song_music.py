@@ -54,13 +54,15 @@ def _in_parquet(files: Sequence[Path], md5s: Sequence[str]) -> dict[str, bytes]:
     Music is read of the row groups with these songs only: all of a data set's takes minutes.
     """
     found: dict[str, bytes] = {}
+    missing = set(md5s)
     for file in progress_bar(files, "looking for the songs' music", "files", after=1):
-        if len(found) == len(set(md5s)):
+        if not missing:
             break
         try:
             with pq.ParquetFile(file) as parquet:
                 for group in range(parquet.num_row_groups):
-                    found |= _in_row_group(parquet, group, {md5 for md5 in md5s if md5 not in found})
+                    found |= _in_row_group(parquet, group, missing)
+                    missing -= found.keys()
         except (OSError, ValueError, KeyError, pa.ArrowException):  # damaged, or another table that lies in the folder
             continue
     return found

@@ -57,8 +57,8 @@ def main(settings: AnnotationSettings, arguments: argparse.Namespace) -> None:
         # Imported here, since a worker process imports this file when it starts and doesn't need it.
         from annotate_own_music.own_music import Wanted, annotate_own_music
 
-        plots = arguments.plots or (None if arguments.json else PLOTS)
-        plots = None if arguments.no_plots else plots
+        by_default = None if arguments.json else PLOTS
+        plots = None if arguments.no_plots else arguments.plots or by_default
         following = next_line(arguments.csv)
         wanted = Wanted(arguments.csv, plots, arguments.bars, arguments.midi, arguments.json, following)
         if not annotate_own_music(arguments.paths, settings, wanted):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 import symusic.core
 
 from musetok_bridge.scores import LOADING_EXCEPTIONS, AnyScore, in_ticks
-from pipeline.annotations import BARS, MD5, names
+from pipeline.annotations import BARS, names
 from pipeline.files import midi_md5
 from pipeline.settings import first_line, load_settings, path_argument
 from process_gigamidi.annotation_settings import SETTINGS_FILE, AnnotationSettings
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Music: TypeAlias = "str | Path | bytes | AnyScore"
-COLUMNS = tuple(name for name in names(BARS) if name != MD5.name)
+COLUMNS = names(BARS[1:])  # all but the md5
 SCORES = symusic.core.ScoreTick | symusic.core.ScoreQuarter | symusic.core.ScoreSecond
 IN_MEMORY = "in memory {}"  # the name of music that is in no file, by its number from 0
 

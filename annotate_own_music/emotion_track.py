@@ -13,7 +13,15 @@ from typing import cast
 
 import numpy as np
 
-from musetok_bridge.midi_file import Event, plain_midi, track_chunks, track_events, written_track
+from musetok_bridge.midi_file import (
+    END_OF_TRACK,
+    HEADER_BYTES,
+    Event,
+    plain_midi,
+    track_chunks,
+    track_events,
+    written_track,
+)
 from pipeline.annotations import DIMENSIONS
 from process_gigamidi.prediction import Annotated
 
@@ -22,9 +30,8 @@ MOST_MARKERS = 8  # as many as a screen shows at once
 MARKERS_APART = 8  # bars between two markers, at least: the length of a usual section
 MARKED_BARS = 4  # a change is the mean of so many bars from the marked one on, less that of as many before
 LEAST_CHANGE = 0.05  # the usual standard deviation of valence and arousal within a song (docs/results.md)
-_HEADER = 14  # bytes
 _CONTROL, _N_CHANNELS = 0xB0, 16
-_NAME, _MARKER, _END = b"\xff\x03", b"\xff\x06", b"\xff\x2f"
+_NAME, _MARKER = b"\xff\x03", b"\xff\x06"
 
 
 def with_emotion(song: Annotated) -> bytes:
@@ -33,7 +40,7 @@ def with_emotion(song: Annotated) -> bytes:
     tracks = [list(track_events(chunk)) for chunk in track_chunks(plain)]
     first, *others = tracks
     written = [_with_markers(first, song), *map(_ended, others), _lanes(song, _free_channel(tracks))]
-    header = plain[:8] + b"\0\1" + len(written).to_bytes(2, "big") + plain[12:_HEADER]  # format 1: tracks together
+    header = plain[:8] + b"\0\1" + len(written).to_bytes(2, "big") + plain[12:HEADER_BYTES]  # format 1: tracks together
     return header + b"".join(map(written_track, written))
 
 
@@ -89,8 +96,8 @@ def _steps(song: Annotated, values: np.ndarray) -> Iterator[tuple[int, int]]:
 
 def _ended(events: Sequence[Event]) -> list[Event]:
     """Events in the order of their ticks, with the end of the track after them, and no earlier than it was."""
-    end = Event(max((event.tick for event in events), default=0), _END, b"")
-    return [*sorted((event for event in events if event.head != _END), key=lambda event: event.tick), end]
+    end = Event(max((event.tick for event in events), default=0), END_OF_TRACK, b"")
+    return [*sorted((event for event in events if event.head != END_OF_TRACK), key=lambda event: event.tick), end]
 
 
 def _free_channel(tracks: Sequence[Sequence[Event]]) -> int:

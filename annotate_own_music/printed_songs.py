@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from musetok_bridge.bars import Bars
-from pipeline.annotations import BARS, COUNT, MD5, SONGS, Column, Kind
+from pipeline.annotations import BARS, COUNT, SONGS, Column, Kind
 from pipeline.settings import counted, one_line
 from process_gigamidi.part_files import bar_values, song_values
 from process_gigamidi.prediction import Annotated, Failed
@@ -39,7 +39,7 @@ class JsonSongs:
     def lines(self, song: Annotated, files: Sequence[WrittenFile]) -> list[str]:
         """The line of the next song. files: what was made of it."""
         bars = bar_values(song.row.md5, song.bars, song.predicted)
-        columns = [column for column in BARS if column is not MD5]
+        columns = BARS[1:]  # all but the md5
         rows = [_as_json(columns, row) for row in zip(*(bars[column.name] for column in columns), strict=True)]
         values = song_values(song.row.md5, song.bars, song.predicted)
         facts = _as_json(SONGS, [values[column.name] for column in SONGS])

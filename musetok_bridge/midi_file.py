@@ -27,7 +27,7 @@ from pipeline.settings import counted
 
 _TRACK = b"MTrk"
 _META, _SYSEX, _SYSEX_GOES_ON = 0xFF, 0xF0, 0xF7
-_END_OF_TRACK = b"\xff\x2f"
+END_OF_TRACK = b"\xff\x2f"
 _NOTE_OFF, _NOTE_ON = 0x80, 0x90
 _TEMPO, _METER, _KEY = b"\xff\x51", b"\xff\x58", b"\xff\x59"
 _SHORTEST = {_TEMPO: 3, _METER: 2, _KEY: 2}  # bytes of data that are read
@@ -38,7 +38,7 @@ _LONGEST_NUMBER = 4  # bytes of a number of variable length
 _LONGEST_PAUSE = (1 << 7 * _LONGEST_NUMBER) - 1  # ticks before one event
 _NOTHING = b"\xff\x01\x00"  # a text without letters, for pauses that are longer
 _CHUNK_HEADER = 8  # bytes: a name of four letters and a length
-_HEADER = 14  # bytes of a file's header
+HEADER_BYTES = 14  # of a file
 _DATA_BYTES = {0x80: 2, 0x90: 2, 0xA0: 2, 0xB0: 2, 0xC0: 1, 0xD0: 1, 0xE0: 2}  # of a channel's message, by status
 _DATA_BYTES |= {0xF1: 1, 0xF2: 2, 0xF3: 1} | dict.fromkeys((0xF4, 0xF5, 0xF6, *range(0xF8, 0xFF)), 0)  # of the system's
 
@@ -108,7 +108,7 @@ def plain_midi(music: bytes) -> PlainMidi:
     if music[:4] != b"MThd":
         kind = next((kind for form, kind in _OTHER_FILES if re.match(form, music[:512], re.DOTALL)), None)
         raise UnusableScore("not_midi", kind or f"it begins with {music[:4]!r}, not with MThd")
-    if len(music) < _HEADER:
+    if len(music) < HEADER_BYTES:
         return PlainMidi(music, 0, 0)
     chunks = [(size, content) for name, size, content in _chunks(music) if name == _TRACK]
     tracks = [content for _, content in chunks]
@@ -139,7 +139,7 @@ def track_events(chunk: bytes) -> Iterator[Event]:
         status = _byte(chunk, position)
         if status in (_META, _SYSEX, _SYSEX_GOES_ON):
             head = chunk[position : position + (2 if status == _META else 1)]
-            if head == _END_OF_TRACK:  # whatever length it claims
+            if head == END_OF_TRACK:  # whatever length it claims
                 yield Event(tick, head, b"")
                 return
             size, position = _number(chunk, position + len(head))
@@ -197,7 +197,7 @@ def _with_true_number(music: bytes, whole: list[bool]) -> bytes:
 def _check_header(music: bytes, n_tracks: int) -> None:
     n_tracks = max(n_tracks, int.from_bytes(music[10:12], "big"))
     size, division = int.from_bytes(music[4:8], "big"), int.from_bytes(music[12:14], "big")
-    if size < _HEADER - _CHUNK_HEADER:
+    if size < HEADER_BYTES - _CHUNK_HEADER:
         raise UnusableScore("unreadable", f"a header of {counted(size, 'byte')}, too short for the length of a tick")
     if music[8:10] == b"\0\2" and n_tracks > 1:
         raise UnusableScore("format_2", f"{n_tracks:,} sequences that are independent of each other, not one song")
@@ -296,7 +296,7 @@ def _add_runs(chunk: bytes, runs: list[bytes]) -> bool:
             continue
         if status not in (_META, _SYSEX):
             return False
-        if chunk[at : at + 2] == _END_OF_TRACK:
+        if chunk[at : at + 2] == END_OF_TRACK:
             return True
         head = chunk[at : at + (2 if status == _META else 1)]
         starts = at + len(head)
@@ -340,7 +340,7 @@ class _Counts:
 def _written_anew(music: bytes, tracks: list[bytes]) -> PlainMidi:
     """A file of the channel and meta events alone. Raises ValueError if it is damaged."""
     counts = _Counts()
-    header = b"MThd\0\0\0\6" + music[8:_HEADER]
+    header = b"MThd\0\0\0\6" + music[8:HEADER_BYTES]
     written = header + b"".join(written_track(_plain_events(chunk, counts)) for chunk in tracks)
     return PlainMidi(written, counts.n_begun, counts.n_clamped)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Never, TypeVar
 
 from tqdm import tqdm
@@ -34,10 +35,10 @@ def counting_bar(doing: str, unit: str, total: int) -> tqdm[Never]:
 def progress_steps(n: int) -> Iterator[Callable[[str], None]]:
     """A bar of n steps of different kinds. Call the function at the beginning of each, with what it does."""
     with tqdm(total=n, unit=" steps", leave=False, disable=None) as bar:
-        done = iter([0, *[1] * (n - 1)])  # when the first begins, none is done
+        begun = count()
 
         def begin(doing: str) -> None:
-            bar.update(next(done))
+            bar.update(min(next(begun), 1))  # when the first begins, none is done
             bar.set_description(doing)
 
         yield begin

@@ -2,8 +2,8 @@
 
 A task annotates one part as it is done on one machine: by a process of part_processes.py, or, where an encoder is at
 work, by an Annotator with processes that convert. Each of Ray's worker processes keeps what it has started for the
-parts that follow. The output folder, and a local copy of the dataset, must be on a file
-system that all machines see under the same path.
+parts that follow. The output folder, and a local copy of the dataset, must be on a file system that all machines see
+under the same path.
 """
 
 from __future__ import annotations
@@ -100,9 +100,9 @@ def claim_and_annotate(settings: AnnotationSettings, run: str, part: int, by_pro
             opened = _opened[settings]
             if isinstance(opened, Annotator):
                 return annotate_part(opened, run, part)
-            for record in opened.annotate(PartQueue([part], claims)):
-                return record
-            return read_record(settings.folder, part)  # another run was faster, on a file system without locks
+            record = next(opened.annotate(PartQueue([part], claims)), None)
+            # on a file system without locks another run may have been faster
+            return record or read_record(settings.folder, part)
         except BaseException:
             if settings in _opened:
                 _opened.pop(settings).close()

@@ -102,8 +102,7 @@ class Ranks:
         self._ranks = np.minimum(ranks.astype(np.float32), _BELOW_1)
 
     def of(self, bars: pa.Table) -> list[np.ndarray]:
-        """The rank of each bar in valence, and in arousal: the share of lower bars, with half of the equal ones,
-        below 1."""
+        """The rank of each bar in valence, and in arousal, below 1: the share of lower bars and half of equal ones."""
         return [ranks[at] for ranks, at in zip(self._ranks, _indices(bars), strict=True)]
 
 

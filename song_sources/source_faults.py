@@ -46,7 +46,7 @@ def as_user_error(error: BaseException, settings: DatasetSettings, where: str = 
     if isinstance(error, UserError):
         return error
     what = settings.path or settings.name
-    if lasting := _option_not_there(error, settings, what) or _column_not_there(error, settings, what):
+    if lasting := _lasting_fault(error, settings, what):
         return lasting
     if settings.path is None:
         from .hub_faults import line_about  # and the Hub's libraries, which take half a second
@@ -67,10 +67,14 @@ def may_pass(error: BaseException, settings: DatasetSettings) -> bool:
     if settings.path is None:
         from .hub_faults import is_refusal  # as in as_user_error
 
-        lasting = _option_not_there(error, settings, "") or _column_not_there(error, settings, "")
-        return lasting is None and not is_refusal(error)
-    refused = FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError
-    return isinstance(error, OSError) and error.errno is not None and not isinstance(error, refused)
+        return not is_refusal(error) and _lasting_fault(error, settings, "") is None
+    lasting = FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError
+    return isinstance(error, OSError) and error.errno is not None and not isinstance(error, lasting)
+
+
+def _lasting_fault(error: BaseException, settings: DatasetSettings, what: str) -> UserError | None:
+    """The UserError for what the data set doesn't have; None for another error. what: the data set, for the message."""
+    return _option_not_there(error, settings, what) or _column_not_there(error, settings, what)
 
 
 def _option_not_there(error: BaseException, settings: DatasetSettings, what: str) -> UserError | None:
